@@ -1,0 +1,46 @@
+/**
+ * npm run demo: the main job, seen happening. Several instances start at the same moment, one runs at a time.
+ * npm run demo -- <command...>: the same with a command of your own, which finds the database in DATABASE_URL.
+ */
+import { constants } from 'node:os';
+import { startServer } from '../tests/harness/embedded-server.mjs';
+import { commandStorm } from './demo/command-storm.mjs';
+import { drizzleStorm } from './demo/drizzle-storm.mjs';
+import { knexStorm } from './demo/knex-storm.mjs';
+import { endAll } from './demo/processes.mjs';
+import { seconds } from './demo/text.mjs';
+
+const started = performance.now();
+console.log('Starting a PostgreSQL of its own, in a temporary folder ...');
+const server = await startServer();
+
+// Nothing stays behind on Ctrl-C; killed harder than that, the server still goes, with its folder.
+for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
+  process.once(signal, () => {
+    console.log(`\n${signal}: cleaning up ...`);
+    void endAll()
+      .then(() => server.stop())
+      .finally(() => process.exit(128 + constants.signals[signal]));
+  });
+}
+
+/** @type {string[]} */
+let faults;
+try {
+  const command = process.argv.slice(2);
+  faults =
+    command.length > 0
+      ? await commandStorm(server, command)
+      : [...(await knexStorm(server)), ...(await drizzleStorm(server))];
+} finally {
+  await endAll();
+  await server.stop();
+}
+
+console.log(
+  faults.length === 0
+    ? '\nAll as it should be.'
+    : `\nWRONG:\n${faults.map((fault) => `  - ${fault}`).join('\n')}`,
+);
+console.log(`Done in ${seconds(performance.now() - started)}; the server and its folder are gone.`);
+process.exitCode = faults.length === 0 ? 0 : 1;

@@ -1,0 +1,13 @@
+// CREATE INDEX CONCURRENTLY waits for every transaction that is open: a lock that holds one while it runs would never end.
+export const config = { transaction: false };
+
+/** @param {import('knex').Knex} knex */
+export async function up(knex) {
+  await knex.raw('CREATE INDEX CONCURRENTLY orders_customer_id ON orders (customer_id)');
+  await knex('migration_runs').insert({ migration: '20260112090000_index_orders' });
+}
+
+/** @param {import('knex').Knex} knex */
+export async function down(knex) {
+  await knex.raw('DROP INDEX CONCURRENTLY orders_customer_id');
+}

@@ -1,0 +1,1 @@
+SELECT "migrate_lock".cleanup() AS answer

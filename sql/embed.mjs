@@ -1,0 +1,67 @@
+// Embeds sql/**/*.sql in src/generated/sql.ts, so that no file is read at run time.
+// `node sql/embed.mjs` writes it, `node sql/embed.mjs --check` fails when it is not up to date.
+import { readdirSync, readFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const here = path.dirname(fileURLToPath(import.meta.url));
+const target = path.join(here, '..', 'src', 'generated', 'sql.ts');
+
+/** @param {string} folder */
+function readFolder(folder) {
+  return readdirSync(path.join(here, folder))
+    .filter((name) => name.endsWith('.sql'))
+    .sort()
+    .map((name) => {
+      const sql = readFileSync(path.join(here, folder, name), 'utf8');
+      for (const [index, line] of sql.split('\n').entries()) {
+        // A schema name with a line break in it would end the comment.
+        if (line.includes('--') && line.slice(line.indexOf('--')).includes('"migrate_lock"')) {
+          throw new Error(
+            `sql/${folder}/${name}:${index + 1}: the schema placeholder must not stand in a comment`,
+          );
+        }
+      }
+      return { name: `${folder}/${name}`, sql };
+    });
+}
+
+const versions = readdirSync(here)
+  .flatMap((name) => /^v(\d+)$/.exec(name)?.[1] ?? [])
+  .map(Number)
+  .sort((a, b) => a - b);
+
+const calls = Object.fromEntries(
+  readFolder('calls').map(({ name, sql }) => [
+    path.basename(name, '.sql').replace(/-(.)/g, (_, letter) => letter.toUpperCase()),
+    sql.trim(),
+  ]),
+);
+
+const text = `// Made by sql/embed.mjs from sql/**/*.sql: do not edit.
+
+/** The steps from one version of the lock schema to the next, each a list of files. */
+export const STEPS = ${JSON.stringify(
+  versions.map((version) => ({ version, files: readFolder(`v${version}`) })),
+  null,
+  2,
+)} as const;
+
+/** The functions: replaced as a whole whenever the schema is applied or upgraded. */
+export const FUNCTIONS = ${JSON.stringify(readFolder('functions'), null, 2)} as const;
+
+/** The statements that the program sends. */
+export const CALLS = ${JSON.stringify(calls, null, 2)} as const;
+`;
+
+if (process.argv.includes('--check')) {
+  if (readFileSync(target, 'utf8') !== text) {
+    console.error(
+      'src/generated/sql.ts is not what sql/ says: run `node sql/embed.mjs` and commit the result.',
+    );
+    process.exit(1);
+  }
+} else {
+  mkdirSync(path.dirname(target), { recursive: true });
+  writeFileSync(target, text);
+}

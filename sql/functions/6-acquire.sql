@@ -1,0 +1,106 @@
+-- One attempt to acquire the lease. Answers {"outcome": "acquired", "lease": ..., "takeover": ...}, or
+-- {"outcome": "held", "holder": ...}; holder is null while somebody else is just changing the row.
+CREATE OR REPLACE FUNCTION "migrate_lock".acquire(
+    p_instance_id text, p_secret text, p_ttl_ms bigint, p_client jsonb
+) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $body$
+DECLARE
+    seen     "migrate_lock".migration_lock;
+    acquired "migrate_lock".migration_lock;
+    takeover jsonb;
+BEGIN
+    PERFORM "migrate_lock".begin_change();
+
+    -- Look first: a refused ON CONFLICT DO UPDATE would lock the row and write WAL at every poll.
+    SELECT * INTO seen FROM "migrate_lock".migration_lock WHERE id = 1;
+    IF FOUND THEN
+        IF seen.expires_at > clock_timestamp() THEN
+            IF seen.released_at IS NULL AND "migrate_lock".proves(seen, p_instance_id, p_secret) THEN
+                -- The answer to an earlier attempt was lost: the lease is the caller's already.
+                RETURN jsonb_build_object('outcome', 'acquired', 'lease', "migrate_lock".describe(seen), 'takeover', NULL);
+            END IF;
+            RETURN jsonb_build_object('outcome', 'held', 'holder', "migrate_lock".describe(seen));
+        END IF;
+        -- Nobody queues on the row: who finds it locked is not the next holder.
+        SELECT * INTO seen FROM "migrate_lock".migration_lock WHERE id = 1 FOR UPDATE SKIP LOCKED;
+        IF NOT FOUND THEN
+            RETURN jsonb_build_object('outcome', 'held', 'holder', NULL);
+        END IF;
+        IF seen.expires_at > clock_timestamp() THEN
+            RETURN jsonb_build_object('outcome', 'held', 'holder', "migrate_lock".describe(seen));
+        END IF;
+        IF seen.released_at IS NULL THEN
+            takeover := jsonb_build_object(
+                'previousInstanceId', seen.instance_id,
+                'expiredMs', "migrate_lock".ms_between(seen.expires_at, clock_timestamp()));
+        END IF;
+    END IF;
+
+    IF "migrate_lock".was_used(p_instance_id)
+       AND (seen.id IS NULL OR NOT "migrate_lock".proves(seen, p_instance_id, p_secret)) THEN
+        RAISE EXCEPTION 'the instance id % was used before', p_instance_id USING ERRCODE = 'unique_violation';
+    END IF;
+
+    INSERT INTO "migrate_lock".migration_lock AS lock
+        (instance_id, locked_at, expires_at, secret_sha256, host, pid, db_role, command, run_key)
+    VALUES (
+        p_instance_id,
+        clock_timestamp(),
+        clock_timestamp() + p_ttl_ms * interval '1 millisecond',
+        sha256(convert_to(p_secret, 'UTF8')),
+        p_client ->> 'host',
+        (p_client ->> 'pid')::integer,
+        session_user,
+        p_client ->> 'command',
+        p_client ->> 'runKey')
+    ON CONFLICT (id) DO UPDATE SET
+        instance_id   = excluded.instance_id,
+        -- Not excluded's: those were computed before a wait for the row, the lease starts after it.
+        locked_at     = clock_timestamp(),
+        expires_at    = clock_timestamp() + p_ttl_ms * interval '1 millisecond',
+        released_at   = NULL,
+        released_by   = NULL,
+        fencing_token = excluded.fencing_token,  -- the one token that this statement took
+        secret_sha256 = excluded.secret_sha256,
+        host          = excluded.host,
+        pid           = excluded.pid,
+        db_role       = excluded.db_role,
+        command       = excluded.command,
+        run_key       = excluded.run_key
+    WHERE lock.expires_at <= clock_timestamp()
+    RETURNING * INTO acquired;
+    IF NOT FOUND THEN
+        RETURN jsonb_build_object('outcome', 'held', 'holder', NULL);
+    END IF;
+
+    IF seen.id IS NULL THEN
+        -- The very first row: its times were computed before a wait for another first one that was then rolled back.
+        UPDATE "migrate_lock".migration_lock
+           SET locked_at = clock_timestamp(), expires_at = clock_timestamp() + p_ttl_ms * interval '1 millisecond'
+         WHERE id = 1
+        RETURNING * INTO acquired;
+    END IF;
+
+    IF takeover IS NOT NULL THEN
+        PERFORM "migrate_lock".record('lock.takeover', p_instance_id, acquired.fencing_token, takeover);
+    END IF;
+    PERFORM "migrate_lock".record('lock.acquired', p_instance_id, acquired.fencing_token, jsonb_build_object(
+        'ttlMs', p_ttl_ms, 'host', acquired.host, 'pid', acquired.pid, 'command', acquired.command,
+        'runKey', acquired.run_key));
+    RETURN jsonb_build_object('outcome', 'acquired', 'lease', "migrate_lock".describe(acquired), 'takeover', takeover);
+END
+$body$;
+
+REVOKE ALL ON FUNCTION "migrate_lock".acquire(text, text, bigint, jsonb) FROM PUBLIC;
+
+-- An instance id names one acquisition for ever: who could choose a used one could be taken for its first owner.
+CREATE OR REPLACE FUNCTION "migrate_lock".was_used(p_instance_id text) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $body$
+    SELECT EXISTS (
+        SELECT FROM "migrate_lock".migration_lock_audit
+         WHERE instance_id = p_instance_id AND event = 'lock.acquired')
+$body$;
+
+REVOKE ALL ON FUNCTION "migrate_lock".was_used(text) FROM PUBLIC;

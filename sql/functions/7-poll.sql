@@ -1,0 +1,60 @@
+-- What a waiter asks: announce myself, try to acquire, and learn who holds the lock and how many wait (me included).
+-- While the lock is held it writes nothing but the announcement, and that rarely. The last attempt at the wait timeout
+-- leaves the queue in the same call: many with a common timeout come once at its end, not twice.
+CREATE OR REPLACE FUNCTION "migrate_lock".poll(
+    p_instance_id text, p_secret text, p_ttl_ms bigint, p_client jsonb, p_poll_interval_ms bigint, p_last boolean
+) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $body$
+DECLARE
+    answer     jsonb := "migrate_lock".acquire(p_instance_id, p_secret, p_ttl_ms, p_client);
+    waiting    bigint;
+    arrived    timestamptz;
+    mine       timestamptz;
+    counts_for interval;
+BEGIN
+    IF answer ->> 'outcome' = 'acquired' THEN
+        PERFORM "migrate_lock".forget_waiters(p_instance_id);
+        RETURN answer;
+    END IF;
+
+    SELECT count(*),
+           max(counts_until) FILTER (WHERE instance_id = p_instance_id),
+           max(arrived_at) FILTER (WHERE instance_id = p_instance_id)
+      INTO waiting, mine, arrived
+      FROM "migrate_lock".migration_lock_waiter
+     WHERE counts_until > clock_timestamp() OR instance_id = p_instance_id;
+    IF mine IS NULL THEN
+        waiting := waiting + 1;
+    END IF;
+
+    answer := answer || jsonb_build_object('queueLength', waiting);
+
+    IF p_last THEN
+        PERFORM "migrate_lock".forget_waiters(p_instance_id);
+        PERFORM "migrate_lock".record('wait.timeout', p_instance_id, NULL, jsonb_build_object(
+            'holder', answer #> '{holder,instanceId}',
+            'holderCommand', answer #> '{holder,command}',
+            'queueLength', waiting,
+            'waitedMs', "migrate_lock".ms_between(arrived, clock_timestamp())));
+        RETURN answer;
+    END IF;
+
+    -- The longest pause between two polls is 1.5 times the poll interval, or n / 50 s with many waiters.
+    -- A waiter counts for four of these, and renews when half of that is over.
+    counts_for := greatest(15000, 6 * p_poll_interval_ms, 120 * waiting) * interval '1 millisecond';
+    IF mine IS NULL OR mine - clock_timestamp() < counts_for / 2 THEN
+        INSERT INTO "migrate_lock".migration_lock_waiter AS waiter
+            (instance_id, arrived_at, counts_until, host, pid, db_role, command, run_key)
+        VALUES (
+            p_instance_id, clock_timestamp(), clock_timestamp() + counts_for,
+            p_client ->> 'host', (p_client ->> 'pid')::integer, session_user,
+            p_client ->> 'command', p_client ->> 'runKey')
+        ON CONFLICT (instance_id) DO UPDATE SET counts_until = excluded.counts_until;
+    END IF;
+
+    RETURN answer;
+END
+$body$;
+
+REVOKE ALL ON FUNCTION "migrate_lock".poll(text, text, bigint, jsonb, bigint, boolean) FROM PUBLIC;

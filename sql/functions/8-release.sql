@@ -1,0 +1,85 @@
+-- Gives the lease back. Answers one of
+--   released          it was the caller's; "late": true when it had already run out
+--   already_released  by the caller's earlier call whose answer was lost, or by a cleanup after it ran out
+--   lost              somebody else has or had it meanwhile, or the row is gone: nothing is changed
+--   refused           the secret is wrong: nothing is changed
+-- Every answer but already_released leaves its row in the history.
+CREATE OR REPLACE FUNCTION "migrate_lock".release(p_instance_id text, p_secret text, p_details jsonb) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $body$
+DECLARE
+    lease   "migrate_lock".migration_lock;
+    moment  timestamptz;
+    details jsonb;
+BEGIN
+    PERFORM "migrate_lock".begin_change();
+
+    -- NO KEY: a transaction that merely references the row does not hold up a release.
+    SELECT * INTO lease FROM "migrate_lock".migration_lock WHERE id = 1 FOR NO KEY UPDATE;
+
+    IF lease.instance_id IS DISTINCT FROM p_instance_id THEN
+        IF "migrate_lock".was_released(p_instance_id) THEN
+            RETURN jsonb_build_object('outcome', 'already_released');
+        END IF;
+        PERFORM "migrate_lock".record('lock.lost', p_instance_id, NULL,
+            jsonb_build_object('holder', lease.instance_id, 'holderFencingToken', lease.fencing_token));
+        RETURN jsonb_build_object('outcome', 'lost', 'holder', lease.instance_id);
+    END IF;
+
+    IF NOT "migrate_lock".proves(lease, p_instance_id, p_secret) THEN
+        PERFORM "migrate_lock".record('lock.release_failed', p_instance_id, NULL,
+            jsonb_build_object('reason', 'wrong secret'));
+        RETURN jsonb_build_object('outcome', 'refused');
+    END IF;
+
+    IF lease.released_at IS NOT NULL THEN
+        RETURN jsonb_build_object('outcome', 'already_released');
+    END IF;
+
+    moment := clock_timestamp();
+    details := coalesce(p_details, '{}') || jsonb_build_object(
+        'heldMs', "migrate_lock".ms_between(lease.locked_at, moment),
+        'late', lease.expires_at <= moment);
+    -- locked_at moves too if the clock stepped back since, so that expires_at can be this moment all the same.
+    UPDATE "migrate_lock".migration_lock
+       SET released_at = moment,
+           released_by = coalesce(p_details ->> 'by', 'holder'),
+           expires_at  = least(expires_at, moment),
+           locked_at   = least(locked_at, moment - interval '1 microsecond')
+     WHERE id = 1;
+    PERFORM "migrate_lock".record('lock.released', p_instance_id, lease.fencing_token, details);
+    RETURN jsonb_build_object('outcome', 'released') || details;
+END
+$body$;
+
+REVOKE ALL ON FUNCTION "migrate_lock".release(text, text, jsonb) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION "migrate_lock".was_released(p_instance_id text) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $body$
+    SELECT EXISTS (
+        SELECT FROM "migrate_lock".migration_lock_audit
+         WHERE instance_id = p_instance_id AND event = 'lock.released')
+$body$;
+
+REVOKE ALL ON FUNCTION "migrate_lock".was_released(text) FROM PUBLIC;
+
+-- A waiter that was told to stop waiting takes itself out of the queue. What an attempt whose answer it did not wait for
+-- may have brought, it gives back.
+CREATE OR REPLACE FUNCTION "migrate_lock".leave(p_instance_id text, p_secret text) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $body$
+DECLARE
+    lease "migrate_lock".migration_lock;
+BEGIN
+    PERFORM "migrate_lock".begin_change();
+    PERFORM "migrate_lock".forget_waiters(p_instance_id);
+    SELECT * INTO lease FROM "migrate_lock".migration_lock WHERE id = 1;
+    IF lease.released_at IS NULL AND "migrate_lock".proves(lease, p_instance_id, p_secret) THEN
+        RETURN "migrate_lock".release(p_instance_id, p_secret, '{"reason": "interrupted"}');
+    END IF;
+    RETURN jsonb_build_object('outcome', 'left');
+END
+$body$;
+
+REVOKE ALL ON FUNCTION "migrate_lock".leave(text, text) FROM PUBLIC;

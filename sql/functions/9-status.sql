@@ -1,0 +1,28 @@
+-- Who holds the lock and who waits, in order of arrival. Reads only.
+CREATE OR REPLACE FUNCTION "migrate_lock".status() RETURNS jsonb
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $body$
+    SELECT jsonb_build_object(
+        'state', CASE
+            WHEN lease.id IS NULL OR lease.released_at IS NOT NULL THEN 'free'
+            WHEN lease.expires_at <= clock_timestamp() THEN 'expired'
+            ELSE 'held'
+        END,
+        'lease', CASE WHEN lease.id IS NOT NULL THEN "migrate_lock".describe(lease) END,
+        'waiters', (
+            SELECT coalesce(jsonb_agg(jsonb_build_object(
+                       'instanceId', instance_id,
+                       'host', host,
+                       'pid', pid,
+                       'dbRole', db_role,
+                       'command', command,
+                       'runKey', run_key,
+                       'waitingMs', "migrate_lock".ms_between(arrived_at, clock_timestamp())
+                   ) ORDER BY arrived_at), '[]')
+              FROM "migrate_lock".migration_lock_waiter
+             WHERE counts_until > clock_timestamp()))
+      FROM (SELECT 1) AS always
+      LEFT JOIN "migrate_lock".migration_lock AS lease ON lease.id = 1
+$body$;
+
+REVOKE ALL ON FUNCTION "migrate_lock".status() FROM PUBLIC;

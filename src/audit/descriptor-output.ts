@@ -1,0 +1,100 @@
+import { closeSync, writeSync } from 'node:fs';
+import { LineQueue } from './line-queue.js';
+import type { Output } from './output.js';
+
+/** How soon a reader that did not take a line is asked again. */
+const RETRY_MS = 20;
+
+/**
+ * Writes lines to a descriptor that answers at once: a non-blocking one, a file, or a device such as /dev/null.
+ * What a stalled reader does not take waits in a queue. What cannot be written (reader gone, disk full) is lost.
+ */
+export class DescriptorOutput implements Output {
+  readonly #fd: number;
+  readonly #owned: boolean;
+  readonly #queue = new LineQueue();
+  #retry: NodeJS.Timeout | null = null;
+  /** Called when the queue is empty. */
+  #waiting: (() => void)[] = [];
+  /** The last line was cut short, and its end is lost. */
+  #isCut = false;
+  #closed = false;
+
+  /** `owned`: nobody else uses the descriptor, and close() closes it. */
+  constructor(fd: number, { owned }: { owned: boolean }) {
+    this.#fd = fd;
+    this.#owned = owned;
+  }
+
+  writeLine(text: string): void {
+    if (this.#closed) return;
+    this.#queue.add(text);
+    if (this.#retry === null) this.#drain();
+  }
+
+  flush(limitMs: number): Promise<boolean> {
+    if (this.#queue.isEmpty) return Promise.resolve(true);
+    return new Promise((resolve) => {
+      // Not unref'd, as the retries are: whoever flushes wants to wait.
+      const limit = setTimeout(() => {
+        this.#waiting = this.#waiting.filter((other) => other !== done);
+        resolve(false);
+      }, limitMs);
+      const done = (): void => {
+        clearTimeout(limit);
+        resolve(this.#queue.isEmpty && !this.#closed);
+      };
+      this.#waiting.push(done);
+    });
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#tellWaiting();
+    this.#queue.clear();
+    if (this.#retry !== null) clearTimeout(this.#retry);
+    if (!this.#owned) return;
+    try {
+      closeSync(this.#fd);
+    } catch {
+      // A deferred write error (NFS, quota): these lines are lost, as others that cannot be written.
+    }
+  }
+
+  #drain(): void {
+    this.#retry = null;
+    for (let bytes = this.#queue.peek(); bytes !== undefined; bytes = this.#queue.peek()) {
+      try {
+        if (this.#isCut) {
+          writeSync(this.#fd, '\n');
+          this.#isCut = false;
+        }
+        // One call a line: a pipe takes up to 4096 bytes whole or not at all, also with the child writing to it.
+        this.#queue.advance(writeSync(this.#fd, bytes));
+      } catch (error) {
+        if (isBusy(error)) {
+          this.#retryLater();
+          return;
+        }
+        this.#isCut = this.#queue.drop() || this.#isCut;
+      }
+    }
+    this.#tellWaiting();
+  }
+
+  #retryLater(): void {
+    this.#retry = setTimeout(() => {
+      this.#drain();
+    }, RETRY_MS);
+    this.#retry.unref();
+  }
+
+  #tellWaiting(): void {
+    for (const done of this.#waiting.splice(0)) done();
+  }
+}
+
+function isBusy(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && (error.code === 'EAGAIN' || error.code === 'EINTR');
+}

@@ -1,0 +1,119 @@
+import { startCat, type Cat } from './cat.js';
+import { DescriptorOutput } from './descriptor-output.js';
+import { LineQueue } from './line-queue.js';
+import type { Output } from './output.js';
+
+/**
+ * Writes lines through a `cat` of ours: for a descriptor that can be written only in a blocking way. A socket cannot be
+ * opened again, and to make it non-blocking would make it so for the child that shares it. The `cat` is started with the
+ * first line and ends with flush() or close().
+ */
+export class RelayOutput implements Output {
+  readonly #fd: number;
+  readonly #queue = new LineQueue();
+  #cat: Cat | null = null;
+  /** Where there is no `cat`: lines that may block are better than none. */
+  #direct: Output | null = null;
+  #flush: Promise<boolean> | null = null;
+  #endFlush: ((isDone: boolean) => void) | null = null;
+  /** Closed, or the reader is gone. */
+  #isOver = false;
+
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  writeLine(text: string): void {
+    if (this.#isOver) return;
+    if (this.#direct !== null) {
+      this.#direct.writeLine(text);
+      return;
+    }
+    this.#queue.add(text);
+    if (this.#flush === null) this.#pump();
+  }
+
+  flush(limitMs: number): Promise<boolean> {
+    if (this.#direct !== null) return this.#direct.flush(limitMs);
+    if (this.#cat === null) return Promise.resolve(true);
+    this.#flush ??= this.#endCat(this.#cat, limitMs);
+    return this.#flush;
+  }
+
+  close(): void {
+    this.#isOver = true;
+    this.#queue.clear();
+    this.#direct?.close();
+    this.#cat?.kill();
+    this.#endFlush?.(false);
+  }
+
+  #pump(): void {
+    this.#cat ??= this.#start();
+    if (this.#cat === null) {
+      this.#writeDirectly();
+      return;
+    }
+    for (
+      let bytes = this.#queue.peek();
+      bytes !== undefined && this.#cat.isReady();
+      bytes = this.#queue.peek()
+    ) {
+      this.#cat.write(bytes);
+      this.#queue.drop();
+    }
+  }
+
+  #start(): Cat | null {
+    const cat: Cat | null = startCat(this.#fd, {
+      onDrain: () => {
+        if (this.#cat === cat && this.#flush === null) this.#pump();
+      },
+      onExit: () => {
+        if (this.#cat !== cat) return;
+        this.#cat = null;
+        if (this.#endFlush !== null) this.#endFlush(true);
+        else this.#giveUp();
+      },
+    });
+    return cat;
+  }
+
+  #writeDirectly(): void {
+    this.#direct = new DescriptorOutput(this.#fd, { owned: false });
+    for (let bytes = this.#queue.peek(); bytes !== undefined; bytes = this.#queue.peek()) {
+      this.#direct.writeLine(bytes.toString().slice(0, -1));
+      this.#queue.drop();
+    }
+  }
+
+  /** After the end of its input `cat` ends when it has written everything; one that hangs is killed. */
+  #endCat(cat: Cat, limitMs: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      const limit = setTimeout(() => {
+        cat.kill();
+        this.#endFlush?.(false);
+      }, limitMs);
+      this.#endFlush = (isDone) => {
+        clearTimeout(limit);
+        this.#cat = null;
+        this.#flush = null;
+        this.#endFlush = null;
+        resolve(isDone && !this.#isOver);
+        // What was written meanwhile.
+        if (!this.#queue.isEmpty) this.#pump();
+      };
+      for (let bytes = this.#queue.peek(); bytes !== undefined; bytes = this.#queue.peek()) {
+        cat.write(bytes);
+        this.#queue.drop();
+      }
+      cat.end();
+    });
+  }
+
+  /** It ended unasked, because nobody reads: another one for every line would fare no better. */
+  #giveUp(): void {
+    this.#isOver = true;
+    this.#queue.clear();
+  }
+}

@@ -1,0 +1,65 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { errorCode } from './error-code.js';
+import type { ProcessEntry } from './process-table.js';
+
+/** Every process in /proc. */
+export function readProc(): ProcessEntry[] {
+  const entries: ProcessEntry[] = [];
+  for (const name of readdirSync('/proc')) {
+    const first = name.charCodeAt(0);
+    if (first < 0x31 || first > 0x39) continue;
+    const entry = readProcEntry(Number(name));
+    if (entry !== undefined) entries.push(entry);
+  }
+  return entries;
+}
+
+/** Undefined when there is no such process (any more). */
+export function readProcEntry(pid: number): ProcessEntry | undefined {
+  const stat = read(`/proc/${pid}/stat`);
+  return stat === undefined ? undefined : parseProcStat(stat);
+}
+
+/** Parses /proc/<pid>/stat. The name (field 2) may hold anything, blanks and brackets too: the last `)` ends it. */
+export function parseProcStat(stat: string): ProcessEntry | undefined {
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const startedAt = Number(fields[19]);
+  if (fields.length < 20 || Number.isNaN(startedAt)) return undefined;
+  const state = fields[0];
+  return {
+    pid: Number.parseInt(stat, 10),
+    parent: Number(fields[1]),
+    group: Number(fields[2]),
+    session: Number(fields[3]),
+    startedAt,
+    // A process whose first thread has ended shows Z while its other threads run on.
+    zombie: state === 'X' || (state === 'Z' && Number(fields[17]) <= 1),
+    stopped: state === 'T' || state === 't',
+  };
+}
+
+/** NAME=value strings; empty in the instant of an exec. Undefined when it is another user's process, or none any more. */
+export function readEnvironment(pid: number): string[] | undefined {
+  return read(`/proc/${pid}/environ`)
+    ?.split('\0')
+    .filter((entry) => entry !== '');
+}
+
+/** The pid given out last in our pid namespace; undefined where the kernel does not tell. */
+export function lastPid(): number | undefined {
+  const text = read('/proc/sys/kernel/ns_last_pid');
+  return text === undefined ? undefined : Number(text);
+}
+
+function read(file: string): string | undefined {
+  try {
+    // Node reads `utf8` in one call, and takes twice as long for anything else. All that is looked for is ASCII.
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    // Not to see a process for want of descriptors or memory must not look as if it were gone.
+    if (EXHAUSTED.has(errorCode(error))) throw error;
+    return undefined;
+  }
+}
+
+const EXHAUSTED = new Set<string | undefined>(['EMFILE', 'ENFILE', 'ENOMEM']);

@@ -1,0 +1,184 @@
+import { errorCode } from './error-code.js';
+import { hasMark } from './instance-mark.js';
+import type { ProcessEntry, ProcessTable } from './process-table.js';
+
+export interface TreeRoot {
+  pid: number;
+  /** The child leads a group and a session of its own. */
+  ownGroup: boolean;
+  instanceId: string;
+}
+
+export interface TreeScan {
+  /** Live processes of the tree; zombies are not. */
+  members: ProcessEntry[];
+  /** False: processes were being made during the look, so one may have slipped through it. */
+  certain: boolean;
+  /** Nothing could be seen at all, which is not the same as nobody being there. */
+  blind: boolean;
+}
+
+/**
+ * The processes that belong to a child. One is in its tree when it is in the child's group or session, descends from a
+ * member, carries the instance's mark in its environment, or was a member at an earlier look. Never in it: ourselves,
+ * our ancestors, and whatever is older than the child.
+ */
+export class ProcessTree {
+  /** Start times of the members seen so far: one that lost its parents and has no mark is still known by them. */
+  readonly #known = new Map<number, number>();
+  /** Start times of those whose environment was read and has no mark: it is not read at every look. */
+  readonly #strangers = new Map<number, number>();
+  readonly #bornAt: number;
+  #reaped = false;
+  #groupOver: boolean;
+
+  /** To be made right after the start, while `root.pid` cannot be anybody else. */
+  constructor(
+    readonly root: TreeRoot,
+    private readonly table: ProcessTable,
+    private readonly selfPid: number,
+  ) {
+    this.#bornAt = startTime(table, root.pid);
+    this.#groupOver = !root.ownGroup;
+  }
+
+  /** From now on the child's pid may be given to another process. */
+  rootReaped(): void {
+    this.#reaped = true;
+  }
+
+  async scan(): Promise<TreeScan> {
+    try {
+      return await this.#look();
+    } catch {
+      return { members: [], certain: false, blind: true };
+    }
+  }
+
+  async #look(): Promise<TreeScan> {
+    const lastBefore = this.table.lastPid();
+    const entries = await this.table.list();
+    this.#noticeEndOfGroup(entries);
+
+    const outside = this.#selfAndAncestors(entries);
+    const childrenOf = groupByParent(entries);
+    const tree = new Map<number, ProcessEntry>();
+    const adopt = (entry: ProcessEntry): void => {
+      if (tree.has(entry.pid) || outside.has(entry.pid) || entry.startedAt < this.#bornAt) return;
+      tree.set(entry.pid, entry);
+      childrenOf.get(entry.pid)?.forEach(adopt);
+    };
+    for (const entry of entries) if (this.#belongs(entry)) adopt(entry);
+
+    let starting = false;
+    for (const entry of entries) {
+      if (tree.has(entry.pid) || entry.zombie || entry.startedAt < this.#bornAt) continue;
+      const marked = this.#carriesMark(entry);
+      if (marked === undefined) starting = true;
+      else if (marked) adopt(entry);
+    }
+    const members = [...tree.values()].filter((entry) => !entry.zombie);
+    for (const { pid, startedAt } of members) this.#known.set(pid, startedAt);
+    const quiet = lastBefore !== undefined && lastBefore === this.table.lastPid();
+    return { members, certain: quiet && !starting, blind: entries.length === 0 };
+  }
+
+  /** Sends `signal` to a member, unless its pid is somebody else's by now. One that is gone or not ours is no error. */
+  signal(member: ProcessEntry, signal: NodeJS.Signals): void {
+    try {
+      if (this.table.isStill(member)) send(member.pid, signal);
+    } catch {
+      // It could not be looked at (no descriptors left): the next look sees to it.
+    }
+  }
+
+  /** Sends `signal` to the whole group in one step that no fork escapes, if the group is certain to be the child's. */
+  signalGroup(signal: NodeJS.Signals, scan: TreeScan): void {
+    if (this.#groupOver) return;
+    const sure = !this.#reaped || scan.blind || scan.members.some((member) => this.#inGroup(member));
+    if (sure) send(-this.root.pid, signal);
+  }
+
+  /** Whether nothing of the tree is left, as far as `scan` shows. */
+  isEmpty(scan: TreeScan): boolean {
+    if (!this.#reaped || scan.members.length > 0) return false;
+    return !scan.blind || (this.root.ownGroup && !exists(-this.root.pid));
+  }
+
+  #belongs(entry: ProcessEntry): boolean {
+    if (entry.pid === this.root.pid && !this.#reaped) return true;
+    if (this.#inGroup(entry)) return true;
+    return this.#known.get(entry.pid) === entry.startedAt;
+  }
+
+  #inGroup(entry: ProcessEntry): boolean {
+    return !this.#groupOver && (entry.group === this.root.pid || entry.session === this.root.pid);
+  }
+
+  /** The kernel keeps a group's number from being used again while anybody is in it; after that it is anybody's. */
+  #noticeEndOfGroup(entries: readonly ProcessEntry[]): void {
+    if (!this.#reaped || this.#groupOver || entries.length === 0) return;
+    const numberIsTaken = entries.some((entry) => entry.pid === this.root.pid);
+    this.#groupOver = numberIsTaken || !entries.some((entry) => this.#inGroup(entry));
+  }
+
+  #selfAndAncestors(entries: readonly ProcessEntry[]): Set<number> {
+    const parents = new Map(entries.map((entry) => [entry.pid, entry.parent]));
+    const found = new Set<number>();
+    for (
+      let pid: number | undefined = this.selfPid;
+      pid !== undefined && !found.has(pid);
+      pid = parents.get(pid)
+    ) {
+      found.add(pid);
+    }
+    return found;
+  }
+
+  /** Undefined: an empty environment, as a process shows it in the instant of its exec. */
+  #carriesMark(entry: ProcessEntry): boolean | undefined {
+    // A kernel thread has no group and no environment.
+    if (entry.group === 0 || this.#strangers.get(entry.pid) === entry.startedAt) return false;
+    const environment = this.table.environment(entry.pid);
+    if (environment?.length === 0) return undefined;
+    const marked = environment !== undefined && hasMark(environment, this.root.instanceId);
+    if (!marked) this.#strangers.set(entry.pid, entry.startedAt);
+    return marked;
+  }
+}
+
+/** 0 when it cannot be told: then nobody counts as older. */
+function startTime(table: ProcessTable, pid: number): number {
+  try {
+    return table.find(pid)?.startedAt ?? 0;
+  } catch {
+    return 0;
+  }
+}
+
+function groupByParent(entries: readonly ProcessEntry[]): Map<number, ProcessEntry[]> {
+  const children = new Map<number, ProcessEntry[]>();
+  for (const entry of entries) {
+    const siblings = children.get(entry.parent);
+    if (siblings === undefined) children.set(entry.parent, [entry]);
+    else siblings.push(entry);
+  }
+  return children;
+}
+
+function exists(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return errorCode(error) !== 'ESRCH';
+  }
+}
+
+/** What is gone (ESRCH) needs no signal; what is not ours to end (EPERM) is found again by the next look. */
+function send(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // See above.
+  }
+}

@@ -1,0 +1,40 @@
+import { execFile } from 'node:child_process';
+import type { ProcessEntry } from './process-table.js';
+
+/** Every process as POSIX ps shows it; empty when there is no ps. */
+export function readPs(): Promise<ProcessEntry[]> {
+  return new Promise((resolve) => {
+    execFile(
+      '/bin/ps',
+      ['-A', '-o', 'pid=,ppid=,pgid=,stat=,lstart='],
+      // UTC, because lstart is local time: a change of the clocks must not make a process another one.
+      {
+        env: { LC_ALL: 'C', TZ: 'UTC0' },
+        maxBuffer: 64 * 1024 * 1024,
+        timeout: 5_000,
+        killSignal: 'SIGKILL',
+      },
+      (error, output) => {
+        resolve(error === null ? output.split('\n').flatMap(parsePsLine) : []);
+      },
+    );
+  });
+}
+
+/** One line such as `  501   500   501 Ss   Mon Nov 23 19:14:12 2026`. */
+export function parsePsLine(line: string): ProcessEntry[] {
+  const fields = /^\s*(\d+)\s+(\d+)\s+(\d+)\s+(\S+)\s+(.+)$/.exec(line);
+  if (fields === null) return [];
+  const [, pid, parent, group, state = '', started = ''] = fields;
+  return [
+    {
+      pid: Number(pid),
+      parent: Number(parent),
+      group: Number(group),
+      session: 0,
+      startedAt: Date.parse(`${started.trim()} UTC`),
+      zombie: state.startsWith('Z'),
+      stopped: state.startsWith('T'),
+    },
+  ];
+}

@@ -1,0 +1,70 @@
+import { closeSync, openSync, readSync } from 'node:fs';
+import { MigrateLockError } from '../errors.js';
+import { errorCode } from './error-code.js';
+
+/** Why `file`, which was there and executable a moment ago, could not be started: exit 126, or 127 when it is gone. */
+export function startFailure(file: string, cause: unknown): MigrateLockError {
+  const code = errorCode(cause) ?? 'unknown error';
+  if (code === 'ENOENT') {
+    const head = firstLine(file);
+    return head === undefined ? vanished(file, cause) : interpreterMissing(file, head, cause);
+  }
+  return new MigrateLockError(`command cannot be executed: ${file}: ${code}`, {
+    code: 'COMMAND_NOT_EXECUTABLE',
+    exit: 'notExecutable',
+    hint: HINTS[code] ?? 'The operating system refused to start it.',
+    cause,
+  });
+}
+
+const HINTS: Partial<Record<string, string>> = {
+  E2BIG: 'Its arguments and environment together are larger than the operating system allows.',
+  EACCES:
+    'Permission denied: look at its #! line, at the rights of the folders above it, and for a noexec mount.',
+  ENOEXEC: 'It is no program for this machine, and has no #! line.',
+  ETXTBSY: 'Somebody has it open for writing.',
+  EAGAIN: 'The limit on the number of processes is reached.',
+  ENOMEM: 'There is not enough memory to start it.',
+  EMFILE: 'The limit on the number of open files is reached.',
+};
+
+function vanished(file: string, cause: unknown): MigrateLockError {
+  return new MigrateLockError(`command not found: ${file}`, {
+    code: 'COMMAND_NOT_FOUND',
+    exit: 'notFound',
+    hint: 'It was there when migrate-lock started, and is gone now.',
+    cause,
+  });
+}
+
+function interpreterMissing(file: string, head: string, cause: unknown): MigrateLockError {
+  const interpreter = /^#!\s*(\S+)/.exec(head)?.[1];
+  return new MigrateLockError(
+    interpreter === undefined
+      ? `command cannot be executed: ${file}: its loader (dynamic linker) is missing`
+      : `command cannot be executed: ${file}: its interpreter ${interpreter} does not exist`,
+    {
+      code: 'COMMAND_NOT_EXECUTABLE',
+      exit: 'notExecutable',
+      hint: head.endsWith('\r')
+        ? 'Its lines end as on Windows (CR LF): save it with LF alone.'
+        : interpreter === undefined
+          ? 'It was built for another system (glibc and musl are two).'
+          : 'Correct its #! line, or install the interpreter.',
+      cause,
+    },
+  );
+}
+
+/** The first line of `file`, without its LF, as far as the kernel reads one; undefined when it cannot be opened. */
+function firstLine(file: string): string | undefined {
+  try {
+    const descriptor = openSync(file, 'r');
+    const head = Buffer.alloc(256);
+    const length = readSync(descriptor, head);
+    closeSync(descriptor);
+    return head.toString('latin1', 0, length).split('\n', 1)[0];
+  } catch {
+    return undefined;
+  }
+}

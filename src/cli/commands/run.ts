@@ -1,0 +1,56 @@
+import { createAuditLog } from '../../audit/audit-log.js';
+import { readConnectionConfig } from '../../db/connection-config.js';
+import { formatDuration } from '../../duration.js';
+import { UsageError } from '../../errors.js';
+import { childTimes, leavesTimeToRun } from '../../run/timeline.js';
+import { run } from '../../run/run.js';
+import type { RunOptionValues } from '../options.js';
+import type { Surroundings } from '../surroundings.js';
+
+export async function runCommand(
+  [command, ...args]: readonly string[],
+  values: RunOptionValues,
+  { env, cwd, stdout, reporterFor }: Surroundings,
+): Promise<number> {
+  if (command === undefined) {
+    throw new UsageError(
+      'There is no command to run.',
+      'Write it after --, as in: migrate-lock run -- knex migrate:latest',
+    );
+  }
+  checkTimes(values);
+  const connection = readConnectionConfig({ url: values.databaseUrl, urlFile: values.databaseUrlFile, env });
+  const reporter = reporterFor(values.quiet);
+  if (connection.ignored.length > 0) {
+    reporter.warn(
+      `left out of the database URL, as PostgreSQL does not know them: ${connection.ignored.join(', ')}`,
+    );
+  }
+  return run(
+    {
+      command,
+      args,
+      env,
+      cwd,
+      connection,
+      schema: values.schema,
+      ttlMs: values.ttl,
+      waitTimeoutMs: values.waitTimeout,
+      pollIntervalMs: values.pollInterval,
+      killGraceMs: values.killGrace,
+      childStdout: values.childStdout,
+      conflictExitCode: values.conflictExitCode,
+    },
+    [createAuditLog(stdout), reporter.onEvent],
+  );
+}
+
+function checkTimes({ ttl, killGrace }: RunOptionValues): void {
+  if (leavesTimeToRun(ttl, killGrace)) return;
+  const neededMs = childTimes(ttl, killGrace).termBeforeEndMs;
+  throw new UsageError(
+    `--ttl ${formatDuration(ttl)} leaves the command no time: --kill-grace ${formatDuration(killGrace)} and the safety ` +
+      `margins take ${formatDuration(neededMs)} of it.`,
+    `Write a longer --ttl, for example ${formatDuration(Math.ceil((neededMs * 4) / 1000) * 1000)}, or a shorter --kill-grace, for example 100ms.`,
+  );
+}

@@ -1,0 +1,61 @@
+import tty from 'node:tty';
+import { CommanderError } from 'commander';
+import { openOutputs } from '../audit/output.js';
+import { UsageError } from '../errors.js';
+import { EXIT_CODES } from '../exit-codes.js';
+import { wantsColour } from '../ui/colour.js';
+import { createReporter, type Reporter } from '../ui/reporter.js';
+import { createProgram } from './program.js';
+
+/** A stalled reader of stdout or stderr keeps the exit waiting this long at most. */
+const FLUSH_LIMIT_MS = 1_000;
+
+/** The command line as a function. @returns the exit code; never throws. */
+export async function main(args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+  const { stdout, stderr } = openOutputs();
+  const colour = wantsColour(env, tty.isatty(2));
+  const reporterFor = (quiet: boolean): Reporter => createReporter(stderr, { quiet, colour });
+  let exitCode = 0;
+  try {
+    const surroundings = { env, cwd: currentDirectory(), stdout, reporterFor };
+    const program = createProgram(surroundings, (code) => (exitCode = code));
+    for (const command of [program, ...program.commands]) {
+      command.exitOverride().configureOutput({
+        writeOut: (text) => stdout.writeLine(text.trimEnd()),
+        outputError: () => undefined, // told below
+      });
+    }
+    await program.parseAsync([...args], { from: 'user' });
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === 0) {
+      exitCode = 0; // --help, --version
+    } else {
+      const told = error instanceof CommanderError ? asUsageError(error) : error;
+      reporterFor(false).error(told);
+      exitCode =
+        told instanceof Object && 'exitCode' in told ? Number(told.exitCode) : EXIT_CODES.internal.code;
+    }
+  }
+  await Promise.all([stdout.flush(FLUSH_LIMIT_MS), stderr.flush(FLUSH_LIMIT_MS)]);
+  stdout.close();
+  stderr.close();
+  return exitCode;
+}
+
+function asUsageError(error: CommanderError): UsageError {
+  const message = error.message.replace(/^error: /, '');
+  return new UsageError(
+    `${message.charAt(0).toUpperCase()}${message.slice(1)}`,
+    'See migrate-lock --help.',
+    error,
+  );
+}
+
+/** The folder may have been deleted under us. */
+function currentDirectory(): string {
+  try {
+    return process.cwd();
+  } catch {
+    return '/';
+  }
+}

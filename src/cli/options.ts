@@ -1,0 +1,84 @@
+import { Option } from 'commander';
+import { formatDuration, parseDuration } from '../duration.js';
+import { UsageError } from '../errors.js';
+import { checkSchemaName } from '../schema/render.js';
+
+/** An option that is also an environment variable MIGRATE_LOCK_...; the flag wins. */
+function option(flags: string, description: string): Option {
+  const made = new Option(flags, description);
+  return made.env(`MIGRATE_LOCK_${made.name().toUpperCase().replaceAll('-', '_')}`);
+}
+
+function duration(
+  name: string,
+  description: string,
+  byDefaultMs: number,
+  { mayBeZero = false } = {},
+): Option {
+  const example = formatDuration(byDefaultMs);
+  return option(`--${name} <duration>`, description)
+    .default(byDefaultMs, example)
+    .argParser((value: string): number => {
+      const parsed = parseDuration(value);
+      if (parsed !== undefined && (parsed > 0 || mayBeZero)) return parsed;
+      const problem = parsed === 0 ? 'must be longer than 0' : 'is not a duration';
+      throw new UsageError(
+        `--${name} ${JSON.stringify(value)} ${problem}.`,
+        `Write for example --${name} ${example} (also 500ms, 5m, 1h).`,
+      );
+    });
+}
+
+/** Where the database and the lock are: the same for every command. */
+export function connectionOptions(): Option[] {
+  return [
+    option('--database-url <url>', 'the database to migrate; default DATABASE_URL, then the PG* variables'),
+    option('--database-url-file <path>', 'read the URL from a file, as container secrets come'),
+    option('--schema <name>', "the lock's own database schema; another schema is another lock")
+      .default('migrate_lock')
+      .argParser(checkSchemaName),
+    option('--quiet', 'tell only errors on stderr').default(false),
+  ];
+}
+
+export interface ConnectionOptionValues {
+  databaseUrl?: string;
+  databaseUrlFile?: string;
+  schema: string;
+  quiet: boolean;
+}
+
+/** What `run` knows besides. */
+export function runOptions(): Option[] {
+  return [
+    duration('ttl', 'the length of the lease; the command is ended before it is over', 30_000),
+    duration('wait-timeout', 'how long to wait for the lock and for the database; 0: one attempt', 30_000, {
+      mayBeZero: true,
+    }),
+    duration('poll-interval', 'the longest pause between two polls of a lone waiter', 1_000),
+    duration('kill-grace', 'the time between SIGTERM and SIGKILL for a command that must end', 5_000, {
+      mayBeZero: true,
+    }),
+    option('--child-stdout <stream>', "where the command's stdout goes")
+      .choices(['stderr', 'stdout'])
+      .default('stderr'),
+    option('--conflict-exit-code <n>', 'the exit code when the lock was not acquired in time')
+      .default(75)
+      .argParser((value: string): number => {
+        if (/^\d{1,3}$/.test(value) && Number(value) <= 255) return Number(value);
+        throw new UsageError(
+          `--conflict-exit-code ${JSON.stringify(value)} is not an exit code.`,
+          'Write a number from 0 to 255, for example --conflict-exit-code 75.',
+        );
+      }),
+  ];
+}
+
+export interface RunOptionValues extends ConnectionOptionValues {
+  ttl: number;
+  waitTimeout: number;
+  pollInterval: number;
+  killGrace: number;
+  childStdout: 'stderr' | 'stdout';
+  conflictExitCode: number;
+}

@@ -1,0 +1,62 @@
+import { Command } from 'commander';
+import { EXIT_CODES } from '../exit-codes.js';
+import { initCommand, type InitOptionValues } from './commands/init.js';
+import { runCommand } from './commands/run.js';
+import { connectionOptions, runOptions, type RunOptionValues } from './options.js';
+import type { Surroundings } from './surroundings.js';
+import { VERSION } from './version.js';
+
+/** The command line. The chosen command's exit code is given to `onExitCode`. */
+export function createProgram(surroundings: Surroundings, onExitCode: (code: number) => void): Command {
+  const program = new Command('migrate-lock')
+    .description('Lets exactly one process at a time run a database migration, whatever tool runs it.')
+    .version(VERSION)
+    .enablePositionalOptions()
+    .addHelpText('after', `\n${exitCodesHelp()}`);
+
+  const run = program
+    .command('run')
+    .description(
+      'acquire the lock or wait for it, run the command, release the lock, exit as the command did',
+    )
+    .usage('[options] -- <command> [args...]')
+    .argument('[command...]', 'the command to run under the lock')
+    .passThroughOptions()
+    .addHelpText('after', RUN_HELP);
+  for (const option of [...connectionOptions(), ...runOptions()]) run.addOption(option);
+  run.action(async (command: string[], values: RunOptionValues) => {
+    onExitCode(await runCommand(command, values, surroundings));
+  });
+
+  const init = program
+    .command('init')
+    .description('apply the lock schema and nothing else')
+    .option('--print', 'print the SQL for a database administrator to apply, and change nothing', false);
+  for (const option of connectionOptions()) init.addOption(option);
+  init.action(async (values: InitOptionValues) => {
+    onExitCode(await initCommand(values, surroundings));
+  });
+  return program;
+}
+
+function exitCodesHelp(): string {
+  const rows = Object.values(EXIT_CODES).map(({ code, meaning }) => `  ${String(code).padEnd(5)} ${meaning}`);
+  return [
+    'Exit codes of run: those of the command, and',
+    ...rows,
+    '  128+n the command died of signal n, or we were told to stop waiting',
+  ].join('\n');
+}
+
+const RUN_HELP = `
+Every option can also be given as an environment variable MIGRATE_LOCK_..., for example MIGRATE_LOCK_TTL=5m.
+
+The command must be done before the lease is over: with the defaults it has 23 s, then SIGTERM, and SIGKILL after 28 s
+in all. Give a migration that takes longer a longer --ttl.
+
+stdout carries JSON audit events, one a line; the command's own stdout goes to stderr.
+
+Examples:
+  migrate-lock run -- knex migrate:latest
+  migrate-lock run --ttl 10m --wait-timeout 15m -- npx prisma migrate deploy
+  migrate-lock run -- npm run migrate | jq .event`;

@@ -1,0 +1,12 @@
+import type { Output } from '../audit/output.js';
+import type { Reporter } from '../ui/reporter.js';
+
+/** What a command gets of the process that it runs in. */
+export interface Surroundings {
+  env: NodeJS.ProcessEnv;
+  cwd: string;
+  /** Audit events, or the output of a command whose job is output. */
+  stdout: Output;
+  /** What people read. */
+  reporterFor: (quiet: boolean) => Reporter;
+}

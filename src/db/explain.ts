@@ -1,0 +1,75 @@
+import { MigrateLockError } from '../errors.js';
+import { classify, errorCode, TLS_REFUSED } from './classify.js';
+
+/** Turns what the database, the driver or the network said into a sentence for people, with what to do next. */
+export function explain(error: unknown, database: string, schema: string): MigrateLockError {
+  if (error instanceof MigrateLockError) return error;
+  const said = error instanceof Error ? error.message : String(error);
+  switch (classify(error)) {
+    case 'unavailable':
+      return new MigrateLockError(`The database could not be reached (${database}): ${said}.`, {
+        code: 'DATABASE_UNREACHABLE',
+        exit: 'unreachable',
+        hint: unreachableHint(errorCode(error)),
+        cause: error,
+      });
+    case 'refused':
+      return new MigrateLockError(`The database refuses us (${database}): ${said}.`, {
+        code: 'DATABASE_REFUSED',
+        exit: 'refused',
+        hint: refusedHint(errorCode(error)),
+        cause: error,
+      });
+    case 'settings':
+      return new MigrateLockError(`The database cannot be written to (${database}): ${said}.`, {
+        code: 'DATABASE_REFUSED',
+        exit: 'refused',
+        hint: 'It is probably a replica: a lock can only be taken on the primary. Give its address.',
+        cause: error,
+      });
+    case 'denied':
+    case 'absent':
+      return new MigrateLockError(`The database role lacks a right (${database}): ${said}.`, {
+        code: 'PERMISSION_DENIED',
+        exit: 'denied',
+        hint:
+          `A database administrator runs \`migrate-lock init\` once as the owner of the lock schema, and grants the role ` +
+          `USAGE on schema "${schema}" and EXECUTE on its functions.`,
+        cause: error,
+      });
+    case 'contention':
+    case 'fault':
+      return new MigrateLockError(`The database reported an error (${database}): ${said}.`, {
+        code: 'DATABASE_FAULT',
+        exit: 'refused',
+        hint: `Its code is ${errorCode(error)}; the server's log says more.`,
+        cause: error,
+      });
+  }
+}
+
+function unreachableHint(code: string): string {
+  const longer = '--wait-timeout gives it longer to come up.';
+  switch (code) {
+    case '53300':
+      return `All its connections are in use. ${longer}`;
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return `The host name could not be resolved: check it. ${longer}`;
+    default:
+      return `Check that it is running and that the host and port are right. ${longer}`;
+  }
+}
+
+function refusedHint(code: string): string {
+  switch (code) {
+    case '28P01':
+      return 'Check the user and the password (in a URL, special characters must be percent-encoded).';
+    case '3D000':
+      return 'Create it first: the lock is kept in the database that is migrated, so the migration cannot be what creates it.';
+    case TLS_REFUSED:
+      return 'Check sslmode and the certificates; sslmode=disable connects without TLS.';
+    default:
+      return "Check the user, the database's name and the server's pg_hba.conf.";
+  }
+}

@@ -1,0 +1,94 @@
+import net from 'node:net';
+import tls from 'node:tls';
+import { TLS_REFUSED } from './classify.js';
+import { codedError, type HostSocket } from './socket.js';
+
+/** As libpq means it: https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION */
+export type SslMode = 'disable' | 'prefer' | 'require' | 'verify-ca' | 'verify-full';
+
+/** PEM texts, as tls.connect() takes them. */
+export interface TlsMaterial {
+  ca?: string;
+  cert?: string;
+  key?: string;
+  passphrase?: string;
+}
+
+export interface TlsWish {
+  ssl: SslMode;
+  tls: TlsMaterial;
+}
+
+const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f]);
+
+/**
+ * Asks the server for TLS and upgrades the socket, within `limitMs`. postgres.js could do it, but then a server
+ * without TLS cannot be told from a lost connection.
+ * @throws an error with code TLS_REFUSED when TLS is required and cannot be had, or the certificate is not accepted.
+ */
+export async function upgrade(socket: HostSocket, wish: TlsWish, limitMs: number): Promise<HostSocket> {
+  const mode = wish.ssl;
+  if (mode === 'disable' || socket.host?.startsWith('/') === true) return socket;
+  const timer = setTimeout(() => {
+    socket.destroy(
+      codedError('ETIMEDOUT', `no answer to the request for TLS within ${Math.round(limitMs)} ms`),
+    );
+  }, limitMs);
+  try {
+    if (!(await serverOffersTls(socket))) {
+      if (mode === 'prefer') return socket;
+      throw codedError(TLS_REFUSED, `the server does not offer TLS, and sslmode=${mode} needs it`);
+    }
+    return await handshake(socket, wish);
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function serverOffersTls(socket: net.Socket): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const closed = (): void => {
+      reject(
+        codedError('ECONNRESET', 'the connection was closed before the server said whether it offers TLS'),
+      );
+    };
+    socket.once('error', reject);
+    socket.once('close', closed);
+    socket.once('data', (answer: Buffer) => {
+      socket.off('error', reject);
+      socket.off('close', closed);
+      // More than the one byte was put there by somebody in between, to be read as if it had come encrypted.
+      if (answer.length === 1) resolve(answer[0] === 'S'.charCodeAt(0));
+      else reject(codedError(TLS_REFUSED, 'the server answered the request for TLS with more than it may'));
+    });
+    socket.write(SSL_REQUEST);
+  });
+}
+
+function handshake(socket: HostSocket, { ssl: mode, tls: material }: TlsWish): Promise<HostSocket> {
+  return new Promise((resolve, reject) => {
+    const host = socket.host ?? '';
+    const verifies = mode === 'verify-ca' || mode === 'verify-full';
+    const secure: HostSocket = tls.connect({
+      ...material,
+      socket,
+      ...(net.isIP(host) === 0 ? { servername: host } : {}),
+      rejectUnauthorized: verifies,
+      // verify-ca trusts the authority, whatever name the certificate bears.
+      ...(mode === 'verify-ca' ? { checkServerIdentity: () => undefined } : {}),
+    });
+    secure.host = host;
+    const failed = (error: Error): void => {
+      const lost = 'code' in error && (error.code === 'ECONNRESET' || error.code === 'ETIMEDOUT');
+      reject(lost ? error : codedError(TLS_REFUSED, `TLS: ${error.message}`, error));
+    };
+    secure.once('error', failed);
+    secure.once('secureConnect', () => {
+      secure.off('error', failed);
+      resolve(secure);
+    });
+  });
+}

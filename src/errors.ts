@@ -1,0 +1,50 @@
+import { EXIT_CODES, type ExitReason } from './exit-codes.js';
+
+/** Stable names of everything that can go wrong; they stand in audit events and in `error.code`. */
+export type ErrorCode =
+  | 'USAGE'
+  | 'COMMAND_NOT_FOUND'
+  | 'COMMAND_NOT_EXECUTABLE'
+  | 'DATABASE_UNREACHABLE'
+  | 'DATABASE_REFUSED'
+  | 'DATABASE_FAULT'
+  | 'PERMISSION_DENIED'
+  | 'SCHEMA_TOO_NEW'
+  | 'SCHEMA_CONFLICT'
+  | 'LOCK_WAIT_TIMEOUT'
+  | 'LOCK_MISUSED'
+  | 'LEASE_LOST'
+  | 'INTERNAL';
+
+export interface MigrateLockErrorOptions {
+  code: ErrorCode;
+  exit: ExitReason;
+  /** One sentence that tells the person what to do next. */
+  hint: string;
+  cause?: unknown;
+}
+
+/**
+ * An expected failure: a stable `code`, the exit code it leads to, and a hint that says what to do next.
+ * It is shown to people as one sentence and a hint, never with a stack trace.
+ */
+export class MigrateLockError extends Error {
+  readonly code: ErrorCode;
+  readonly exitCode: number;
+  readonly hint: string;
+
+  constructor(message: string, options: MigrateLockErrorOptions) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = new.target.name;
+    this.code = options.code;
+    this.exitCode = EXIT_CODES[options.exit].code;
+    this.hint = options.hint;
+  }
+}
+
+/** An option, environment variable or argument is wrong. Exit code 64. */
+export class UsageError extends MigrateLockError {
+  constructor(message: string, hint: string, cause?: unknown) {
+    super(message, { code: 'USAGE', exit: 'usage', hint, cause });
+  }
+}

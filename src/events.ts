@@ -1,0 +1,92 @@
+/**
+ * The one list of everything that can happen. Both readers of the event stream (the JSON lines on stdout and the
+ * lines for people on stderr) take exactly this union; src/audit/audit-event.schema.json is held against it by a test.
+ * All durations are in milliseconds, all times ISO 8601 in UTC, ending in `Z`.
+ */
+export const EVENT_VERSION = 1;
+
+export const OUTCOMES = ['completed', 'conflict', 'deadline', 'lost', 'interrupted', 'error'] as const;
+/** How a run ended. `completed`: the child ended by itself, whatever its exit code. */
+export type Outcome = (typeof OUTCOMES)[number];
+
+/** Who holds the lock, as far as the last look at it told. */
+export interface HolderSummary {
+  /** The holder's instance id; null when nobody could be named (somebody was just changing the row). */
+  holder: string | null;
+  holderHost: string | null;
+  /** The holder's command line, redacted. */
+  holderCommand: string | null;
+  /** For how long the holder has had its lease. */
+  heldMs: number | null;
+  /** What is left of the holder's lease on the database's clock. */
+  expiresInMs: number | null;
+}
+
+export interface EventFields {
+  /** The lock schema was created (fromVersion null) or upgraded. */
+  'schema.applied': { fromVersion: number | null; toVersion: number };
+  /** The database cannot be reached or has no place for us now; it is tried again. */
+  'database.unavailable': { code: string; message: string; attempts: number };
+  'lock.waiting': HolderSummary & { queueLength: number; waitedMs: number };
+  'lock.acquired': { waitedMs: number; polls: number; ttlMs: number; expiresAt: string };
+  /** The lease that was acquired had expired without having been released. */
+  'lock.takeover': { previousInstanceId: string; expiredMs: number };
+  /** The child is asked to end after `deadlineMs`. */
+  'child.started': { childPid: number; command: string; deadlineMs: number };
+  /** Exactly one of `exitCode` and `signal` is not null. */
+  'child.exited': { exitCode: number | null; signal: string | null; durationMs: number };
+  /** The child reached its deadline and is being ended. */
+  'child.deadline': { ttlMs: number; ranMs: number };
+  /** Processes that the child left running when it ended; they are being ended. */
+  'child.leftover': { count: number };
+  'lock.released': { heldMs: number };
+  /** The lease could not be released; it ends by itself at `expiresAt`. */
+  'lock.release_failed': { code: string; message: string; expiresAt: string };
+  /** Before the lease's end, it turned out to be somebody else's (`holder`) or gone (null). */
+  'lock.lost': { holder: string | null };
+  'wait.timeout': HolderSummary & { queueLength: number; waitedMs: number; polls: number };
+  /** `hint`: what a person can do next. */
+  error: { code: string; message: string; hint?: string };
+  'run.finished': { outcome: Outcome; exitCode: number; durationMs: number };
+}
+
+export type EventName = keyof EventFields;
+
+const ALL_EVENTS: Record<EventName, true> = {
+  'schema.applied': true,
+  'database.unavailable': true,
+  'lock.waiting': true,
+  'lock.acquired': true,
+  'lock.takeover': true,
+  'child.started': true,
+  'child.exited': true,
+  'child.deadline': true,
+  'child.leftover': true,
+  'lock.released': true,
+  'lock.release_failed': true,
+  'lock.lost': true,
+  'wait.timeout': true,
+  error: true,
+  'run.finished': true,
+};
+/** The names of all events, for those who need them at run time. */
+export const EVENT_NAMES = Object.keys(ALL_EVENTS) as EventName[];
+
+/** What an event is about: the same in every event of a run, but for the token, known once the lock was acquired. */
+export interface EventContext {
+  instanceId: string;
+  fencingToken?: number;
+  host: string;
+  pid: number;
+  /** The database's name; null while it is not known. */
+  database: string | null;
+  /** The lock's database schema. */
+  schema: string;
+}
+
+export type EventOf<N extends EventName> = { [K in N]: { event: K } & EventFields[K] }[N];
+/** What happened, without the common fields. */
+export type Occurrence = EventOf<EventName>;
+/** One audit event: version, time, what happened, and the common fields. */
+export type MigrateLockEvent = { v: typeof EVENT_VERSION; time: string } & EventContext & Occurrence;
+export type EventListener = (event: MigrateLockEvent) => void;

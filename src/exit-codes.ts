@@ -1,0 +1,24 @@
+/**
+ * The one table of exit codes. `--help` prints it, and a test holds the README against it.
+ * 64 to 78 are those of BSD's sysexits.h, 124 to 127 those of coreutils' timeout and env.
+ */
+export const EXIT_CODES = {
+  internal: { code: 1, meaning: 'internal error: a defect in migrate-lock, please report it' },
+  usage: { code: 64, meaning: 'usage: an option or a value is wrong' },
+  unreachable: { code: 69, meaning: 'the database could not be reached within the wait timeout' },
+  lost: { code: 70, meaning: 'the lease was lost: somebody else held the lock before this run released it' },
+  conflict: { code: 75, meaning: 'the lock was not acquired in time (--conflict-exit-code changes it)' },
+  denied: { code: 77, meaning: 'the database role lacks a right' },
+  refused: {
+    code: 78,
+    meaning: 'the database answered, but not to us (password, no such database, TLS, version)',
+  },
+  deadline: { code: 124, meaning: 'the command was ended at its deadline, before the lease expired' },
+  notExecutable: { code: 126, meaning: 'the command was found but cannot be executed' },
+  notFound: { code: 127, meaning: 'the command was not found' },
+} as const;
+
+export type ExitReason = keyof typeof EXIT_CODES;
+
+/** What a shell reports for a process that died of signal number `n`: 128 + n. */
+export const SIGNAL_EXIT_BASE = 128;

@@ -1,0 +1,8 @@
+/** The library's one public entry. */
+export { MigrateLockError, UsageError, type ErrorCode } from './errors.js';
+export type { EventListener, EventName, MigrateLockEvent, Outcome } from './events.js';
+export { LockWaitTimeoutError } from './lock/lock-wait-timeout-error.js';
+export { MigrationLock, type MigrationLockOptions } from './lock/migration-lock.js';
+export type { LockStatus } from './lock/calls.js';
+export type { HolderDescription, Lease } from './lock/lease.js';
+export { withMigrationLock, type WorkContext } from './run/with-migration-lock.js';

@@ -1,0 +1,106 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { backoffMs } from '../db/backoff.js';
+import { classify, errorCode } from '../db/classify.js';
+import { explain } from '../db/explain.js';
+import type { Occurrence } from '../events.js';
+import { CALL_LIMIT_MS, type LockCalls, type ReleaseAnswer } from './calls.js';
+import type { Identity, Lease } from './lease.js';
+
+export interface GiveBackOptions {
+  /** What is kept in the history about the use that was made of the lease. */
+  details: object;
+  /** Ends the tries: the lease then runs out by itself. */
+  signal?: AbortSignal;
+  emit: (occurrence: Occurrence) => void;
+}
+
+/** `lost`: before the lease's end it was somebody else's or gone. `expired`: it had run out, and was taken since. */
+export type GiveBackOutcome = 'released' | 'lost' | 'expired' | 'failed';
+
+/** A release is tried for what is left of the lease, but never longer than this. */
+const LONGEST_MS = 30_000;
+/** A release that comes late is still tried once, for this long. */
+const SHORTEST_MS = 2_000;
+
+/** Releases the lease, and tries again while the database cannot be reached. Never throws: the lease ends by itself. */
+export async function giveBack(
+  calls: LockCalls,
+  me: Identity,
+  lease: Lease,
+  options: GiveBackOptions,
+): Promise<GiveBackOutcome> {
+  const startedAtMs = performance.now();
+  const endsAtMs = startedAtMs + Math.max(SHORTEST_MS, Math.min(LONGEST_MS, lease.endsAtMs - startedAtMs));
+  for (let attempt = 1; ; attempt++) {
+    const limitMs = Math.max(1, Math.min(CALL_LIMIT_MS, endsAtMs - performance.now()));
+    try {
+      const answer = await orAborted(calls.release(me, options.details, limitMs), options.signal);
+      return tell(answer, lease, options.emit);
+    } catch (error) {
+      const pauseMs = backoffMs(attempt);
+      const kind = classify(error);
+      const mayHelp = kind === 'unavailable' || kind === 'contention' || kind === 'fault';
+      const isOver = performance.now() + pauseMs >= endsAtMs || options.signal?.aborted === true;
+      if (!mayHelp || isOver) return fail(error, calls, lease, options.emit);
+      await sleep(pauseMs, undefined, { signal: options.signal }).catch(() => undefined);
+    }
+  }
+}
+
+function tell(answer: ReleaseAnswer, lease: Lease, emit: GiveBackOptions['emit']): GiveBackOutcome {
+  switch (answer.outcome) {
+    case 'released':
+      emit({ event: 'lock.released', heldMs: answer.heldMs });
+      return 'released';
+    case 'already_released':
+      // The answer to an earlier try was lost.
+      emit({ event: 'lock.released', heldMs: Math.max(0, Date.now() - lease.lockedAt.getTime()) });
+      return 'released';
+    case 'lost':
+      if (performance.now() >= lease.endsAtMs) {
+        emit({
+          event: 'lock.release_failed',
+          code: 'LEASE_EXPIRED',
+          message: 'the lease had run out, and the lock was acquired by somebody else since',
+          expiresAt: lease.expiresAt.toISOString(),
+        });
+        return 'expired';
+      }
+      emit({ event: 'lock.lost', holder: answer.holder });
+      return 'lost';
+    case 'refused':
+      emit({ event: 'lock.lost', holder: lease.instanceId });
+      return 'lost';
+  }
+}
+
+function fail(
+  error: unknown,
+  calls: LockCalls,
+  lease: Lease,
+  emit: GiveBackOptions['emit'],
+): GiveBackOutcome {
+  emit({
+    event: 'lock.release_failed',
+    code: errorCode(error),
+    message: explain(error, calls.database.description, calls.schema).message,
+    expiresAt: lease.expiresAt.toISOString(),
+  });
+  return 'failed';
+}
+
+async function orAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work;
+  work.catch(() => undefined);
+  let stop: (() => void) | undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(signal.reason as Error);
+    if (signal.aborted) stop();
+    else signal.addEventListener('abort', stop, { once: true });
+  });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    if (stop !== undefined) signal.removeEventListener('abort', stop);
+  }
+}

@@ -1,0 +1,31 @@
+import { MigrateLockError } from '../errors.js';
+import type { HolderDescription } from './lease.js';
+
+/** The lease was not acquired within the wait timeout. Exit code 75. */
+export class LockWaitTimeoutError extends MigrateLockError {
+  /** Who held the lock at the last look; null when nobody could be named. */
+  readonly holder: HolderDescription | null;
+  readonly waitedMs: number;
+  /** How many waited at the last look, this one included. */
+  readonly queueLength: number;
+
+  constructor(holder: HolderDescription | null, waitedMs: number, queueLength: number) {
+    super(`The lock was not acquired within ${(waitedMs / 1000).toFixed(1)}s: ${sentence(holder)}.`, {
+      code: 'LOCK_WAIT_TIMEOUT',
+      exit: 'conflict',
+      hint: 'Wait longer with --wait-timeout (waitTimeoutMs), for example 2m, or see why the holder takes so long.',
+    });
+    this.holder = holder;
+    this.waitedMs = waitedMs;
+    this.queueLength = queueLength;
+  }
+}
+
+function sentence(holder: HolderDescription | null): string {
+  if (holder === null) return 'somebody else was just taking or releasing it';
+  const where = holder.host === null ? '' : ` on ${holder.host} (pid ${holder.pid ?? 'unknown'})`;
+  const what = holder.command === null ? '' : `, running ${holder.command}`;
+  const since = new Date(holder.lockedAtMs).toISOString();
+  const until = new Date(holder.expiresAtMs).toISOString();
+  return `held by ${holder.instanceId}${where}${what}, since ${since}, until ${until} at the latest`;
+}

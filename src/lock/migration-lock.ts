@@ -1,0 +1,223 @@
+import { hostname } from 'node:os';
+import type postgres from 'postgres';
+import { readConnectionConfig } from '../db/connection-config.js';
+import { BorrowedDatabase, OwnDatabase, type Database } from '../db/database.js';
+import { explain } from '../db/explain.js';
+import { MigrateLockError, UsageError } from '../errors.js';
+import { createEventStream, type EventStream } from '../event-stream.js';
+import type { EventListener } from '../events.js';
+import { ensureSchema } from '../schema/apply.js';
+import { checkSchemaName } from '../schema/render.js';
+import { CALL_LIMIT_MS, LockCalls, type LockStatus } from './calls.js';
+import { giveBack } from './give-back.js';
+import { describeThisProcess, newIdentity, type Identity, type Lease } from './lease.js';
+import { LockWaitTimeoutError } from './lock-wait-timeout-error.js';
+import { waitForLease } from './wait.js';
+
+export interface MigrationLockOptions {
+  /** A URL (`postgres://...`), or a postgres.js instance, which stays the caller's to end. */
+  connection: string | postgres.Sql;
+  /** The database schema of the lock; another schema is another lock. Default `migrate_lock`. */
+  schema?: string;
+  /** The length of the lease in milliseconds. Default 30 000. */
+  ttlMs?: number;
+  /** How long wait() waits, in milliseconds; 0: one attempt. Default 30 000. */
+  waitTimeoutMs?: number;
+  /** The longest pause between two polls of a lone waiter, in milliseconds. Default 1 000. */
+  pollIntervalMs?: number;
+  /** Ends wait() (it then throws the signal's reason) and the tries of release(). */
+  signal?: AbortSignal;
+  /** Called with every event, as the command line writes it to stdout. What it throws is ignored. */
+  onEvent?: EventListener;
+  /** Shown to those who wait: what is being run. */
+  command?: string;
+}
+
+/**
+ * The lock of one database: a lease that exactly one process at a time can have. One instance is good for one lease at a
+ * time; after a release it can acquire again, under a new instance id.
+ *
+ * Nobody can kill a function: whoever holds the lease in-process must be done before `expiresAt`, or somebody else may
+ * start. The command line keeps a stronger promise (it ends its child in time).
+ */
+export class MigrationLock {
+  readonly #database: Database;
+  readonly #calls: LockCalls;
+  readonly #options: MigrationLockOptions;
+  readonly #ttlMs: number;
+  readonly #events: EventStream;
+  #identity: Identity = newIdentity();
+  #lease: Lease | undefined;
+  #isBusy = false;
+
+  /** @throws {UsageError} when an option cannot be used. */
+  constructor(options: MigrationLockOptions) {
+    this.#options = options;
+    this.#ttlMs = positive('ttlMs', options.ttlMs ?? 30_000);
+    const { connection } = options;
+    if (typeof connection === 'string') {
+      const config = readConnectionConfig({ url: connection, env: process.env });
+      this.#database = new OwnDatabase(config);
+    } else {
+      this.#database = new BorrowedDatabase(connection);
+    }
+    const schema = checkSchemaName(options.schema ?? 'migrate_lock');
+    this.#calls = new LockCalls(this.#database, schema);
+    this.#events = createEventStream(
+      {
+        instanceId: this.instanceId,
+        host: hostname(),
+        pid: process.pid,
+        database: this.#database.name,
+        schema,
+      },
+      options.onEvent === undefined ? [] : [options.onEvent],
+    );
+  }
+
+  /** Names this lease, or the attempt to acquire it, in the table and in every event. */
+  get instanceId(): string {
+    return this.#identity.instanceId;
+  }
+
+  /** The lease that this instance has, as long as it has not released it; it may have run out meanwhile. */
+  get lease(): Lease | undefined {
+    return this.#lease;
+  }
+
+  /**
+   * One attempt to acquire the lease.
+   * @returns true when it was acquired, false when somebody else has it.
+   * @throws {MigrateLockError} LOCK_MISUSED when this instance has it already or is acquiring it; otherwise what the
+   * database said.
+   */
+  async acquire(): Promise<boolean> {
+    return this.#acquiring(async () => {
+      try {
+        await this.#wait(0);
+        return true;
+      } catch (error) {
+        if (error instanceof LockWaitTimeoutError) return false;
+        throw error;
+      }
+    });
+  }
+
+  /**
+   * Waits for the lease until the wait timeout.
+   * @throws {LockWaitTimeoutError} when it was not acquired in time; it names the holder.
+   * @throws {MigrateLockError} LOCK_MISUSED, or what the database said.
+   * @throws the reason of `signal` when that was aborted.
+   */
+  async wait(): Promise<Lease> {
+    return this.#acquiring(() => this.#wait(this.#options.waitTimeoutMs ?? 30_000));
+  }
+
+  /**
+   * Gives the lease back. While the database cannot be reached it is tried again, for what is left of the lease, 30 s at
+   * most. Never throws: a lease that cannot be released runs out by itself, and the event `lock.release_failed` says when.
+   * @returns true when this call released it; false when it was not this instance's (any more), which events tell.
+   */
+  async release(): Promise<boolean> {
+    const lease = this.#lease;
+    if (lease === undefined) {
+      this.#events.emit({
+        event: 'error',
+        code: 'LOCK_MISUSED',
+        message: 'release(): this instance has no lease',
+      });
+      return false;
+    }
+    this.#lease = undefined;
+    const { signal } = this.#options;
+    const outcome = await giveBack(this.#calls, this.#identity, lease, {
+      details: {},
+      emit: this.#events.emit,
+      ...(signal === undefined ? {} : { signal }),
+    });
+    this.#database.disconnect();
+    this.#startOver();
+    return outcome === 'released';
+  }
+
+  /**
+   * Clears a lease that has run out without a release, and waiters that are gone. Nobody has to call it: the next
+   * acquisition does the same by itself.
+   * @returns how many leases were cleared: 0 or 1.
+   */
+  async cleanupExpiredLocks(): Promise<number> {
+    return this.#reading(async () => (await this.#calls.cleanup(CALL_LIMIT_MS)).leases);
+  }
+
+  /** Who has the lease and who waits. Reads only, but for the lock schema, which is applied if it is not there yet. */
+  async status(): Promise<LockStatus> {
+    return this.#reading(() => this.#calls.status(CALL_LIMIT_MS));
+  }
+
+  async #wait(waitTimeoutMs: number): Promise<Lease> {
+    const { pollIntervalMs = 1_000, signal = NEVER, command = null } = this.#options;
+    return waitForLease(this.#calls, this.#identity, describeThisProcess(command), {
+      ttlMs: this.#ttlMs,
+      waitTimeoutMs: waitTimeoutMs === 0 ? 0 : positive('waitTimeoutMs', waitTimeoutMs),
+      pollIntervalMs: positive('pollIntervalMs', pollIntervalMs),
+      signal,
+      emit: this.#events.emit,
+      onLease: (lease) => {
+        this.#lease = lease;
+        this.#events.context.fencingToken = lease.fencingToken;
+      },
+    });
+  }
+
+  async #acquiring<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#lease !== undefined || this.#isBusy) {
+      throw new MigrateLockError(
+        this.#isBusy
+          ? 'This MigrationLock is acquiring already.'
+          : 'This MigrationLock has the lease already.',
+        { code: 'LOCK_MISUSED', exit: 'internal', hint: 'Release it first, or use another instance.' },
+      );
+    }
+    this.#isBusy = true;
+    try {
+      return await work();
+    } catch (error) {
+      // After an abort nothing is held, whatever was acquired on the way.
+      this.#lease = undefined;
+      this.#startOver();
+      throw error;
+    } finally {
+      this.#isBusy = false;
+      this.#database.disconnect();
+    }
+  }
+
+  async #reading<T>(read: () => Promise<T>): Promise<T> {
+    try {
+      const applied = await ensureSchema(this.#database, this.#calls.schema);
+      if (applied !== null) this.#events.emit({ event: 'schema.applied', ...applied });
+      return await read();
+    } catch (error) {
+      throw explain(error, this.#database.description, this.#calls.schema);
+    } finally {
+      if (!this.#isBusy) this.#database.disconnect();
+    }
+  }
+
+  /** An instance id names one acquisition for ever. */
+  #startOver(): void {
+    this.#identity = newIdentity();
+    this.#events.context.instanceId = this.instanceId;
+    delete this.#events.context.fencingToken;
+  }
+}
+
+const NEVER = new AbortController().signal;
+
+function positive(name: string, value: number): number {
+  if (Number.isSafeInteger(value) && value > 0) return value;
+  throw new UsageError(
+    `${name} is ${value}.`,
+    `${name} is a whole number of milliseconds, for example 30000.`,
+  );
+}

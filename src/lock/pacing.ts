@@ -1,0 +1,68 @@
+/** All waiters together stay near this rate, whatever their number. */
+const POLLS_PER_SECOND = 50;
+const SHORTEST_PAUSE_MS = 100;
+/** About this many waiters bring their poll forward to a known expiry, or make a last attempt at a common timeout. */
+const FEW = 5;
+/** How soon after a known moment one looks: the few do not come in the same millisecond. */
+const SOON_MS = 20;
+
+/** What the last poll told. */
+export interface Outlook {
+  /** For how long this holder has had the lease; 0 when nobody could be named. */
+  heldMs: number;
+  /** What is left of its lease; null when nobody could be named. */
+  expiresInMs: number | null;
+  /** How many wait, me included. */
+  queueLength: number;
+}
+
+export interface Pace {
+  /** The longest of a lone waiter's pauses. */
+  pollIntervalMs: number;
+  /** Until the wait timeout. */
+  leftMs: number;
+  /** Random numbers from 0 to 1. */
+  random: () => number;
+}
+
+export interface Pause {
+  pauseMs: number;
+  /** The poll after this pause is the last one. */
+  isLast: boolean;
+}
+
+/**
+ * How long to wait before the next poll: a tenth of what the holder has had so far, so that the pause grows geometrically
+ * and starts anew with each holder; but never so short that n waiters poll more than 50 times a second together.
+ */
+export function nextPause(outlook: Outlook, pace: Pace): Pause {
+  const { pollIntervalMs, random } = pace;
+  const own = Math.min(Math.max(outlook.heldMs / 10, SHORTEST_PAUSE_MS), pollIntervalMs);
+  let pauseMs = Math.max(own, sharedMs(outlook)) * (0.5 + random());
+  const { expiresInMs } = outlook;
+  if (expiresInMs !== null && expiresInMs < pauseMs && random() < FEW / outlook.queueLength) {
+    pauseMs = Math.max(0, expiresInMs) + 1 + random() * SOON_MS;
+  }
+  const lastMs = lastAttemptMs(outlook, pace);
+  return pauseMs < lastMs ? { pauseMs, isLast: false } : { pauseMs: lastMs, isLast: true };
+}
+
+/**
+ * When the last attempt is made: at the wait timeout. Many waiters with a common timeout make theirs earlier, spread over
+ * the time that the common pace gives them. When the lease that was last seen ends within one poll interval after the
+ * timeout, it is made just after that end, by as many as the common pace allows: so those who started together with a
+ * holder that crashed do not all give up a moment before its lease ends.
+ */
+function lastAttemptMs(outlook: Outlook, { pollIntervalMs, leftMs, random }: Pace): number {
+  const { expiresInMs, queueLength } = outlook;
+  if (expiresInMs !== null && expiresInMs >= leftMs && expiresInMs <= leftMs + pollIntervalMs) {
+    const spreadMs = queueLength <= FEW ? SOON_MS : pollIntervalMs;
+    if (random() < (2 * spreadMs) / sharedMs(outlook)) return expiresInMs + 1 + random() * spreadMs;
+  }
+  return queueLength <= FEW ? Math.max(0, leftMs) : Math.max(0, leftMs - random() * sharedMs(outlook));
+}
+
+/** The pause at which n waiters together make 50 polls a second. */
+function sharedMs({ queueLength }: Outlook): number {
+  return (queueLength * 1000) / POLLS_PER_SECOND;
+}

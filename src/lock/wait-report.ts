@@ -1,0 +1,90 @@
+import type { HolderSummary, Occurrence } from '../events.js';
+import type { Acquired, Held } from './calls.js';
+
+/** What changed is told at most this often, and what did not change at least this often. */
+const AT_MOST_EVERY_MS = 1_000;
+const AT_LEAST_EVERY_MS = 10_000;
+
+/** Tells of a wait as it goes on: at once, then as things change, and as a sign of life when they do not. */
+export class WaitReport {
+  polls = 0;
+  readonly #emit: (occurrence: Occurrence) => void;
+  readonly #ttlMs: number;
+  readonly #startedAtMs = performance.now();
+  #toldAtMs = -Infinity;
+  #toldKey: string | undefined;
+  #seen: { held: Held; atMs: number } | undefined;
+  #unavailable: { code: string; message: string; attempts: number } | undefined;
+
+  constructor(emit: (occurrence: Occurrence) => void, ttlMs: number) {
+    this.#emit = emit;
+    this.#ttlMs = ttlMs;
+  }
+
+  waitedMs(): number {
+    return Math.round(performance.now() - this.#startedAtMs);
+  }
+
+  held(held: Held): void {
+    this.#seen = { held, atMs: performance.now() };
+    this.#unavailable = undefined;
+    this.tellWhatIsDue();
+  }
+
+  unavailable(code: string, message: string, attempts: number): void {
+    this.#unavailable = { code, message, attempts };
+    this.tellWhatIsDue();
+  }
+
+  acquired({ lease, takeover }: Acquired): void {
+    if (takeover !== null) this.#emit({ event: 'lock.takeover', ...takeover });
+    this.#emit({
+      event: 'lock.acquired',
+      waitedMs: this.waitedMs(),
+      polls: this.polls,
+      ttlMs: this.#ttlMs,
+      expiresAt: lease.expiresAt.toISOString(),
+    });
+  }
+
+  timedOut(): void {
+    this.#emit({ event: 'wait.timeout', ...this.#summary(), waitedMs: this.waitedMs(), polls: this.polls });
+  }
+
+  /** When tellWhatIsDue() has something to tell at the earliest. */
+  dueInMs(): number {
+    const everyMs = this.#key() === this.#toldKey ? AT_LEAST_EVERY_MS : AT_MOST_EVERY_MS;
+    return Math.max(0, this.#toldAtMs + everyMs - performance.now());
+  }
+
+  tellWhatIsDue(): void {
+    if (this.dueInMs() > 0) return;
+    if (this.#unavailable !== undefined) {
+      this.#emit({ event: 'database.unavailable', ...this.#unavailable });
+    } else if (this.#seen !== undefined) {
+      this.#emit({ event: 'lock.waiting', ...this.#summary(), waitedMs: this.waitedMs() });
+    }
+    this.#toldAtMs = performance.now();
+    this.#toldKey = this.#key();
+  }
+
+  #key(): string {
+    if (this.#unavailable !== undefined) return this.#unavailable.code;
+    const held = this.#seen?.held;
+    return JSON.stringify([held?.holder?.instanceId, held?.queueLength]);
+  }
+
+  /** As last seen, with the time that has passed since. */
+  #summary(): HolderSummary & { queueLength: number } {
+    const holder = this.#seen?.held.holder ?? null;
+    const sinceMs = this.#seen === undefined ? 0 : Math.round(performance.now() - this.#seen.atMs);
+    return {
+      holder: holder?.instanceId ?? null,
+      holderHost: holder?.host ?? null,
+      holderCommand: holder?.command ?? null,
+      heldMs: holder === null ? null : holder.heldMs + sinceMs,
+      expiresInMs: holder === null ? null : holder.expiresInMs - sinceMs,
+      queueLength: this.#seen?.held.queueLength ?? 0,
+    };
+  }
+}

@@ -1,0 +1,27 @@
+import type { ChildEnd } from '../child/supervise.js';
+import { EXIT_CODES } from '../exit-codes.js';
+import type { Outcome } from '../events.js';
+import type { GiveBackOutcome } from '../lock/give-back.js';
+import { signalExitCode } from './signals.js';
+
+export interface RunResult {
+  outcome: Outcome;
+  exitCode: number;
+}
+
+/** How a run whose child was started ends: from how the child ended and what became of the lease. */
+export function decideOutcome(
+  child: ChildEnd,
+  lease: GiveBackOutcome,
+  forwarded: ReadonlySet<NodeJS.Signals>,
+): RunResult {
+  if (lease === 'lost') return { outcome: 'lost', exitCode: EXIT_CODES.lost.code };
+  if (child.reason === 'deadline' || (child.exitCode === null && child.signal === null)) {
+    return { outcome: 'deadline', exitCode: EXIT_CODES.deadline.code };
+  }
+  if (child.signal !== null) {
+    const outcome = forwarded.has(child.signal) ? 'interrupted' : 'completed';
+    return { outcome, exitCode: signalExitCode(child.signal) };
+  }
+  return { outcome: 'completed', exitCode: child.exitCode ?? EXIT_CODES.internal.code };
+}

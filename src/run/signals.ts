@@ -1,0 +1,39 @@
+import { constants } from 'node:os';
+import { SIGNAL_EXIT_BASE } from '../exit-codes.js';
+
+/** The signals that a process manager, a shell or a person sends, and that a child may want to act on. */
+export const FORWARDED = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const;
+
+/** A signal ended the wait, or came before the child was started. */
+export class Interrupted extends Error {
+  constructor(readonly signal: NodeJS.Signals) {
+    super(`interrupted by ${signal}`);
+  }
+}
+
+/** 128 + n, as a shell reports it. */
+export function signalExitCode(signal: NodeJS.Signals): number {
+  return SIGNAL_EXIT_BASE + constants.signals[signal];
+}
+
+/**
+ * Takes the process's signals for as long as a run lasts, and hands each arrival to whoever is in charge at that moment:
+ * the wait, then the child, then the release.
+ */
+export class SignalDesk {
+  #inCharge: (signal: NodeJS.Signals) => void = () => undefined;
+  readonly #take = (signal: NodeJS.Signals): void => this.#inCharge(signal);
+
+  constructor() {
+    for (const signal of FORWARDED) process.on(signal, this.#take);
+  }
+
+  handTo(inCharge: (signal: NodeJS.Signals) => void): void {
+    this.#inCharge = inCharge;
+  }
+
+  /** Signals have their default effect again. */
+  close(): void {
+    for (const signal of FORWARDED) process.off(signal, this.#take);
+  }
+}

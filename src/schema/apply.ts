@@ -1,0 +1,122 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { classify, errorCode } from '../db/classify.js';
+import type { Database, Session } from '../db/database.js';
+import { MigrateLockError } from '../errors.js';
+import { CALLS, FUNCTIONS, STEPS } from '../generated/sql.js';
+import { isUsable, lookAtSchema, SCHEMA_VERSION, type SchemaState } from './look.js';
+import { renderSql } from './render.js';
+
+/** The parts of which the schema is made; tests bring those of a later version. */
+export interface SchemaDefinition {
+  version: number;
+  steps: readonly { version: number; files: readonly { name: string; sql: string }[] }[];
+  functions: readonly { name: string; sql: string }[];
+}
+
+export const DEFINITION: SchemaDefinition = { version: SCHEMA_VERSION, steps: STEPS, functions: FUNCTIONS };
+
+export interface SchemaApplied {
+  /** null: it was not there before. */
+  fromVersion: number | null;
+  toVersion: number;
+}
+
+/** How long one attempt to apply the schema may take, and how long others are given to finish theirs. */
+const APPLY_LIMIT_MS = 20_000;
+const LOOK_LIMIT_MS = 5_000;
+const PATIENCE_MS = 15_000;
+/** Another one that is not us (an administrator's script) is done soon; what still clashes then is something else. */
+const MOST_CLASHES = 5;
+/** An upgrade that cannot have a lock at once gives up, so that polls do not queue behind it. */
+const LOCK_TIMEOUT_MS = 200;
+/** What "another one did it in the same moment" looks like: unique violation, duplicate table, function, schema. */
+const ANOTHER_ONE_DID_IT = new Set(['23505', '42P07', '42723', '42P06', '42710', 'XX000']);
+
+/**
+ * Makes sure that the lock schema is there and new enough. Looks first (one read); applies or upgrades it in one
+ * transaction under an advisory lock otherwise, while others that start at the same instant look again.
+ * @returns what was done, or null when nothing had to be.
+ * @throws {MigrateLockError} SCHEMA_TOO_NEW, SCHEMA_CONFLICT; otherwise what the database said (see classify()).
+ */
+export async function ensureSchema(
+  database: Database,
+  schema: string,
+  definition: SchemaDefinition = DEFINITION,
+): Promise<SchemaApplied | null> {
+  const endsAtMs = performance.now() + PATIENCE_MS;
+  for (let clashes = 0; ;) {
+    const state = await lookAtSchema(database, schema, LOOK_LIMIT_MS);
+    if (isUsable(state, schema, definition.version)) return null;
+    let clash: unknown;
+    try {
+      const applied = await tryToApply(database, schema, definition);
+      if (applied !== null) return applied;
+    } catch (error) {
+      if (classify(error) !== 'contention' && !ANOTHER_ONE_DID_IT.has(errorCode(error))) throw error;
+      clash = error;
+      if (classify(error) !== 'contention') clashes++;
+    }
+    if (performance.now() > endsAtMs || clashes > MOST_CLASHES) throw conflict(schema, clash);
+    await sleep(50 + Math.random() * 100);
+  }
+}
+
+/** @returns null when somebody else is applying it now, or has done so since the look. */
+function tryToApply(
+  database: Database,
+  schema: string,
+  definition: SchemaDefinition,
+): Promise<SchemaApplied | null> {
+  return database.transaction('apply the lock schema', APPLY_LIMIT_MS, async (session) => {
+    const [look] = await session.unsafe<{ mine: boolean; present: boolean }[]>(CALLS.claimSchema, [schema]);
+    if (look?.mine !== true) return null;
+    const state = look.present ? await readVersion(session, schema) : null;
+    if (isUsable(state, schema, definition.version)) return null;
+    await session.unsafe(
+      `SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}; SET LOCAL search_path = pg_catalog, pg_temp`,
+    );
+    for (const { name, sql } of pending(definition, state)) {
+      // A schema that an administrator made for us needs no CREATE right on the database.
+      if (look.present && name.endsWith('-schema.sql')) continue;
+      await session.unsafe(renderSql(sql, schema));
+    }
+    return { fromVersion: state?.version ?? null, toVersion: definition.version };
+  });
+}
+
+function pending(
+  definition: SchemaDefinition,
+  state: SchemaState | null,
+): readonly { name: string; sql: string }[] {
+  const steps = definition.steps.filter(({ version }) => version > (state?.version ?? 0));
+  return [...steps.flatMap(({ files }) => files), ...definition.functions];
+}
+
+async function readVersion(session: Session, schema: string): Promise<SchemaState | null> {
+  const [present] = await session.unsafe<{ versioned: boolean }[]>(CALLS.isVersioned, [schema]);
+  if (present?.versioned !== true) return null;
+  const [row] = await session.unsafe<{ answer: SchemaState }[]>(renderSql(CALLS.version, schema));
+  return row?.answer ?? null;
+}
+
+function conflict(schema: string, cause: unknown): MigrateLockError {
+  return new MigrateLockError(
+    `The lock schema "${schema}" could not be applied: ` +
+      (cause instanceof Error ? cause.message : 'somebody else has been applying it for too long') +
+      '.',
+    {
+      code: 'SCHEMA_CONFLICT',
+      exit: 'refused',
+      hint: 'If that database schema is used for something else, choose another with --schema.',
+      cause,
+    },
+  );
+}
+
+/** The whole schema as one SQL script, for an administrator to read and to apply with psql. */
+export function printSchema(schema: string, definition: SchemaDefinition = DEFINITION): string {
+  const parts = pending(definition, null).map(
+    ({ name, sql }) => `-- ${name}\n${renderSql(sql, schema).trim()}\n`,
+  );
+  return ['BEGIN;\n', ...parts, 'COMMIT;\n'].join('\n');
+}

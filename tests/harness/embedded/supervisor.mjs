@@ -1,0 +1,123 @@
+/**
+ * The process between a database server and whoever asked for it. It is the server's parent, sits in a session of its own
+ * (no Ctrl-C reaches it), and listens on a channel whose other end only the owner has: when the owner is gone, however it
+ * ended, the channel ends too, and server and folder are removed.
+ */
+import { rmSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { makeFolder, serverAccount } from './account.mjs';
+import { readyBinaries } from './binaries.mjs';
+import { Cluster, PortTakenError } from './cluster.mjs';
+import { freePort } from './port.mjs';
+
+/**
+ * @typedef {{ user: string, password: string, settings: Record<string, string | number | boolean>, installed?: string }} CreateOptions
+ * @typedef {{ dataDirectory: string, socketDirectory: string, logFile: string, folder: string, port: number, pid: number }} Created
+ */
+
+const PORT_ATTEMPTS = 20;
+/** A port of ours can be taken while the server is down; a restart has to wait for it, because its clients know no other. */
+const SAME_PORT_LIMIT_MS = 10_000;
+
+const ownerGone = new AbortController();
+/** @type {string | null} */
+let folder = null;
+/** @type {Cluster | null} */
+let cluster = null;
+let port = 0;
+
+/** What the owner can ask for, one thing at a time. */
+export const operations = {
+  /**
+   * @param {CreateOptions} options
+   * @returns {Promise<Created>}
+   */
+  async create({ installed, ...options }) {
+    const account = serverAccount();
+    folder = makeFolder(account);
+    const programs = readyBinaries(account, folder, installed);
+    cluster = new Cluster({ folder, programs, account });
+    await cluster.create(options);
+    const pid = await startOnAnyPort(cluster);
+    const { dataDirectory, socketDirectory, logFile } = cluster;
+    return { dataDirectory, socketDirectory, logFile, folder, port, pid };
+  },
+
+  /** @returns {Promise<number>} the new postmaster's process id */
+  async start() {
+    const limit = performance.now() + SAME_PORT_LIMIT_MS;
+    for (;;) {
+      try {
+        return await existing().start(port, ownerGone.signal);
+      } catch (error) {
+        if (!(error instanceof PortTakenError) || performance.now() > limit) throw error;
+        await sleep(100, undefined, { signal: ownerGone.signal });
+      }
+    }
+  },
+
+  /** @param {import('./cluster.mjs').StopMode} mode */
+  async halt(mode) {
+    await existing().stop(mode);
+  },
+
+  async kill() {
+    await existing().kill();
+  },
+
+  async remove() {
+    try {
+      await cluster?.stop('immediate');
+    } finally {
+      if (folder !== null) rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
+      folder = null;
+    }
+  },
+};
+
+function existing() {
+  if (cluster === null) throw new Error('there is no database server: it was never created, or removed');
+  return cluster;
+}
+
+/** @param {Cluster} cluster */
+async function startOnAnyPort(cluster) {
+  for (let attempt = 1; ; attempt++) {
+    port = await freePort();
+    try {
+      return await cluster.start(port, ownerGone.signal);
+    } catch (error) {
+      if (!(error instanceof PortTakenError) || attempt === PORT_ATTEMPTS) throw error;
+    }
+  }
+}
+
+/**
+ * @typedef {{ id: number, operation: keyof typeof operations, argument: unknown }} Request
+ * @typedef {{ id: number, result?: unknown, error?: string }} Reply
+ */
+
+/** @param {Request} request */
+async function answer({ id, operation, argument }) {
+  /** @type {Reply} */
+  let reply;
+  try {
+    reply = { id, result: await operations[operation](/** @type {never} */ (argument)) };
+  } catch (error) {
+    reply = { id, error: error instanceof Error ? error.message : String(error) };
+  }
+  // An owner that is gone by now needs no answer.
+  process.send?.(reply, undefined, undefined, () => undefined);
+}
+
+let work = Promise.resolve();
+process.on('message', (request) => {
+  work = work.then(() => answer(/** @type {Request} */ (request)));
+});
+
+function leave() {
+  ownerGone.abort(new Error('the owner of the database server is gone'));
+  work = work.then(operations.remove).finally(() => process.exit());
+}
+process.once('disconnect', leave);
+process.once('SIGTERM', leave);

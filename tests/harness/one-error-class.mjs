@@ -1,0 +1,15 @@
+/**
+ * Jest runs each test file in a realm of its own, while Node's own modules throw the Error of the main one: there,
+ * `error instanceof Error` is false for a refused connection or a missing file. In the program it is true, and so it has
+ * to be in the tests.
+ */
+import { types } from 'node:util';
+
+const ordinary = Function.prototype[Symbol.hasInstance];
+
+Object.defineProperty(Error, Symbol.hasInstance, {
+  /** @param {unknown} value */
+  value(value) {
+    return ordinary.call(this, value) || (this === Error && types.isNativeError(value));
+  },
+});
