@@ -18,13 +18,28 @@ export default tseslint.config(
       // "never" and "unknown until proven" are written as they are; confusing void is not a bug class here.
       '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
       // exactOptionalPropertyTypes makes many plain assignments need a check that reads worse than the condition.
-      '@typescript-eslint/no-unnecessary-condition': ['error', { allowConstantLoopConditions: 'only-allowed-literals' }],
+      '@typescript-eslint/no-unnecessary-condition': [
+        'error',
+        { allowConstantLoopConditions: 'only-allowed-literals' },
+      ],
     },
   },
   {
     files: ['**/*.js', '**/*.mjs', '**/*.cjs'],
     languageOptions: {
-      globals: { process: 'readonly', console: 'readonly', setTimeout: 'readonly', clearTimeout: 'readonly', setInterval: 'readonly', clearInterval: 'readonly', URL: 'readonly', Buffer: 'readonly', performance: 'readonly', AbortController: 'readonly', AbortSignal: 'readonly' },
+      globals: {
+        process: 'readonly',
+        console: 'readonly',
+        setTimeout: 'readonly',
+        clearTimeout: 'readonly',
+        setInterval: 'readonly',
+        clearInterval: 'readonly',
+        URL: 'readonly',
+        Buffer: 'readonly',
+        performance: 'readonly',
+        AbortController: 'readonly',
+        AbortSignal: 'readonly',
+      },
     },
   },
   {
@@ -35,7 +50,11 @@ export default tseslint.config(
         'error',
         { object: 'process', property: 'exit', message: 'Only bin/ ends the process.' },
         { object: 'process', property: 'exitCode', message: 'Only bin/ sets the exit code.' },
-        { object: 'process', property: 'stdout', message: 'stdout carries audit events only: emit an event.' },
+        {
+          object: 'process',
+          property: 'stdout',
+          message: 'stdout carries audit events only: emit an event.',
+        },
       ],
       'no-console': 'error',
     },

@@ -13,7 +13,7 @@ export type ErrorCode =
   | 'SCHEMA_CONFLICT'
   | 'LOCK_WAIT_TIMEOUT'
   | 'LOCK_MISUSED'
-  | 'LEASE_LOST'
+  | 'ORPHANS_LEFT'
   | 'INTERNAL';
 
 export interface MigrateLockErrorOptions {

@@ -30,7 +30,7 @@ export interface EventFields {
   'lock.waiting': HolderSummary & { queueLength: number; waitedMs: number };
   'lock.acquired': { waitedMs: number; polls: number; ttlMs: number; expiresAt: string };
   /** The lease that was acquired had expired without having been released. */
-  'lock.takeover': { previousInstanceId: string; expiredMs: number };
+  'lock.takeover': { previousInstanceId: string; expiredMs: number; sessionsEnded: number };
   /** The child is asked to end after `deadlineMs`. */
   'child.started': { childPid: number; command: string; deadlineMs: number };
   /** Exactly one of `exitCode` and `signal` is not null. */

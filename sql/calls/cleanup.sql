@@ -1,1 +1,1 @@
-SELECT "migrate_lock".cleanup() AS answer
+SELECT "migrate_lock".cleanup($1::pg_catalog.text::pg_catalog.jsonb) AS answer

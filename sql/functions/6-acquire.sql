@@ -1,7 +1,9 @@
 -- One attempt to acquire the lease. Answers {"outcome": "acquired", "lease": ..., "takeover": ...}, or
--- {"outcome": "held", "holder": ...}; holder is null while somebody else is just changing the row.
+-- {"outcome": "held", "holder": ..., "orphans": ...}; holder is null while somebody else is just changing the row, orphans
+-- tells what a takeover of an expired lease still waits for. p_takeover is the policy of settle_orphans(), and
+-- {"respect": N}: the lease with token N is not taken over yet, as the caller's own clock says that it still runs.
 CREATE OR REPLACE FUNCTION "migrate_lock".acquire(
-    p_instance_id text, p_secret text, p_ttl_ms bigint, p_client jsonb
+    p_instance_id text, p_secret text, p_ttl_ms bigint, p_client jsonb, p_takeover jsonb
 ) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $body$
@@ -9,6 +11,7 @@ DECLARE
     seen     "migrate_lock".migration_lock;
     acquired "migrate_lock".migration_lock;
     takeover jsonb;
+    orphans  jsonb;
 BEGIN
     PERFORM "migrate_lock".begin_change();
 
@@ -22,18 +25,31 @@ BEGIN
             END IF;
             RETURN jsonb_build_object('outcome', 'held', 'holder', "migrate_lock".describe(seen));
         END IF;
-        -- Nobody queues on the row: who finds it locked is not the next holder.
-        SELECT * INTO seen FROM "migrate_lock".migration_lock WHERE id = 1 FOR UPDATE SKIP LOCKED;
+        -- Nobody queues on the row: who finds it locked is not the next holder. NO KEY, as an assert_held transaction must
+        -- not keep us from seeing to it.
+        SELECT * INTO seen FROM "migrate_lock".migration_lock WHERE id = 1 FOR NO KEY UPDATE SKIP LOCKED;
         IF NOT FOUND THEN
             RETURN jsonb_build_object('outcome', 'held', 'holder', NULL);
         END IF;
-        IF seen.expires_at > clock_timestamp() THEN
+        IF seen.expires_at > clock_timestamp() OR (
+               seen.released_at IS NULL AND seen.fencing_token = (p_takeover ->> 'respect')::bigint) THEN
             RETURN jsonb_build_object('outcome', 'held', 'holder', "migrate_lock".describe(seen));
         END IF;
         IF seen.released_at IS NULL THEN
+            orphans := "migrate_lock".settle_orphans(seen, p_takeover);
+            IF orphans IS NOT NULL THEN
+                RETURN jsonb_build_object(
+                    'outcome', 'held', 'holder', "migrate_lock".describe(seen), 'orphans', orphans);
+            END IF;
             takeover := jsonb_build_object(
                 'previousInstanceId', seen.instance_id,
-                'expiredMs', "migrate_lock".ms_between(seen.expires_at, clock_timestamp()));
+                'expiredMs', "migrate_lock".ms_between(seen.expires_at, clock_timestamp()),
+                'sessionsEnded', cardinality(seen.ended_pids));
+        END IF;
+        -- The upsert would pass an assert_held transaction by; this does not.
+        PERFORM FROM "migrate_lock".migration_lock WHERE id = 1 FOR UPDATE SKIP LOCKED;
+        IF NOT FOUND THEN
+            RETURN jsonb_build_object('outcome', 'held', 'holder', NULL);
         END IF;
     END IF;
 
@@ -67,7 +83,8 @@ BEGIN
         pid           = excluded.pid,
         db_role       = excluded.db_role,
         command       = excluded.command,
-        run_key       = excluded.run_key
+        run_key       = excluded.run_key,
+        ended_pids    = '{}'
     WHERE lock.expires_at <= clock_timestamp()
     RETURNING * INTO acquired;
     IF NOT FOUND THEN
@@ -92,7 +109,7 @@ BEGIN
 END
 $body$;
 
-REVOKE ALL ON FUNCTION "migrate_lock".acquire(text, text, bigint, jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION "migrate_lock".acquire(text, text, bigint, jsonb, jsonb) FROM PUBLIC;
 
 -- An instance id names one acquisition for ever: who could choose a used one could be taken for its first owner.
 CREATE OR REPLACE FUNCTION "migrate_lock".was_used(p_instance_id text) RETURNS boolean

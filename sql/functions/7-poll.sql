@@ -2,12 +2,13 @@
 -- While the lock is held it writes nothing but the announcement, and that rarely. The last attempt at the wait timeout
 -- leaves the queue in the same call: many with a common timeout come once at its end, not twice.
 CREATE OR REPLACE FUNCTION "migrate_lock".poll(
-    p_instance_id text, p_secret text, p_ttl_ms bigint, p_client jsonb, p_poll_interval_ms bigint, p_last boolean
+    p_instance_id text, p_secret text, p_ttl_ms bigint, p_client jsonb, p_takeover jsonb,
+    p_poll_interval_ms bigint, p_last boolean
 ) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $body$
 DECLARE
-    answer     jsonb := "migrate_lock".acquire(p_instance_id, p_secret, p_ttl_ms, p_client);
+    answer     jsonb := "migrate_lock".acquire(p_instance_id, p_secret, p_ttl_ms, p_client, p_takeover);
     waiting    bigint;
     arrived    timestamptz;
     mine       timestamptz;
@@ -31,12 +32,14 @@ BEGIN
     answer := answer || jsonb_build_object('queueLength', waiting);
 
     IF p_last THEN
-        PERFORM "migrate_lock".forget_waiters(p_instance_id);
-        PERFORM "migrate_lock".record('wait.timeout', p_instance_id, NULL, jsonb_build_object(
-            'holder', answer #> '{holder,instanceId}',
-            'holderCommand', answer #> '{holder,command}',
-            'queueLength', waiting,
-            'waitedMs', "migrate_lock".ms_between(arrived, clock_timestamp())));
+        IF arrived IS NOT NULL THEN
+            PERFORM "migrate_lock".forget_waiters(p_instance_id);
+            PERFORM "migrate_lock".record('wait.timeout', p_instance_id, NULL, jsonb_build_object(
+                'holder', answer #> '{holder,instanceId}',
+                'holderCommand', answer #> '{holder,command}',
+                'queueLength', waiting,
+                'waitedMs', "migrate_lock".ms_between(arrived, clock_timestamp())));
+        END IF;
         RETURN answer;
     END IF;
 
@@ -57,4 +60,4 @@ BEGIN
 END
 $body$;
 
-REVOKE ALL ON FUNCTION "migrate_lock".poll(text, text, bigint, jsonb, bigint, boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION "migrate_lock".poll(text, text, bigint, jsonb, jsonb, bigint, boolean) FROM PUBLIC;

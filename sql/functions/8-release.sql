@@ -3,13 +3,17 @@
 --   already_released  by the caller's earlier call whose answer was lost, or by a cleanup after it ran out
 --   lost              somebody else has or had it meanwhile, or the row is gone: nothing is changed
 --   refused           the secret is wrong: nothing is changed
--- Every answer but already_released leaves its row in the history.
-CREATE OR REPLACE FUNCTION "migrate_lock".release(p_instance_id text, p_secret text, p_details jsonb) RETURNS jsonb
+--   orphans           sessions of the lease are still at work: settle_orphans() has seen to them, call again
+-- Every answer but already_released and orphans leaves its row in the history. p_policy is that of settle_orphans().
+CREATE OR REPLACE FUNCTION "migrate_lock".release(
+    p_instance_id text, p_secret text, p_policy jsonb, p_details jsonb
+) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $body$
 DECLARE
     lease   "migrate_lock".migration_lock;
     moment  timestamptz;
+    orphans jsonb;
     details jsonb;
 BEGIN
     PERFORM "migrate_lock".begin_change();
@@ -36,6 +40,12 @@ BEGIN
         RETURN jsonb_build_object('outcome', 'already_released');
     END IF;
 
+    -- Killing a client does not stop the statement that its server process runs.
+    orphans := "migrate_lock".settle_orphans(lease, p_policy);
+    IF orphans IS NOT NULL THEN
+        RETURN jsonb_build_object('outcome', 'orphans') || orphans;
+    END IF;
+
     moment := clock_timestamp();
     details := coalesce(p_details, '{}') || jsonb_build_object(
         'heldMs', "migrate_lock".ms_between(lease.locked_at, moment),
@@ -52,7 +62,7 @@ BEGIN
 END
 $body$;
 
-REVOKE ALL ON FUNCTION "migrate_lock".release(text, text, jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION "migrate_lock".release(text, text, jsonb, jsonb) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION "migrate_lock".was_released(p_instance_id text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -76,7 +86,9 @@ BEGIN
     PERFORM "migrate_lock".forget_waiters(p_instance_id);
     SELECT * INTO lease FROM "migrate_lock".migration_lock WHERE id = 1;
     IF lease.released_at IS NULL AND "migrate_lock".proves(lease, p_instance_id, p_secret) THEN
-        RETURN "migrate_lock".release(p_instance_id, p_secret, '{"reason": "interrupted"}');
+        -- No child was started under it, so nobody can be at work.
+        RETURN "migrate_lock".release(
+            p_instance_id, p_secret, '{"orphans": "ignore"}', '{"reason": "interrupted"}');
     END IF;
     RETURN jsonb_build_object('outcome', 'left');
 END

@@ -14,6 +14,7 @@ CREATE TABLE "migrate_lock".migration_lock (
     db_role       text        NOT NULL,
     command       text,
     run_key       text,
+    ended_pids    integer[]   NOT NULL DEFAULT '{}',  -- sessions of this lease that others have ended since
     CONSTRAINT migration_lock_single_row CHECK (id = 1),
     CONSTRAINT migration_lock_lease_has_length CHECK (expires_at > locked_at)
 );

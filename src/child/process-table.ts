@@ -56,3 +56,12 @@ const psTable: ProcessTable = {
 export function systemProcessTable(): ProcessTable {
   return existsSync('/proc/self/stat') ? procTable : psTable;
 }
+
+/** The start time of a process that has just been started; 0 when it cannot be told. */
+export function startTimeOf(pid: number, table: ProcessTable): number {
+  try {
+    return table.find(pid)?.startedAt ?? 0;
+  } catch {
+    return 0;
+  }
+}

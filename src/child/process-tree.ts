@@ -4,6 +4,8 @@ import type { ProcessEntry, ProcessTable } from './process-table.js';
 
 export interface TreeRoot {
   pid: number;
+  /** As the process table tells it; 0 when it does not: then nobody counts as older. */
+  startedAt: number;
   /** The child leads a group and a session of its own. */
   ownGroup: boolean;
   instanceId: string;
@@ -28,21 +30,19 @@ export class ProcessTree {
   readonly #known = new Map<number, number>();
   /** Start times of those whose environment was read and has no mark: it is not read at every look. */
   readonly #strangers = new Map<number, number>();
-  readonly #bornAt: number;
   #reaped = false;
   #groupOver: boolean;
 
-  /** To be made right after the start, while `root.pid` cannot be anybody else. */
   constructor(
     readonly root: TreeRoot,
     private readonly table: ProcessTable,
     private readonly selfPid: number,
   ) {
-    this.#bornAt = startTime(table, root.pid);
+    this.#known.set(root.pid, root.startedAt);
     this.#groupOver = !root.ownGroup;
   }
 
-  /** From now on the child's pid may be given to another process. */
+  /** From now on the child's pid may be given to another process; only with its start time it is still the child. */
   rootReaped(): void {
     this.#reaped = true;
   }
@@ -64,7 +64,7 @@ export class ProcessTree {
     const childrenOf = groupByParent(entries);
     const tree = new Map<number, ProcessEntry>();
     const adopt = (entry: ProcessEntry): void => {
-      if (tree.has(entry.pid) || outside.has(entry.pid) || entry.startedAt < this.#bornAt) return;
+      if (tree.has(entry.pid) || outside.has(entry.pid) || entry.startedAt < this.root.startedAt) return;
       tree.set(entry.pid, entry);
       childrenOf.get(entry.pid)?.forEach(adopt);
     };
@@ -72,7 +72,7 @@ export class ProcessTree {
 
     let starting = false;
     for (const entry of entries) {
-      if (tree.has(entry.pid) || entry.zombie || entry.startedAt < this.#bornAt) continue;
+      if (tree.has(entry.pid) || entry.zombie || entry.startedAt < this.root.startedAt) continue;
       const marked = this.#carriesMark(entry);
       if (marked === undefined) starting = true;
       else if (marked) adopt(entry);
@@ -118,7 +118,8 @@ export class ProcessTree {
   /** The kernel keeps a group's number from being used again while anybody is in it; after that it is anybody's. */
   #noticeEndOfGroup(entries: readonly ProcessEntry[]): void {
     if (!this.#reaped || this.#groupOver || entries.length === 0) return;
-    const numberIsTaken = entries.some((entry) => entry.pid === this.root.pid);
+    const { pid, startedAt } = this.root;
+    const numberIsTaken = entries.some((entry) => entry.pid === pid && entry.startedAt !== startedAt);
     this.#groupOver = numberIsTaken || !entries.some((entry) => this.#inGroup(entry));
   }
 
@@ -144,15 +145,6 @@ export class ProcessTree {
     const marked = environment !== undefined && hasMark(environment, this.root.instanceId);
     if (!marked) this.#strangers.set(entry.pid, entry.startedAt);
     return marked;
-  }
-}
-
-/** 0 when it cannot be told: then nobody counts as older. */
-function startTime(table: ProcessTable, pid: number): number {
-  try {
-    return table.find(pid)?.startedAt ?? 0;
-  } catch {
-    return 0;
   }
 }
 

@@ -1,7 +1,8 @@
 import type { ChildProcess } from 'node:child_process';
 import { alarm } from './alarm.js';
 import { withMark } from './instance-mark.js';
-import { systemProcessTable } from './process-table.js';
+import type { GuardedChild } from './guard.js';
+import { startTimeOf, systemProcessTable } from './process-table.js';
 import { ProcessTree } from './process-tree.js';
 import { spawnChild } from './spawn.js';
 import { hasControllingTerminal, terminalDelivers } from './terminal.js';
@@ -33,6 +34,8 @@ export interface ChildOptions {
   timeline: Timeline;
   /** From SIGTERM to SIGKILL for what the child leaves running, and for stop(). */
   killGraceMs: number;
+  /** Told of the child as soon as it has a pid; it must have had its orders before. */
+  guard?: { childStarted: (child: GuardedChild) => void } | undefined;
   on: (happening: ChildHappening) => void;
 }
 
@@ -103,11 +106,10 @@ class SupervisedChild implements RunningChild {
     readonly pid: number,
     private readonly ownGroup: boolean,
   ) {
-    this.#tree = new ProcessTree(
-      { pid, ownGroup, instanceId: options.instanceId },
-      systemProcessTable(),
-      process.pid,
-    );
+    const table = systemProcessTable();
+    const started = { pid, startedAt: startTimeOf(pid, table), ownGroup };
+    options.guard?.childStarted(started);
+    this.#tree = new ProcessTree({ ...started, instanceId: options.instanceId }, table, process.pid);
     this.ended = new Promise((resolve) => (this.#resolve = resolve));
     // Not `close`: that waits for everybody who has inherited the descriptors.
     child.once('exit', (exitCode, signal) => this.#exited(exitCode, signal));

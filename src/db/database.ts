@@ -8,7 +8,7 @@ import { codedError } from './socket.js';
 export interface Call {
   name: string;
   statement: string;
-  parameters: readonly (string | number | null)[];
+  parameters: readonly (string | number | boolean | null)[];
   limitMs: number;
 }
 
@@ -21,6 +21,8 @@ export interface Database {
   readonly description: string;
   /** The database's name. */
   readonly name: string;
+  /** Whether a pooler stands between us and the server, as far as the calls so far have told. */
+  readonly isPooled: boolean;
   /** Sends the statement and returns its one answer, the jsonb value `answer` of its one row. */
   call(call: Call): Promise<unknown>;
   /** Runs `work` inside one READ COMMITTED, READ WRITE transaction, within `limitMs`. */
@@ -37,6 +39,7 @@ export class OwnDatabase implements Database {
   #connection: Connection | undefined;
   /** A pooler refuses or drops our session settings: each call then brings its own transaction. */
   #settingsRefused = false;
+  #speaksThroughPooler = false;
 
   constructor(target: ConnectionTarget) {
     this.#target = target;
@@ -44,7 +47,17 @@ export class OwnDatabase implements Database {
     this.name = target.database;
   }
 
+  get isPooled(): boolean {
+    return this.#settingsRefused || this.#speaksThroughPooler;
+  }
+
   async call(call: Call): Promise<unknown> {
+    const { answer, throughPooler } = await this.#ask(call);
+    this.#speaksThroughPooler ||= throughPooler;
+    return answer;
+  }
+
+  #ask(call: Call): Promise<Answer> {
     return this.#within(call.name, call.limitMs, async (connection) => {
       if (!this.#settingsRefused) {
         try {
@@ -121,6 +134,7 @@ export class BorrowedDatabase implements Database {
   readonly description: string;
   readonly name: string;
   readonly #sql: postgres.Sql;
+  #speaksThroughPooler = false;
 
   constructor(sql: postgres.Sql) {
     this.#sql = sql;
@@ -129,8 +143,15 @@ export class BorrowedDatabase implements Database {
     this.name = database;
   }
 
-  call(call: Call): Promise<unknown> {
-    return this.transaction(call.name, call.limitMs, (session) => ask(session, call));
+  get isPooled(): boolean {
+    return this.#speaksThroughPooler;
+  }
+
+  async call(call: Call): Promise<unknown> {
+    const { name, limitMs } = call;
+    const { answer, throughPooler } = await this.transaction(name, limitMs, (session) => ask(session, call));
+    this.#speaksThroughPooler ||= throughPooler;
+    return answer;
   }
 
   async transaction<T>(name: string, limitMs: number, work: (session: Session) => Promise<T>): Promise<T> {
@@ -158,9 +179,22 @@ export class BorrowedDatabase implements Database {
   }
 }
 
-async function ask(session: Session, call: Call): Promise<unknown> {
+interface Answer {
+  answer: unknown;
+  throughPooler: boolean;
+}
+
+async function ask(session: Session, call: Call): Promise<Answer> {
   const rows = await session.unsafe<{ answer: unknown }[]>(call.statement, [...call.parameters]);
-  return rows[0]?.answer;
+  const answer = rows[0]?.answer;
+  return { answer, throughPooler: isFromAnotherProcess(answer, rows.state.pid) };
+}
+
+/** The server process that answered is not the one that the start-up named (BackendKeyData). */
+function isFromAnotherProcess(answer: unknown, startedAs: number): boolean {
+  return (
+    typeof answer === 'object' && answer !== null && 'backendPid' in answer && answer.backendPid !== startedAs
+  );
 }
 
 async function inTransaction<T>(sql: postgres.Sql, work: () => Promise<T>): Promise<T> {

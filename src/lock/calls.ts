@@ -1,4 +1,4 @@
-import type { Database } from '../db/database.js';
+import type { Call, Database } from '../db/database.js';
 import { CALLS } from '../generated/sql.js';
 import { renderSql } from '../schema/render.js';
 import type { ClientDescription, HolderDescription, Identity, Lease } from './lease.js';
@@ -6,25 +6,48 @@ import type { ClientDescription, HolderDescription, Identity, Lease } from './le
 /** How long one call may take before its connection counts as dead. */
 export const CALL_LIMIT_MS = 5_000;
 
+/** What happens to sessions of a lease whose holder no longer speaks for it; see settle_orphans() in sql/. */
+export type OrphanMode = 'auto' | 'terminate' | 'wait' | 'ignore';
+
+/** A database session that works under a lease. */
+export interface OrphanSession {
+  pid: number;
+  role: string | null;
+  /** null: hidden from us. */
+  state: string | null;
+  /** When its transaction began, as the database wrote it; null: none, or hidden. */
+  since: string | null;
+}
+
+/** What a takeover or a release still waits for. */
+export interface Orphans {
+  sessions: OrphanSession[];
+  /** How many of them our role may not end. */
+  denied: number;
+}
+
 export interface Acquired {
   outcome: 'acquired';
   lease: Lease;
-  takeover: { previousInstanceId: string; expiredMs: number } | null;
+  takeover: { previousInstanceId: string; expiredMs: number; sessionsEnded: number } | null;
 }
 
 export interface Held {
   outcome: 'held';
   /** null while somebody is just changing the row. */
   holder: HolderDescription | null;
-  /** How many wait, the caller included; 0 when it did not announce itself. */
+  /** How many wait, the caller included. */
   queueLength: number;
+  /** Not null: the lease has expired, and these sessions of it have to go first. */
+  orphans: Orphans | null;
 }
 
 export type ReleaseAnswer =
   | { outcome: 'released'; heldMs: number; late: boolean }
   | { outcome: 'already_released' }
   | { outcome: 'lost'; holder: string | null }
-  | { outcome: 'refused' };
+  | { outcome: 'refused' }
+  | ({ outcome: 'orphans' } & Orphans);
 
 export interface LockStatus {
   /** `expired`: the lease ran out and was never released; the next to come takes over. */
@@ -43,47 +66,54 @@ export interface LockStatus {
   }[];
 }
 
+export interface CleanupAnswer {
+  leases: number;
+  waiters: number;
+  orphans: Orphans | null;
+}
+
+export interface PollOptions {
+  ttlMs: number;
+  pollIntervalMs: number;
+  isLast: boolean;
+  limitMs: number;
+  /** The fencing token of a lease that still runs by our own clock, whatever the database's says. */
+  respect: number | null;
+  /** What the last poll said is still in the way. */
+  orphans: Orphans | null;
+}
+
+export interface ReleaseOptions {
+  /** What is kept in the history about the use that was made of the lease. */
+  details?: object;
+  /** What the last call said is still in the way. */
+  orphans?: Orphans | null;
+  limitMs?: number;
+}
+
 /** The operations on one lock: one SQL function, one transaction each. Errors are the database's (see classify()). */
 export class LockCalls {
   constructor(
     readonly database: Database,
     readonly schema: string,
+    readonly orphanMode: OrphanMode = 'auto',
   ) {}
-
-  /** One attempt, without joining the queue. */
-  async acquire(
-    me: Identity,
-    client: ClientDescription,
-    ttlMs: number,
-    limitMs: number,
-  ): Promise<Acquired | Held> {
-    const sentAtMs = performance.now();
-    const parameters = [me.instanceId, me.secret, ttlMs, JSON.stringify(client)];
-    return readAttempt(await this.#call('acquire', 'acquire the lease', parameters, limitMs), sentAtMs);
-  }
 
   /**
    * One attempt that also announces me as a waiter, and learns how many wait. The last one leaves the queue if it does
    * not acquire, and goes into the history as a timeout.
    */
-  async poll(
-    me: Identity,
-    client: ClientDescription,
-    {
-      ttlMs,
-      pollIntervalMs,
-      isLast,
-      limitMs,
-    }: { ttlMs: number; pollIntervalMs: number; isLast: boolean; limitMs: number },
-  ): Promise<Acquired | Held> {
+  async poll(me: Identity, client: ClientDescription, options: PollOptions): Promise<Acquired | Held> {
+    const { ttlMs, pollIntervalMs, isLast, limitMs, respect, orphans } = options;
     const sentAtMs = performance.now();
     const parameters = [
       me.instanceId,
       me.secret,
       ttlMs,
       JSON.stringify(client),
+      JSON.stringify({ ...this.#policy(orphans), respect }),
       pollIntervalMs,
-      String(isLast),
+      isLast,
     ];
     return readAttempt(await this.#call('poll', 'poll the lock', parameters, limitMs), sentAtMs);
   }
@@ -94,23 +124,35 @@ export class LockCalls {
     return answer as ReleaseAnswer | { outcome: 'left' };
   }
 
-  async release(me: Identity, details: object, limitMs: number): Promise<ReleaseAnswer> {
-    const parameters = [me.instanceId, me.secret, JSON.stringify(details)];
+  async release(
+    me: Identity,
+    { details = {}, orphans = null, limitMs = CALL_LIMIT_MS }: ReleaseOptions = {},
+  ): Promise<ReleaseAnswer> {
+    const policy = JSON.stringify(this.#policy(orphans));
+    const parameters = [me.instanceId, me.secret, policy, JSON.stringify(details)];
     return (await this.#call('release', 'release the lease', parameters, limitMs)) as ReleaseAnswer;
   }
 
-  async status(limitMs: number): Promise<LockStatus> {
+  async status(limitMs = CALL_LIMIT_MS): Promise<LockStatus> {
     return (await this.#call('status', 'read the status', [], limitMs)) as LockStatus;
   }
 
-  async cleanup(limitMs: number): Promise<{ leases: number; waiters: number }> {
-    return (await this.#call('cleanup', 'clean up', [], limitMs)) as { leases: number; waiters: number };
+  async cleanup(orphans: Orphans | null = null, limitMs = CALL_LIMIT_MS): Promise<CleanupAnswer> {
+    const policy = JSON.stringify(this.#policy(orphans));
+    return (await this.#call('cleanup', 'clean up', [policy], limitMs)) as CleanupAnswer;
+  }
+
+  /** A pooler hands the tag of a session on to strangers: behind one, nothing may be ended by it. */
+  #policy(seen: Orphans | null): object {
+    const mode =
+      this.orphanMode === 'auto' ? (this.database.isPooled ? 'wait' : 'terminate') : this.orphanMode;
+    return seen === null ? { orphans: mode } : { orphans: mode, seen: seen.sessions };
   }
 
   #call(
     statement: keyof typeof CALLS,
     name: string,
-    parameters: (string | number | null)[],
+    parameters: Call['parameters'],
     limitMs: number,
   ): Promise<unknown> {
     return this.database.call({
@@ -124,7 +166,7 @@ export class LockCalls {
 
 type RawAttempt =
   | { outcome: 'acquired'; lease: HolderDescription; takeover: Acquired['takeover'] }
-  | { outcome: 'held'; holder: HolderDescription | null; queueLength?: number };
+  | { outcome: 'held'; holder: HolderDescription | null; queueLength: number; orphans?: Orphans };
 
 /**
  * The holder counts its lease from before the call was sent: the database started it later, so ours ends earlier.
@@ -133,7 +175,8 @@ type RawAttempt =
 function readAttempt(answer: unknown, sentAtMs: number): Acquired | Held {
   const attempt = answer as RawAttempt;
   if (attempt.outcome === 'held') {
-    return { outcome: 'held', holder: attempt.holder, queueLength: attempt.queueLength ?? 0 };
+    const { holder, queueLength, orphans = null } = attempt;
+    return { outcome: 'held', holder, queueLength, orphans };
   }
   const { lease, takeover } = attempt;
   return {

@@ -2,8 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '../db/backoff.js';
 import { classify, errorCode } from '../db/classify.js';
 import { explain } from '../db/explain.js';
+import { MigrateLockError } from '../errors.js';
 import type { Occurrence } from '../events.js';
-import { CALL_LIMIT_MS, type LockCalls, type ReleaseAnswer } from './calls.js';
+import { CALL_LIMIT_MS, type LockCalls, type Orphans, type ReleaseAnswer } from './calls.js';
 import type { Identity, Lease } from './lease.js';
 
 export interface GiveBackOptions {
@@ -21,6 +22,9 @@ export type GiveBackOutcome = 'released' | 'lost' | 'expired' | 'failed';
 const LONGEST_MS = 30_000;
 /** A release that comes late is still tried once, for this long. */
 const SHORTEST_MS = 2_000;
+/** How soon one looks again whether sessions that were told to end are gone. */
+const ORPHAN_PAUSE_MS = 5;
+const LONGEST_ORPHAN_PAUSE_MS = 100;
 
 /** Releases the lease, and tries again while the database cannot be reached. Never throws: the lease ends by itself. */
 export async function giveBack(
@@ -31,23 +35,54 @@ export async function giveBack(
 ): Promise<GiveBackOutcome> {
   const startedAtMs = performance.now();
   const endsAtMs = startedAtMs + Math.max(SHORTEST_MS, Math.min(LONGEST_MS, lease.endsAtMs - startedAtMs));
+  let orphans: Orphans | null = null;
   for (let attempt = 1; ; attempt++) {
     const limitMs = Math.max(1, Math.min(CALL_LIMIT_MS, endsAtMs - performance.now()));
+    let failure: unknown;
+    let pauseMs: number;
     try {
-      const answer = await orAborted(calls.release(me, options.details, limitMs), options.signal);
-      return tell(answer, lease, options.emit);
+      const releasing = calls.release(me, { details: options.details, orphans, limitMs });
+      const answer: ReleaseAnswer = await orAborted(releasing, options.signal);
+      if (answer.outcome !== 'orphans') return tell(answer, lease, options.emit);
+      orphans = answer;
+      failure = new OrphansLeft(answer);
+      pauseMs = Math.min(ORPHAN_PAUSE_MS * attempt, LONGEST_ORPHAN_PAUSE_MS);
     } catch (error) {
-      const pauseMs = backoffMs(attempt);
       const kind = classify(error);
-      const mayHelp = kind === 'unavailable' || kind === 'contention' || kind === 'fault';
-      const isOver = performance.now() + pauseMs >= endsAtMs || options.signal?.aborted === true;
-      if (!mayHelp || isOver) return fail(error, calls, lease, options.emit);
-      await sleep(pauseMs, undefined, { signal: options.signal }).catch(() => undefined);
+      if (kind !== 'unavailable' && kind !== 'contention' && kind !== 'fault')
+        return fail(error, calls, lease, options.emit);
+      failure = error;
+      pauseMs = backoffMs(attempt);
     }
+    if (performance.now() + pauseMs >= endsAtMs || options.signal?.aborted === true) {
+      return fail(failure, calls, lease, options.emit);
+    }
+    await sleep(pauseMs, undefined, { signal: options.signal }).catch(() => undefined);
   }
 }
 
-function tell(answer: ReleaseAnswer, lease: Lease, emit: GiveBackOptions['emit']): GiveBackOutcome {
+/** Sessions of the child are still at work: the lease is kept, and runs out. */
+class OrphansLeft extends MigrateLockError {
+  constructor({ sessions, denied }: Orphans) {
+    const named = sessions.map(
+      ({ pid, role, state }) => `${pid} (${role ?? 'unknown role'}, ${state ?? 'state hidden'})`,
+    );
+    super(`database sessions of the command have not ended: ${named.join(', ')}`, {
+      code: 'ORPHANS_LEFT',
+      exit: 'internal',
+      hint:
+        denied > 0
+          ? 'Our role may not end them: that needs the same role, or pg_signal_backend.'
+          : 'The database has been told to end them.',
+    });
+  }
+}
+
+function tell(
+  answer: Exclude<ReleaseAnswer, { outcome: 'orphans' }>,
+  lease: Lease,
+  emit: GiveBackOptions['emit'],
+): GiveBackOutcome {
   switch (answer.outcome) {
     case 'released':
       emit({ event: 'lock.released', heldMs: answer.heldMs });

@@ -1,4 +1,5 @@
 import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type postgres from 'postgres';
 import { readConnectionConfig } from '../db/connection-config.js';
 import { BorrowedDatabase, OwnDatabase, type Database } from '../db/database.js';
@@ -8,7 +9,7 @@ import { createEventStream, type EventStream } from '../event-stream.js';
 import type { EventListener } from '../events.js';
 import { ensureSchema } from '../schema/apply.js';
 import { checkSchemaName } from '../schema/render.js';
-import { CALL_LIMIT_MS, LockCalls, type LockStatus } from './calls.js';
+import { CALL_LIMIT_MS, LockCalls, type LockStatus, type Orphans } from './calls.js';
 import { giveBack } from './give-back.js';
 import { describeThisProcess, newIdentity, type Identity, type Lease } from './lease.js';
 import { LockWaitTimeoutError } from './lock-wait-timeout-error.js';
@@ -146,7 +147,15 @@ export class MigrationLock {
    * @returns how many leases were cleared: 0 or 1.
    */
   async cleanupExpiredLocks(): Promise<number> {
-    return this.#reading(async () => (await this.#calls.cleanup(CALL_LIMIT_MS)).leases);
+    return this.#reading(async () => {
+      const endsAtMs = performance.now() + CALL_LIMIT_MS;
+      for (let orphans: Orphans | null = null; ;) {
+        const answer = await this.#calls.cleanup(orphans, CALL_LIMIT_MS);
+        if (answer.orphans === null || performance.now() > endsAtMs) return answer.leases;
+        orphans = answer.orphans;
+        await sleep(ORPHAN_PAUSE_MS);
+      }
+    });
   }
 
   /** Who has the lease and who waits. Reads only, but for the lock schema, which is applied if it is not there yet. */
@@ -212,6 +221,8 @@ export class MigrationLock {
   }
 }
 
+/** How soon one looks again whether sessions that were told to end are gone. */
+const ORPHAN_PAUSE_MS = 20;
 const NEVER = new AbortController().signal;
 
 function positive(name: string, value: number): number {

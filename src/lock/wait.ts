@@ -23,6 +23,8 @@ export interface WaitOptions {
 
 /** How long the database is given, after an abort, to answer a poll on its way and to take us out of the queue. */
 const LEAVE_LIMIT_MS = 2_000;
+/** How soon one looks again whether sessions that were told to end are gone. */
+const ORPHAN_PAUSE_MS = 20;
 
 /**
  * Makes sure of the lock schema, then polls until the lease is acquired. A database that cannot be reached or has no
@@ -47,9 +49,12 @@ class Waiter {
   readonly #options: WaitOptions;
   readonly #report: WaitReport;
   readonly #aborted: Promise<never>;
+  /** Takes our listener off the signal, which may be used for many waits. */
+  readonly #over = new AbortController();
   #hasSchema = false;
   #failures = 0;
   #lastSeen: Held | undefined;
+  #lastSeenAtMs = 0;
   /** The last poll, answered or not. */
   #polling: Promise<Acquired | Held> | undefined;
 
@@ -63,7 +68,7 @@ class Waiter {
     this.#aborted = new Promise((_, reject) => {
       const abort = (): void => reject(signal.reason as Error);
       if (signal.aborted) abort();
-      else signal.addEventListener('abort', abort, { once: true });
+      else signal.addEventListener('abort', abort, { once: true, signal: this.#over.signal });
     });
     this.#aborted.catch(() => undefined);
   }
@@ -82,6 +87,8 @@ class Waiter {
       if (!signal.aborted) throw error;
       await this.#leave();
       throw signal.reason;
+    } finally {
+      this.#over.abort();
     }
   }
 
@@ -99,8 +106,16 @@ class Waiter {
       return answer.lease;
     }
     this.#lastSeen = answer;
+    this.#lastSeenAtMs = performance.now();
     this.#report.held(answer);
     if (isLast) throw this.#timeout();
+    if (answer.orphans !== null && answer.orphans.sessions.length > answer.orphans.denied) {
+      // This poll has told them to end: that takes a moment, not a poll interval.
+      return {
+        pauseMs: Math.min(ORPHAN_PAUSE_MS, this.#leftMs()),
+        isLast: this.#leftMs() <= ORPHAN_PAUSE_MS,
+      };
+    }
     return nextPause(
       {
         heldMs: answer.holder?.heldMs ?? 0,
@@ -124,6 +139,8 @@ class Waiter {
       pollIntervalMs,
       isLast,
       limitMs: CALL_LIMIT_MS,
+      respect: this.#respect(),
+      orphans: this.#lastSeen?.orphans ?? null,
     });
     const answer = await this.#polling;
     this.#report.polls++;
@@ -183,6 +200,13 @@ class Waiter {
   #tellAcquired(acquired: Acquired): void {
     this.#options.onLease(acquired.lease);
     this.#report.acquired(acquired);
+  }
+
+  /** The database's clock may step forward: a lease that we saw is not over before its time has passed on ours too. */
+  #respect(): number | null {
+    const holder = this.#lastSeen?.holder;
+    if (holder == null) return null;
+    return performance.now() < this.#lastSeenAtMs + holder.expiresInMs ? holder.fencingToken : null;
   }
 
   #leftMs(): number {

@@ -10,7 +10,7 @@ const MAX_DEPTH = 5;
 const HEADER = /^\s*([A-Za-z][\w-]*):\s+\S/;
 /** A secret's name, a sign, and a quote: code of some language, which nothing here understood. */
 const UNKNOWN_CODE =
-  /(?:passw(?:or)?d|pwd|passphrase|secret|token|credentials?|api_?key)\w*["'`]?\s*(?:=>|:=|[=:,]|\s)\s*["'`](?!\*\*\*)/i;
+  /(?:passw(?:or)?d|pwd|passphrase|secret|token|credentials?|api_?key)\w{0,30}["'`]?\s{0,9}(?:=>|:=|[=:,]|\s)\s{0,9}["'`](?!\*\*\*)/i;
 
 /** Redacts a list of arguments: what each holds, and what follows an option such as `--password`. */
 export function redactWords(words: readonly string[], depth = 0): string[] {
@@ -35,18 +35,17 @@ function redactArgument(argument: string, depth: number): string {
   if (assigned !== null && isSecretName(assigned[1] ?? '')) return assigned[0] + REDACTED;
   const header = HEADER.exec(argument);
   if (header !== null && isSecretName(header[1] ?? '')) return `${header[1] ?? ''}: ${REDACTED}`;
-  return (
-    redactJson(argument, depth) ??
-    redactPairs(argument) ??
-    (/[\s'"`]/.test(argument) ? redactScript(argument, depth + 1) : redactFlat(argument))
-  );
+  const asData = redactJson(argument, depth) ?? redactPairs(argument);
+  if (asData !== null) return asData;
+  const flat = redactFlat(argument);
+  return /[\s'"`]/.test(flat) ? redactScript(flat, depth + 1) : flat;
 }
 
-/** Text without spaces: URLs, and what follows the name of a secret. */
+/** URLs, and what follows the name of a secret, up to the text's end. */
 function redactFlat(text: string): string {
   const redacted = redactUrls(text);
-  for (const match of redacted.matchAll(/([A-Za-z_][\w.-]*)=(?!\*\*\*)/g)) {
-    if (isSecretName(match[1] ?? '')) return redacted.slice(0, match.index) + match[0] + REDACTED;
+  for (const { 1: name = '', index } of redacted.matchAll(/(?<![\w.-])([\w.-]+)=(?!\*\*\*)/g)) {
+    if (isSecretName(name)) return `${redacted.slice(0, index)}${name}=${REDACTED}`;
   }
   return redacted;
 }

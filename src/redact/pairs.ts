@@ -1,26 +1,21 @@
 import { isSecretName } from './secret-names.js';
 import { REDACTED } from './secrets.js';
 
-const QUOTED = /'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*"/s.source;
-
 /** One pair at a time, each match beginning where the one before ended: what stands before the value, the name, the value. */
 const STYLES = [
-  // libpq: host=h password='it\'s' dbname=d
-  new RegExp(
-    `(\\s*([A-Za-z_]\\w*)\\s*=\\s*)(${QUOTED}|(?:[^\\s'"\\\\]|\\\\.)(?:[^\\s\\\\]|\\\\.)*|)(?=\\s|$)\\s*`,
-    'sy',
-  ),
   // ADO.NET and others: Host=h;User Id=u;Password="a;b"
-  new RegExp(`(\\s*([A-Za-z_][\\w .-]*)=\\s*)(${QUOTED}|[^;]*)(?=;|$)[;\\s]*`, 'sy'),
+  /(\s*([A-Za-z_][\w .-]*)=\s*)("(?:[^"]|"")*"|'(?:[^']|'')*'|[^;]*)(?=;|$)[;\s]*/y,
+  // libpq: host=h password='it\'s' dbname=d
+  /(\s*([A-Za-z_]\w*)\s*=\s*)('(?:[^'\\]|\\.)*'|(?:[^\s'\\]|\\.)(?:[^\s\\]|\\.)*|)(?=\s|$)\s*/sy,
 ];
 
 /** A connection string made of pairs, with its secrets redacted; null when the text, as a whole, is none. */
 export function redactPairs(text: string): string | null {
-  for (const style of STYLES) {
-    const redacted = redactStyle(text, style);
-    if (redacted !== null) return redacted;
-  }
-  return null;
+  // What reads as both is redacted as both.
+  return STYLES.reduce<string | null>(
+    (redacted, style) => redactStyle(redacted ?? text, style) ?? redacted,
+    null,
+  );
 }
 
 function redactStyle(text: string, style: RegExp): string | null {

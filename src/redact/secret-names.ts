@@ -13,7 +13,7 @@ export function isSecretName(name: string): boolean {
   return (SECRET_PART.test(plain) || SECRET_END.test(plain)) && !POINTS_TO_IT.test(plain);
 }
 
-/** Whether the argument after this option is a secret. `--no-password` has none. */
+/** Whether the argument after this option is a secret. `--password=x` has its own, `--no-password` has none. */
 export function isSecretOption(option: string): boolean {
-  return /^-{1,2}[A-Za-z]/.test(option) && !/^-{1,2}no-/.test(option) && isSecretName(option);
+  return /^-{1,2}(?!no-)[A-Za-z][\w.-]*$/.test(option) && isSecretName(option);
 }

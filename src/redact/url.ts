@@ -1,34 +1,33 @@
 import { REDACTED } from './secrets.js';
 import { isSecretName } from './secret-names.js';
 
-const SCHEME = /[A-Za-z][A-Za-z0-9+.-]*:\/\//;
-/** Where a lone name before `@` is a user; elsewhere (https://TOKEN@host) it is often the secret itself. */
-const NAMES_USER = /^(postgres|postgresql|postgis|pgsql|mysql|mariadb|ssh|sftp)(\+\w+)?:\/\/$/i;
+/** Where the name before `@` is a user; elsewhere (https://TOKEN@host) it is often the secret itself. */
+const NAMES_USER = /(?:postgres|postgresql|postgis|pgsql|mysql|mariadb|ssh|sftp)(?:\+\w{1,20})?$/i;
 
 /**
- * Redacts the credentials of every URL in the text. A URL is taken to reach to the text's end: a password may hold anything,
+ * Redacts the credentials of the URL in the text. It is taken to reach to the text's end: a password may hold anything,
  * and what is written wrongly (an unescaped `@`, `/` or `#`) has to stay secret too. So in doubt too much is redacted.
  */
 export function redactUrls(text: string): string {
-  const start = text.search(SCHEME);
-  if (start === -1) return text;
-  const scheme = /^[^/]*\/\//.exec(text.slice(start))?.[0] ?? '';
-  const rest = text.slice(start + scheme.length);
-  return text.slice(0, start) + scheme + redactQuery(redactUserinfo(scheme, rest));
+  const sign = text.indexOf('://');
+  if (sign === -1) return text;
+  const start = sign + '://'.length;
+  const namesUser = NAMES_USER.test(text.slice(Math.max(0, sign - 30), sign));
+  return text.slice(0, start) + redactQuery(redactUserinfo(text.slice(start), namesUser));
 }
 
-function redactUserinfo(scheme: string, rest: string): string {
+function redactUserinfo(rest: string, namesUser: boolean): string {
   const at = rest.lastIndexOf('@');
   if (at === -1) return rest;
   const userinfo = rest.slice(0, at);
   const colon = userinfo.indexOf(':');
   if (colon !== -1) {
     const user = userinfo.slice(0, colon);
-    // Only a plain name is shown: a second scheme or a path here is none.
-    return `${/^[\w.%+-]*$/.test(user) ? user : REDACTED}:${REDACTED}${rest.slice(at)}`;
+    const isUser = namesUser && /^[\w.%+-]*$/.test(user);
+    return `${isUser ? user : REDACTED}:${REDACTED}${rest.slice(at)}`;
   }
   // An `@` of the path or the query, without any password before it: https://host/@scope/name
-  if (/[/?#]/.test(userinfo) || NAMES_USER.test(scheme)) return rest;
+  if (/[/?#]/.test(userinfo) || namesUser) return rest;
   return REDACTED + rest.slice(at);
 }
 

@@ -33,7 +33,7 @@ const living = (pid: number, rest: Partial<ProcessEntry> = {}): ProcessEntry => 
 const SELF = living(10, { startedAt: 50 });
 const CHILD = living(20, { parent: 10 });
 const treeOf = (table: ProcessTable, ownGroup = true): ProcessTree =>
-  new ProcessTree({ pid: 20, ownGroup, instanceId: 'me' }, table, 10);
+  new ProcessTree({ pid: 20, startedAt: 100, ownGroup, instanceId: 'me' }, table, 10);
 const pidsOf = async (tree: ProcessTree): Promise<number[]> =>
   (await tree.scan()).members.map(({ pid }) => pid).sort((a, b) => a - b);
 
@@ -157,7 +157,11 @@ describe('a signal', () => {
       const entry = table.find(pidOf(innocent));
       expect(entry).toMatchObject({ parent: process.pid, zombie: false, stopped: false });
       if (entry === undefined) return;
-      const tree = new ProcessTree({ pid: 1, ownGroup: false, instanceId: 'me' }, table, process.pid);
+      const tree = new ProcessTree(
+        { pid: 1, startedAt: 0, ownGroup: false, instanceId: 'me' },
+        table,
+        process.pid,
+      );
       tree.signal({ ...entry, startedAt: entry.startedAt - 1 }, 'SIGKILL');
       tree.signal(entry, 'SIGCONT');
       expect(isAlive(entry.pid)).toBe(true);

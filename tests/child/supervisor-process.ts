@@ -8,6 +8,8 @@ import { endProcess, processesWith } from '../harness/processes.js';
 import { waitFor } from '../harness/wait-for.js';
 import { fixture } from './start-one.js';
 
+const PARTS = ['supervise', 'resolve-command', 'guard', 'last-will', 'process-table'];
+
 /** By this variable whatever a lab has started is found again. */
 const LAB = 'MIGRATE_LOCK_TEST_LAB';
 
@@ -21,25 +23,30 @@ export interface LogLine {
   leftovers?: number;
   gone?: boolean;
   durationMs?: number;
+  source?: string;
+  holder?: number;
+  ready?: boolean;
+  will?: string;
+  child?: { pid: number; startedAt: number; ownGroup: boolean };
 }
 
 /** Runs src/child in processes of their own, in surroundings that the test process cannot have itself. */
 export class SupervisorLab {
   readonly folder = mkdtempSync(path.join(tmpdir(), 'migrate-lock-supervisor-'));
   readonly log = path.join(this.folder, 'log');
-  readonly #bundle = path.join(this.folder, 'child.mjs');
+  readonly bundle = path.join(this.folder, 'child.mjs');
   output = '';
 
   async prepare(): Promise<this> {
     await build({
       stdin: {
-        contents: "export * from './supervise.js'; export * from './resolve-command.js';",
+        contents: PARTS.map((part) => `export * from './${part}.js';`).join('\n'),
         resolveDir: fileURLToPath(new URL('../../src/child', import.meta.url)),
       },
       bundle: true,
       platform: 'node',
       format: 'esm',
-      outfile: this.#bundle,
+      outfile: this.bundle,
       logLevel: 'warning',
     });
     return this;
@@ -50,7 +57,7 @@ export class SupervisorLab {
     const words = [
       process.execPath,
       fixture('supervisor.mjs'),
-      this.#bundle,
+      this.bundle,
       this.log,
       ...times.map(String),
       ...command,
@@ -58,16 +65,19 @@ export class SupervisorLab {
     return words.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
   }
 
-  run(command: string, args: string[]): ChildProcessWithoutNullStreams {
-    const program = spawn(command, args, { detached: true, env: { ...process.env, [LAB]: this.folder } });
+  run(command: string, args: string[], env: NodeJS.ProcessEnv = {}): ChildProcessWithoutNullStreams {
+    const program = spawn(command, args, {
+      detached: true,
+      env: { ...process.env, ...env, [LAB]: this.folder },
+    });
     for (const stream of [program.stdout, program.stderr])
       stream.on('data', (data) => (this.output += String(data)));
     return program;
   }
 
   /** Under a terminal of its own; what is written to stdin is typed there. */
-  runInTerminal(shellCommand: string): ChildProcessWithoutNullStreams {
-    return this.run('script', ['-qec', shellCommand, '/dev/null']);
+  runInTerminal(shellCommand: string, env: NodeJS.ProcessEnv = {}): ChildProcessWithoutNullStreams {
+    return this.run('script', ['-qec', shellCommand, '/dev/null'], env);
   }
 
   lines(): LogLine[] {

@@ -1,4 +1,5 @@
 import { OwnDatabase } from '../../src/db/database.js';
+import { readConnectionConfig } from '../../src/db/connection-config.js';
 import { LockCalls } from '../../src/lock/calls.js';
 import { describeThisProcess, newIdentity, type Identity } from '../../src/lock/lease.js';
 import { ensureSchema } from '../../src/schema/apply.js';
@@ -6,7 +7,7 @@ import { ensureSchema } from '../../src/schema/apply.js';
 export const LIMIT_MS = 10_000;
 
 export function openDatabase(url: string): OwnDatabase {
-  return new OwnDatabase(target(url));
+  return new OwnDatabase(readConnectionConfig({ url, env: {} }));
 }
 
 /** The lock's calls on a database, with the lock schema applied. */
@@ -16,25 +17,18 @@ export async function openLock(url: string, schema = 'migrate_lock'): Promise<Lo
   return new LockCalls(database, schema);
 }
 
-/** One attempt of a client of its own. */
+/** One attempt of a client of its own, that does not wait. */
 export async function tryToAcquire(
   calls: LockCalls,
   { ttlMs = 30_000, me = newIdentity() }: { ttlMs?: number; me?: Identity } = {},
 ) {
-  const answer = await calls.acquire(me, describeThisProcess('a migration'), ttlMs, LIMIT_MS);
+  const answer = await calls.poll(me, describeThisProcess('a migration'), {
+    ttlMs,
+    pollIntervalMs: 1_000,
+    isLast: true,
+    limitMs: LIMIT_MS,
+    respect: null,
+    orphans: null,
+  });
   return { me, answer };
-}
-
-function target(text: string) {
-  const url = new URL(text);
-  return {
-    hosts: [{ host: url.hostname, port: Number(url.port) }],
-    database: url.pathname.slice(1),
-    user: decodeURIComponent(url.username),
-    password: decodeURIComponent(url.password),
-    ssl: 'disable' as const,
-    tls: {},
-    options: undefined,
-    describe: 'x',
-  };
 }

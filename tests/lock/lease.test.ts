@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import type { LockCalls } from '../../src/lock/calls.js';
 import { newIdentity } from '../../src/lock/lease.js';
 import { createDatabase, type TestDatabase } from '../harness/database.js';
-import { LIMIT_MS, openLock, tryToAcquire } from '../harness/lock.js';
+import { openLock, tryToAcquire } from '../harness/lock.js';
 
 let db: TestDatabase;
 let lock: LockCalls;
@@ -76,12 +76,12 @@ describe('acquire', () => {
       const { me, answer } = await tryToAcquire(lock);
       if (answer.outcome !== 'acquired') throw new Error('not acquired');
       tokens.push(answer.lease.fencingToken);
-      await lock.release(me, {}, LIMIT_MS);
+      await lock.release(me);
       const other = newIdentity();
       await db.sql
         .begin(async (sql) => {
           const [given] = await sql`
-            SELECT migrate_lock.acquire(${other.instanceId}, ${other.secret}, 30000, '{}') -> 'lease' ->> 'fencingToken' AS token`;
+            SELECT migrate_lock.acquire(${other.instanceId}, ${other.secret}, 30000, '{}', '{}') -> 'lease' ->> 'fencingToken' AS token`;
           tokens.push(Number(given?.token));
           throw new Error('roll back');
         })
@@ -94,7 +94,7 @@ describe('acquire', () => {
 
   test('takes one token at a time', async () => {
     const first = await tryToAcquire(lock);
-    await lock.release(first.me, {}, LIMIT_MS);
+    await lock.release(first.me);
     const second = await tryToAcquire(lock);
     if (first.answer.outcome !== 'acquired' || second.answer.outcome !== 'acquired')
       throw new Error('not acquired');
@@ -131,7 +131,7 @@ describe('acquire', () => {
 
   test('refuses an instance id that was used before', async () => {
     const { me } = await tryToAcquire(lock);
-    await lock.release(me, {}, LIMIT_MS);
+    await lock.release(me);
     const thief = { instanceId: me.instanceId, secret: newIdentity().secret };
     await expect(tryToAcquire(lock, { me: thief })).rejects.toMatchObject({ code: '23505' });
   });
@@ -143,7 +143,7 @@ describe('acquire', () => {
     let waiting: ReturnType<typeof tryToAcquire> | undefined;
     await db.sql
       .begin(async (sql) => {
-        await sql`SELECT migrate_lock.acquire(${other.instanceId}, ${other.secret}, 30000, '{}')`;
+        await sql`SELECT migrate_lock.acquire(${other.instanceId}, ${other.secret}, 30000, '{}', '{}')`;
         waiting = tryToAcquire(lock, { me, ttlMs: 1_000 });
         for (let blocked = false; !blocked;) {
           const [found] = await db.sql`SELECT count(*)::int AS n FROM pg_locks WHERE NOT granted`;
@@ -162,7 +162,7 @@ describe('acquire', () => {
 
   test('does not queue behind a transaction that has the row locked', async () => {
     const { me } = await tryToAcquire(lock);
-    await lock.release(me, {}, LIMIT_MS);
+    await lock.release(me);
     for (const strength of ['FOR KEY SHARE', 'FOR UPDATE']) {
       await db.sql.begin(async (sql) => {
         await sql.unsafe(`SELECT FROM migrate_lock.migration_lock ${strength}`);
@@ -175,7 +175,7 @@ describe('acquire', () => {
 describe('release', () => {
   test('keeps the row and moves its end to that moment', async () => {
     const { me } = await tryToAcquire(lock);
-    expect(await lock.release(me, {}, LIMIT_MS)).toMatchObject({ outcome: 'released', late: false });
+    expect(await lock.release(me)).toMatchObject({ outcome: 'released', late: false });
     const lease = await row();
     expect(lease?.released_at).toEqual(lease?.expires_at);
     expect(lease?.released_by).toBe('holder');
@@ -186,7 +186,7 @@ describe('release', () => {
     const { me } = await tryToAcquire(lock);
     const before = await row();
     const forged = { instanceId: me.instanceId, secret: newIdentity().secret };
-    expect(await lock.release(forged, {}, LIMIT_MS)).toEqual({ outcome: 'refused' });
+    expect(await lock.release(forged)).toEqual({ outcome: 'refused' });
     expect(await row()).toEqual(before);
     expect(await history()).toEqual(['lock.acquired', 'lock.release_failed']);
   });
@@ -196,7 +196,7 @@ describe('release', () => {
     await expire();
     const next = await tryToAcquire(lock);
     const before = await row();
-    expect(await lock.release(late.me, {}, LIMIT_MS)).toEqual({
+    expect(await lock.release(late.me)).toEqual({
       outcome: 'lost',
       holder: next.me.instanceId,
     });
@@ -207,28 +207,28 @@ describe('release', () => {
   test('of a lease that ran out but was not taken is done as usual, late', async () => {
     const { me } = await tryToAcquire(lock);
     await expire();
-    expect(await lock.release(me, {}, LIMIT_MS)).toMatchObject({ outcome: 'released', late: true });
+    expect(await lock.release(me)).toMatchObject({ outcome: 'released', late: true });
   });
 
   test('whose answer was lost finds its own release, also after the next acquisition', async () => {
     const { me } = await tryToAcquire(lock);
-    await lock.release(me, {}, LIMIT_MS);
-    expect(await lock.release(me, {}, LIMIT_MS)).toEqual({ outcome: 'already_released' });
+    await lock.release(me);
+    expect(await lock.release(me)).toEqual({ outcome: 'already_released' });
     await tryToAcquire(lock);
-    expect(await lock.release(me, {}, LIMIT_MS)).toEqual({ outcome: 'already_released' });
+    expect(await lock.release(me)).toEqual({ outcome: 'already_released' });
   });
 
   test('finds no row: lost', async () => {
     const { me } = await tryToAcquire(lock);
     await db.sql`DELETE FROM migrate_lock.migration_lock`;
-    expect(await lock.release(me, {}, LIMIT_MS)).toEqual({ outcome: 'lost', holder: null });
+    expect(await lock.release(me)).toEqual({ outcome: 'lost', holder: null });
   });
 
   test("works when the database's clock stepped back since the acquisition", async () => {
     const { me } = await tryToAcquire(lock);
     await db.sql`UPDATE migrate_lock.migration_lock
                     SET locked_at = clock_timestamp() + interval '1 hour', expires_at = clock_timestamp() + interval '2 hours'`;
-    expect(await lock.release(me, {}, LIMIT_MS)).toMatchObject({ outcome: 'released' });
+    expect(await lock.release(me)).toMatchObject({ outcome: 'released' });
     expect((await tryToAcquire(lock)).answer.outcome).toBe('acquired');
   });
 
@@ -236,19 +236,19 @@ describe('release', () => {
     const { me } = await tryToAcquire(lock);
     await db.sql.begin(async (sql) => {
       await sql`SELECT FROM migrate_lock.migration_lock FOR KEY SHARE`;
-      expect(await lock.release(me, {}, LIMIT_MS)).toMatchObject({ outcome: 'released' });
+      expect(await lock.release(me)).toMatchObject({ outcome: 'released' });
     });
   });
 });
 
 describe('cleanup', () => {
   test('clears an expired lease once, and is audited', async () => {
-    expect(await lock.cleanup(LIMIT_MS)).toEqual({ leases: 0, waiters: 0 });
+    expect(await lock.cleanup()).toMatchObject({ leases: 0, waiters: 0 });
     await tryToAcquire(lock);
-    expect(await lock.cleanup(LIMIT_MS)).toEqual({ leases: 0, waiters: 0 });
+    expect(await lock.cleanup()).toMatchObject({ leases: 0, waiters: 0 });
     await expire();
-    expect(await lock.cleanup(LIMIT_MS)).toEqual({ leases: 1, waiters: 0 });
-    expect(await lock.cleanup(LIMIT_MS)).toEqual({ leases: 0, waiters: 0 });
+    expect(await lock.cleanup()).toMatchObject({ leases: 1, waiters: 0 });
+    expect(await lock.cleanup()).toMatchObject({ leases: 0, waiters: 0 });
     expect(await row()).toMatchObject({ released_by: 'cleanup' });
     expect(await history()).toEqual(['lock.acquired', 'lock.released']);
     expect((await tryToAcquire(lock)).answer).toMatchObject({ outcome: 'acquired', takeover: null });
@@ -266,7 +266,7 @@ test('the history is append-only', async () => {
 
 test('the secret is stored as its hash only', async () => {
   const { me } = await tryToAcquire(lock);
-  await lock.release(me, {}, LIMIT_MS);
+  await lock.release(me);
   const [dump] = await db.sql`
     SELECT (SELECT jsonb_agg(l)::text FROM migrate_lock.migration_lock l) || (SELECT jsonb_agg(a)::text FROM migrate_lock.migration_lock_audit a) AS text,
            (SELECT secret_sha256 = sha256(convert_to(${me.secret}, 'UTF8')) FROM migrate_lock.migration_lock) AS hashed`;

@@ -3,7 +3,7 @@ import postgres from 'postgres';
 import { BorrowedDatabase } from '../../src/db/database.js';
 import { LockCalls } from '../../src/lock/calls.js';
 import { createDatabase, type TestDatabase } from '../harness/database.js';
-import { LIMIT_MS, openLock, tryToAcquire } from '../harness/lock.js';
+import { openLock, tryToAcquire } from '../harness/lock.js';
 
 /** What a role may bring along, and under which the lock must work all the same. */
 const SETTINGS = [
@@ -57,12 +57,12 @@ async function expectALockThatWorks(lock: LockCalls): Promise<void> {
     outcome: 'held',
     holder: { instanceId: first.me.instanceId },
   });
-  expect(await lock.release(first.me, { exitCode: 0 }, LIMIT_MS)).toMatchObject({
+  expect(await lock.release(first.me, { details: { exitCode: 0 } })).toMatchObject({
     outcome: 'released',
     late: false,
   });
-  expect(await lock.status(LIMIT_MS)).toMatchObject({ state: 'free', waiters: [] });
-  expect(await lock.cleanup(LIMIT_MS)).toEqual({ leases: 0, waiters: 0 });
+  expect(await lock.status()).toMatchObject({ state: 'free', waiters: [] });
+  expect(await lock.cleanup()).toMatchObject({ leases: 0, waiters: 0 });
 }
 
 describe.each(SETTINGS)('%s', (setting) => {
@@ -94,7 +94,7 @@ test('an acquisition is durable although the role says synchronous_commit = off'
   (await openLock(role.url)).database.disconnect();
   const sql = postgres(role.url, { max: 1, onnotice: () => undefined });
   await sql.begin(async (transaction) => {
-    await transaction`SELECT migrate_lock.acquire('one', 'secret', 1000, '{}')`;
+    await transaction`SELECT migrate_lock.acquire('one', 'secret', 1000, '{}', '{}')`;
     const [setting] = await transaction`SELECT current_setting('synchronous_commit') AS value`;
     expect(setting?.value).toBe('on'); // what counts at COMMIT
   });
@@ -106,7 +106,7 @@ test('a call that would see an old snapshot is refused', async () => {
   await expect(
     db.sql.begin(
       'isolation level serializable',
-      (sql) => sql`SELECT migrate_lock.acquire('one', 'secret', 1000, '{}')`,
+      (sql) => sql`SELECT migrate_lock.acquire('one', 'secret', 1000, '{}', '{}')`,
     ),
   ).rejects.toMatchObject({ code: '25000' });
 });

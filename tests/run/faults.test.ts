@@ -71,6 +71,7 @@ describe('a database that comes and goes', () => {
     await cli.waitForEvent('child.exited');
     expect((await cli.done).code).toBe(7);
     const down = start(['--ttl', '1m', '--', 'sh', '-c', 'trap "exit 7" USR1; while :; do sleep 0.05; done']);
+    const acquired = await down.waitForEvent('lock.acquired');
     await down.waitForEvent('child.started');
     await server.halt('fast');
     const { childPid } = await down.waitForEvent('child.started');
@@ -82,7 +83,7 @@ describe('a database that comes and goes', () => {
     expect(code).toBe(7);
     const failed = events.find(({ event }) => event === 'lock.release_failed');
     expect(failed).toMatchObject({
-      expiresAt: events.find(({ event }) => event === 'lock.acquired')?.expiresAt,
+      expiresAt: acquired.expiresAt,
     });
     expect(stderr).toContain('by itself');
     expect(events.at(-1)).toMatchObject({ event: 'run.finished', outcome: 'completed', exitCode: 7 });

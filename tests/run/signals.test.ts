@@ -67,9 +67,8 @@ describe('while waiting', () => {
     expect(code).toBe(exitCode);
     expect(events.at(-1)).toMatchObject({ outcome: 'interrupted', exitCode });
     expect(await db.sql`SELECT FROM migrate_lock.migration_lock_waiter`).toHaveLength(0);
-    holder.kill('SIGKILL');
+    holder.kill('SIGTERM');
     await holder.done;
-    await db.sql`DELETE FROM migrate_lock.migration_lock`;
   });
 
   test('for a database that is not there: ends at once', async () => {

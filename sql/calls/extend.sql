@@ -1,0 +1,1 @@
+SELECT "migrate_lock".extend($1, $2, $3) AS answer

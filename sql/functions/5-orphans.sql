@@ -1,0 +1,85 @@
+-- The database sessions that work under a lease, the caller's own excepted: those whose application_name carries the
+-- lease's instance id ("migrate-lock:<id>", or "migrate-lock:<outer id>:<id>"), and those in an assert_held transaction.
+-- What other roles do is hidden from us (NULL): not knowing means live.
+CREATE OR REPLACE FUNCTION "migrate_lock".sessions_of(lease "migrate_lock".migration_lock)
+    RETURNS TABLE (pid integer, role text, state text, in_transaction_since timestamptz, asserts boolean)
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $body$
+    WITH asserting AS (
+        -- The mark alone could be an application's own advisory lock; with a lock on our table it is not.
+        SELECT mark.pid
+          FROM pg_locks AS mark
+         WHERE mark.locktype = 'advisory'
+           AND mark.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+           AND mark.classid = "migrate_lock".assert_class()::oid
+           AND mark.objid = "migrate_lock".assert_object(lease.fencing_token)::oid
+           AND mark.objsubid = 2
+           AND EXISTS (
+               SELECT FROM pg_locks AS used
+                WHERE used.pid = mark.pid AND used.locktype = 'relation' AND used.relation = (
+                      SELECT tableoid FROM "migrate_lock".migration_lock WHERE id = 1))
+    )
+    SELECT session.pid, session.usename::text, session.state, session.xact_start,
+           session.pid IN (SELECT asserting.pid FROM asserting)
+      FROM pg_stat_activity AS session
+     WHERE session.pid <> pg_backend_pid()
+       AND (session.pid IN (SELECT asserting.pid FROM asserting)
+            OR starts_with(session.application_name, 'migrate-lock:')
+               AND lease.instance_id = ANY (string_to_array(substr(session.application_name, 14), ':'))
+               AND (session.backend_start IS NULL OR session.backend_start >= lease.locked_at))
+$body$;
+
+REVOKE ALL ON FUNCTION "migrate_lock".sessions_of("migrate_lock".migration_lock) FROM PUBLIC;
+
+-- Ends, or waits for, the sessions of a lease whose holder no longer speaks for it. p_policy is
+--   {"orphans": "terminate"}              a direct connection: whoever carries the tag is the lease's, idle ones too
+--   {"orphans": "wait", "seen": [...]}    a pooler hands tags on to strangers: only the transactions that ran at the
+--                                         first look ("seen", as answered then) count, and nothing is touched
+--   {"orphans": "ignore"}
+-- Answers null when nothing is left, else {"sessions": [...], "denied": how many we may not end}.
+CREATE OR REPLACE FUNCTION "migrate_lock".settle_orphans(lease "migrate_lock".migration_lock, p_policy jsonb)
+    RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $body$
+DECLARE
+    policy   text := coalesce(p_policy ->> 'orphans', 'terminate');
+    seen     jsonb := p_policy -> 'seen';
+    session  record;
+    sessions jsonb := '[]';
+    ended    integer[] := '{}';
+    denied   integer := 0;
+    told     jsonb;
+BEGIN
+    IF policy = 'ignore' THEN
+        RETURN NULL;
+    END IF;
+    FOR session IN SELECT * FROM "migrate_lock".sessions_of(lease) LOOP
+        told := jsonb_build_object('pid', session.pid, 'role', session.role, 'state', session.state,
+            'since', extract(epoch FROM session.in_transaction_since)::text);
+        IF policy = 'terminate' THEN
+            BEGIN
+                PERFORM pg_terminate_backend(session.pid);
+                ended := ended || session.pid;
+            EXCEPTION WHEN insufficient_privilege THEN
+                denied := denied + 1;
+            END;
+        ELSIF NOT session.asserts THEN
+            CONTINUE WHEN session.state = 'idle';
+            CONTINUE WHEN seen IS NOT NULL AND NOT seen @> jsonb_build_array(
+                jsonb_build_object('pid', session.pid, 'since', told -> 'since'));
+        END IF;
+        sessions := sessions || told;
+    END LOOP;
+    IF cardinality(ended) > 0 THEN
+        UPDATE "migrate_lock".migration_lock
+           SET ended_pids = ARRAY (SELECT DISTINCT unnest(ended_pids || ended))
+         WHERE id = 1 AND fencing_token = lease.fencing_token;
+    END IF;
+    IF sessions = '[]' THEN
+        RETURN NULL;
+    END IF;
+    RETURN jsonb_build_object('sessions', sessions, 'denied', denied);
+END
+$body$;
+
+REVOKE ALL ON FUNCTION "migrate_lock".settle_orphans("migrate_lock".migration_lock, jsonb) FROM PUBLIC;

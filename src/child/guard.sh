@@ -1,0 +1,202 @@
+# The guard: ends the child's tree when its holder cannot, and then has the lease released.
+#
+# It is a POSIX sh in a session of its own, so that a `kill -9` of the holder's process group does not reach it, and it
+# ignores the signals that go to whole containers. Its stdin is a pipe whose other end only the holder has. The holder
+# writes lines into it, each of them the whole truth at that time, so that only the last one counts:
+#
+#     orders DUE LEFT GRACE PID START GROUP WILL
+#
+#     DUE    when the tree must be gone, in tenths of a second of /proc/uptime, a clock that no step moves
+#     LEFT   the same, counted from now: for systems without /proc/uptime
+#     GRACE  tenths of a second from SIGTERM to SIGKILL
+#     PID    the child, START its start time (field 22 of /proc/PID/stat), GROUP `own` if it leads a group of its own,
+#            `shared` if it is in the holder's; a `-` in place of each as long as it is not started
+#     WILL   what the release program needs, in base64: it is never on disk, in an argument or in an environment
+#
+# and `done` when the guard is not needed any more. The first orders come before the child is started. So when the
+# holder dies between its start and the next line, the child is found by its mark in /proc/*/environ.
+#
+# - End of file: the holder is dead. SIGTERM to the tree, SIGKILL after the grace (at DUE at the latest), again and again
+#   until two looks in a row have found nobody; then `PID START GROUP WILL` goes to the stdin of the release program,
+#   which looks once more. If anything fails, nothing is released, and the lease runs out: a look counts only if it
+#   showed the guard itself.
+# - DUE while the holder lives: it is stopped, or too slow. SIGKILL to the tree, and no release: that is still the holder's.
+#
+# To be run as: sh -c 'eval "$MIGRATE_LOCK_GUARD"' NAME INSTANCE PROC RELEASE-PROGRAM ARGS...
+# Only what dash, busybox, mksh and bash all do is used. `kill` knows no `--` and no `-s` in some of them; mksh counts with
+# 32 bits and has no builtin printf.
+
+unset MIGRATE_LOCK_GUARD
+PATH=/usr/bin:/bin:$PATH
+# What is ignored here is ignored by the sleeps and by the release program too.
+trap '' HUP INT QUIT TERM PIPE
+mark="MIGRATE_LOCK_INSTANCES=[A-Za-z0-9_ -]*$1"
+proc=$2
+shift 2
+newline='
+'
+due= left= grace= child=- start=- group=- will=- watcher= known=' ' told=' '
+
+# Sets `now`, in tenths of a second. Without /proc/uptime it counts on from one call to the next, by the date where that
+# did not jump, and takes a second for each call where it did.
+counted=0 wall=
+tell_time() {
+  if { read -r up rest <"$proc/uptime"; } 2>/dev/null; then
+    tenth=${up#*.}
+    now=$((${up%%.*} * 10 + ${tenth%?}))
+    return
+  fi
+  seconds=$(date +%s)
+  passed=$((seconds - ${wall:-$seconds}))
+  if [ -n "$wall" ] && { [ "$passed" -lt 0 ] || [ "$passed" -gt 5 ]; }; then passed=1; fi
+  wall=$seconds counted=$((counted + passed * 10)) now=$counted
+}
+
+# Sleeps so many seconds; a whole one where sleep takes no fractions.
+nap() { sleep "$1" || sleep 1; }
+
+# A line for each process: pid (name) state ppid group session ..., the 18th after the name is the number of threads, the
+# 20th the start time. Without /proc, ps tells the first three.
+list() {
+  if [ -r "$proc/self/stat" ]; then
+    cat "$proc"/[0-9]*/stat
+  else
+    ps -A -o pid=,stat=,ppid=,pgid= | while read -r pid state parent leader; do
+      echo "$pid (?) $state $parent $leader - - - - - - - - - - - - - - 1 - -"
+    done
+  fi
+}
+
+# Looks for the tree. Sets `tree` to its live processes, each as pid:start:parent:state, `grouped` if one of them is in
+# the child's group, and `seen` if the look counts.
+look() {
+  marked=$(LC_ALL=C grep -l "$mark" "$proc"/[0-9]*/environ)
+  table=$(list)
+  live= part= seen= grouped= tree=' ' before=
+  set -f
+  IFS=$newline
+  for line in $table; do
+    IFS=' '
+    line=$part$line pid=${line%% *}
+    set -- ${line##*') '}
+    # A name may hold blanks, brackets and line breaks (but no twenty words): then its line goes on with the next.
+    if [ $# -ge 20 ]; then part=; else part="$line " && continue; fi
+    [ "$pid" != $$ ] || seen=yes
+    # A zombie has ended, unless threads of it run on.
+    case $1 in X*) continue ;; Z*) [ "${18}" -gt 1 ] || continue ;; esac
+    # The child's number with another start time: it was free in between, and so was that of the group.
+    if [ "$pid" = "$child" ] && [ "${20}" != "$start" ]; then group=over; fi
+    live="$live$pid:${20}:$2:$1 $3 $4$newline"
+  done
+  while [ "$tree" != "$before" ]; do
+    before=$tree
+    IFS=$newline
+    for line in $live; do
+      if is_member "${line%% *}" "${line#* }"; then tree="$tree${line%% *} "; fi
+    done
+  done
+  unset IFS
+  set +f
+  known="$known$tree"
+}
+
+# Whether text $1 holds $2.
+has() {
+  case $1 in *"$2"*) return 0 ;; esac
+  return 1
+}
+
+# Whether a process, given as pid:start:parent:state and "group session", is to be added to the tree.
+is_member() {
+  if has "$tree" " $1 "; then return 1; fi
+  if [ "$group" = own ] && has " $2 " " $child "; then grouped=yes && return 0; fi
+  parent=${1#*:*:}
+  has "$tree" " ${parent%%:*}:" || has " $child:$start:$known" " ${1%:*:*}:" ||
+    has "$marked$newline" "/${1%%:*}/environ$newline"
+}
+
+# Sends signal $1 to the process $2, unless its number is somebody else's by now.
+send() {
+  pid=${2%%:*} born=${2#*:}
+  born=${born%%:*}
+  if [ "$born" != - ]; then
+    line=
+    while read -r part; do line="$line$part "; done <"$proc/$pid/stat"
+    set -- "$1" ${line##*') '}
+    [ "${21}" = "$born" ] || return
+  fi
+  kill "-$1" "$pid"
+}
+
+# SIGTERM once to each; what one that is shutting down starts for its cleanup is left to it until the SIGKILL.
+ask() {
+  if [ -z "$seen" ] && [ "$group" = own ]; then kill -TERM "-$child"; fi
+  before=$told
+  for entry in $tree; do
+    id=${entry%:*:*} parent=${entry#*:*:}
+    parent=" ${parent%%:*}:"
+    if ! has "$told" " $id:" && ! { has "$before" "$parent" && has "$tree" "$parent"; }; then
+      told="$told$id: "
+      send TERM "$entry"
+    fi
+    # A stopped one could not act on it.
+    case ${entry##*:} in [Tt]*) send CONT "$entry" ;; esac
+  done
+}
+
+# SIGKILL to each, and to the group in one step that no fork escapes. If nothing can be seen, the group is all there is.
+force() {
+  if [ "$group" = own ] && { [ -n "$grouped" ] || [ -z "$seen" ]; }; then kill -KILL "-$child"; fi
+  for entry in $tree; do send KILL "$entry"; done
+}
+
+# At DUE, whatever the holder does: SIGKILL, for as long as anybody is found.
+watch() {
+  [ -z "$watcher" ] || kill -KILL "$watcher"
+  {
+    while tell_time && [ "$now" -lt "$due" ]; do
+      if [ $((due - now)) -lt 10 ]; then nap 0.$((due - now)); else nap 1; fi
+    done
+    while look; do
+      force
+      if [ "$tree" = ' ' ]; then nap 1; else nap 0.05; fi
+    done
+  } &
+  watcher=$!
+}
+
+# Ends with all that it has started.
+leave() {
+  kill -KILL "-$$"
+  exit
+}
+
+echo ready
+while read -r word a b c d e f g; do
+  [ "$word" = orders ] || leave
+  due=$a left=$b grace=$c child=$d start=$e group=$f will=$g
+  [ -r "$proc/uptime" ] || { tell_time && due=$((now + left)); }
+  [ -r "$proc/self/stat" ] || start=-
+  watch
+done
+
+# The holder is dead. Without orders it had no lease.
+[ -n "$due" ] || leave
+tell_time
+kill_at=$((now + grace)) looks=0 empty=0
+while [ "$empty" -lt 2 ]; do
+  look
+  tell_time
+  if [ -n "$seen" ] && [ "$tree" = ' ' ]; then
+    empty=$((empty + 1))
+  else
+    empty=0
+    # A minute of SIGKILL did not help: somebody else's process, or one that hangs in the kernel.
+    [ "$now" -lt $((kill_at + 600)) ] || leave
+    if [ "$now" -lt "$kill_at" ]; then ask; else force; fi
+  fi
+  looks=$((looks + 1))
+  if [ "$looks" -lt 20 ]; then nap 0.05; else nap 0.3; fi
+done
+[ "$will" = - ] || echo "$child $start $group $will" | "$@" >/dev/null
+leave

@@ -1,0 +1,194 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { GUARD_SCRIPT } from '../generated/guard-script.js';
+import { bootTenths } from './boot-clock.js';
+import { withoutMark } from './instance-mark.js';
+
+/** A child as its guard needs to know it; the protocol stands in guard.sh. */
+export interface GuardedChild {
+  pid: number;
+  /** From the process table; 0 when it does not tell. */
+  startedAt: number;
+  /** It leads a group of its own. */
+  ownGroup: boolean;
+}
+
+export interface GuardOrders {
+  /** When the guard kills the tree whatever its holder does, on performance.now()'s clock: later than the holder would. */
+  killAtMs: number;
+  /** From SIGTERM to SIGKILL once the holder is dead. */
+  killGraceMs: number;
+  /** What the release program gets on its stdin when the holder is dead and the tree is gone. It may hold secrets. */
+  will: string;
+}
+
+export type GuardHappening =
+  /** There is no guard, and there will be none: the dead man's switch is missing. */
+  | { type: 'absent'; reason: string }
+  /** The guard died without being asked to, and another one has taken its place. */
+  | { type: 'restarted' };
+
+export interface GuardOptions {
+  instanceId: string;
+  /** Program and arguments that release the lease (see last-will.ts); nothing secret. */
+  releaseProgram: readonly string[];
+  /** The environment of the guard and of the release program. */
+  env: NodeJS.ProcessEnv;
+  on: (happening: GuardHappening) => void;
+  /** Another shell than /bin/sh, and another folder than /proc: for tests. */
+  shell?: readonly [string, ...string[]];
+  proc?: string;
+}
+
+/** How often a guard may die before it was ready, until there is none. */
+const STILLBORN_LIMIT = 3;
+const RESTART_PAUSE_MS = 200;
+const DISMISS_LIMIT_MS = 1_000;
+
+/**
+ * The dead man's switch: a small sh in a session of its own that ends the child's tree when this process dies without a
+ * chance to act, or sleeps through the deadline. Started as early as one likes (it costs nothing while the database is
+ * being asked), it has to have its orders before the child is started. One that dies is replaced at once.
+ */
+export class Guard {
+  /** The guard is there (true), or there will be none (false). Never rejects. */
+  readonly ready: Promise<boolean>;
+  #process: ChildProcess | undefined;
+  #orders: (GuardOrders & { dueTenths: number | undefined }) | undefined;
+  #child: GuardedChild | undefined;
+  #over = false;
+  #stillborn = 0;
+  #restarted = false;
+  #settle: (there: boolean) => void = () => undefined;
+
+  constructor(private readonly options: GuardOptions) {
+    this.ready = new Promise((resolve) => (this.#settle = resolve));
+    this.#start();
+  }
+
+  /** What to do; to be given before the child is started. */
+  order(orders: GuardOrders): void {
+    // Fixed once: performance.now() and the boot clock drift apart when the machine sleeps.
+    const now = bootTenths();
+    const dueTenths = now === undefined ? undefined : now + tenthsUntil(orders.killAtMs);
+    this.#orders = { ...orders, dueTenths };
+    this.#tell();
+  }
+
+  /** The deadline has moved. In the pipe when this returns, before anybody else is told. */
+  moveDeadline(killAtMs: number): void {
+    if (this.#orders !== undefined) this.order({ ...this.#orders, killAtMs });
+  }
+
+  childStarted(child: GuardedChild): void {
+    this.#child = child;
+    this.#tell();
+  }
+
+  /** The guard is not needed any more; resolves when it is gone. */
+  async dismiss(): Promise<void> {
+    this.#over = true;
+    this.#settle(false);
+    const guard = this.#process;
+    if (guard?.pid === undefined || guard.exitCode !== null || guard.signalCode !== null) return;
+    const { pid } = guard;
+    await new Promise<void>((resolve) => {
+      // It has a group of its own, and its number is safe as long as it was not reaped.
+      const impatient = setTimeout(() => killGroup(pid), DISMISS_LIMIT_MS);
+      guard.once('exit', () => {
+        clearTimeout(impatient);
+        resolve();
+      });
+      guard.stdin?.end('done\n');
+    });
+  }
+
+  #start(): void {
+    const { instanceId, releaseProgram, shell = ['/bin/sh'], proc = '/proc' } = this.options;
+    const [program, ...first] = shell;
+    const call = [...first, '-c', 'eval "$MIGRATE_LOCK_GUARD"', 'migrate-lock-guard', instanceId, proc];
+    try {
+      const guard = spawn(program, [...call, ...releaseProgram], {
+        env: { ...withoutMark(this.options.env), MIGRATE_LOCK_GUARD: GUARD_SCRIPT },
+        stdio: ['pipe', 'pipe', 'ignore'],
+        detached: true,
+      });
+      this.#process = guard;
+      guard.on('error', (error) => this.#giveUp(error.message));
+      guard.once('exit', () => this.#died());
+      // Writing to one that has just died is no fault: its successor gets the same orders.
+      guard.stdin.on('error', () => undefined);
+      guard.stdout.once('data', () => this.#isReady());
+      this.#tell();
+    } catch (error) {
+      this.#giveUp(error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  #isReady(): void {
+    this.#stillborn = -1;
+    this.#settle(true);
+    if (this.#restarted && !this.#over) this.#report({ type: 'restarted' });
+    this.#restarted = false;
+  }
+
+  #died(): void {
+    if (this.#over) return;
+    this.#stillborn += 1;
+    if (this.#stillborn >= STILLBORN_LIMIT) {
+      this.#giveUp('it ends as soon as it is started');
+      return;
+    }
+    this.#restarted = true;
+    // The first time at once: the holder may be the next to be killed.
+    if (this.#stillborn === 0) this.#start();
+    else setTimeout(() => this.#over || this.#start(), RESTART_PAUSE_MS);
+  }
+
+  #giveUp(reason: string): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#settle(false);
+    this.#report({ type: 'absent', reason });
+  }
+
+  /** A line is in the pipe when this returns: it is short, and nobody else writes there. */
+  #tell(): void {
+    if (this.#orders === undefined || this.#over) return;
+    const { dueTenths, killAtMs, killGraceMs, will } = this.#orders;
+    const words = [
+      dueTenths ?? '-',
+      tenthsUntil(killAtMs),
+      Math.ceil(killGraceMs / 100),
+      ...childWords(this.#child),
+      Buffer.from(will).toString('base64'),
+    ];
+    this.#process?.stdin?.write(`orders ${words.join(' ')}\n`);
+  }
+
+  #report(happening: GuardHappening): void {
+    try {
+      this.options.on(happening);
+    } catch {
+      // A listener that throws must not stop the guard.
+    }
+  }
+}
+
+function killGroup(leader: number): void {
+  try {
+    process.kill(-leader, 'SIGKILL');
+  } catch {
+    // It has just ended.
+  }
+}
+
+/** Rounded down: the guard may be early, never late. */
+function tenthsUntil(atMs: number): number {
+  return Math.max(0, Math.floor((atMs - performance.now()) / 100));
+}
+
+function childWords(child: GuardedChild | undefined): string[] {
+  if (child === undefined) return ['-', '-', '-'];
+  const { pid, startedAt, ownGroup } = child;
+  return [String(pid), startedAt === 0 ? '-' : String(startedAt), ownGroup ? 'own' : 'shared'];
+}

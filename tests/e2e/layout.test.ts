@@ -1,0 +1,184 @@
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from '@jest/globals';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const LONGEST = 250;
+
+/** Every file of the program, as `src/lock/wait.ts`, with its text. */
+const SOURCES = ['bin', 'src', 'sql'].flatMap((folder) =>
+  readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
+    .filter((name) => statSync(join(ROOT, folder, name)).isFile())
+    .map((name) => ({ path: join(folder, name), text: readFileSync(join(ROOT, folder, name), 'utf8') })),
+);
+const TYPESCRIPT = SOURCES.filter(({ path }) => path.endsWith('.ts'));
+
+/** `src/lock/wait.ts` is of `src/lock`, `src/errors.ts` of `src/errors`. */
+function unitOf(path: string): string {
+  return path
+    .replace(/\.[jt]s$/, '')
+    .split('/')
+    .slice(0, 2)
+    .join('/');
+}
+
+/** What each unit imports (types too: they tie as much), as `src/db/classify.js`; packages as their bare names. */
+const IMPORTS = TYPESCRIPT.flatMap(({ path, text }) =>
+  [...text.matchAll(/(?:^|\s|\()(?:from|import)\s*\(?\s*['"]([^'"]+)['"]/g)].map(([, specifier = '']) => ({
+    importer: path,
+    imported: specifier.startsWith('.') ? join(dirname(path), specifier) : specifier,
+  })),
+);
+
+/** Every import that a unit may not have, as `src/lock/a.ts -> src/child/b.js`. */
+function breaches(importer: (unit: string) => boolean, imported: (unit: string) => boolean): string[] {
+  return IMPORTS.filter((edge) => importer(unitOf(edge.importer)) && imported(unitOf(edge.imported))).map(
+    (edge) => `${edge.importer} -> ${edge.imported}`,
+  );
+}
+
+/** The way of the data, from the top: nobody imports what stands above it, or beside it, but for what is named here. */
+const MAY_IMPORT: Record<string, readonly string[]> = {
+  bin: ['src/cli'],
+  'src/cli': [
+    'src/run',
+    'src/lock',
+    'src/schema',
+    'src/db',
+    'src/audit',
+    'src/ui',
+    'src/redact',
+    'src/event-stream',
+  ],
+  'src/index': ['src/run', 'src/lock'],
+  'src/run': ['src/lock', 'src/child', 'src/schema', 'src/db', 'src/redact', 'src/event-stream'],
+  'src/lock': ['src/schema', 'src/db', 'src/redact', 'src/event-stream', 'src/generated'],
+  'src/schema': ['src/db', 'src/generated'],
+  'src/db': ['src/redact', 'src/generated'],
+  'src/child': ['src/generated'],
+  'src/ui': ['src/audit', 'src/messages', 'src/redact'],
+  'src/audit': [],
+  'src/redact': [],
+  'src/messages': ['src/redact'],
+  'src/event-stream': [],
+  'src/events': [],
+  'src/exit-codes': [],
+  'src/duration': [],
+  'src/generated': [],
+  'src/errors': [],
+};
+/** Plain tables and values, which know nothing of anybody. */
+const KNOWN_TO_ALL = ['src/errors', 'src/exit-codes', 'src/events', 'src/duration'];
+
+describe('the way of the data', () => {
+  test('the imports of every source were found', () => {
+    expect(TYPESCRIPT.length).toBeGreaterThan(50);
+    expect(IMPORTS).toContainEqual({ importer: 'bin/migrate-lock.ts', imported: 'src/cli/main.js' });
+    expect(IMPORTS).toContainEqual({ importer: 'src/run/run.ts', imported: 'src/lock/wait.js' });
+    expect(IMPORTS).toContainEqual({ importer: 'src/index.ts', imported: 'src/errors.js' });
+  });
+
+  test.each(Object.entries(MAY_IMPORT))('%s imports what is below it, nothing else', (unit, below) => {
+    const importer = (name: string) => name === unit || (unit === 'bin' && name.startsWith('bin/'));
+    const allowed = new Set([unit, ...below, ...KNOWN_TO_ALL]);
+    expect(breaches(importer, (name) => name.startsWith('src/') && !allowed.has(name))).toEqual([]);
+  });
+
+  test('every folder and every file of src/ has its place in it', () => {
+    const units = new Set(
+      TYPESCRIPT.map(({ path }) => unitOf(path)).filter((unit) => unit.startsWith('src/')),
+    );
+    expect([...units].filter((unit) => !(unit in MAY_IMPORT))).toEqual([]);
+  });
+
+  test('src/lock knows no child, and src/child no lock and no database', () => {
+    expect(
+      breaches(
+        (unit) => unit === 'src/lock',
+        (unit) => /^src\/(child|run|cli)$/.test(unit),
+      ),
+    ).toEqual([]);
+    expect(
+      breaches(
+        (unit) => unit === 'src/child',
+        (unit) => /^src\/(lock|db|schema|run|cli)$|^postgres$/.test(unit),
+      ),
+    ).toEqual([]);
+  });
+
+  test('only bin/ imports src/cli, and nothing imports the public entry', () => {
+    expect(
+      breaches(
+        (unit) => !unit.startsWith('bin/') && unit !== 'src/cli',
+        (unit) => unit === 'src/cli',
+      ),
+    ).toEqual([]);
+    expect(
+      breaches(
+        () => true,
+        (unit) => unit === 'src/index',
+      ),
+    ).toEqual([]);
+  });
+
+  test('tables of the program know nothing but each other', () => {
+    expect(
+      breaches(
+        (unit) => KNOWN_TO_ALL.includes(unit),
+        (unit) => !KNOWN_TO_ALL.includes(unit),
+      ),
+    ).toEqual([]);
+  });
+});
+
+describe('the process belongs to bin/', () => {
+  const OWNED = /\bprocess\s*(?:\?\.|\.)\s*(?:exit|exitCode|abort|reallyExit|stdout)\b|\bconsole\s*\./;
+
+  test('the pattern knows what it looks for', () => {
+    for (const text of ['process.exit(1)', 'process.exitCode = 1', 'process.stdout.write', 'console.log']) {
+      expect(text).toMatch(OWNED);
+    }
+    expect(TYPESCRIPT.filter(({ text }) => OWNED.test(code(text))).map(({ path }) => path)).toContain(
+      'bin/migrate-lock.ts',
+    );
+  });
+
+  test('nothing in src/ ends the process or writes to stdout', () => {
+    const offenders = TYPESCRIPT.filter(
+      ({ path, text }) => path.startsWith('src/') && OWNED.test(code(text)),
+    );
+    expect(offenders.map(({ path }) => path)).toEqual([]);
+  });
+
+  test('bin/ is 15 lines at most', () => {
+    const entry = TYPESCRIPT.find(({ path }) => path === 'bin/migrate-lock.ts');
+    expect(lines(entry?.text ?? '')).toBeGreaterThan(0);
+    expect(lines(entry?.text ?? '')).toBeLessThanOrEqual(15);
+  });
+});
+
+describe('sources', () => {
+  const WRITTEN = SOURCES.filter(({ path }) => !path.startsWith('src/generated/'));
+
+  test(`none is longer than ${LONGEST} lines`, () => {
+    expect(WRITTEN.filter(({ path }) => path.endsWith('.ts')).length).toBeGreaterThan(50);
+    const long = WRITTEN.filter(({ path, text }) => !path.endsWith('.json') && lines(text) > LONGEST);
+    expect(long.map(({ path, text }) => `${path}: ${lines(text)}`)).toEqual([]);
+  });
+
+  test('each is named for what it does', () => {
+    expect(WRITTEN.map(({ path }) => path).filter((path) => /util|helper|misc|common/i.test(path))).toEqual(
+      [],
+    );
+  });
+});
+
+/** The text without its comments, which may speak of what the code must not do. */
+function code(text: string): string {
+  return text.replace(/\/\*[\s\S]*?\*\/|(?<=^|\s)\/\/.*$/gm, '');
+}
+
+function lines(text: string): number {
+  return text.trimEnd().split('\n').length;
+}
