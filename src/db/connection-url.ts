@@ -44,8 +44,9 @@ export function parseConnectionUrl(text: string, origin: string): UrlParts {
   if (/[@#]/.test(hostList + path) || path.slice(1).includes('/')) {
     fail('a special character is not encoded');
   }
-  // Without a user before it, an @ further on may well end a password whose beginning was taken for something else.
-  if (query.includes('#') || (at === -1 && /(^|&)(?!user=|password=|host=)[^&]*@/.test(query))) {
+  // An @ here may well end a password whose beginning was taken for a host. Without any @ before, it may belong to these.
+  const suspicious = at === -1 ? /(?:^|&)(?!user=|password=|host=)[^&]*@/ : /@/;
+  if (query.includes('#') || suspicious.test(query)) {
     fail('a special character is not encoded');
   }
 

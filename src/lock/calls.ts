@@ -66,6 +66,8 @@ export interface LockStatus {
   }[];
 }
 
+export type ExtendAnswer = { outcome: 'extended'; lease: Lease } | { outcome: 'refused' };
+
 export interface CleanupAnswer {
   leases: number;
   waiters: number;
@@ -133,6 +135,20 @@ export class LockCalls {
     return (await this.#call('release', 'release the lease', parameters, limitMs)) as ReleaseAnswer;
   }
 
+  /** Refused when the lease is over, or not mine. The lease's new end counts from before the call was sent. */
+  async extend(me: Identity, ttlMs: number, limitMs = CALL_LIMIT_MS): Promise<ExtendAnswer> {
+    const sentAtMs = performance.now();
+    const answer = (await this.#call(
+      'extend',
+      'extend the lease',
+      [me.instanceId, me.secret, ttlMs],
+      limitMs,
+    )) as { outcome: 'extended'; lease: HolderDescription } | { outcome: 'refused' };
+    return answer.outcome === 'refused'
+      ? answer
+      : { outcome: 'extended', lease: readLease(answer.lease, sentAtMs) };
+  }
+
   async status(limitMs = CALL_LIMIT_MS): Promise<LockStatus> {
     return (await this.#call('status', 'read the status', [], limitMs)) as LockStatus;
   }
@@ -178,16 +194,15 @@ function readAttempt(answer: unknown, sentAtMs: number): Acquired | Held {
     const { holder, queueLength, orphans = null } = attempt;
     return { outcome: 'held', holder, queueLength, orphans };
   }
-  const { lease, takeover } = attempt;
+  return { outcome: 'acquired', takeover: attempt.takeover, lease: readLease(attempt.lease, sentAtMs) };
+}
+
+function readLease(lease: HolderDescription, sentAtMs: number): Lease {
   return {
-    outcome: 'acquired',
-    takeover,
-    lease: {
-      instanceId: lease.instanceId,
-      fencingToken: lease.fencingToken,
-      lockedAt: new Date(lease.lockedAtMs),
-      expiresAt: new Date(lease.expiresAtMs),
-      endsAtMs: sentAtMs + lease.expiresInMs,
-    },
+    instanceId: lease.instanceId,
+    fencingToken: lease.fencingToken,
+    lockedAt: new Date(lease.lockedAtMs),
+    expiresAt: new Date(lease.expiresAtMs),
+    endsAtMs: sentAtMs + lease.expiresInMs,
   };
 }

@@ -223,6 +223,14 @@ describe('the guard', () => {
     expect(isAlive(pid)).toBe(true);
   });
 
+  test('carries no mark: an outer run must not take it for one of its own', async () => {
+    lab.run(process.execPath, holderWords({}), { MIGRATE_LOCK_INSTANCES: 'outer' });
+    const { holder: holderPid = 0 } = await lab.line('ready');
+    const environment = readFileSync(`/proc/${guardOf(holderPid)}/environ`, 'utf8');
+    expect(environment).toContain('MIGRATE_LOCK_TEST_LAB=');
+    expect(environment).not.toContain('MIGRATE_LOCK_INSTANCES=outer');
+  });
+
   test('leaves without a word when it never had orders', async () => {
     const { program, guard } = await holder({ orders: false });
     await kill(program);
