@@ -27,6 +27,7 @@ export interface LogLine {
   holder?: number;
   ready?: boolean;
   will?: string;
+  left?: number;
   child?: { pid: number; startedAt: number; ownGroup: boolean };
 }
 
