@@ -38,3 +38,10 @@ export function formatDuration(ms: number): string {
 function joined(large: number, largeUnit: Unit, small: number, smallUnit: Unit): string {
   return small === 0 ? `${large}${largeUnit}` : `${large}${largeUnit} ${small}${smallUnit}`;
 }
+
+/** Writes a duration so that parseDuration() reads it: `90s`, `2m`, `1500ms`. */
+export function durationOption(ms: number): string {
+  const units: Unit[] = ['h', 'm', 's'];
+  const unit = units.find((candidate) => ms > 0 && ms % UNIT_MS[candidate] === 0) ?? 'ms';
+  return `${Math.round(ms / UNIT_MS[unit])}${unit}`;
+}

@@ -14,6 +14,9 @@ export type ErrorCode =
   | 'LOCK_WAIT_TIMEOUT'
   | 'LOCK_MISUSED'
   | 'ORPHANS_LEFT'
+  | 'HOLDER_UNREACHABLE'
+  | 'EXTEND_REFUSED'
+  | 'LEASE_NOT_HELD'
   | 'INTERNAL';
 
 export interface MigrateLockErrorOptions {

@@ -35,6 +35,10 @@ export interface EventFields {
   'child.started': { childPid: number; command: string; deadlineMs: number };
   /** Exactly one of `exitCode` and `signal` is not null. */
   'child.exited': { exitCode: number | null; signal: string | null; durationMs: number };
+  /** Most of the lease is used, and the child still runs; it is asked to end after `deadlineMs`. */
+  'lease.expiring': { expiresInMs: number; deadlineMs: number };
+  /** The child, or the library's user, decided that the lease shall last longer. */
+  'lease.extended': { ttlMs: number; expiresAt: string };
   /** The child reached its deadline and is being ended. */
   'child.deadline': { ttlMs: number; ranMs: number };
   /** Processes that the child left running when it ended; they are being ended. */
@@ -45,6 +49,10 @@ export interface EventFields {
   /** Before the lease's end, it turned out to be somebody else's (`holder`) or gone (null). */
   'lock.lost': { holder: string | null };
   'wait.timeout': HolderSummary & { queueLength: number; waitedMs: number; polls: number };
+  /** The guard that watches over the child had died; another one has taken its place. */
+  'guard.restarted': Record<never, never>;
+  /** There is no guard: if migrate-lock itself is killed, its child lives on until the lease is over. */
+  'guard.absent': { reason: string };
   /** `hint`: what a person can do next. */
   error: { code: string; message: string; hint?: string };
   'run.finished': { outcome: Outcome; exitCode: number; durationMs: number };
@@ -60,12 +68,16 @@ const ALL_EVENTS: Record<EventName, true> = {
   'lock.takeover': true,
   'child.started': true,
   'child.exited': true,
+  'lease.expiring': true,
+  'lease.extended': true,
   'child.deadline': true,
   'child.leftover': true,
   'lock.released': true,
   'lock.release_failed': true,
   'lock.lost': true,
   'wait.timeout': true,
+  'guard.restarted': true,
+  'guard.absent': true,
   error: true,
   'run.finished': true,
 };

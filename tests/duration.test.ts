@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { formatDuration, MAX_DURATION_MS, parseDuration } from '../src/duration.js';
+import { durationOption, formatDuration, MAX_DURATION_MS, parseDuration } from '../src/duration.js';
 
 describe('parseDuration', () => {
   test.each([
@@ -87,4 +87,15 @@ describe('formatDuration', () => {
     );
     fc.assert(fc.property(whole, (ms) => parseDuration(formatDuration(ms)) === ms));
   });
+});
+
+test.each([
+  [90_000, '90s'],
+  [120_000, '2m'],
+  [7_200_000, '2h'],
+  [1_500, '1500ms'],
+  [0, '0ms'],
+])('%d ms is typed as %j', (ms, text) => {
+  expect(durationOption(ms)).toBe(text);
+  expect(parseDuration(text)).toBe(ms);
 });

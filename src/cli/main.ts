@@ -10,22 +10,26 @@ import { createProgram } from './program.js';
 /** A stalled reader of stdout or stderr keeps the exit waiting this long at most. */
 const FLUSH_LIMIT_MS = 1_000;
 
-/** The command line as a function. @returns the exit code; never throws. */
-export async function main(args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+/** The command line as a function. `program` is how to start it once more. @returns the exit code; never throws. */
+export async function main(
+  program: readonly string[],
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+): Promise<number> {
   const { stdout, stderr } = openOutputs();
   const colour = wantsColour(env, tty.isatty(2));
   const reporterFor = (quiet: boolean): Reporter => createReporter(stderr, { quiet, colour });
   let exitCode = 0;
   try {
-    const surroundings = { env, cwd: currentDirectory(), stdout, reporterFor };
-    const program = createProgram(surroundings, (code) => (exitCode = code));
-    for (const command of [program, ...program.commands]) {
+    const surroundings = { env, cwd: currentDirectory(), program, stdout, reporterFor };
+    const commands = createProgram(surroundings, (code) => (exitCode = code));
+    for (const command of [commands, ...commands.commands]) {
       command.exitOverride().configureOutput({
         writeOut: (text) => stdout.writeLine(text.trimEnd()),
         outputError: () => undefined, // told below
       });
     }
-    await program.parseAsync([...args], { from: 'user' });
+    await commands.parseAsync([...args], { from: 'user' });
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) {
       exitCode = 0; // --help, --version

@@ -1,6 +1,7 @@
 import { Option } from 'commander';
 import { formatDuration, parseDuration } from '../duration.js';
 import { UsageError } from '../errors.js';
+import type { OrphanMode } from '../lock/calls.js';
 import { checkSchemaName } from '../schema/render.js';
 
 /** An option that is also an environment variable MIGRATE_LOCK_...; the flag wins. */
@@ -18,15 +19,25 @@ function duration(
   const example = formatDuration(byDefaultMs);
   return option(`--${name} <duration>`, description)
     .default(byDefaultMs, example)
-    .argParser((value: string): number => {
-      const parsed = parseDuration(value);
-      if (parsed !== undefined && (parsed > 0 || mayBeZero)) return parsed;
-      const problem = parsed === 0 ? 'must be longer than 0' : 'is not a duration';
-      throw new UsageError(
-        `--${name} ${JSON.stringify(value)} ${problem}.`,
-        `Write for example --${name} ${example} (also 500ms, 5m, 1h).`,
-      );
-    });
+    .argParser((value: string) => readDuration(name, value, example, mayBeZero));
+}
+
+function readDuration(name: string, value: string, example: string, mayBeZero: boolean): number {
+  const parsed = parseDuration(value);
+  if (parsed !== undefined && (parsed > 0 || mayBeZero)) return parsed;
+  const problem = parsed === 0 ? 'must be longer than 0' : 'is not a duration';
+  throw new UsageError(
+    `--${name} ${JSON.stringify(value)} ${problem}.`,
+    `Write for example --${name} ${example} (also 500ms, 5m, 1h).`,
+  );
+}
+
+export function parseTtl(value: string): number {
+  return readDuration('ttl', value, '10m', false);
+}
+
+export function quietOption(): Option {
+  return option('--quiet', 'tell only errors on stderr').default(false);
 }
 
 /** Where the database and the lock are: the same for every command. */
@@ -37,7 +48,7 @@ export function connectionOptions(): Option[] {
     option('--schema <name>', "the lock's own database schema; another schema is another lock")
       .default('migrate_lock')
       .argParser(checkSchemaName),
-    option('--quiet', 'tell only errors on stderr').default(false),
+    quietOption(),
   ];
 }
 
@@ -59,6 +70,12 @@ export function runOptions(): Option[] {
     duration('kill-grace', 'the time between SIGTERM and SIGKILL for a command that must end', 5_000, {
       mayBeZero: true,
     }),
+    option(
+      '--orphans <policy>',
+      'database sessions that a command leaves at work: end them, wait for them, or ignore them',
+    )
+      .choices(['auto', 'terminate', 'wait', 'ignore'])
+      .default('auto'),
     option('--child-stdout <stream>', "where the command's stdout goes")
       .choices(['stderr', 'stdout'])
       .default('stderr'),
@@ -79,6 +96,7 @@ export interface RunOptionValues extends ConnectionOptionValues {
   waitTimeout: number;
   pollInterval: number;
   killGrace: number;
+  orphans: OrphanMode;
   childStdout: 'stderr' | 'stdout';
   conflictExitCode: number;
 }

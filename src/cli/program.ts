@@ -1,8 +1,18 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { EXIT_CODES } from '../exit-codes.js';
+import { assertCommand } from './commands/assert.js';
+import { EXECUTE_WILL, executeWillCommand } from './commands/execute-will.js';
+import { extendCommand, type ExtendOptionValues } from './commands/extend.js';
 import { initCommand, type InitOptionValues } from './commands/init.js';
 import { runCommand } from './commands/run.js';
-import { connectionOptions, runOptions, type RunOptionValues } from './options.js';
+import {
+  connectionOptions,
+  parseTtl,
+  quietOption,
+  runOptions,
+  type ConnectionOptionValues,
+  type RunOptionValues,
+} from './options.js';
 import type { Surroundings } from './surroundings.js';
 import { VERSION } from './version.js';
 
@@ -36,6 +46,28 @@ export function createProgram(surroundings: Surroundings, onExitCode: (code: num
   init.action(async (values: InitOptionValues) => {
     onExitCode(await initCommand(values, surroundings));
   });
+
+  program
+    .command('extend')
+    .description('inside the command: make its lease last longer, an explicit decision')
+    .addOption(
+      new Option('--ttl <duration>', 'how long the lease shall last from now, at least')
+        .argParser(parseTtl)
+        .makeOptionMandatory(),
+    )
+    .addOption(quietOption())
+    .action(async (values: ExtendOptionValues) => {
+      onExitCode(await extendCommand(values, surroundings));
+    });
+
+  const assert = program
+    .command('assert')
+    .description('inside the command: exit 0 while its lease is held, 70 when it is not');
+  for (const option of connectionOptions()) assert.addOption(option);
+  assert.action(async (values: ConnectionOptionValues) => {
+    onExitCode(await assertCommand(values, surroundings));
+  });
+  program.command(EXECUTE_WILL, { hidden: true }).action(async () => onExitCode(await executeWillCommand()));
   return program;
 }
 

@@ -5,6 +5,8 @@ import type { Reporter } from '../ui/reporter.js';
 export interface Surroundings {
   env: NodeJS.ProcessEnv;
   cwd: string;
+  /** How to start this program once more. */
+  program: readonly string[];
   /** Audit events, or the output of a command whose job is output. */
   stdout: Output;
   /** What people read. */

@@ -149,6 +149,11 @@ export class LockCalls {
       : { outcome: 'extended', lease: readLease(answer.lease, sentAtMs) };
   }
 
+  /** @throws SQLSTATE 55000 when the lease is not held. */
+  async assertHeld(instanceId: string, fencingToken: number, limitMs = CALL_LIMIT_MS): Promise<void> {
+    await this.#call('assertHeld', 'assert the lease', [instanceId, fencingToken], limitMs);
+  }
+
   async status(limitMs = CALL_LIMIT_MS): Promise<LockStatus> {
     return (await this.#call('status', 'read the status', [], limitMs)) as LockStatus;
   }

@@ -1,23 +1,24 @@
 import { hostname } from 'node:os';
 import { resolveCommand } from '../child/resolve-command.js';
-import { startChild, type ChildEnd, type ChildHappening } from '../child/supervise.js';
+import { Guard } from '../child/guard.js';
+import type { ChildEnd } from '../child/supervise.js';
 import type { ConnectionConfig } from '../db/connection-config.js';
 import { OwnDatabase } from '../db/database.js';
 import { MigrateLockError } from '../errors.js';
 import { createEventStream, type EventStream } from '../event-stream.js';
 import type { EventListener } from '../events.js';
 import { EXIT_CODES } from '../exit-codes.js';
-import { LockCalls } from '../lock/calls.js';
+import { LockCalls, type OrphanMode } from '../lock/calls.js';
 import { giveBack, type GiveBackOutcome } from '../lock/give-back.js';
 import { describeThisProcess, newIdentity, type Identity, type Lease } from '../lock/lease.js';
 import { LockWaitTimeoutError } from '../lock/lock-wait-timeout-error.js';
 import { waitForLease } from '../lock/wait.js';
 import { redactCommand } from '../redact/command.js';
 import { redactSecrets } from '../redact/secrets.js';
-import { childEnvironment } from './child-environment.js';
+import { writeWill } from './last-will.js';
 import { decideOutcome, type RunResult } from './outcome.js';
 import { Interrupted, SignalDesk, signalExitCode } from './signals.js';
-import { childTimes } from './timeline.js';
+import { UnderLease } from './under-lease.js';
 
 export interface RunOptions {
   command: string;
@@ -30,11 +31,25 @@ export interface RunOptions {
   waitTimeoutMs: number;
   pollIntervalMs: number;
   killGraceMs: number;
+  orphans: OrphanMode;
+  /** Program and arguments by which the guard has a dead holder's lease released. */
+  releaseProgram: readonly string[];
   /** Which of our descriptors the child's stdout is. */
   childStdout: 'stdout' | 'stderr';
   /** The exit code when the lock was not acquired in time. */
   conflictExitCode: number;
 }
+
+/** What the guard and its release program need of our environment: nothing that could be a secret. */
+const GUARD_VARIABLES = [
+  'PATH',
+  'HOME',
+  'LANG',
+  'TZ',
+  'NODE_EXTRA_CA_CERTS',
+  'SSL_CERT_FILE',
+  'SSL_CERT_DIR',
+];
 
 /**
  * The one story: apply the schema, acquire the lease or wait for it, run the child, release.
@@ -55,18 +70,34 @@ export async function run(options: RunOptions, listeners: readonly EventListener
   );
   const desk = new SignalDesk();
   const database = new OwnDatabase(options.connection);
+  const guard = startGuard(options, me, events);
   let result: RunResult;
   try {
-    result = await new Run(options, me, events, desk, new LockCalls(database, options.schema)).play();
+    const calls = new LockCalls(database, options.schema, options.orphans);
+    result = await new Run(options, me, events, desk, calls, guard).play();
   } catch (error) {
     result = tellFailure(error, options, events);
   } finally {
+    await guard.dismiss();
     database.disconnect();
     desk.close();
   }
   const durationMs = Math.round(performance.now() - startedAtMs);
   events.emit({ event: 'run.finished', ...result, durationMs });
   return result.exitCode;
+}
+
+/** Early: it costs nothing while the database is being asked. */
+function startGuard(options: RunOptions, me: Identity, { emit }: EventStream): Guard {
+  return new Guard({
+    instanceId: me.instanceId,
+    releaseProgram: options.releaseProgram,
+    env: Object.fromEntries(GUARD_VARIABLES.map((name) => [name, options.env[name]])),
+    on: (happening) => {
+      if (happening.type === 'restarted') emit({ event: 'guard.restarted' });
+      else emit({ event: 'guard.absent', reason: happening.reason });
+    },
+  });
 }
 
 class Run {
@@ -76,11 +107,18 @@ class Run {
     private readonly events: EventStream,
     private readonly desk: SignalDesk,
     private readonly calls: LockCalls,
+    private readonly guard: Guard,
   ) {}
 
   async play(): Promise<RunResult> {
     const { command, env, cwd } = this.options;
     const file = resolveCommand(command, env, cwd);
+    // A kill -9 from now on leaves neither a waiter nor, however shortly after the acquisition, a lease.
+    this.guard.order({
+      killAtMs: performance.now() + this.options.waitTimeoutMs + this.options.ttlMs,
+      killGraceMs: this.options.killGraceMs,
+      will: writeWill(this.options.connection, this.calls, this.me, null),
+    });
     const interrupt = new AbortController();
     this.desk.handTo((signal) => interrupt.abort(new Interrupted(signal)));
     const lease = await this.#wait(interrupt.signal);
@@ -106,41 +144,21 @@ class Run {
   }
 
   async #runChild(file: string, lease: Lease): Promise<RunResult> {
-    const { command, args, env, ttlMs, killGraceMs, childStdout } = this.options;
-    const { termBeforeEndMs, killBeforeEndMs } = childTimes(ttlMs, killGraceMs);
     const forwarded = new Set<NodeJS.Signals>();
-    const early: NodeJS.Signals[] = [];
-    this.desk.handTo((signal) => early.push(signal));
+    const under = new UnderLease(this.options, this.calls, this.me, this.events, this.guard, lease);
     let end: ChildEnd;
     try {
-      const child = await startChild({
-        file,
-        command,
-        args,
-        env: childEnvironment(env, lease),
-        instanceId: this.me.instanceId,
-        stdio: [0, childStdout === 'stdout' ? 1 : 2, 2],
-        timeline: { termAtMs: lease.endsAtMs - termBeforeEndMs, killAtMs: lease.endsAtMs - killBeforeEndMs },
-        killGraceMs,
-        on: (happening) => this.#tellOfChild(happening, lease),
-      });
-      const forward = (signal: NodeJS.Signals): void => {
-        forwarded.add(signal);
-        child.forward(signal);
-      };
-      early.forEach(forward);
-      this.desk.handTo(forward);
-      end = await child.ended;
+      end = await under.run(file, this.desk, forwarded);
     } catch (error) {
       await this.#giveBack(lease, { reason: 'the child could not be started' });
       throw error;
     }
-    const { exitCode, signal, reason, leftovers } = end;
     if (!end.gone) {
-      this.#tellKept(lease);
+      this.#tellKept(under.lease);
       return decideOutcome(end, 'failed', forwarded);
     }
-    const outcome = await this.#giveBack(lease, { exitCode, signal, reason, leftovers });
+    const { exitCode, signal, reason, leftovers } = end;
+    const outcome = await this.#giveBack(under.lease, { exitCode, signal, reason, leftovers });
     return decideOutcome(end, outcome, forwarded);
   }
 
@@ -148,30 +166,6 @@ class Run {
     const enough = new AbortController();
     this.desk.handTo((signal) => enough.abort(new Interrupted(signal)));
     return giveBack(this.calls, this.me, lease, { details, signal: enough.signal, emit: this.events.emit });
-  }
-
-  #tellOfChild(happening: ChildHappening, lease: Lease): void {
-    const { command, args, ttlMs, killGraceMs } = this.options;
-    const { emit } = this.events;
-    switch (happening.type) {
-      case 'started':
-        return emit({
-          event: 'child.started',
-          childPid: happening.pid,
-          command: redactCommand([command, ...args]),
-          deadlineMs: Math.round(
-            lease.endsAtMs - childTimes(ttlMs, killGraceMs).termBeforeEndMs - performance.now(),
-          ),
-        });
-      case 'exited': {
-        const { exitCode, signal, durationMs } = happening;
-        return emit({ event: 'child.exited', exitCode, signal, durationMs: Math.round(durationMs) });
-      }
-      case 'deadline':
-        return emit({ event: 'child.deadline', ttlMs, ranMs: Math.round(happening.ranMs) });
-      case 'leftover':
-        return emit({ event: 'child.leftover', count: happening.count });
-    }
   }
 
   /** What could not be ended may still be at work: the lease is kept, and runs out. */

@@ -77,6 +77,10 @@ async function pidsIn(file: string, count: number): Promise<number[]> {
   });
 }
 
+/** No process of the test is left, the guard and its own included. */
+const untilNobodyIsLeft = (): Promise<unknown> =>
+  waitFor('the end of all', () => processesWith('MIGRATE_LOCK_TEST_LAB', lab.folder).length === 0);
+
 const released = (): LogLine | undefined => lab.lines().find(({ type }) => type === 'release');
 
 describe.each(SHELLS)('%s', (_, shell) => {
@@ -92,13 +96,13 @@ describe.each(SHELLS)('%s', (_, shell) => {
       const { pid = 0 } = await lab.line('started');
       await kill(program);
       const killedAtMs = performance.now();
-      const { gone, will, child } = await lab.line('release');
+      const { left, gone, will, child } = await lab.line('release');
       expect(performance.now() - killedAtMs).toBeLessThan(2_000);
       expect([pid, ...family].filter(isAlive)).toEqual([]);
-      expect({ gone, will }).toEqual({ gone: true, will: WILL });
+      expect({ left, gone, will }).toEqual({ left: 0, gone: true, will: WILL });
       expect(child).toMatchObject({ pid, ownGroup: true });
       await waitUntilGone(guard);
-      expect(processesWith('MIGRATE_LOCK_TEST_LAB', lab.folder)).toEqual([]);
+      await untilNobodyIsLeft();
     },
   );
 
@@ -113,7 +117,7 @@ describe.each(SHELLS)('%s', (_, shell) => {
     const killedAtMs = performance.now();
     await Promise.all([daemon, pid].map((one) => waitUntilGone(one)));
     expect(performance.now() - killedAtMs).toBeGreaterThan(500);
-    expect(await lab.line('release')).toMatchObject({ gone: true });
+    expect(await lab.line('release')).toMatchObject({ left: 0, gone: true });
     expect(performance.now() - killedAtMs).toBeLessThan(2_500);
   });
 
@@ -124,11 +128,11 @@ describe.each(SHELLS)('%s', (_, shell) => {
       process.execPath,
       holderWords({ shell, command: 'setsid', args: ['sh', '-c', script], untold: true }),
     );
-    const { gone, child } = await lab.line('release');
-    expect(gone).toBe(true);
+    const { left, gone, child } = await lab.line('release');
+    expect({ left, gone }).toEqual({ left: 0, gone: true });
     expect(child).toBeUndefined();
     // It may have been ended before it could even write its number.
-    expect(processesWith('MIGRATE_LOCK_TEST_LAB', lab.folder)).toEqual([]);
+    await untilNobodyIsLeft();
   });
 
   ifThere(
@@ -158,7 +162,7 @@ describe.each(SHELLS)('%s', (_, shell) => {
       const startedAt = systemProcessTable().find(pid)?.startedAt ?? 0;
       const { program } = await holder({ shell, claims: { pid, startedAt: startedAt - 1, ownGroup: true } });
       await kill(program);
-      expect(await lab.line('release')).toMatchObject({ gone: true });
+      expect(await lab.line('release')).toMatchObject({ left: 0, gone: true });
       expect(isAlive(pid)).toBe(true);
     } finally {
       innocent.kill('SIGKILL');
@@ -166,12 +170,12 @@ describe.each(SHELLS)('%s', (_, shell) => {
   });
 
   ifThere('a child whose name looks like the rest of its line in /proc is ended', async () => {
-    const odd = `${lab.folder}/x) R 1\n2 (3`;
+    const odd = `${lab.folder}/x) Z 1 1 1\n2 (3`;
     copyFileSync('/bin/sleep', odd);
     const { program } = await holder({ shell, command: odd, args: ['60'] });
     const { pid = 0 } = await lab.line('started');
     await kill(program);
-    expect(await lab.line('release')).toMatchObject({ gone: true, child: { pid } });
+    expect(await lab.line('release')).toMatchObject({ left: 0, gone: true, child: { pid } });
     expect(isAlive(pid)).toBe(false);
   });
 
@@ -185,7 +189,7 @@ describe.each(SHELLS)('%s', (_, shell) => {
     await waitUntilGone(pid);
     expect(performance.now() - stoppedAtMs).toBeLessThan(4_500);
     await kill(program);
-    expect(await lab.line('release')).toMatchObject({ gone: true });
+    expect(await lab.line('release')).toMatchObject({ left: 0, gone: true });
   });
 
   ifThere('what it could not see gone it does not release', async () => {
@@ -241,7 +245,7 @@ describe('the guard', () => {
   test('has the lease released when no child was started', async () => {
     const { program } = await holder({});
     await kill(program);
-    expect(await lab.line('release')).toMatchObject({ gone: true, will: WILL });
+    expect(await lab.line('release')).toMatchObject({ left: 0, gone: true, will: WILL });
   });
 
   test('is replaced when it dies, and the new one has the same orders', async () => {
@@ -250,7 +254,7 @@ describe('the guard', () => {
     signalProcess(guard, 'SIGKILL');
     expect(await lab.line('restarted')).toMatchObject({ source: 'guard' });
     await kill(program);
-    expect(await lab.line('release')).toMatchObject({ gone: true, will: WILL, child: { pid } });
+    expect(await lab.line('release')).toMatchObject({ left: 0, gone: true, will: WILL, child: { pid } });
     expect(isAlive(pid)).toBe(false);
   });
 
@@ -337,7 +341,7 @@ const terminals =
     const { holder: holderPid = 0 } = await lab.line('ready');
     const family = await pidsIn(file, 2);
     signalProcess(holderPid, 'SIGKILL');
-    expect(await lab.line('release')).toMatchObject({ gone: true, child: { ownGroup: false } });
+    expect(await lab.line('release')).toMatchObject({ left: 0, gone: true, child: { ownGroup: false } });
     expect(family.filter(isAlive)).toEqual([]);
     await lab.untilOutput('the reader has ended');
   },

@@ -5,12 +5,13 @@ import { UsageError } from '../../errors.js';
 import { childTimes, leavesTimeToRun } from '../../run/timeline.js';
 import { run } from '../../run/run.js';
 import type { RunOptionValues } from '../options.js';
+import { EXECUTE_WILL } from './execute-will.js';
 import type { Surroundings } from '../surroundings.js';
 
 export async function runCommand(
   [command, ...args]: readonly string[],
   values: RunOptionValues,
-  { env, cwd, stdout, reporterFor }: Surroundings,
+  { env, cwd, program, stdout, reporterFor }: Surroundings,
 ): Promise<number> {
   if (command === undefined) {
     throw new UsageError(
@@ -38,6 +39,8 @@ export async function runCommand(
       waitTimeoutMs: values.waitTimeout,
       pollIntervalMs: values.pollInterval,
       killGraceMs: values.killGrace,
+      orphans: values.orphans,
+      releaseProgram: [...program, EXECUTE_WILL],
       childStdout: values.childStdout,
       conflictExitCode: values.conflictExitCode,
     },

@@ -1,0 +1,43 @@
+import { readConnectionConfig } from '../../db/connection-config.js';
+import { errorCode } from '../../db/classify.js';
+import { OwnDatabase } from '../../db/database.js';
+import { explain } from '../../db/explain.js';
+import { MigrateLockError, UsageError } from '../../errors.js';
+import { LockCalls } from '../../lock/calls.js';
+import type { ConnectionOptionValues } from '../options.js';
+import type { Surroundings } from '../surroundings.js';
+
+/** SQLSTATE with which assert_held says that the lease is not held. */
+const NOT_HELD = '55000';
+
+/** Run from inside the command: exits 0 when its lease is still held, 70 when it is not. */
+export async function assertCommand(
+  values: ConnectionOptionValues,
+  { env, reporterFor }: Surroundings,
+): Promise<number> {
+  const instanceId = env.MIGRATE_LOCK_INSTANCE_ID;
+  const fencingToken = Number(env.MIGRATE_LOCK_FENCING_TOKEN);
+  if (instanceId === undefined || !Number.isSafeInteger(fencingToken)) {
+    throw new UsageError(
+      'There is no lease to assert: MIGRATE_LOCK_INSTANCE_ID and MIGRATE_LOCK_FENCING_TOKEN are not set.',
+      'Use it inside the command of a migrate-lock run.',
+    );
+  }
+  const connection = readConnectionConfig({ url: values.databaseUrl, urlFile: values.databaseUrlFile, env });
+  const database = new OwnDatabase(connection);
+  try {
+    await new LockCalls(database, values.schema).assertHeld(instanceId, fencingToken);
+  } catch (error) {
+    if (errorCode(error) !== NOT_HELD) throw explain(error, connection.describe, values.schema);
+    throw new MigrateLockError(`The lease ${instanceId} (token ${fencingToken}) is not held any more.`, {
+      code: 'LEASE_NOT_HELD',
+      exit: 'lost',
+      hint: 'Its time is over or somebody else has the lock: stop here, and run the migration again.',
+      cause: error,
+    });
+  } finally {
+    database.disconnect();
+  }
+  reporterFor(values.quiet).warn(`the lease ${instanceId} (token ${fencingToken}) is held`);
+  return 0;
+}

@@ -1,0 +1,159 @@
+import { durationOption, formatDuration } from './duration.js';
+import { MigrateLockError } from './errors.js';
+import type { HolderSummary, MigrateLockEvent } from './events.js';
+
+export type Tone = 'info' | 'good' | 'warn' | 'bad';
+
+/** A sentence for people. */
+export interface Message {
+  text: string;
+  tone: Tone;
+  /** What to do next. */
+  hint?: string | undefined;
+}
+
+/** A holder's command is only there to be recognized. */
+const MAX_COMMAND_LENGTH = 80;
+
+/** What an event means to people; null when it tells them nothing that they do not know. */
+export function describeEvent(event: MigrateLockEvent): Message | null {
+  switch (event.event) {
+    case 'schema.applied':
+      return event.fromVersion === null
+        ? info(`created the lock schema ${event.schema}`)
+        : info(
+            `upgraded the lock schema ${event.schema} from version ${event.fromVersion} to ${event.toVersion}`,
+          );
+    case 'database.unavailable':
+      return warn(`the database cannot be used yet (${event.message}); trying again`);
+    case 'lock.waiting':
+      return info(`waiting for the lock: ${holding(event)}${queue(event.queueLength)}`);
+    case 'lock.acquired':
+      return good(
+        `acquired the lock after ${formatDuration(event.waitedMs)} (token ${event.fencingToken ?? 'unknown'}), ` +
+          `for ${formatDuration(event.ttlMs)}`,
+      );
+    case 'lock.takeover':
+      return warn(
+        `taking over from ${event.previousInstanceId}, whose lease expired ${formatDuration(event.expiredMs)} ago ` +
+          `without having been released${sessionsEnded(event.sessionsEnded)}`,
+      );
+    case 'child.started':
+      return info(
+        `running ${event.command} (pid ${event.childPid}); it must be done within ${formatDuration(event.deadlineMs)}`,
+      );
+    case 'child.exited':
+      return exited(event.exitCode, event.signal, event.durationMs);
+    case 'lease.expiring':
+      return {
+        ...warn(`the command is still running and will be ended in ${formatDuration(event.deadlineMs)}`),
+        hint: 'More time for this run: `migrate-lock extend --ttl 10m` from inside the command.',
+      };
+    case 'lease.extended':
+      return good(`extended the lease: it now ends at ${event.expiresAt}`);
+    case 'child.deadline':
+      return {
+        ...bad(
+          `the command has run for ${formatDuration(event.ranMs)}; it is ended now, before its lease expires`,
+        ),
+        hint: `The lease lasts ${formatDuration(event.ttlMs)}. Try a larger one, for example --ttl ${durationOption(2 * event.ttlMs)}`,
+      };
+    case 'child.leftover':
+      return warn(
+        `the command left ${count(event.count, 'process', 'processes')} running; ending what is left`,
+      );
+    case 'lock.released':
+      return good(`released the lock after ${formatDuration(event.heldMs)}`);
+    case 'lock.release_failed':
+      return {
+        ...bad(`the lock could not be released: ${event.message}`),
+        hint: `The lease ends by itself at ${event.expiresAt}; until then nobody else can run.`,
+      };
+    case 'lock.lost':
+      return bad(
+        `the lease was lost before its end: ${event.holder === null ? 'nobody holds the lock any more' : `${event.holder} holds the lock`}`,
+      );
+    case 'wait.timeout':
+      return {
+        ...bad(
+          `gave up after ${formatDuration(event.waitedMs)}: ${timesOf(event)}${queue(event.queueLength)}`,
+        ),
+        hint: 'To wait longer, use --wait-timeout, for example --wait-timeout 5m.',
+      };
+    case 'guard.restarted':
+      return warn('the guard of the command had died; started another one');
+    case 'guard.absent':
+      return warn(
+        `there is no guard (${event.reason}): should migrate-lock be killed, the command lives on, up to the lease's end`,
+      );
+    case 'error':
+      return { ...bad(event.message), hint: event.hint };
+    case 'run.finished':
+      return null;
+  }
+}
+
+/** What an error means to people. One that is not ours is a defect. Stack traces are for neither. */
+export function formatError(error: unknown): { text: string; hint: string | undefined } {
+  if (error instanceof MigrateLockError) return { text: error.message, hint: error.hint };
+  const reason = error instanceof Error ? error.message || error.name : String(error);
+  return {
+    text: `internal error: ${reason}`,
+    hint: 'This is a defect in migrate-lock. Please report it, with this line and what led to it.',
+  };
+}
+
+/** `held by web-7f9 (knex migrate:latest) for 18s, its lease ends in 11s` */
+function holding(holder: HolderSummary): string {
+  const lease = holder.expiresInMs;
+  const parts = [
+    `${holderName(holder)}${holder.heldMs === null ? '' : ` for ${formatDuration(holder.heldMs)}`}`,
+    ...(lease === null
+      ? []
+      : [lease > 0 ? `its lease ends in ${formatDuration(lease)}` : 'its lease is over']),
+  ];
+  return parts.join(', ');
+}
+
+/** As holding(), but with moments, which still mean something when the line is read later. */
+function timesOf(event: HolderSummary & { time: string }): string {
+  const at = (offsetMs: number): string => new Date(Date.parse(event.time) + offsetMs).toISOString();
+  const since = event.heldMs === null ? '' : ` since ${at(-event.heldMs)}`;
+  const until = event.expiresInMs === null ? '' : `, until ${at(event.expiresInMs)} at the latest`;
+  return `${holderName(event)}${since}${until}`;
+}
+
+function holderName({ holder, holderHost, holderCommand }: HolderSummary): string {
+  if (holder === null) return 'somebody is just acquiring or releasing it';
+  const command = holderCommand === null ? '' : ` (${shortened(holderCommand)})`;
+  return `held by ${holderHost ?? holder}${command}`;
+}
+
+function shortened(command: string): string {
+  return command.length <= MAX_COMMAND_LENGTH ? command : `${command.slice(0, MAX_COMMAND_LENGTH - 1)}…`;
+}
+
+function queue(length: number): string {
+  return length > 1 ? `, ${length} waiting` : '';
+}
+
+function exited(exitCode: number | null, signal: string | null, durationMs: number): Message {
+  const after = `after ${formatDuration(durationMs)}`;
+  if (signal !== null) return warn(`the command was ended by ${signal} ${after}`);
+  return exitCode === 0
+    ? good(`the command succeeded ${after}`)
+    : warn(`the command failed with exit code ${exitCode ?? 'unknown'} ${after}`);
+}
+
+function sessionsEnded(ended: number): string {
+  return ended === 0 ? '' : `; ended ${count(ended, 'database session', 'database sessions')} of it`;
+}
+
+function count(number: number, one: string, many: string): string {
+  return `${number} ${number === 1 ? one : many}`;
+}
+
+const info = (text: string): Message => ({ text, tone: 'info' });
+const good = (text: string): Message => ({ text, tone: 'good' });
+const warn = (text: string): Message => ({ text, tone: 'warn' });
+const bad = (text: string): Message => ({ text, tone: 'bad' });

@@ -1,0 +1,80 @@
+import { endOrphanTree, readLastWill } from '../child/last-will.js';
+import type { ConnectionConfig } from '../db/connection-config.js';
+import { OwnDatabase } from '../db/database.js';
+import { LockCalls, type OrphanMode } from '../lock/calls.js';
+import { giveBack } from '../lock/give-back.js';
+import type { Identity, Lease } from '../lock/lease.js';
+
+/** What a holder leaves to its guard: all that is needed to release the lease, or to
+ * leave the queue, when it is dead. It holds secrets. */
+interface Will {
+  connection: ConnectionConfig;
+  schema: string;
+  orphans: OrphanMode;
+  identity: Identity;
+  /** null: still waiting for it, or not known to have acquired it. */
+  lease: {
+    fencingToken: number;
+    /** On the wall clock, which other processes share: only how long a release is tried depends on it. */
+    endsAtEpochMs: number;
+  } | null;
+}
+
+/** How long the database is given to take a dead waiter out of the queue. */
+const LEAVE_LIMIT_MS = 5_000;
+
+export function writeWill(
+  connection: ConnectionConfig,
+  { schema, orphanMode }: LockCalls,
+  identity: Identity,
+  lease: Lease | null,
+): string {
+  const will: Will = {
+    connection,
+    schema,
+    orphans: orphanMode,
+    identity,
+    lease: lease && {
+      fencingToken: lease.fencingToken,
+      endsAtEpochMs: Date.now() + lease.endsAtMs - performance.now(),
+    },
+  };
+  return JSON.stringify(will);
+}
+
+/**
+ * What the guard runs when the holder is dead and its child's tree gone: looks once more, then releases the lease. It fails
+ * closed: what could not be seen gone keeps the lease, which runs out.
+ * @returns whether the lease was released.
+ */
+export async function executeWill(line: string): Promise<boolean> {
+  const { child, will: text } = readLastWill(line);
+  const will = JSON.parse(text) as Will;
+  if (!(await endOrphanTree(will.identity.instanceId, child))) return false;
+  const database = new OwnDatabase(will.connection);
+  try {
+    return await release(will, new LockCalls(database, will.schema, will.orphans));
+  } finally {
+    database.disconnect();
+  }
+}
+
+async function release({ identity, lease }: Will, calls: LockCalls): Promise<boolean> {
+  if (lease === null) {
+    const { outcome } = await calls.leave(identity, LEAVE_LIMIT_MS);
+    return outcome === 'released';
+  }
+  const { fencingToken, endsAtEpochMs } = lease;
+  const held: Lease = {
+    instanceId: identity.instanceId,
+    fencingToken,
+    lockedAt: new Date(),
+    expiresAt: new Date(endsAtEpochMs),
+    endsAtMs: performance.now() + endsAtEpochMs - Date.now(),
+  };
+  const outcome = await giveBack(calls, identity, held, {
+    details: { by: 'guard' },
+    emit: () => undefined, // nobody reads our stdout any more: the database's history tells
+  });
+  return outcome === 'released';
+}

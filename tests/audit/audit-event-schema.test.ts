@@ -1,0 +1,142 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from '@jest/globals';
+import { EVENT_NAMES, EVENT_VERSION, OUTCOMES, type EventName, type EventOf } from '../../src/events.js';
+import { parseAuditLine } from '../harness/audit-line.js';
+
+interface Schema {
+  properties: { v: { const: number } };
+  oneOf: { $ref: string }[];
+  $defs: Record<string, { enum?: string[]; properties?: { event?: { const: string } } }>;
+}
+const schema = JSON.parse(
+  readFileSync(new URL('../../src/audit/audit-event.schema.json', import.meta.url), 'utf8'),
+) as Schema;
+
+const holder = {
+  holder: 'V1StGXR8',
+  holderHost: 'web-7f9',
+  holderCommand: 'knex migrate:latest',
+  heldMs: 18_000,
+  expiresInMs: -3,
+  queueLength: 9,
+};
+const nobody = {
+  holder: null,
+  holderHost: null,
+  holderCommand: null,
+  heldMs: null,
+  expiresInMs: null,
+  queueLength: 0,
+};
+const expiresAt = '2026-01-02T03:04:05.678Z';
+
+/** Of each event what its type allows: TypeScript holds these against src/events.ts, the test against the schema. */
+const SAMPLES: { [N in EventName]: Omit<EventOf<N>, 'event'>[] } = {
+  'schema.applied': [
+    { fromVersion: null, toVersion: 1 },
+    { fromVersion: 1, toVersion: 2 },
+  ],
+  'database.unavailable': [{ code: 'ECONNREFUSED', message: 'refused', attempts: 3 }],
+  'lock.waiting': [
+    { ...holder, waitedMs: 0 },
+    { ...nobody, waitedMs: 12 },
+  ],
+  'lock.acquired': [{ waitedMs: 2, polls: 1, ttlMs: 30_000, expiresAt }],
+  'lock.takeover': [{ previousInstanceId: 'V1StGXR8', expiredMs: 12, sessionsEnded: 0 }],
+  'child.started': [{ childPid: 42, command: 'knex migrate:latest', deadlineMs: 23_000 }],
+  'child.exited': [
+    { exitCode: 0, signal: null, durationMs: 1 },
+    { exitCode: null, signal: 'SIGKILL', durationMs: 1 },
+  ],
+  'lease.expiring': [{ expiresInMs: 6_000, deadlineMs: -1 }],
+  'lease.extended': [{ ttlMs: 60_000, expiresAt }],
+  'child.deadline': [{ ttlMs: 30_000, ranMs: 23_000 }],
+  'child.leftover': [{ count: 2 }],
+  'lock.released': [{ heldMs: 1_234 }],
+  'lock.release_failed': [{ code: 'ECONNREFUSED', message: 'refused', expiresAt }],
+  'lock.lost': [{ holder: null }, { holder: 'V1StGXR8' }],
+  'wait.timeout': [
+    { ...holder, waitedMs: 30_000, polls: 31 },
+    { ...nobody, waitedMs: 30_000, polls: 0 },
+  ],
+  error: [
+    { code: 'USAGE', message: 'no' },
+    { code: 'USAGE', message: 'no', hint: 'yes' },
+  ],
+  'run.finished': OUTCOMES.map((outcome) => ({ outcome, exitCode: 75, durationMs: 1 })),
+};
+const OPTIONAL = new Set(['hint']);
+const common = {
+  v: EVENT_VERSION,
+  time: '2026-01-02T03:04:05.678Z',
+  instanceId: 'a',
+  fencingToken: 7,
+  host: 'h',
+  pid: 1,
+  database: 'd',
+  schema: 's',
+};
+const isValid = (event: object): boolean => {
+  try {
+    return Boolean(parseAuditLine(JSON.stringify(event)));
+  } catch (error) {
+    // Anything but a refusal is a mistake of the schema itself.
+    if (!(error as Error).message.startsWith('an audit line breaks the schema')) throw error;
+    return false;
+  }
+};
+
+test('the schema and the type name the same events, outcomes and version', () => {
+  const named = schema.oneOf.map(({ $ref }) => $ref.replace('#/$defs/', ''));
+  expect([...named].sort()).toEqual([...EVENT_NAMES].sort());
+  expect(named.map((name) => schema.$defs[name]?.properties?.event?.const)).toEqual(named);
+  expect(schema.$defs.outcome?.enum).toEqual(OUTCOMES);
+  expect(schema.properties.v.const).toBe(EVENT_VERSION);
+});
+
+describe.each(EVENT_NAMES)('%s', (name) => {
+  const samples = SAMPLES[name].map((own) => ({ ...common, event: name, ...own }));
+
+  test('is accepted with what its type has, and refused with more or less', () => {
+    for (const sample of samples) {
+      expect(parseAuditLine(JSON.stringify(sample))).toEqual(sample);
+      expect(isValid({ ...sample, more: 1 })).toBe(false);
+      for (const field of Object.keys(sample).filter((key) => !OPTIONAL.has(key) && key !== 'fencingToken')) {
+        expect([field, isValid({ ...sample, [field]: undefined })]).toEqual([field, false]);
+        expect([field, isValid({ ...sample, [field]: [] })]).toEqual([field, false]);
+      }
+    }
+  });
+
+  test('is refused with the fields of another', () => {
+    for (const other of EVENT_NAMES.filter((another) => another !== name)) {
+      const foreign = SAMPLES[other].filter((fields) =>
+        Object.keys(fields).some((key) => !(key in (samples[0] ?? {}))),
+      );
+      for (const fields of foreign) expect(isValid({ ...samples[0], ...fields, event: name })).toBe(false);
+    }
+  });
+});
+
+test.each([
+  ['a time that is not UTC', { time: '2026-01-02T03:04:05.678+01:00' }],
+  ['a time without milliseconds', { time: '2026-01-02T03:04:05Z' }],
+  ['a time that is none', { time: '2026-13-02T03:04:05.678Z' }],
+  ['another version', { v: 2 }],
+  ['an unknown event', { event: 'lock.thawed' }],
+  ['a fraction of a millisecond', { heldMs: 1.5 }],
+  ['a negative duration', { heldMs: -1 }],
+  ['a token that is text', { fencingToken: '7' }],
+])('%s is refused', (_, change) => {
+  const released = { ...common, event: 'lock.released', heldMs: 1 };
+  expect(isValid(released)).toBe(true);
+  expect(isValid({ ...released, ...change })).toBe(false);
+});
+
+test('a token has to be there once the lock was acquired', () => {
+  const exited = { ...common, event: 'child.exited', exitCode: 0, signal: null, durationMs: 1 };
+  expect(isValid({ ...exited, fencingToken: undefined })).toBe(false);
+  expect(isValid({ ...exited, signal: 'SIGTERM' })).toBe(false);
+  expect(isValid({ ...exited, exitCode: null })).toBe(false);
+  expect(isValid({ ...common, fencingToken: undefined, event: 'error', code: 'X', message: 'm' })).toBe(true);
+});

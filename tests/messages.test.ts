@@ -1,0 +1,194 @@
+import { describe, expect, test } from '@jest/globals';
+import { MigrateLockError, UsageError } from '../src/errors.js';
+import type { MigrateLockEvent, Occurrence } from '../src/events.js';
+import { describeEvent, formatError } from '../src/messages.js';
+
+const event = (occurrence: Occurrence): MigrateLockEvent => ({
+  v: 1,
+  time: '2026-01-02T03:04:05.000Z',
+  instanceId: 'a',
+  fencingToken: 42,
+  host: 'h',
+  pid: 1,
+  database: 'd',
+  schema: 'migrate_lock',
+  ...occurrence,
+});
+const holder = {
+  holder: 'V1StGXR8',
+  holderHost: 'web-7f9',
+  holderCommand: 'knex migrate:latest',
+  heldMs: 18_000,
+  expiresInMs: 11_000,
+  queueLength: 9,
+};
+const nobody = {
+  holder: null,
+  holderHost: null,
+  holderCommand: null,
+  heldMs: null,
+  expiresInMs: null,
+  queueLength: 1,
+};
+const expiresAt = '2026-01-02T03:04:35.000Z';
+
+describe('describeEvent', () => {
+  test.each<[Occurrence, string, string, string?]>([
+    [
+      { event: 'schema.applied', fromVersion: null, toVersion: 2 },
+      'info',
+      'created the lock schema migrate_lock',
+    ],
+    [
+      { event: 'schema.applied', fromVersion: 1, toVersion: 2 },
+      'info',
+      'upgraded the lock schema migrate_lock from version 1 to 2',
+    ],
+    [
+      { event: 'database.unavailable', code: '57P03', message: 'it is starting up', attempts: 2 },
+      'warn',
+      'the database cannot be used yet (it is starting up); trying again',
+    ],
+    [
+      { event: 'lock.waiting', ...holder, waitedMs: 0 },
+      'info',
+      'waiting for the lock: held by web-7f9 (knex migrate:latest) for 18s, its lease ends in 11s, 9 waiting',
+    ],
+    [
+      {
+        event: 'lock.waiting',
+        ...holder,
+        holderHost: null,
+        holderCommand: null,
+        expiresInMs: -5,
+        queueLength: 1,
+        waitedMs: 0,
+      },
+      'info',
+      'waiting for the lock: held by V1StGXR8 for 18s, its lease is over',
+    ],
+    [
+      { event: 'lock.waiting', ...nobody, waitedMs: 0 },
+      'info',
+      'waiting for the lock: somebody is just acquiring or releasing it',
+    ],
+    [
+      { event: 'lock.acquired', waitedMs: 2_100, polls: 3, ttlMs: 30_000, expiresAt },
+      'good',
+      'acquired the lock after 2.1s (token 42), for 30s',
+    ],
+    [
+      { event: 'lock.takeover', previousInstanceId: 'x', expiredMs: 850, sessionsEnded: 0 },
+      'warn',
+      'taking over from x, whose lease expired 850ms ago without having been released',
+    ],
+    [
+      { event: 'lock.takeover', previousInstanceId: 'x', expiredMs: 850, sessionsEnded: 2 },
+      'warn',
+      'taking over from x, whose lease expired 850ms ago without having been released; ended 2 database sessions of it',
+    ],
+    [
+      { event: 'child.started', childPid: 7, command: 'knex migrate:latest', deadlineMs: 23_000 },
+      'info',
+      'running knex migrate:latest (pid 7); it must be done within 23s',
+    ],
+    [
+      { event: 'child.exited', exitCode: 0, signal: null, durationMs: 1_000 },
+      'good',
+      'the command succeeded after 1s',
+    ],
+    [
+      { event: 'child.exited', exitCode: 3, signal: null, durationMs: 1_000 },
+      'warn',
+      'the command failed with exit code 3 after 1s',
+    ],
+    [
+      { event: 'child.exited', exitCode: null, signal: 'SIGKILL', durationMs: 1_000 },
+      'warn',
+      'the command was ended by SIGKILL after 1s',
+    ],
+    [
+      { event: 'lease.expiring', expiresInMs: 6_000, deadlineMs: 4_000 },
+      'warn',
+      'the command is still running and will be ended in 4s',
+      'More time for this run: `migrate-lock extend --ttl 10m` from inside the command.',
+    ],
+    [
+      { event: 'lease.extended', ttlMs: 60_000, expiresAt },
+      'good',
+      `extended the lease: it now ends at ${expiresAt}`,
+    ],
+    [
+      { event: 'child.deadline', ttlMs: 45_000, ranMs: 38_000 },
+      'bad',
+      'the command has run for 38s; it is ended now, before its lease expires',
+      'The lease lasts 45s. Try a larger one, for example --ttl 90s',
+    ],
+    [
+      { event: 'child.leftover', count: 1 },
+      'warn',
+      'the command left 1 process running; ending what is left',
+    ],
+    [
+      { event: 'child.leftover', count: 2 },
+      'warn',
+      'the command left 2 processes running; ending what is left',
+    ],
+    [{ event: 'lock.released', heldMs: 3_200 }, 'good', 'released the lock after 3.2s'],
+    [
+      { event: 'lock.release_failed', code: 'ECONNREFUSED', message: 'refused', expiresAt },
+      'bad',
+      'the lock could not be released: refused',
+      `The lease ends by itself at ${expiresAt}; until then nobody else can run.`,
+    ],
+    [{ event: 'lock.lost', holder: 'x' }, 'bad', 'the lease was lost before its end: x holds the lock'],
+    [
+      { event: 'lock.lost', holder: null },
+      'bad',
+      'the lease was lost before its end: nobody holds the lock any more',
+    ],
+    [
+      { event: 'wait.timeout', ...holder, waitedMs: 30_000, polls: 30 },
+      'bad',
+      'gave up after 30s: held by web-7f9 (knex migrate:latest) since 2026-01-02T03:03:47.000Z, until 2026-01-02T03:04:16.000Z at the latest, 9 waiting',
+      'To wait longer, use --wait-timeout, for example --wait-timeout 5m.',
+    ],
+    [{ event: 'guard.restarted' }, 'warn', 'the guard of the command had died; started another one'],
+    [{ event: 'error', code: 'X', message: 'wrong', hint: 'right' }, 'bad', 'wrong', 'right'],
+  ])('%j', (occurrence, tone, text, hint) => {
+    expect(describeEvent(event(occurrence))).toEqual({ tone, text, ...(hint === undefined ? {} : { hint }) });
+  });
+
+  test('the end of a run is no news', () => {
+    expect(
+      describeEvent(event({ event: 'run.finished', outcome: 'completed', exitCode: 0, durationMs: 1 })),
+    ).toBeNull();
+  });
+
+  test("a holder's command is shortened", () => {
+    const message = describeEvent(
+      event({ event: 'lock.waiting', ...holder, holderCommand: 'x'.repeat(500), waitedMs: 0 }),
+    );
+    expect(message?.text).toContain(`(${'x'.repeat(79)}…)`);
+  });
+});
+
+describe('formatError', () => {
+  test.each([
+    [new UsageError('wrong', 'do this'), 'wrong', 'do this'],
+    [
+      new MigrateLockError('no', { code: 'LEASE_LOST', exit: 'lost', hint: 'look', cause: new Error('why') }),
+      'no',
+      'look',
+    ],
+    [new TypeError('x is undefined'), 'internal error: x is undefined', 'report'],
+    [new TypeError(''), 'internal error: TypeError', 'report'],
+    ['text', 'internal error: text', 'report'],
+    [undefined, 'internal error: undefined', 'report'],
+  ])('%p', (error, text, hint) => {
+    const shown = formatError(error);
+    expect(shown.text).toBe(text);
+    expect(shown.hint).toContain(hint);
+    expect(JSON.stringify(shown)).not.toContain('    at ');
+  });
+});
