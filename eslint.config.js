@@ -15,8 +15,10 @@ export default tseslint.config(
       '@typescript-eslint/switch-exhaustiveness-check': 'error',
       // Numbers in sentences for people are the normal case here.
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
-      // "never" and "unknown until proven" are written as they are; confusing void is not a bug class here.
-      '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
+      '@typescript-eslint/no-confusing-void-expression': [
+        'error',
+        { ignoreArrowShorthand: true, ignoreVoidReturningFunctions: true },
+      ],
       // exactOptionalPropertyTypes makes many plain assignments need a check that reads worse than the condition.
       '@typescript-eslint/no-unnecessary-condition': [
         'error',

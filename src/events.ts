@@ -50,7 +50,7 @@ export interface EventFields {
   'lock.lost': { holder: string | null };
   'wait.timeout': HolderSummary & { queueLength: number; waitedMs: number; polls: number };
   /** The guard that watches over the child had died; another one has taken its place. */
-  'guard.restarted': Record<never, never>;
+  'guard.restarted': { restarts: number };
   /** There is no guard: if migrate-lock itself is killed, its child lives on until the lease is over. */
   'guard.absent': { reason: string };
   /** `hint`: what a person can do next. */

@@ -33,7 +33,7 @@ const nobody = {
 const expiresAt = '2026-01-02T03:04:35.000Z';
 
 describe('describeEvent', () => {
-  test.each<[Occurrence, string, string, string?]>([
+  const rows: [Occurrence, string, string, string?][] = [
     [
       { event: 'schema.applied', fromVersion: null, toVersion: 2 },
       'info',
@@ -153,11 +153,24 @@ describe('describeEvent', () => {
       'gave up after 30s: held by web-7f9 (knex migrate:latest) since 2026-01-02T03:03:47.000Z, until 2026-01-02T03:04:16.000Z at the latest, 9 waiting',
       'To wait longer, use --wait-timeout, for example --wait-timeout 5m.',
     ],
-    [{ event: 'guard.restarted' }, 'warn', 'the guard of the command had died; started another one'],
+    [
+      { event: 'guard.restarted', restarts: 1 },
+      'warn',
+      'the guard of the command had died; started another one',
+    ],
     [{ event: 'error', code: 'X', message: 'wrong', hint: 'right' }, 'bad', 'wrong', 'right'],
-  ])('%j', (occurrence, tone, text, hint) => {
-    expect(describeEvent(event(occurrence))).toEqual({ tone, text, ...(hint === undefined ? {} : { hint }) });
-  });
+  ];
+  test.each(rows.map(([occurrence, tone, text, hint]) => ({ occurrence, tone, text, hint })))(
+    '$text',
+    (row) => {
+      const { occurrence, tone, text, hint } = row;
+      expect(describeEvent(event(occurrence))).toEqual({
+        tone,
+        text,
+        ...(hint === undefined ? {} : { hint }),
+      });
+    },
+  );
 
   test('the end of a run is no news', () => {
     expect(
@@ -177,7 +190,7 @@ describe('formatError', () => {
   test.each([
     [new UsageError('wrong', 'do this'), 'wrong', 'do this'],
     [
-      new MigrateLockError('no', { code: 'LEASE_LOST', exit: 'lost', hint: 'look', cause: new Error('why') }),
+      new MigrateLockError('no', { code: 'INTERNAL', exit: 'lost', hint: 'look', cause: new Error('why') }),
       'no',
       'look',
     ],

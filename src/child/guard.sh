@@ -33,9 +33,7 @@ trap '' HUP INT QUIT TERM PIPE
 mark="MIGRATE_LOCK_INSTANCES=[A-Za-z0-9_ -]*$1"
 proc=$2
 shift 2
-newline='
-'
-due= left= grace= child=- start=- group=- will=- watcher= known=' ' told=' '
+due= left= grace= child=- start=- group=- will=- watcher= tree=' ' told=' '
 
 # Sets `now`, in tenths of a second. Without /proc/uptime it counts on from one call to the next, by the date where that
 # did not jump, and takes a second for each call where it did.
@@ -67,38 +65,49 @@ list() {
   fi
 }
 
-# Looks for the tree. Sets `tree` to its live processes, each as pid:start:parent:state, `grouped` if one of them is in
-# the child's group, and `seen` if the look counts.
-look() {
-  marked=$(LC_ALL=C grep -l "$mark" "$proc"/[0-9]*/environ)
-  table=$(list)
-  live= part= seen= grouped= tree=' ' before=
-  set -f
-  IFS=$newline
-  for line in $table; do
-    IFS=' '
-    line=$part$line pid=${line%% *}
-    set -- ${line##*') '}
-    # A name may hold blanks, brackets and line breaks (but no twenty words): then its line goes on with the next.
-    if [ $# -ge 20 ]; then part=; else part="$line " && continue; fi
-    [ "$pid" != $$ ] || seen=yes
-    # A zombie has ended, unless threads of it run on.
-    case $1 in X*) continue ;; Z*) [ "${18}" -gt 1 ] || continue ;; esac
-    # The child's number with another start time: it was free in between, and so was that of the group.
-    if [ "$pid" = "$child" ] && [ "${20}" != "$start" ]; then group=over; fi
-    live="$live$pid:${20}:$2:$1 $3 $4$newline"
-  done
-  while [ "$tree" != "$before" ]; do
-    before=$tree
-    IFS=$newline
-    for line in $live; do
-      if is_member "${line%% *}" "${line#* }"; then tree="$tree${line%% *} "; fi
-    done
-  done
-  unset IFS
-  set +f
-  known="$known$tree"
+# Prints `seen` if the guard itself is in the list, `grouped` if somebody is in the child's group, what `group` is now, and
+# the tree's live processes, each as pid:start:parent:state.
+find_tree='
+{
+  # A name may hold blanks, brackets and line breaks (but no twenty words): then its line goes on with the next.
+  line = part $0
+  rest = line
+  sub(/^.*\) /, "", rest)
+  if (split(rest, field, " ") < 20) { part = line " "; next }
+  part = ""
+  pid = line + 0
+  if (pid == self) seen = "seen"
+  # A zombie has ended, unless threads of it run on.
+  if (field[1] ~ /^X/ || (field[1] ~ /^Z/ && field[18] <= 1)) next
+  # The number of the child with another start time: it was free in between, and so was that of the group.
+  if (pid == child && field[20] != start) group = "over"
+  pids[++count] = pid
+  state[pid] = field[1]; parent[pid] = field[2]; leader[pid] = field[3]; session[pid] = field[4]; born[pid] = field[20]
 }
+END {
+  split(marked, paths, " ")
+  for (i in paths) { sub(/\/environ$/, "", paths[i]); sub(/^.*\//, "", paths[i]); belongs[paths[i]] = 1 }
+  split(known, entries, " ")
+  for (i in entries) { split(entries[i], word, ":"); if (born[word[1]] == word[2]) belongs[word[1]] = 1 }
+  if (born[child] == start) belongs[child] = 1
+  if (group == "own") {
+    for (i = 1; i <= count; i++) {
+      pid = pids[i]
+      if (leader[pid] == child || session[pid] == child) { belongs[pid] = 1; grouped = "grouped" }
+    }
+  }
+  do {
+    grown = 0
+    for (i = 1; i <= count; i++) {
+      pid = pids[i]
+      if (!(pid in tree) && ((pid in belongs) || (parent[pid] in tree))) {
+        tree[pid] = grown = 1
+        found = found " " pid ":" born[pid] ":" parent[pid] ":" state[pid]
+      }
+    }
+  } while (grown)
+  print (seen ? seen : "-"), (grouped ? grouped : "-"), group found
+}'
 
 # Whether text $1 holds $2.
 has() {
@@ -106,13 +115,14 @@ has() {
   return 1
 }
 
-# Whether a process, given as pid:start:parent:state and "group session", is to be added to the tree.
-is_member() {
-  if has "$tree" " $1 "; then return 1; fi
-  if [ "$group" = own ] && has " $2 " " $child "; then grouped=yes && return 0; fi
-  parent=${1#*:*:}
-  has "$tree" " ${parent%%:*}:" || has " $child:$start:$known" " ${1%:*:*}:" ||
-    has "$marked$newline" "/${1%%:*}/environ$newline"
+# Looks for the tree: sets `tree` `grouped`, and `seen` if the look counts.
+look() {
+  set -- $(LC_ALL=C grep -l "$mark" "$proc"/[0-9]*/environ)
+  set -- $(list | LC_ALL=C awk -v self=$$ -v child="$child" -v start="$start" -v group="$group" \
+    -v known="$tree" -v marked="$*" "$find_tree")
+  seen=${1#-} grouped=${2#-} group=${3:-$group}
+  [ $# -lt 3 ] || shift 3
+  tree=" $*"
 }
 
 # Sends signal $1 to the process $2, unless its number is somebody else's by now.

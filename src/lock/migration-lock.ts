@@ -164,7 +164,7 @@ export class MigrationLock {
   }
 
   async #wait(waitTimeoutMs: number): Promise<Lease> {
-    const { pollIntervalMs = 1_000, signal = NEVER, command = null } = this.#options;
+    const { pollIntervalMs = 1_000, signal = new AbortController().signal, command = null } = this.#options;
     return waitForLease(this.#calls, this.#identity, describeThisProcess(command), {
       ttlMs: this.#ttlMs,
       waitTimeoutMs: waitTimeoutMs === 0 ? 0 : positive('waitTimeoutMs', waitTimeoutMs),
@@ -223,7 +223,6 @@ export class MigrationLock {
 
 /** How soon one looks again whether sessions that were told to end are gone. */
 const ORPHAN_PAUSE_MS = 20;
-const NEVER = new AbortController().signal;
 
 function positive(name: string, value: number): number {
   if (Number.isSafeInteger(value) && value > 0) return value;

@@ -169,7 +169,7 @@ class Waiter {
     for (;;) {
       const leftMs = endsAtMs - performance.now();
       if (leftMs <= 0) return;
-      const { signal } = this.#options;
+      const { signal } = this.#over;
       await Promise.race([
         sleep(Math.min(leftMs, this.#report.dueInMs()), undefined, { signal }),
         this.#aborted,
@@ -180,7 +180,10 @@ class Waiter {
 
   async #leave(): Promise<void> {
     const { database } = this.#calls;
-    if (this.#polling === undefined) return database.disconnect();
+    if (this.#polling === undefined) {
+      database.disconnect();
+      return;
+    }
     const endsAtMs = performance.now() + LEAVE_LIMIT_MS;
     const last = await Promise.race([
       this.#polling.catch(() => undefined),

@@ -7,7 +7,11 @@ import path from 'node:path';
 export const SOCKET_VARIABLE = 'MIGRATE_LOCK_SOCKET';
 
 /** What the child may ask of its holder. */
-export type HolderRequest = { request: 'extend'; ttlMs: number };
+export interface HolderRequest {
+  request: 'extend';
+  ttlMs: number;
+}
+
 export type HolderAnswer =
   | { ok: true; expiresAt: string }
   /** `code`: as in errors.ts. */

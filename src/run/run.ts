@@ -89,12 +89,13 @@ export async function run(options: RunOptions, listeners: readonly EventListener
 
 /** Early: it costs nothing while the database is being asked. */
 function startGuard(options: RunOptions, me: Identity, { emit }: EventStream): Guard {
+  let restarts = 0;
   return new Guard({
     instanceId: me.instanceId,
     releaseProgram: options.releaseProgram,
     env: Object.fromEntries(GUARD_VARIABLES.map((name) => [name, options.env[name]])),
     on: (happening) => {
-      if (happening.type === 'restarted') emit({ event: 'guard.restarted' });
+      if (happening.type === 'restarted') emit({ event: 'guard.restarted', restarts: ++restarts });
       else emit({ event: 'guard.absent', reason: happening.reason });
     },
   });

@@ -59,6 +59,8 @@ const SAMPLES: { [N in EventName]: Omit<EventOf<N>, 'event'>[] } = {
     { ...holder, waitedMs: 30_000, polls: 31 },
     { ...nobody, waitedMs: 30_000, polls: 0 },
   ],
+  'guard.restarted': [{ restarts: 1 }],
+  'guard.absent': [{ reason: 'no sh' }],
   error: [
     { code: 'USAGE', message: 'no' },
     { code: 'USAGE', message: 'no', hint: 'yes' },

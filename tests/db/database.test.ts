@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { readConnectionConfig } from '../../src/db/connection-config.js';
-import { OwnDatabase } from '../../src/db/database.js';
+import type { OwnDatabase } from '../../src/db/database.js';
 import { newIdentity } from '../../src/lock/lease.js';
 import { giveBack } from '../../src/lock/give-back.js';
 import type { Occurrence } from '../../src/events.js';
@@ -17,8 +17,9 @@ beforeAll(async () => {
   db = await createDatabase();
 });
 beforeEach(async () => {
-  const { hosts } = readConnectionConfig({ url: db.url, env: {} });
-  relay = await startRelay(hosts[0]!);
+  const [server] = readConnectionConfig({ url: db.url, env: {} }).hosts;
+  if (server === undefined) throw new Error('no host');
+  relay = await startRelay(server);
   database = openDatabase(relay.through(db.url));
 });
 afterEach(async () => {

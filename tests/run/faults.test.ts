@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { createDatabase, type TestDatabase } from '../harness/database.js';
 import { startServer } from '../harness/embedded-server.mjs';
+import { childrenOf, endProcess } from '../harness/processes.js';
 import { assertNothingLeft, runCli, startCli } from '../harness/run-cli.js';
 
 // These tests stop and restart a server, so they keep one of their own, whatever TEST_DATABASE_URL says.
@@ -24,13 +25,14 @@ function start(args: string[]) {
   return startCli(['run', ...args], { env: { DATABASE_URL: db.url } });
 }
 
-test('a holder that was killed -9 keeps the lease until it runs out, then it is taken over', async () => {
+test('a holder that dies with its guard, as a machine does, keeps the lease until it runs out; then it is taken over', async () => {
   const holder = start(['--ttl', '3s', '--kill-grace', '100ms', '--', 'sleep', '1000']);
-  const { childPid } = await holder.waitForEvent('child.started');
+  await holder.waitForEvent('child.started');
   const acquired = await holder.waitForEvent('lock.acquired');
+  holder.kill('SIGSTOP'); // else it would replace its guard
+  for (const pid of childrenOf(holder.pid)) await endProcess(pid);
   holder.kill('SIGKILL');
   await holder.done;
-  process.kill(childPid, 'SIGKILL');
   const { code, events } = await runCli(['run', '--', 'true'], { env: { DATABASE_URL: db.url } });
   expect(code).toBe(0);
   expect(events.find(({ event }) => event === 'lock.takeover')).toMatchObject({

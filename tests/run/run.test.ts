@@ -55,7 +55,7 @@ describe('the main job', () => {
 
   test("the child's environment names the lease, and never the secret", async () => {
     const { stderr, events } = await run(['--', 'env'], { 'A.B': 'dotted', X: 'it\'s; $(x)\n"' });
-    const { instanceId } = events[0]!;
+    const instanceId = events[0]?.instanceId ?? 'none';
     expect(stderr).toContain(`MIGRATE_LOCK_INSTANCE_ID=${instanceId}\n`);
     expect(stderr).toContain('MIGRATE_LOCK_FENCING_TOKEN=1\n');
     expect(stderr).toMatch(/^MIGRATE_LOCK_EXPIRES_AT=\d{4}-.*Z$/m);
@@ -68,6 +68,7 @@ describe('the main job', () => {
       'MIGRATE_LOCK_FENCING_TOKEN',
       'MIGRATE_LOCK_INSTANCES',
       'MIGRATE_LOCK_INSTANCE_ID',
+      'MIGRATE_LOCK_SOCKET',
     ]);
   });
 

@@ -122,7 +122,7 @@ describe.each(['stdout', 'stderr'] as const)('a reader of %s that has stalled', 
     const [row] = await db.sql`
       SELECT details ->> 'late' AS late FROM migrate_lock.migration_lock_audit WHERE event = 'lock.released'`;
     expect(row).toEqual({ late: 'false' });
-    await waitUntilGone(program.pid!);
+    if (program.pid !== undefined) await waitUntilGone(program.pid);
     if (holder !== undefined) closeSync(holder);
     program.stdout?.destroy();
     program.stderr?.destroy();
