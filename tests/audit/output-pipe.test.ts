@@ -1,18 +1,7 @@
-import { join } from 'node:path';
-import {
-  chmodSync,
-  closeSync,
-  constants,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  readSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, closeSync, constants, openSync, readFileSync, readSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { childrenOf, isAlive, signalProcess, waitUntilGone } from '../harness/processes.js';
+import { childrenOf, waitUntilGone } from '../harness/processes.js';
 import { waitFor } from '../harness/wait-for.js';
-import type { Report } from './fixtures/writer.js';
 import { WriterProgram } from './writer-program.js';
 
 let writer: WriterProgram;
@@ -163,4 +152,3 @@ describe('a pipe', () => {
     closeSync(fifo.reader);
   });
 });
-

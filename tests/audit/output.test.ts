@@ -1,14 +1,5 @@
 import { join } from 'node:path';
-import {
-  chmodSync,
-  closeSync,
-  constants,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  readSync,
-  writeFileSync,
-} from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { childrenOf, isAlive, signalProcess, waitUntilGone } from '../harness/processes.js';
 import { waitFor } from '../harness/wait-for.js';

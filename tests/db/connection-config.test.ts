@@ -1,6 +1,5 @@
 import { userInfo } from 'node:os';
 import { describe, expect, test } from '@jest/globals';
-import fc from 'fast-check';
 import { readConnectionConfig, type ConnectionConfig } from '../../src/db/connection-config.js';
 import { UsageError } from '../../src/errors.js';
 
@@ -123,4 +122,3 @@ describe('where the configuration comes from', () => {
     expect(read('postgres://postgres:postgres@h/postgres').secrets).toEqual([]);
   });
 });
-

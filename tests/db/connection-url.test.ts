@@ -1,4 +1,3 @@
-import { userInfo } from 'node:os';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { readConnectionConfig, type ConnectionConfig } from '../../src/db/connection-config.js';
@@ -10,7 +9,6 @@ const readFile = (path: string): string => {
 };
 const read = (url: string, env: Record<string, string> = {}) => readConnectionConfig({ url, env, readFile });
 const fromEnv = (env: Record<string, string>) => readConnectionConfig({ env, readFile });
-const me = userInfo().username;
 
 function failure(action: () => unknown): UsageError {
   try {

@@ -1,0 +1,185 @@
+import { readFileSync } from 'node:fs';
+import { beforeAll, describe, expect, test } from '@jest/globals';
+import { Command, type Option } from 'commander';
+import { connectionOptions, runOptions } from '../../src/cli/options.js';
+import { EVENT_NAMES, OUTCOMES } from '../../src/events.js';
+import { EXIT_CODES } from '../../src/exit-codes.js';
+import { childTimes } from '../../src/run/timeline.js';
+import { parseAuditLine } from '../harness/audit-line.js';
+import { runCli } from '../harness/run-cli.js';
+
+const README = read('README.md');
+const OPTIONS = [...connectionOptions(), ...runOptions()];
+
+interface AuditSchema {
+  properties: Record<string, unknown>;
+  $defs: Record<string, { properties: Record<string, unknown> }>;
+}
+const SCHEMA = JSON.parse(read('src/audit/audit-event.schema.json')) as AuditSchema;
+
+describe('README', () => {
+  test('names the two commands, which are scripts of the package', () => {
+    const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+    expect(README).toMatch(/^ {4}npm ci && npm run demo$/m);
+    expect(README).toMatch(/^ {4}npm ci && npm test$/m);
+    expect(Object.keys(scripts)).toEqual(expect.arrayContaining(['build', 'demo', 'test']));
+  });
+
+  test('opens with what it is and the one line that uses it', () => {
+    expect(README.split('\n').slice(0, 6)).toContain('    migrate-lock run -- knex migrate:latest');
+  });
+
+  test('the table of exit codes is that of src/exit-codes.ts', () => {
+    const [childs, ...rows] = table('code', 'meaning');
+    const last = rows.pop();
+    expect(childs?.[0]).toBe("the command's");
+    expect(rows).toEqual(Object.values(EXIT_CODES).map(({ code, meaning }) => [String(code), meaning]));
+    expect(last?.[0]).toBe('128+n');
+  });
+
+  test('the table of options is that of the command line: flags, variables, defaults', () => {
+    const documented = table('option', 'environment', 'default', '').map((row) => row.slice(0, 3).map(plain));
+    expect(sorted(documented)).toEqual(
+      sorted(OPTIONS.map((option) => [flagOf(option), option.envVar ?? '', defaultOf(option)])),
+    );
+  });
+
+  test('the table of events is that of the JSON Schema: names, and the fields of each', () => {
+    const documented = table('event', 'when', 'its own fields').map(([name = '', , fields = '']) => ({
+      event: plain(name),
+      fields: fieldsIn(fields),
+    }));
+    const published = EVENT_NAMES.map((event) => ({ event, fields: fieldsOf(event) }));
+    expect(sorted(documented)).toEqual(sorted(published));
+  });
+
+  test('every outcome is named', () => {
+    const [paragraph = ''] = /^`outcome` is [\s\S]*?\n\n/m.exec(README) ?? [];
+    for (const outcome of OUTCOMES) expect(paragraph).toContain(`\`${outcome}\``);
+  });
+
+  test('the sample of an audit line is one', () => {
+    const samples = README.match(/(?<=^ {4})\{"v":.*$/gm) ?? [];
+    expect(samples).toHaveLength(1);
+    for (const sample of samples) expect(parseAuditLine(sample)).toHaveProperty('event');
+  });
+});
+
+describe('--help', () => {
+  let program: string;
+  let run: string;
+
+  beforeAll(async () => {
+    [program, run] = await Promise.all([help('--help'), help('run', '--help')]);
+  });
+
+  test('has every exit code with its meaning', () => {
+    for (const { code, meaning } of Object.values(EXIT_CODES)) {
+      expect(program).toMatch(new RegExp(`^ +${code} +${escaped(meaning)}$`, 'm'));
+    }
+    expect(program).toMatch(/^ +128\+n /m);
+  });
+
+  test('has every option with its variable and its default', () => {
+    for (const option of OPTIONS) {
+      const [, entry = ''] =
+        new RegExp(`^  ${escaped(option.flags)} ([\\s\\S]*?)(?=^  -|^$)`, 'm').exec(run) ?? [];
+      const text = entry.replace(/\s+/g, ' ');
+      expect(text).toContain(option.description);
+      expect(text).toContain(`env: ${option.envVar ?? '?'}`);
+      expect(text).toContain(defaultOf(option));
+    }
+  });
+
+  test('names the commands, and README has them all', () => {
+    const commands = [...program.matchAll(/^ {2}(\w+)(?: \[.*?\])? {2,}/gm)].map(([, name = '']) => name);
+    expect(commands).toEqual(expect.arrayContaining(['run', 'init']));
+    for (const command of commands.filter((name) => name !== 'help')) {
+      expect(README).toContain(`migrate-lock ${command}`);
+    }
+  });
+});
+
+test('both say how long a command has with the defaults', async () => {
+  const text = await help('run', '--help');
+  const defaults = new Command().addOption(one('ttl')).addOption(one('kill-grace')).opts<{
+    ttl: number;
+    killGrace: number;
+  }>();
+  const { termBeforeEndMs, killBeforeEndMs } = childTimes(defaults.ttl, defaults.killGrace);
+  for (const beforeEndMs of [termBeforeEndMs, killBeforeEndMs]) {
+    const seconds = `${(defaults.ttl - beforeEndMs) / 1000} s`;
+    expect(text).toContain(seconds);
+    expect(README).toContain(seconds);
+  }
+});
+
+async function help(...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await runCli(args, { auditOnly: false });
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  return stdout;
+}
+
+function one(name: string): Option {
+  const found = OPTIONS.find((option) => option.name() === name);
+  if (found === undefined) throw new Error(`there is no option --${name}`);
+  return found;
+}
+
+/** `--ttl DURATION`, `--child-stdout stderr|stdout`, `--quiet`. */
+function flagOf(option: Option): string {
+  const [long = '', value] = option.flags.split(' ');
+  if (option.argChoices !== undefined) return `${long} ${option.argChoices.join('|')}`;
+  return value === undefined ? long : `${long} ${value.replace(/[<>]/g, '').toUpperCase()}`;
+}
+
+/** As people write it; what depends on the surroundings stands in the option's description. */
+function defaultOf(option: Option): string {
+  const fromSurroundings = /; default (\w+)/.exec(option.description)?.[1] ?? '';
+  const byDefault = (option.defaultValueDescription ?? option.defaultValue ?? fromSurroundings) as
+    string | number | boolean;
+  return byDefault === false ? '' : String(byDefault);
+}
+
+/** The fields of an event that are not common to all. */
+function fieldsOf(event: string): string[] {
+  const own = Object.keys(SCHEMA.$defs[event]?.properties ?? {});
+  return own.filter((field) => !(field in SCHEMA.properties)).sort();
+}
+
+/** The fields that a cell of README names; the name of another event stands for that one's. */
+function fieldsIn(cell: string): string[] {
+  const named = [...cell.matchAll(/`([^`]+)`/g)].map(([, name = '']) => name);
+  const events: readonly string[] = EVENT_NAMES;
+  return named.flatMap((name) => (events.includes(name) ? fieldsOf(name) : [name])).sort();
+}
+
+/** The rows of the one table of README with this head. */
+function table(...head: string[]): string[][] {
+  const lines = README.split('\n');
+  const tables = lines.flatMap((line, at) =>
+    cells(line).join('|') === head.join('|') ? [lines.slice(at + 2, lines.indexOf('', at))] : [],
+  );
+  expect(tables).toHaveLength(1);
+  return (tables[0] ?? []).map(cells);
+}
+
+function cells(line: string): string[] {
+  if (!line.startsWith('|')) return [];
+  const parts = line.split(/(?<!\\)\|/).slice(1, -1);
+  return parts.map((part) => part.trim().replaceAll('\\|', '|'));
+}
+
+const plain = (cell: string) => cell.replaceAll('`', '');
+
+function sorted<T>(rows: T[]): T[] {
+  return [...rows].sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
+}
+
+function escaped(text: string): string {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+}
+
+function read(path: string): string {
+  return readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
+}
