@@ -85,7 +85,7 @@ function tell(
 ): GiveBackOutcome {
   switch (answer.outcome) {
     case 'released':
-      emit({ event: 'lock.released', heldMs: answer.heldMs });
+      emit({ event: 'lock.released', heldMs: Math.max(0, answer.heldMs) });
       return 'released';
     case 'already_released':
       // The answer to an earlier try was lost.

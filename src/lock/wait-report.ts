@@ -82,8 +82,9 @@ export class WaitReport {
       holder: holder?.instanceId ?? null,
       holderHost: holder?.host ?? null,
       holderCommand: holder?.command ?? null,
-      heldMs: holder === null ? null : holder.heldMs + sinceMs,
-      expiresInMs: holder === null ? null : holder.expiresInMs - sinceMs,
+      // Not below zero: the database's clock may have stepped back, and an expired lease may wait for its orphans.
+      heldMs: holder === null ? null : Math.max(0, holder.heldMs + sinceMs),
+      expiresInMs: holder === null ? null : Math.max(0, holder.expiresInMs - sinceMs),
       queueLength: this.#seen?.held.queueLength ?? 0,
     };
   }

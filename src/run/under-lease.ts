@@ -1,3 +1,4 @@
+import { alarm } from '../child/alarm.js';
 import type { Guard } from '../child/guard.js';
 import { startChild, type ChildEnd, type ChildHappening, type RunningChild } from '../child/supervise.js';
 import type { EventStream } from '../event-stream.js';
@@ -10,11 +11,11 @@ import { openHolderSocket, type HolderAnswer, type HolderRequest } from './holde
 import { writeWill } from './last-will.js';
 import type { RunOptions } from './run.js';
 import type { SignalDesk } from './signals.js';
+import { watchStandstill } from './standstill.js';
 import { childTimes } from './timeline.js';
 
 /** The part of the lease after which people are warned that it will be over. */
 const WARN_AFTER = 0.8;
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** Runs the child under a lease that is held: its deadline, its guard, its wishes. */
 export class UnderLease {
@@ -25,7 +26,7 @@ export class UnderLease {
   readonly #guard: Guard;
   #lease: Lease;
   #child: RunningChild | undefined;
-  #warning: NodeJS.Timeout | undefined;
+  #stopWarning: () => void = () => undefined;
 
   constructor(
     options: RunOptions,
@@ -66,6 +67,7 @@ export class UnderLease {
       openHolderSocket((request) => this.#answer(request)),
       this.#guard.ready,
     ]);
+    const stopWatching = watchStandstill((sleptMs) => this.#sleptFor(sleptMs));
     try {
       const child = await startChild({
         file,
@@ -89,7 +91,8 @@ export class UnderLease {
       desk.handTo(forward);
       return await child.ended;
     } finally {
-      clearTimeout(this.#warning);
+      this.#stopWarning();
+      stopWatching();
       socket?.close();
     }
   }
@@ -140,20 +143,22 @@ export class UnderLease {
   }
 
   #warnInTime(): void {
-    clearTimeout(this.#warning);
-    const usedUpAtMs = this.#lease.endsAtMs - this.#options.ttlMs * (1 - WARN_AFTER);
-    this.#warning = setTimeout(
-      () => {
-        const nowMs = performance.now();
-        if (nowMs < usedUpAtMs - 1) return this.#warnInTime(); // a ttl longer than a timer can be
-        this.#events.emit({
-          event: 'lease.expiring',
-          expiresInMs: Math.round(this.#lease.endsAtMs - nowMs),
-          deadlineMs: Math.max(0, Math.round(this.#timeline().termAtMs - nowMs)),
-        });
-      },
-      Math.min(LONGEST_TIMER_MS, Math.max(0, usedUpAtMs - performance.now())),
-    );
+    this.#stopWarning();
+    this.#stopWarning = alarm(this.#lease.endsAtMs - this.#options.ttlMs * (1 - WARN_AFTER), () => {
+      const nowMs = performance.now();
+      this.#events.emit({
+        event: 'lease.expiring',
+        expiresInMs: Math.max(0, Math.round(this.#lease.endsAtMs - nowMs)),
+        deadlineMs: Math.max(0, Math.round(this.#timeline().termAtMs - nowMs)),
+      });
+    });
+  }
+
+  /** The machine slept: that counted for the lease, but not on our clock. What is due then is done at once. */
+  #sleptFor(sleptMs: number): void {
+    this.#lease = { ...this.#lease, endsAtMs: this.#lease.endsAtMs - sleptMs };
+    this.#child?.moveTimeline(this.#timeline());
+    this.#warnInTime();
   }
 
   #tellOfChild(happening: ChildHappening): void {

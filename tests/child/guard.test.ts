@@ -72,7 +72,7 @@ async function kill(program: ChildProcess): Promise<void> {
 
 async function pidsIn(file: string, count: number): Promise<number[]> {
   return waitFor(`${count} pids in ${file}`, () => {
-    const pids = readFileSync(file, 'utf8').split(/\s+/).filter(Boolean).map(Number);
+    const pids = contents(file).split(/\s+/).filter(Boolean).map(Number);
     return pids.length >= count ? pids : null;
   });
 }
@@ -266,6 +266,20 @@ describe('the guard', () => {
     process.kill(-(program.pid ?? 0), 'SIGKILL');
     await lab.line('release');
     expect(isAlive(pid)).toBe(false);
+  });
+
+  test('ends a descendant that has neither group nor mark, as long as its parents live', async () => {
+    const file = `${lab.folder}/pid`;
+    const bare = `env -i PATH="$PATH" setsid sh -c 'echo $$ >"$0"; exec sleep 60' '${file}' & wait`;
+    const { program } = await holder({ command: 'sh', args: ['-c', bare] });
+    const [pid = 0] = await pidsIn(file, 1);
+    await kill(program);
+    await lab.line('release');
+    try {
+      expect(isAlive(pid)).toBe(false);
+    } finally {
+      signalProcess(pid, 'SIGKILL');
+    }
   });
 
   test('keeps to a deadline that was moved', async () => {

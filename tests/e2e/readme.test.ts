@@ -94,9 +94,8 @@ describe('--help', () => {
   test('names the commands, and README has them all', () => {
     const commands = [...program.matchAll(/^ {2}(\w+)(?: \[.*?\])? {2,}/gm)].map(([, name = '']) => name);
     expect(commands).toEqual(expect.arrayContaining(['run', 'init']));
-    for (const command of commands.filter((name) => name !== 'help')) {
-      expect(README).toContain(`migrate-lock ${command}`);
-    }
+    const missing = commands.filter((name) => name !== 'help' && !README.includes(`migrate-lock ${name}`));
+    expect(missing).toEqual([]);
   });
 });
 

@@ -2,6 +2,7 @@ import { createAuditLog } from '../../audit/audit-log.js';
 import { readConnectionConfig } from '../../db/connection-config.js';
 import { formatDuration } from '../../duration.js';
 import { UsageError } from '../../errors.js';
+import { hasOwnApplicationName } from '../../run/child-environment.js';
 import { childTimes, leavesTimeToRun } from '../../run/timeline.js';
 import { run } from '../../run/run.js';
 import type { RunOptionValues } from '../options.js';
@@ -26,6 +27,9 @@ export async function runCommand(
     reporter.warn(
       `left out of the database URL, as PostgreSQL does not know them: ${connection.ignored.join(', ')}`,
     );
+  }
+  if (hasOwnApplicationName(env)) {
+    reporter.warn('PGAPPNAME is set: database sessions of the command cannot be found, should it be killed');
   }
   return run(
     {
