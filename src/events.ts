@@ -29,6 +29,8 @@ export interface EventFields {
   'database.unavailable': { code: string; message: string; attempts: number };
   'lock.waiting': HolderSummary & { queueLength: number; waitedMs: number };
   'lock.acquired': { waitedMs: number; polls: number; ttlMs: number; expiresAt: string };
+  /** This run is inside the command of another run, which holds the lock: it runs under that lease, and its deadline. */
+  'lock.inherited': { holder: string; expiresAt: string };
   /** The lease that was acquired had expired without having been released. */
   'lock.takeover': { previousInstanceId: string; expiredMs: number; sessionsEnded: number };
   /** The child is asked to end after `deadlineMs`. */
@@ -65,6 +67,7 @@ const ALL_EVENTS: Record<EventName, true> = {
   'database.unavailable': true,
   'lock.waiting': true,
   'lock.acquired': true,
+  'lock.inherited': true,
   'lock.takeover': true,
   'child.started': true,
   'child.exited': true,

@@ -49,6 +49,8 @@ export function describeEvent(event: MigrateLockEvent): Message | null {
         ...warn(`the command is still running and will be ended in ${formatDuration(event.deadlineMs)}`),
         hint: 'More time for this run: `migrate-lock extend --ttl 10m` from inside the command.',
       };
+    case 'lock.inherited':
+      return info(`running under the lease of ${event.holder}, inside its command`);
     case 'lease.extended':
       return good(`extended the lease: it now ends at ${event.expiresAt}`);
     case 'child.deadline':

@@ -158,6 +158,11 @@ describe('describeEvent', () => {
       'warn',
       'the guard of the command had died; started another one',
     ],
+    [
+      { event: 'lock.inherited', holder: 'x', expiresAt },
+      'info',
+      'running under the lease of x, inside its command',
+    ],
     [{ event: 'error', code: 'X', message: 'wrong', hint: 'right' }, 'bad', 'wrong', 'right'],
   ];
   test.each(rows.map(([occurrence, tone, text, hint]) => ({ occurrence, tone, text, hint })))(

@@ -77,10 +77,10 @@ find_tree='
   part = ""
   pid = line + 0
   if (pid == self) seen = "seen"
-  # A zombie has ended, unless threads of it run on.
-  if (field[1] ~ /^X/ || (field[1] ~ /^Z/ && field[18] <= 1)) next
   # The number of the child with another start time: it was free in between, and so was that of the group.
   if (pid == child && field[20] != start) group = "over"
+  # A zombie has ended, unless threads of it run on.
+  if (field[1] ~ /^X/ || (field[1] ~ /^Z/ && field[18] <= 1)) next
   pids[++count] = pid
   state[pid] = field[1]; parent[pid] = field[2]; leader[pid] = field[3]; session[pid] = field[4]; born[pid] = field[20]
 }
@@ -115,7 +115,7 @@ has() {
   return 1
 }
 
-# Looks for the tree: sets `tree` `grouped`, and `seen` if the look counts.
+# Looks for the tree: sets `tree`, `grouped`, and `seen` if the look counts.
 look() {
   set -- $(LC_ALL=C grep -l "$mark" "$proc"/[0-9]*/environ)
   set -- $(list | LC_ALL=C awk -v self=$$ -v child="$child" -v start="$start" -v group="$group" \
@@ -160,7 +160,8 @@ force() {
   for entry in $tree; do send KILL "$entry"; done
 }
 
-# At DUE, whatever the holder does: SIGKILL, for as long as anybody is found.
+# At DUE, whatever the holder does: SIGKILL, for as long as anybody is found or the guard lives. (If somebody kills the guard
+# and the holder, this is what is left.)
 watch() {
   [ -z "$watcher" ] || kill -KILL "$watcher"
   {
@@ -169,7 +170,7 @@ watch() {
     done
     while look; do
       force
-      if [ "$tree" = ' ' ]; then nap 1; else nap 0.05; fi
+      if [ "$tree" != ' ' ]; then nap 0.05; elif kill -0 $$; then nap 1; else exit; fi
     done
   } &
   watcher=$!

@@ -17,7 +17,7 @@ export interface GuardOrders {
   killAtMs: number;
   /** From SIGTERM to SIGKILL once the holder is dead. */
   killGraceMs: number;
-  /** What the release program gets on its stdin when the holder is dead and the tree is gone. It may hold secrets. */
+  /** What the release program gets on its stdin when the holder is dead and the tree is gone; empty: none is run. It may hold secrets. */
   will: string;
 }
 
@@ -114,7 +114,7 @@ export class Guard {
       });
       this.#process = guard;
       guard.on('error', (error) => this.#giveUp(error.message));
-      guard.once('exit', () => this.#died());
+      guard.once('exit', () => this.#died(guard.pid));
       // Writing to one that has just died is no fault: its successor gets the same orders.
       guard.stdin.on('error', () => undefined);
       guard.stdout.once('data', () => this.#isReady());
@@ -131,7 +131,9 @@ export class Guard {
     this.#restarted = false;
   }
 
-  #died(): void {
+  #died(pid: number | undefined): void {
+    // What it has left watches an old deadline. Its number was given back only now, and cannot be another's yet.
+    if (pid !== undefined) killGroup(pid);
     if (this.#over) return;
     this.#stillborn += 1;
     if (this.#stillborn >= STILLBORN_LIMIT) {
@@ -160,7 +162,7 @@ export class Guard {
       tenthsUntil(killAtMs),
       Math.ceil(killGraceMs / 100),
       ...childWords(this.#child),
-      Buffer.from(will).toString('base64'),
+      Buffer.from(will).toString('base64') || '-',
     ];
     this.#process?.stdin?.write(`orders ${words.join(' ')}\n`);
   }
@@ -178,7 +180,7 @@ function killGroup(leader: number): void {
   try {
     process.kill(-leader, 'SIGKILL');
   } catch {
-    // It has just ended.
+    // There is nobody in it any more.
   }
 }
 

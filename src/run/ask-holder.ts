@@ -32,19 +32,29 @@ export function askHolder(env: NodeJS.ProcessEnv, request: HolderRequest): Promi
       );
     };
     const timer = setTimeout(() => fail('it did not answer in time'), ANSWER_LIMIT_MS);
-    let text = '';
-    const socket = net.connect(path, () => socket.write(`${JSON.stringify(request)}\n`));
-    socket.setEncoding('utf8');
-    socket.on('data', (chunk: string) => (text += chunk));
-    socket.on('error', (error) => fail(error.message, error));
-    socket.on('end', () => {
-      try {
-        const answer = JSON.parse(text) as HolderAnswer;
-        clearTimeout(timer);
-        resolve(answer);
-      } catch (error) {
-        fail('it closed the connection', error);
-      }
+    const socket = openToHolder(path, request, (answer) => {
+      clearTimeout(timer);
+      socket.destroy();
+      resolve(answer);
     });
+    socket.on('error', (error) => fail(error.message, error));
+    socket.on('end', () => fail('it closed the connection'));
   });
+}
+
+/** Sends a request and calls `onAnswer` with each answer; who calls it takes care of errors and the end. */
+export function openToHolder(
+  path: string,
+  request: HolderRequest,
+  onAnswer: (answer: HolderAnswer) => void,
+): net.Socket {
+  const socket = net.connect(path, () => socket.write(`${JSON.stringify(request)}\n`));
+  let text = '';
+  socket.setEncoding('utf8');
+  socket.on('data', (chunk: string) => {
+    const lines = (text + chunk).split('\n');
+    text = lines.pop() ?? '';
+    for (const line of lines) onAnswer(JSON.parse(line) as HolderAnswer);
+  });
+  return socket;
 }

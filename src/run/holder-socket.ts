@@ -6,16 +6,33 @@ import path from 'node:path';
 /** Names the holder's socket to the child. */
 export const SOCKET_VARIABLE = 'MIGRATE_LOCK_SOCKET';
 
-/** What the child may ask of its holder. */
-export interface HolderRequest {
-  request: 'extend';
-  ttlMs: number;
-}
+/** What the child may ask of its holder. `inherit` holds the lease's turn for as long as its connection stays open. */
+export type HolderRequest =
+  { request: 'extend'; ttlMs: number } | { request: 'describe' } | { request: 'inherit' };
 
 export type HolderAnswer =
-  | { ok: true; expiresAt: string }
-  /** `code`: as in errors.ts. */
+  | { ok: true; lease: HeldLease }
+  /** `code`: what stands in the way. */
   | { ok: false; code: string; message: string };
+
+/** The lease as its holder tells of it to those that run under it. */
+export interface HeldLease {
+  instanceId: string;
+  fencingToken: number;
+  expiresAt: string;
+  /** When its child is asked to end, and when it is killed, from now. */
+  termInMs: number;
+  killInMs: number;
+}
+
+/** Who asks. */
+export interface Asker {
+  closed: Promise<void>;
+  /** Tells more on a connection that stays open. */
+  tell: (answer: HolderAnswer) => void;
+}
+
+type Answering = (request: HolderRequest, asker: Asker) => Promise<HolderAnswer>;
 
 export interface HolderSocket {
   path: string;
@@ -32,9 +49,7 @@ const LONGEST_PATH = 104;
  * itself, so that the lease's secret never leaves the process. One line of JSON in, one out.
  * @returns undefined when there is no place for a socket: the child then cannot ask.
  */
-export async function openHolderSocket(
-  answer: (request: HolderRequest) => Promise<HolderAnswer>,
-): Promise<HolderSocket | undefined> {
+export async function openHolderSocket(answer: Answering): Promise<HolderSocket | undefined> {
   let folder: string;
   try {
     folder = mkdtempSync(path.join(shortTemporaryFolder(), 'migrate-lock-'));
@@ -61,13 +76,14 @@ function shortTemporaryFolder(): string {
   return folder.length + '/migrate-lock-XXXXXX/s'.length < LONGEST_PATH ? folder : '/tmp';
 }
 
-function listen(
-  socketPath: string,
-  answer: (request: HolderRequest) => Promise<HolderAnswer>,
-): Promise<net.Server> {
+function listen(socketPath: string, answer: Answering): Promise<net.Server> {
   return new Promise((resolve, reject) => {
     const server = net.createServer((socket) => {
       let text = '';
+      const closed = new Promise<void>((over) => socket.once('close', () => over()));
+      const tell = (told: HolderAnswer): void => {
+        if (socket.writable) socket.write(`${JSON.stringify(told)}\n`);
+      };
       socket.setEncoding('utf8');
       socket.unref();
       socket.on('error', () => socket.destroy());
@@ -76,8 +92,12 @@ function listen(
         if (text.length > LONGEST_REQUEST) socket.destroy();
         if (!text.includes('\n')) return;
         const request = readRequest(text);
+        text = '';
         if (request === undefined) return void socket.destroy();
-        void answer(request).then((told) => socket.end(`${JSON.stringify(told)}\n`));
+        void answer(request, { closed, tell }).then((told) => {
+          tell(told);
+          if (request.request !== 'inherit' || !told.ok) socket.end();
+        });
       });
     });
     server.unref();
@@ -88,9 +108,10 @@ function listen(
 
 function readRequest(text: string): HolderRequest | undefined {
   try {
-    const request = JSON.parse(text) as Partial<HolderRequest> | null;
-    if (request?.request === 'extend' && Number.isSafeInteger(request.ttlMs) && Number(request.ttlMs) > 0) {
-      return { request: 'extend', ttlMs: Number(request.ttlMs) };
+    const asked = JSON.parse(text) as { request?: unknown; ttlMs?: unknown } | null;
+    if (asked?.request === 'describe' || asked?.request === 'inherit') return { request: asked.request };
+    if (asked?.request === 'extend' && Number.isSafeInteger(asked.ttlMs) && Number(asked.ttlMs) > 0) {
+      return { request: 'extend', ttlMs: Number(asked.ttlMs) };
     }
   } catch {
     // Not one of ours.

@@ -15,9 +15,12 @@ import { LockWaitTimeoutError } from '../lock/lock-wait-timeout-error.js';
 import { waitForLease } from '../lock/wait.js';
 import { redactCommand } from '../redact/command.js';
 import { redactSecrets } from '../redact/secrets.js';
+import { findOuterHolder, inheritLease } from './inherit.js';
 import { writeWill } from './last-will.js';
 import { decideOutcome, type RunResult } from './outcome.js';
 import { Interrupted, SignalDesk, signalExitCode } from './signals.js';
+import { tellOfChild } from './tell-of-child.js';
+import { runUnderInheritedLease } from './under-inherited-lease.js';
 import { UnderLease } from './under-lease.js';
 
 export interface RunOptions {
@@ -122,6 +125,8 @@ class Run {
     });
     const interrupt = new AbortController();
     this.desk.handTo((signal) => interrupt.abort(new Interrupted(signal)));
+    const outer = await findOuterHolder(env, this.calls);
+    if (outer !== undefined) return this.#runInherited(file, outer, interrupt.signal);
     const lease = await this.#wait(interrupt.signal);
     try {
       interrupt.signal.throwIfAborted();
@@ -161,6 +166,26 @@ class Run {
     const { exitCode, signal, reason, leftovers } = end;
     const outcome = await this.#giveBack(under.lease, { exitCode, signal, reason, leftovers });
     return decideOutcome(end, outcome, forwarded);
+  }
+
+  /** Inside another run on the same lock: it would wait for itself. */
+  async #runInherited(file: string, outer: string, signal: AbortSignal): Promise<RunResult> {
+    const inherited = await inheritLease(outer, this.options.waitTimeoutMs, signal);
+    const { instanceId: holder, fencingToken, expiresAt } = inherited.lease;
+    this.events.context.fencingToken = fencingToken;
+    this.events.emit({ event: 'lock.inherited', holder, expiresAt });
+    const forwarded = new Set<NodeJS.Signals>();
+    try {
+      const end = await runUnderInheritedLease(this.options, this.me.instanceId, file, inherited, {
+        desk: this.desk,
+        guard: this.guard,
+        forwarded,
+        on: (happening) => tellOfChild(this.events, this.options, happening, inherited.lease.termInMs),
+      });
+      return decideOutcome(end, end.reason === 'lost' ? 'lost' : 'released', forwarded);
+    } finally {
+      inherited.giveUp();
+    }
   }
 
   #giveBack(lease: Lease, details: object): Promise<GiveBackOutcome> {

@@ -1,17 +1,23 @@
 import { alarm } from '../child/alarm.js';
 import type { Guard } from '../child/guard.js';
-import { startChild, type ChildEnd, type ChildHappening, type RunningChild } from '../child/supervise.js';
+import { startChild, type ChildEnd, type RunningChild } from '../child/supervise.js';
 import type { EventStream } from '../event-stream.js';
 import type { LockCalls } from '../lock/calls.js';
 import type { Identity, Lease } from '../lock/lease.js';
 import { marginMs } from '../lock/margin.js';
-import { redactCommand } from '../redact/command.js';
 import { childEnvironment } from './child-environment.js';
-import { openHolderSocket, type HolderAnswer, type HolderRequest } from './holder-socket.js';
+import {
+  openHolderSocket,
+  type Asker,
+  type HeldLease,
+  type HolderAnswer,
+  type HolderRequest,
+} from './holder-socket.js';
 import { writeWill } from './last-will.js';
 import type { RunOptions } from './run.js';
 import type { SignalDesk } from './signals.js';
 import { watchStandstill } from './standstill.js';
+import { tellOfChild } from './tell-of-child.js';
 import { childTimes } from './timeline.js';
 
 /** The part of the lease after which people are warned that it will be over. */
@@ -26,6 +32,9 @@ export class UnderLease {
   readonly #guard: Guard;
   #lease: Lease;
   #child: RunningChild | undefined;
+  /** Resolves when the last inner run that has asked is done. */
+  #turn: Promise<void> = Promise.resolve();
+  #inheritor: Asker | undefined;
   #stopWarning: () => void = () => undefined;
 
   constructor(
@@ -64,7 +73,7 @@ export class UnderLease {
       will: writeWill(this.#options.connection, this.#calls, this.#me, this.#lease),
     });
     const [socket] = await Promise.all([
-      openHolderSocket((request) => this.#answer(request)),
+      openHolderSocket((request, asker) => this.#answer(request, asker)),
       this.#guard.ready,
     ]);
     const stopWatching = watchStandstill((sleptMs) => this.#sleptFor(sleptMs));
@@ -79,7 +88,10 @@ export class UnderLease {
         timeline: this.#timeline(),
         killGraceMs,
         guard: this.#guard,
-        on: (happening) => this.#tellOfChild(happening),
+        on: (happening) => {
+          const deadlineMs = this.#timeline().termAtMs - performance.now();
+          tellOfChild(this.#events, this.#options, happening, deadlineMs);
+        },
       });
       this.#child = child;
       this.#warnInTime();
@@ -109,8 +121,36 @@ export class UnderLease {
     return this.#lease.endsAtMs - marginMs(this.#options.ttlMs);
   }
 
-  #answer({ ttlMs }: HolderRequest): Promise<HolderAnswer> {
-    return this.#extend(ttlMs);
+  #answer(request: HolderRequest, asker: Asker): Promise<HolderAnswer> {
+    switch (request.request) {
+      case 'describe':
+        return Promise.resolve({ ok: true, lease: this.#told() });
+      case 'extend':
+        return this.#extend(request.ttlMs);
+      case 'inherit':
+        return this.#takeTurn(asker);
+    }
+  }
+
+  /** Inner runs under this lease take turns: each has its turn until its connection closes. */
+  async #takeTurn(asker: Asker): Promise<HolderAnswer> {
+    const before = this.#turn;
+    this.#turn = before.then(() => asker.closed);
+    await before;
+    this.#inheritor = asker;
+    return { ok: true, lease: this.#told() };
+  }
+
+  #told(): HeldLease {
+    const nowMs = performance.now();
+    const { termAtMs, killAtMs } = this.#timeline();
+    return {
+      instanceId: this.#lease.instanceId,
+      fencingToken: this.#lease.fencingToken,
+      expiresAt: this.#lease.expiresAt.toISOString(),
+      termInMs: termAtMs - nowMs,
+      killInMs: killAtMs - nowMs,
+    };
   }
 
   /** The database first: a guard that knew of a later end than the database would kill too late. */
@@ -136,7 +176,9 @@ export class UnderLease {
       this.#warnInTime();
       const expiresAt = this.#lease.expiresAt.toISOString();
       this.#events.emit({ event: 'lease.extended', ttlMs, expiresAt });
-      return { ok: true, expiresAt };
+      const told: HolderAnswer = { ok: true, lease: this.#told() };
+      this.#inheritor?.tell(told);
+      return told;
     } catch (error) {
       return { ok: false, code: 'DATABASE', message: error instanceof Error ? error.message : String(error) };
     }
@@ -159,27 +201,5 @@ export class UnderLease {
     this.#lease = { ...this.#lease, endsAtMs: this.#lease.endsAtMs - sleptMs };
     this.#child?.moveTimeline(this.#timeline());
     this.#warnInTime();
-  }
-
-  #tellOfChild(happening: ChildHappening): void {
-    const { command, args, ttlMs } = this.#options;
-    const { emit } = this.#events;
-    switch (happening.type) {
-      case 'started':
-        return emit({
-          event: 'child.started',
-          childPid: happening.pid,
-          command: redactCommand([command, ...args]),
-          deadlineMs: Math.round(this.#timeline().termAtMs - performance.now()),
-        });
-      case 'exited': {
-        const { exitCode, signal, durationMs } = happening;
-        return emit({ event: 'child.exited', exitCode, signal, durationMs: Math.round(durationMs) });
-      }
-      case 'deadline':
-        return emit({ event: 'child.deadline', ttlMs, ranMs: Math.round(happening.ranMs) });
-      case 'leftover':
-        return emit({ event: 'child.leftover', count: happening.count });
-    }
   }
 }

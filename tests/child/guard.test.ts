@@ -81,9 +81,16 @@ async function pidsIn(file: string, count: number): Promise<number[]> {
 const untilNobodyIsLeft = (): Promise<unknown> =>
   waitFor('the end of all', () => processesWith('MIGRATE_LOCK_TEST_LAB', lab.folder).length === 0);
 
+async function untilSessionIsOver(session: number): Promise<void> {
+  await waitFor(`the end of session ${session}`, async () => {
+    const processes = await systemProcessTable().list();
+    return !processes.some((entry) => entry.session === session && !entry.zombie);
+  });
+}
+
 const released = (): LogLine | undefined => lab.lines().find(({ type }) => type === 'release');
 
-describe.each(SHELLS)('%s', (_, shell) => {
+describe.each(SHELLS)('%s (skipped where it is missing)', (_, shell) => {
   const there = spawnSync(shell[0], [...shell.slice(1), '-c', ':']).status === 0;
   const ifThere = there ? test : test.skip;
 
@@ -219,10 +226,7 @@ describe('the guard', () => {
     say('dismiss');
     await lab.line('dismissed');
     expect(isAlive(guard)).toBe(false);
-    await waitFor('the end of its sleep', async () => {
-      const processes = await systemProcessTable().list();
-      return !processes.some(({ session, zombie }) => session === guard && !zombie);
-    });
+    await untilSessionIsOver(guard);
     const { pid = 0 } = await lab.line('started');
     expect(isAlive(pid)).toBe(true);
   });
@@ -253,9 +257,21 @@ describe('the guard', () => {
     const { pid = 0 } = await lab.line('started');
     signalProcess(guard, 'SIGKILL');
     expect(await lab.line('restarted')).toMatchObject({ source: 'guard' });
+    // The old one's watch, with an old deadline, is gone as well.
+    await untilSessionIsOver(guard);
     await kill(program);
     expect(await lab.line('release')).toMatchObject({ left: 0, gone: true, will: WILL, child: { pid } });
     expect(isAlive(pid)).toBe(false);
+  });
+
+  test('killed together with its holder, leaves a watch that keeps the deadline', async () => {
+    const { program, guard } = await holder({ command: fixture('deaf.sh'), guardKillMs: 1_500 });
+    const { pid = 0 } = await lab.line('started');
+    program.kill('SIGSTOP');
+    signalProcess(guard, 'SIGKILL');
+    await kill(program);
+    await waitUntilGone(pid, 5_000);
+    await untilNobodyIsLeft();
   });
 
   test('does not mind the signals that go round when a container or a terminal ends', async () => {

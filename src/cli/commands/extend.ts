@@ -21,6 +21,8 @@ export async function extendCommand(
       hint: 'The lease is over, or about to be: stop, and run the migration again with a longer --ttl.',
     });
   }
-  reporterFor(quiet).warn(`the lease lasts until ${answer.expiresAt} now, at least ${formatDuration(ttl)}`);
+  reporterFor(quiet).warn(
+    `the lease lasts until ${answer.lease.expiresAt} now, at least ${formatDuration(ttl)}`,
+  );
   return 0;
 }

@@ -1,0 +1,30 @@
+import type { ChildHappening } from '../child/supervise.js';
+import type { EventStream } from '../event-stream.js';
+import { redactCommand } from '../redact/command.js';
+import type { RunOptions } from './run.js';
+
+/** Makes audit events of what happens to the child, which knows of none. `deadlineMs`: until it is asked to end. */
+export function tellOfChild(
+  { emit }: EventStream,
+  { command, args, ttlMs }: RunOptions,
+  happening: ChildHappening,
+  deadlineMs: number,
+): void {
+  switch (happening.type) {
+    case 'started':
+      return emit({
+        event: 'child.started',
+        childPid: happening.pid,
+        command: redactCommand([command, ...args]),
+        deadlineMs: Math.max(0, Math.round(deadlineMs)),
+      });
+    case 'exited': {
+      const { exitCode, signal, durationMs } = happening;
+      return emit({ event: 'child.exited', exitCode, signal, durationMs: Math.round(durationMs) });
+    }
+    case 'deadline':
+      return emit({ event: 'child.deadline', ttlMs, ranMs: Math.round(happening.ranMs) });
+    case 'leftover':
+      return emit({ event: 'child.leftover', count: happening.count });
+  }
+}
