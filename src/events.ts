@@ -29,6 +29,8 @@ export interface EventFields {
   'database.unavailable': { code: string; message: string; attempts: number };
   'lock.waiting': HolderSummary & { queueLength: number; waitedMs: number };
   'lock.acquired': { waitedMs: number; polls: number; ttlMs: number; expiresAt: string };
+  /** The lease is over, but database sessions of it are still at work; `denied` of them our role may not end. */
+  'lock.orphans': { holder: string; pids: number[]; denied: number };
   /** This run is inside the command of another run, which holds the lock: it runs under that lease, and its deadline. */
   'lock.inherited': { holder: string; expiresAt: string };
   /** The lease that was acquired had expired without having been released. */
@@ -67,6 +69,7 @@ const ALL_EVENTS: Record<EventName, true> = {
   'database.unavailable': true,
   'lock.waiting': true,
   'lock.acquired': true,
+  'lock.orphans': true,
   'lock.inherited': true,
   'lock.takeover': true,
   'child.started': true,

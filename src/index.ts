@@ -2,7 +2,8 @@
 export { MigrateLockError, UsageError, type ErrorCode } from './errors.js';
 export type { EventListener, EventName, MigrateLockEvent, Outcome } from './events.js';
 export { LockWaitTimeoutError } from './lock/lock-wait-timeout-error.js';
-export { MigrationLock, type MigrationLockOptions } from './lock/migration-lock.js';
+export { MigrationLock } from './lock/migration-lock.js';
+export type { MigrationLockOptions } from './lock/migration-lock-options.js';
 export type { LockStatus } from './lock/calls.js';
 export type { HolderDescription, Lease } from './lock/lease.js';
 export { withMigrationLock, type WorkContext } from './run/with-migration-lock.js';

@@ -49,6 +49,17 @@ export function describeEvent(event: MigrateLockEvent): Message | null {
         ...warn(`the command is still running and will be ended in ${formatDuration(event.deadlineMs)}`),
         hint: 'More time for this run: `migrate-lock extend --ttl 10m` from inside the command.',
       };
+    case 'lock.orphans':
+      return {
+        ...warn(
+          `the lease of ${event.holder} is over, but database sessions of it are still at work: ${event.pids.join(', ')}`,
+        ),
+        ...(event.denied === 0
+          ? {}
+          : {
+              hint: 'Our role may not end them: that needs the same role, or pg_signal_backend. We wait until they are gone.',
+            }),
+      };
     case 'lock.inherited':
       return info(`running under the lease of ${event.holder}, inside its command`);
     case 'lease.extended':

@@ -159,6 +159,12 @@ describe('describeEvent', () => {
       'the guard of the command had died; started another one',
     ],
     [
+      { event: 'lock.orphans', holder: 'x', pids: [4711, 4712], denied: 1 },
+      'warn',
+      'the lease of x is over, but database sessions of it are still at work: 4711, 4712',
+      'Our role may not end them: that needs the same role, or pg_signal_backend. We wait until they are gone.',
+    ],
+    [
       { event: 'lock.inherited', holder: 'x', expiresAt },
       'info',
       'running under the lease of x, inside its command',

@@ -28,6 +28,8 @@
 
 unset MIGRATE_LOCK_GUARD
 PATH=/usr/bin:/bin:$PATH
+# What others have left open in the holder is none of the guard's business: a reader of it would wait for its end.
+exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
 # What is ignored here is ignored by the sleeps and by the release program too.
 trap '' HUP INT QUIT TERM PIPE
 mark="MIGRATE_LOCK_INSTANCES=[A-Za-z0-9_ -]*$1"
@@ -160,12 +162,12 @@ force() {
   for entry in $tree; do send KILL "$entry"; done
 }
 
-# At DUE, whatever the holder does: SIGKILL, for as long as anybody is found or the guard lives. (If somebody kills the guard
-# and the holder, this is what is left.)
+# At DUE, whatever the holder does: SIGKILL, for as long as anybody is found or the guard lives. This is also what is left when
+# somebody kills the guard and, before there is a new one, the holder: then it does not wait for DUE.
 watch() {
   [ -z "$watcher" ] || kill -KILL "$watcher"
   {
-    while tell_time && [ "$now" -lt "$due" ]; do
+    while tell_time && [ "$now" -lt "$due" ] && { kill -0 $$ || kill -0 "$PPID"; }; do
       if [ $((due - now)) -lt 10 ]; then nap 0.$((due - now)); else nap 1; fi
     done
     while look; do

@@ -1,38 +1,18 @@
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type postgres from 'postgres';
 import { readConnectionConfig } from '../db/connection-config.js';
 import { BorrowedDatabase, OwnDatabase, type Database } from '../db/database.js';
 import { explain } from '../db/explain.js';
-import { MigrateLockError, UsageError } from '../errors.js';
+import { MigrateLockError } from '../errors.js';
 import { createEventStream, type EventStream } from '../event-stream.js';
-import type { EventListener } from '../events.js';
 import { ensureSchema } from '../schema/apply.js';
 import { checkSchemaName } from '../schema/render.js';
 import { CALL_LIMIT_MS, LockCalls, type LockStatus, type Orphans } from './calls.js';
 import { giveBack } from './give-back.js';
 import { describeThisProcess, newIdentity, type Identity, type Lease } from './lease.js';
 import { LockWaitTimeoutError } from './lock-wait-timeout-error.js';
+import { positive, type MigrationLockOptions } from './migration-lock-options.js';
 import { waitForLease } from './wait.js';
-
-export interface MigrationLockOptions {
-  /** A URL (`postgres://...`), or a postgres.js instance, which stays the caller's to end. */
-  connection: string | postgres.Sql;
-  /** The database schema of the lock; another schema is another lock. Default `migrate_lock`. */
-  schema?: string;
-  /** The length of the lease in milliseconds. Default 30 000. */
-  ttlMs?: number;
-  /** How long wait() waits, in milliseconds; 0: one attempt. Default 30 000. */
-  waitTimeoutMs?: number;
-  /** The longest pause between two polls of a lone waiter, in milliseconds. Default 1 000. */
-  pollIntervalMs?: number;
-  /** Ends wait() (it then throws the signal's reason) and the tries of release(). */
-  signal?: AbortSignal;
-  /** Called with every event, as the command line writes it to stdout. What it throws is ignored. */
-  onEvent?: EventListener;
-  /** Shown to those who wait: what is being run. */
-  command?: string;
-}
 
 /**
  * The lock of one database: a lease that exactly one process at a time can have. One instance is good for one lease at a
@@ -142,6 +122,27 @@ export class MigrationLock {
   }
 
   /**
+   * Makes the lease last for at least `ttlMs` from now: an explicit decision, not a heartbeat. It never gets shorter.
+   * @returns false when the lease is over, or not this instance's any more.
+   * @throws {MigrateLockError} what the database said; the lease may then have been extended or not.
+   */
+  async extend(ttlMs: number): Promise<boolean> {
+    const lease = this.#lease;
+    if (lease === undefined || performance.now() >= lease.endsAtMs) return false;
+    try {
+      const answer = await this.#calls.extend(this.#identity, positive('ttlMs', ttlMs));
+      if (answer.outcome === 'refused') return false;
+      this.#lease = { ...answer.lease, endsAtMs: Math.max(lease.endsAtMs, answer.lease.endsAtMs) };
+      this.#events.emit({ event: 'lease.extended', ttlMs, expiresAt: answer.lease.expiresAt.toISOString() });
+      return true;
+    } catch (error) {
+      throw explain(error, this.#database.description, this.#calls.schema);
+    } finally {
+      this.#database.disconnect();
+    }
+  }
+
+  /**
    * Clears a lease that has run out without a release, and waiters that are gone. Nobody has to call it: the next
    * acquisition does the same by itself.
    * @returns how many leases were cleared: 0 or 1.
@@ -223,11 +224,3 @@ export class MigrationLock {
 
 /** How soon one looks again whether sessions that were told to end are gone. */
 const ORPHAN_PAUSE_MS = 20;
-
-function positive(name: string, value: number): number {
-  if (Number.isSafeInteger(value) && value > 0) return value;
-  throw new UsageError(
-    `${name} is ${value}.`,
-    `${name} is a whole number of milliseconds, for example 30000.`,
-  );
-}

@@ -13,6 +13,7 @@ export class WaitReport {
   readonly #startedAtMs = performance.now();
   #toldAtMs = -Infinity;
   #toldKey: string | undefined;
+  #toldOrphans: string | undefined;
   #seen: { held: Held; atMs: number } | undefined;
   #unavailable: { code: string; message: string; attempts: number } | undefined;
 
@@ -28,7 +29,16 @@ export class WaitReport {
   held(held: Held): void {
     this.#seen = { held, atMs: performance.now() };
     this.#unavailable = undefined;
+    this.#tellOrphans(held);
     this.tellWhatIsDue();
+  }
+
+  #tellOrphans({ holder, orphans }: Held): void {
+    if (holder === null || orphans === null) return;
+    const pids = orphans.sessions.map(({ pid }) => pid).sort((a, b) => a - b);
+    if (pids.join() === this.#toldOrphans) return;
+    this.#toldOrphans = pids.join();
+    this.#emit({ event: 'lock.orphans', holder: holder.instanceId, pids, denied: orphans.denied });
   }
 
   unavailable(code: string, message: string, attempts: number): void {

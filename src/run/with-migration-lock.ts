@@ -1,5 +1,6 @@
 import { childTimes } from './timeline.js';
-import { MigrationLock, type MigrationLockOptions } from '../lock/migration-lock.js';
+import { MigrationLock } from '../lock/migration-lock.js';
+import type { MigrationLockOptions } from '../lock/migration-lock-options.js';
 import { applicationName } from '../lock/lease.js';
 
 /** What work under the lease is given. */

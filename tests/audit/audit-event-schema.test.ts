@@ -42,6 +42,7 @@ const SAMPLES: { [N in EventName]: Omit<EventOf<N>, 'event'>[] } = {
     { ...nobody, waitedMs: 12 },
   ],
   'lock.acquired': [{ waitedMs: 2, polls: 1, ttlMs: 30_000, expiresAt }],
+  'lock.orphans': [{ holder: 'V1StGXR8', pids: [4711], denied: 1 }],
   'lock.inherited': [{ holder: 'V1StGXR8', expiresAt }],
   'lock.takeover': [{ previousInstanceId: 'V1StGXR8', expiredMs: 12, sessionsEnded: 0 }],
   'child.started': [{ childPid: 42, command: 'knex migrate:latest', deadlineMs: 23_000 }],

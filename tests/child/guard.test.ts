@@ -264,14 +264,16 @@ describe('the guard', () => {
     expect(isAlive(pid)).toBe(false);
   });
 
-  test('killed together with its holder, leaves a watch that keeps the deadline', async () => {
-    const { program, guard } = await holder({ command: fixture('deaf.sh'), guardKillMs: 1_500 });
+  test('killed together with its holder, leaves a watch that ends the child and goes', async () => {
+    const { program, guard } = await holder({ command: fixture('deaf.sh') });
     const { pid = 0 } = await lab.line('started');
+    // Stopped, so that it cannot start another guard in between.
     program.kill('SIGSTOP');
     signalProcess(guard, 'SIGKILL');
     await kill(program);
     await waitUntilGone(pid, 5_000);
     await untilNobodyIsLeft();
+    expect(released()).toBeUndefined();
   });
 
   test('does not mind the signals that go round when a container or a terminal ends', async () => {

@@ -1,58 +1,32 @@
-import {
-  cpSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
-import { delimiter, dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import { createDatabase, type TestDatabase } from '../harness/database.js';
 import { parseAuditLine } from '../harness/audit-line.js';
-import { assertNothingLeft, startCli } from '../harness/run-cli.js';
-
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-/** What a build needs. */
-const SOURCES = [
-  'package.json',
-  'tsconfig.json',
-  'tsconfig.build.json',
-  'README.md',
-  'LICENSE',
-  'bin',
-  'src',
-  'sql',
-];
+import { createDatabase, type TestDatabase } from '../harness/database.js';
+import { assertNothingLeft } from '../harness/run-cli.js';
+import { execute, installPacked, packElsewhere, ROOT } from './installed-package.js';
+import { STRICT_PROGRAM, WHAT_README_TAKES_FOR_GRANTED } from './strict-program.js';
 
 let db: TestDatabase;
 let folder: string;
-/** An empty folder in which the tarball was installed. */
+/** A folder in which nothing but the tarball was installed. */
 let consumer: string;
 let tarball: string;
-let rebuilt: string;
 
 beforeAll(async () => {
   db = await createDatabase();
   folder = mkdtempSync(join(tmpdir(), 'migrate-lock-package-'));
-  consumer = join(folder, 'consumer');
-  mkdirSync(consumer);
-  // Of its own, so that npm does not look for one further up.
-  writeFileSync(join(consumer, 'package.json'), '{ "name": "consumer", "private": true }');
-
-  tarball = await pack(ROOT, '--ignore-scripts');
-  await succeeds(['npm', 'install', '--no-audit', '--no-fund', '--prefer-offline', tarball], consumer);
-  rebuilt = await pack(copyOfTheSources());
+  ({ tarball, consumer } = await installPacked(folder));
 }, 180_000);
 afterEach(() => assertNothingLeft());
 afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
   await db.drop();
 });
+
+/** Runs a program where the package is installed. */
+const use = (...command: string[]) => execute(command, consumer, { DATABASE_URL: db.url });
 
 describe('what is packed', () => {
   const installed = () => join(consumer, 'node_modules', 'migrate-lock');
@@ -102,8 +76,8 @@ describe('what is packed', () => {
     expect(brought.sort()).toEqual(['chalk', 'commander', 'migrate-lock', 'nanoid', 'postgres']);
   });
 
-  test('is the same, byte for byte, when it is built again elsewhere', () => {
-    const isSame = readFileSync(rebuilt).equals(readFileSync(tarball));
+  test('is the same, byte for byte, when it is built again elsewhere', async () => {
+    const isSame = readFileSync(await packElsewhere(folder)).equals(readFileSync(tarball));
     expect(isSame ? 'the same' : 'another: if dist/ is older than src/, npm run build').toBe('the same');
   });
 });
@@ -115,7 +89,7 @@ describe('the installed command line', () => {
     ['npx migrate-lock', ['npx', 'migrate-lock']],
     ['node_modules/.bin/migrate-lock', ['node_modules/.bin/migrate-lock']],
   ])('%s run -- ...', async (_, program) => {
-    const { code, stdout, stderr } = await shell([...program, 'run', '--ttl', '60s', '--', ...ask], consumer);
+    const { code, stdout, stderr } = await use(...program, 'run', '--ttl', '60s', '--', ...ask);
     expect({ code, stderr }).toMatchObject({
       code: 7,
       stderr: expect.stringMatching(/^it ran under \d+ as migrate-lock:/m),
@@ -132,7 +106,7 @@ describe('the installed command line', () => {
 
   test('tells its version', async () => {
     const { version } = JSON.parse(read(ROOT, 'package.json')) as { version: string };
-    expect(await shell(['node_modules/.bin/migrate-lock', '--version'], consumer)).toMatchObject({
+    expect(await use('node_modules/.bin/migrate-lock', '--version')).toMatchObject({
       code: 0,
       stdout: `${version}\n`,
     });
@@ -153,7 +127,7 @@ describe('the installed library', () => {
        const worked = await withMigrationLock({ connection }, async ({ fencingToken }) => fencingToken > 0);
        console.log(JSON.stringify({ acquired, refused, released, worked, ...(await lock.status()) }));`,
     );
-    const { code, stdout, stderr } = await shell(['node', 'use.mjs'], consumer);
+    const { code, stdout, stderr } = await use('node', 'use.mjs');
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(JSON.parse(stdout)).toMatchObject({
       acquired: true,
@@ -166,7 +140,7 @@ describe('the installed library', () => {
 
   test('opens nothing of its inside', async () => {
     writeFileSync(join(consumer, 'inside.mjs'), `await import('migrate-lock/dist/index.js');`);
-    const { code, stderr } = await shell(['node', 'inside.mjs'], consumer);
+    const { code, stderr } = await use('node', 'inside.mjs');
     expect(code).toBe(1);
     expect(stderr).toContain('ERR_PACKAGE_PATH_NOT_EXPORTED');
   });
@@ -177,7 +151,7 @@ describe('the installed library', () => {
       `import { createRequire } from 'node:module';
        console.log(JSON.stringify(createRequire(import.meta.url)('migrate-lock/audit-event.schema.json')));`,
     );
-    const { stdout } = await succeeds(['node', 'schema.mjs'], consumer);
+    const { stdout } = await use('node', 'schema.mjs');
     expect(JSON.parse(stdout)).toEqual(JSON.parse(read(ROOT, 'src/audit/audit-event.schema.json')));
   });
 
@@ -188,7 +162,7 @@ describe('the installed library', () => {
     expect(shown.length).toBeGreaterThan(0);
     writeFileSync(join(consumer, 'strict.mts'), STRICT_PROGRAM);
     writeFileSync(join(consumer, 'readme.mts'), shown.join('\n') + WHAT_README_TAKES_FOR_GRANTED);
-    const { code, stdout } = await shell([...COMPILER, 'strict.mts', 'readme.mts'], consumer);
+    const { code, stdout } = await use(...COMPILER, 'strict.mts', 'readme.mts');
     expect({ code, stdout }).toEqual({ code: 0, stdout: '' });
   });
 });
@@ -200,96 +174,6 @@ const COMPILER = [
   ...['--target', 'es2022', '--module', 'nodenext', '--moduleResolution', 'nodenext'],
   ...['--typeRoots', join(ROOT, 'node_modules', '@types'), '--types', 'node'],
 ];
-
-const WHAT_README_TAKES_FOR_GRANTED = `
-declare function migrate(options?: { signal: AbortSignal }): Promise<void>;
-declare const sql: import('postgres').Sql;
-`;
-
-const STRICT_PROGRAM = `
-import {
-  LockWaitTimeoutError, MigrateLockError, MigrationLock, UsageError, withMigrationLock,
-  type ErrorCode, type EventListener, type EventName, type HolderDescription, type Lease, type LockStatus,
-  type MigrateLockEvent, type MigrationLockOptions, type Outcome, type WorkContext,
-} from 'migrate-lock';
-
-const onEvent: EventListener = (event: MigrateLockEvent) => {
-  if (event.event !== 'run.finished') return;
-  const outcome: Outcome = event.outcome;
-  console.log(outcome, event.exitCode.toFixed());
-};
-const options: MigrationLockOptions = {
-  connection: 'postgres://localhost/app', schema: 'a lock', ttlMs: 60_000, waitTimeoutMs: 0, pollIntervalMs: 500,
-  signal: new AbortController().signal, onEvent, command: 'migrate',
-};
-const lock = new MigrationLock(options);
-const acquired: boolean = await lock.acquire();
-const lease: Lease = await lock.wait();
-const status: LockStatus = await lock.status();
-const holder: HolderDescription | null = status.lease;
-const cleaned: number = await lock.cleanupExpiredLocks();
-const released: boolean = await lock.release();
-const answer: number = await withMigrationLock(options, async (work: WorkContext) => work.fencingToken + work.expiresAt.getTime());
-const names: EventName[] = ['lock.acquired', 'run.finished'];
-try {
-  await lock.wait();
-} catch (error) {
-  if (error instanceof LockWaitTimeoutError) console.log(error.message, error.exitCode.toFixed());
-  if (error instanceof UsageError || error instanceof MigrateLockError) {
-    const code: ErrorCode = error.code;
-    console.log(code, error.hint.length);
-  }
-}
-console.log(acquired, lease.fencingToken.toFixed(), holder?.command, cleaned, released, answer, names);
-
-// @ts-expect-error: durations are numbers of milliseconds
-new MigrationLock({ connection: '', ttlMs: '30s' });
-// @ts-expect-error: nobody guesses the database
-new MigrationLock({});
-// @ts-expect-error: there is no such event
-const unknown: EventName = 'lock.stolen';
-// @ts-expect-error: the secret is nobody's business
-console.log(lease.secret, unknown);
-`;
-
-/** Packs the package in `source` into a folder of its own. */
-async function pack(source: string, ...options: string[]): Promise<string> {
-  const destination = mkdtempSync(join(folder, 'packed-'));
-  await succeeds(['npm', 'pack', '--pack-destination', destination, ...options], source);
-  const [name = '', ...more] = readdirSync(destination);
-  expect(more).toEqual([]);
-  return join(destination, name);
-}
-
-/** Another folder, with nothing built in it: packing it builds it. */
-function copyOfTheSources(): string {
-  const copy = join(folder, 'elsewhere');
-  for (const name of SOURCES) cpSync(join(ROOT, name), join(copy, name), { recursive: true });
-  symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'));
-  return copy;
-}
-
-async function succeeds(command: string[], cwd: string) {
-  const result = await shell(command, cwd);
-  if (result.code !== 0) throw new Error(`${command.join(' ')}: ${result.stdout}${result.stderr}`);
-  return result;
-}
-
-/** Runs any program as the harness runs the command line: found again if it is left, and with nothing that changes its ways. */
-function shell(command: string[], cwd: string) {
-  const path = [dirname(process.execPath), process.env.PATH].join(delimiter);
-  const settings = Object.entries(process.env).filter(([name]) => NPM_SETTINGS.test(name));
-  const env = { ...Object.fromEntries(settings), DATABASE_URL: db.url, PATH: path };
-  return startCli(command, { program: ['-e', EXEC], auditOnly: false, cwd, env }).done;
-}
-/** How this machine reaches packages; the rest of what npm tells its scripts would lead a second npm astray. */
-const NPM_SETTINGS = /^npm_config_(registry|cache|userconfig|globalconfig|proxy|https_proxy|noproxy|cafile)$/;
-/** Node takes the place of a shell: it is what the harness starts. */
-const EXEC = `
-  const [file, ...args] = process.argv.slice(1);
-  const { status, signal, error } = require('node:child_process').spawnSync(file, args, { stdio: 'inherit' });
-  if (error) throw error;
-  process.exitCode = signal === null ? status : 255;`;
 
 /** The module and every module of the package that it imports, directly or not. */
 function closure(entry: string, textOf: (path: string) => string): string[] {
@@ -305,11 +189,8 @@ function closure(entry: string, textOf: (path: string) => string): string[] {
 }
 
 function filesIn(place: string): string[] {
-  const entries = readdirSync(place, { recursive: true, withFileTypes: true, encoding: 'utf8' });
-  return entries
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name).slice(place.length + 1))
-    .sort();
+  const names = readdirSync(place, { recursive: true, encoding: 'utf8' });
+  return names.filter((name) => statSync(join(place, name)).isFile()).sort();
 }
 
 function read(place: string, path: string): string {

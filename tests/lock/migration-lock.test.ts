@@ -93,6 +93,21 @@ describe.each(['a URL', 'a postgres.js instance'])('MigrationLock with %s', (kin
     expect(await next.release()).toBe(true);
   });
 
+  test('extend: later, never shorter, and only while the lease is held', async () => {
+    const lock = make({ ttlMs: 30_000 });
+    expect(await lock.extend(60_000)).toBe(false);
+    await lock.acquire();
+    const before = lock.lease?.expiresAt.getTime() ?? NaN;
+    expect(await lock.extend(90_000)).toBe(true);
+    const after = lock.lease?.expiresAt.getTime() ?? NaN;
+    expect(after - before).toBeGreaterThan(50_000);
+    expect(await lock.extend(1_000)).toBe(true);
+    expect(lock.lease?.expiresAt.getTime()).toBe(after);
+    expect(events.map(({ event }) => event)).toContain('lease.extended');
+    await lock.release();
+    expect(await lock.extend(60_000)).toBe(false);
+  });
+
   test('cleanupExpiredLocks: how many', async () => {
     const lock = make({ ttlMs: 1 });
     expect(await lock.cleanupExpiredLocks()).toBe(0);

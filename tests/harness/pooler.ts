@@ -1,0 +1,150 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { accessSync, chownSync, constants, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import postgres from 'postgres';
+import { makeFolder, serverAccount, type Account } from './embedded/account.mjs';
+import { freePort } from './embedded/port.mjs';
+import { isAlive } from './processes.js';
+import { waitFor } from './wait-for.js';
+
+export interface PoolerOptions {
+  /** Server sessions for each database and role. Default 5. */
+  poolSize?: number;
+  /** More lines of pgbouncer.ini. */
+  settings?: Record<string, string | number>;
+}
+
+export interface Pooler {
+  pid: number;
+  port: number;
+  /** The same URL, with the pooler in place of the server. */
+  through: (url: string) => string;
+  /** The pooler's own log, so far. */
+  log: () => string;
+  /** Ends it, and removes its folder. */
+  stop: () => Promise<void>;
+}
+
+const PROGRAM = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin']
+  .map((folder) => join(folder, 'pgbouncer'))
+  .find((path) => isExecutable(path));
+/** Debian's package is called `pgbouncer` as well; .ci/run installs it. */
+export const hasPooler = PROGRAM !== undefined;
+if (!hasPooler) {
+  process.stderr.write('PgBouncer is not installed: what is tested through it is skipped\n');
+}
+
+/** Ends the pooler and removes its folder when its stdin ends: also when we are killed. */
+const KEEPER = `
+"$1" "$2/pgbouncer.ini" > /dev/null 2>&1 & echo $!
+read -r forever
+kill "$!" 2> /dev/null; wait "$!" 2> /dev/null
+rm -rf "$2"`;
+const ATTEMPTS = 10;
+
+/** PgBouncer in transaction mode in front of the server that the URL names, for all its databases and roles. */
+export async function startPooler(server: string, options: PoolerOptions = {}): Promise<Pooler> {
+  for (let attempt = 1; ; attempt++) {
+    const pooler = await tryToStart(server, options);
+    if (await answers(pooler, server)) return pooler;
+    const log = pooler.log();
+    await pooler.stop();
+    // Somebody else has taken the port since it was free.
+    if (attempt === ATTEMPTS || !log.includes('cannot listen')) {
+      throw new Error(`the pooler did not start; its log:\n${log}`);
+    }
+  }
+}
+
+async function tryToStart(server: string, { poolSize = 5, settings = {} }: PoolerOptions): Promise<Pooler> {
+  if (PROGRAM === undefined) throw new Error('PgBouncer is not installed');
+  const account = serverAccount(); // it refuses root, as PostgreSQL does
+  const folder = makeFolder(account);
+  const port = await freePort();
+  const { hostname, port: serverPort, username, password } = new URL(server);
+  const administrator = { name: decodeURIComponent(username), password: decodeURIComponent(password) };
+  keepFile(account, join(folder, 'users'), `${quoted(administrator.name)} ${quoted(administrator.password)}\n`);
+  const lines = Object.entries({
+    listen_addr: '127.0.0.1',
+    listen_port: port,
+    unix_socket_dir: '',
+    pool_mode: 'transaction',
+    default_pool_size: poolSize,
+    max_client_conn: 1_000,
+    auth_type: 'scram-sha-256',
+    auth_file: join(folder, 'users'),
+    // Every other role is asked of the server, so that a test can make one at any time.
+    auth_user: administrator.name,
+    logfile: join(folder, 'log'),
+    ...settings,
+  }).map(([name, value]) => `${name} = ${value}\n`);
+  keepFile(
+    account,
+    join(folder, 'pgbouncer.ini'),
+    `[databases]\n* = host=${hostname} port=${serverPort || '5432'}\n[pgbouncer]\n${lines.join('')}`,
+  );
+
+  const keeper = spawn('/bin/sh', ['-c', KEEPER, 'sh', PROGRAM, folder], {
+    ...account,
+    cwd: '/',
+    env: { PATH: process.env.PATH },
+    detached: true,
+    stdio: ['pipe', 'pipe', 'ignore'],
+  });
+  const ended = once(keeper, 'exit');
+  const [line] = (await once(keeper.stdout, 'data')) as [Buffer];
+  const log = (): string => {
+    const path = join(folder, 'log');
+    return existsSync(path) ? readFileSync(path, 'utf8') : '';
+  };
+  return {
+    pid: Number(line),
+    port,
+    through: (url) => {
+      const changed = new URL(url);
+      changed.host = `127.0.0.1:${port}`;
+      return changed.href;
+    },
+    log,
+    stop: async () => {
+      keeper.stdin.end();
+      await ended;
+    },
+  };
+}
+
+async function answers(pooler: Pooler, server: string): Promise<boolean> {
+  return waitFor('the pooler', async () => {
+    if (!isAlive(pooler.pid)) return 'gone';
+    const sql = postgres(pooler.through(server), { max: 1, onnotice: () => undefined });
+    try {
+      await sql`SELECT 1`;
+      return 'up';
+    } finally {
+      await sql.end({ timeout: 1 });
+    }
+  }).then(
+    (state) => state === 'up',
+    () => false,
+  );
+}
+
+/** It holds a password: for the account alone. */
+function keepFile({ uid, gid }: Account, path: string, text: string): void {
+  writeFileSync(path, text, { mode: 0o600 });
+  if (uid !== undefined && gid !== undefined) chownSync(path, uid, gid);
+}
+
+function quoted(text: string): string {
+  return `"${text.replaceAll('"', '""')}"`;
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,243 @@
+import { CLOCK_BASE_MS } from './model-schema.js';
+
+/** Times are microseconds on the database's clock, counted from CLOCK_BASE_MS. */
+export interface ModelLease {
+  instanceId: string;
+  secret: string;
+  token: number;
+  lockedAt: number;
+  expiresAt: number;
+  releasedAt: number | null;
+  releasedBy: string | null;
+  client: ModelClient;
+}
+
+export interface ModelClient {
+  host: string;
+  pid: number;
+  command: string;
+  runKey: string | null;
+}
+
+export interface AuditRow {
+  event: string;
+  instanceId: string;
+  token: number | null;
+  details: Record<string, unknown>;
+}
+
+export interface Caller {
+  instanceId: string;
+  secret: string;
+}
+
+export type Answer = Record<string, unknown> | { error: string };
+
+export interface PollRequest {
+  ttlMs: number;
+  client: ModelClient;
+  respect: number | null;
+  pollIntervalMs: number;
+  isLast: boolean;
+}
+
+const ms = (us: number): number => Math.floor(us / 1000);
+const USED = { error: '23505' };
+const NOT_HELD = { error: '55000' };
+
+/** What the lock promises, said once more and without a database: each method predicts the answer of one call. */
+export class LockModel {
+  now = 0;
+  lease: ModelLease | null = null;
+  readonly waiters = new Map<string, { arrivedAt: number; countsUntil: number; client: ModelClient }>();
+  readonly audit: AuditRow[] = [];
+  readonly #acquired = new Set<string>();
+  readonly #released = new Set<string>();
+
+  constructor(
+    readonly dbRole: string,
+    /** The highest fencing token that was ever handed out, also to an attempt that was rolled back. */
+    public lastToken: number,
+  ) {}
+
+  /** A lease that nobody else may take, on the database's clock. */
+  get isHeld(): boolean {
+    return this.lease !== null && this.lease.releasedAt === null && this.lease.expiresAt > this.now;
+  }
+
+  poll(me: Caller, request: PollRequest): Answer {
+    const answer = this.#acquire(me, request);
+    if ('error' in answer) return answer;
+    if (answer.outcome === 'acquired') {
+      this.#forget(me.instanceId);
+      return answer;
+    }
+    const mine = this.waiters.get(me.instanceId);
+    const counting = [...this.waiters.values()].filter((w) => w === mine || w.countsUntil > this.now).length;
+    const queueLength = counting + (mine === undefined ? 1 : 0);
+    if (request.isLast) {
+      if (mine !== undefined) {
+        this.#forget(me.instanceId);
+        const holder = answer.holder as { instanceId: string; command: string };
+        const waitedMs = ms(this.now - mine.arrivedAt);
+        const details = { holder: holder.instanceId, holderCommand: holder.command, queueLength, waitedMs };
+        this.#record('wait.timeout', me.instanceId, null, details);
+      }
+      return { ...answer, queueLength };
+    }
+    const countsFor = Math.max(15_000, 6 * request.pollIntervalMs, 120 * queueLength) * 1000;
+    const countsUntil = this.now + countsFor;
+    if (mine === undefined) {
+      this.waiters.set(me.instanceId, { arrivedAt: this.now, countsUntil, client: request.client });
+    } else if (mine.countsUntil - this.now < countsFor / 2) {
+      mine.countsUntil = countsUntil;
+    }
+    return { ...answer, queueLength };
+  }
+
+  #acquire(me: Caller, { ttlMs, client, respect }: PollRequest): Answer {
+    const last = this.lease;
+    const isMine = this.#isProven(me);
+    if (last !== null && last.releasedAt === null) {
+      if (last.expiresAt > this.now && isMine) return this.#acquiredAnswer(last, null);
+      if (last.expiresAt > this.now || last.token === respect)
+        return { outcome: 'held', holder: this.#describe(last) };
+    }
+    const isAgain = last?.releasedAt === null && isMine; // its own lease had run out before it was known
+    if (this.#acquired.has(me.instanceId) && !isAgain) return USED;
+
+    const takeover =
+      last === null || last.releasedAt !== null
+        ? null
+        : {
+            previousInstanceId: last.instanceId,
+            expiredMs: ms(this.now - last.expiresAt),
+            sessionsEnded: 0,
+          };
+    const token = ++this.lastToken;
+    const expiresAt = this.now + ttlMs * 1000;
+    const lease = { ...me, token, lockedAt: this.now, expiresAt, releasedAt: null, releasedBy: null, client };
+    this.lease = lease;
+    this.#acquired.add(me.instanceId);
+    if (takeover !== null) this.#record('lock.takeover', me.instanceId, token, takeover);
+    this.#record('lock.acquired', me.instanceId, token, { ttlMs, ...client });
+    return this.#acquiredAnswer(lease, takeover);
+  }
+
+  release(me: Caller, details: Record<string, unknown>): Answer {
+    const { lease } = this;
+    if (lease?.instanceId !== me.instanceId) {
+      if (this.#released.has(me.instanceId)) return { outcome: 'already_released' };
+      const holder = lease?.instanceId ?? null;
+      const holderFencingToken = lease?.token ?? null;
+      this.#record('lock.lost', me.instanceId, null, { holder, holderFencingToken });
+      return { outcome: 'lost', holder };
+    }
+    if (!this.#isProven(me)) {
+      this.#record('lock.release_failed', me.instanceId, null, { reason: 'wrong secret' });
+      return { outcome: 'refused' };
+    }
+    if (lease.releasedAt !== null) return { outcome: 'already_released' };
+    const told = {
+      ...details,
+      heldMs: ms(this.now - lease.lockedAt),
+      late: lease.expiresAt <= this.now,
+    };
+    lease.expiresAt = Math.min(lease.expiresAt, this.now);
+    lease.lockedAt = Math.min(lease.lockedAt, this.now - 1);
+    this.#end(lease, (details.by as string | undefined) ?? 'holder', told);
+    return { outcome: 'released', ...told };
+  }
+
+  leave(me: Caller): Answer {
+    this.#forget(me.instanceId);
+    if (this.lease?.releasedAt === null && this.#isProven(me))
+      return this.release(me, { reason: 'interrupted' });
+    return { outcome: 'left' };
+  }
+
+  extend(me: Caller, ttlMs: number): Answer {
+    const { lease } = this;
+    if (lease === null || !this.isHeld || !this.#isProven(me)) {
+      this.#record('lease.extend_refused', me.instanceId, null, { ttlMs });
+      return { outcome: 'refused' };
+    }
+    lease.expiresAt = Math.max(lease.expiresAt, this.now + ttlMs * 1000);
+    const expiresAtMs = CLOCK_BASE_MS + ms(lease.expiresAt);
+    this.#record('lease.extended', me.instanceId, lease.token, { ttlMs, expiresAtMs });
+    return { outcome: 'extended', lease: this.#describe(lease) };
+  }
+
+  assertHeld(instanceId: string, token: number): Answer | '' {
+    const { lease } = this;
+    return this.isHeld && lease?.instanceId === instanceId && lease.token === token ? '' : NOT_HELD;
+  }
+
+  cleanup(): Answer {
+    const { lease } = this;
+    const isOver = lease?.releasedAt === null && !this.isHeld;
+    if (isOver) {
+      const heldMs = ms(lease.expiresAt - lease.lockedAt);
+      const expiredMs = ms(this.now - lease.expiresAt);
+      this.#end(lease, 'cleanup', { by: 'cleanup', heldMs, expiredMs });
+    }
+    return { leases: isOver ? 1 : 0, waiters: this.#forget(null), orphans: null };
+  }
+
+  status(): Answer {
+    const { lease } = this;
+    const isFree = lease === null || lease.releasedAt !== null;
+    const counting = [...this.waiters].filter(([, { countsUntil }]) => countsUntil > this.now);
+    return {
+      state: isFree ? 'free' : this.isHeld ? 'held' : 'expired',
+      lease: lease === null ? null : this.#describe(lease),
+      waiters: counting.map(([instanceId, { arrivedAt, client }]) => {
+        return { instanceId, ...client, dbRole: this.dbRole, waitingMs: ms(this.now - arrivedAt) };
+      }),
+    };
+  }
+
+  #end(lease: ModelLease, by: string, details: Record<string, unknown>): void {
+    lease.releasedAt = this.now;
+    lease.releasedBy = by;
+    this.#released.add(lease.instanceId);
+    this.#record('lock.released', lease.instanceId, lease.token, details);
+  }
+
+  #isProven(me: Caller): boolean {
+    return this.lease?.instanceId === me.instanceId && this.lease.secret === me.secret;
+  }
+
+  #acquiredAnswer(lease: ModelLease, takeover: Record<string, unknown> | null): Answer {
+    return { outcome: 'acquired', lease: this.#describe(lease), takeover };
+  }
+
+  #describe(lease: ModelLease): Record<string, unknown> {
+    const { instanceId, token, lockedAt, expiresAt, releasedAt, client } = lease;
+    return {
+      instanceId,
+      fencingToken: token,
+      ...client,
+      dbRole: this.dbRole,
+      lockedAtMs: CLOCK_BASE_MS + ms(lockedAt),
+      expiresAtMs: CLOCK_BASE_MS + ms(expiresAt),
+      heldMs: ms(this.now - lockedAt),
+      expiresInMs: ms(expiresAt - this.now),
+      releasedAtMs: releasedAt === null ? null : CLOCK_BASE_MS + ms(releasedAt),
+    };
+  }
+
+  /** How many others are forgotten on this occasion: those that have not been seen for too long. */
+  #forget(instanceId: string | null): number {
+    const stale = [...this.waiters].filter(
+      ([id, { countsUntil }]) => id !== instanceId && countsUntil <= this.now,
+    );
+    for (const [id] of stale) this.waiters.delete(id);
+    if (instanceId !== null) this.waiters.delete(instanceId);
+    return stale.length;
+  }
+
+  #record(event: string, instanceId: string, token: number | null, details: Record<string, unknown>): void {
+    this.audit.push({ event, instanceId, token, details });
+  }
+}

@@ -1,0 +1,151 @@
+import postgres from 'postgres';
+import { errorCode } from '../../src/db/classify.js';
+import { CALLS } from '../../src/generated/sql.js';
+import { ensureSchema } from '../../src/schema/apply.js';
+import { renderSql } from '../../src/schema/render.js';
+import { openDatabase } from '../harness/lock.js';
+import type { Answer, AuditRow, Caller, PollRequest } from './lock-model.js';
+import { modelDefinition, type Mutation } from './model-schema.js';
+
+/** What the tables hold after a call; times are microseconds from the model's zero. */
+export interface Tables {
+  leases: {
+    instanceId: string;
+    token: number;
+    lockedAt: number;
+    expiresAt: number;
+    releasedAt: number | null;
+    releasedBy: string | null;
+  }[];
+  waiters: Record<string, { arrivedAt: number; countsUntil: number }>;
+  /** Since the run began. */
+  audit: AuditRow[];
+}
+
+const us = (time: string) => `(extract(epoch FROM ${time} - timestamptz '2026-01-01 00:00:00Z') * 1000000)::bigint`;
+const OBSERVE = `
+SELECT jsonb_build_object(
+  'leases', (SELECT coalesce(jsonb_agg(jsonb_build_object('instanceId', instance_id, 'token', fencing_token,
+      'lockedAt', ${us('locked_at')}, 'expiresAt', ${us('expires_at')},
+      'releasedAt', ${us('released_at')}, 'releasedBy', released_by)), '[]') FROM "migrate_lock".migration_lock),
+  'waiters', (SELECT coalesce(jsonb_object_agg(instance_id, jsonb_build_object(
+      'arrivedAt', ${us('arrived_at')}, 'countsUntil', ${us('counts_until')})), '{}')
+      FROM "migrate_lock".migration_lock_waiter),
+  'audit', (SELECT coalesce(jsonb_agg(jsonb_build_object('event', event, 'instanceId', instance_id,
+      'token', fencing_token, 'details', details) ORDER BY id), '[]')
+      FROM "migrate_lock".migration_lock_audit WHERE id > $1)) AS answer`;
+
+/** The real SQL functions, on one connection. Every call is a statement, and a transaction, of its own. */
+export class RealLock {
+  readonly sql: postgres.Sql;
+  #firstAuditId = 0;
+
+  constructor(
+    url: string,
+    readonly schema: string,
+  ) {
+    this.sql = postgres(url, { max: 1, onnotice: () => undefined });
+  }
+
+  /** Sets the clock that every connection sees. */
+  async setClock(nowUs: number): Promise<void> {
+    await this.#ask(`SELECT setval('"migrate_lock".model_clock_us', $1)::text AS answer`, [nowUs]);
+  }
+
+  /** Empties the lock. The history and the fencing tokens go on: they are never taken back. */
+  async startOver(): Promise<{ dbRole: string; lastToken: number }> {
+    await this.#ask(`WITH row AS (DELETE FROM "migrate_lock".migration_lock),
+                          waiters AS (DELETE FROM "migrate_lock".migration_lock_waiter) SELECT true AS answer`);
+    const { firstAuditId, ...start } = (await this.#ask(`
+      SELECT jsonb_build_object('dbRole', session_user,
+        'firstAuditId', (SELECT coalesce(max(id), 0) FROM "migrate_lock".migration_lock_audit),
+        'lastToken', (SELECT CASE WHEN is_called THEN last_value ELSE 0 END
+                        FROM "migrate_lock".migration_lock_fencing_token_seq)) AS answer`)) as {
+      firstAuditId: number;
+      dbRole: string;
+      lastToken: number;
+    };
+    this.#firstAuditId = firstAuditId;
+    return start;
+  }
+
+  async observe(): Promise<Tables> {
+    return (await this.#ask(OBSERVE, [this.#firstAuditId])) as Tables;
+  }
+
+  poll(me: Caller, { ttlMs, client, respect, pollIntervalMs, isLast }: PollRequest): Promise<Answer> {
+    const policy = JSON.stringify({ orphans: 'terminate', respect });
+    return this.#call(CALLS.poll, [
+      ...secretly(me),
+      ttlMs,
+      JSON.stringify(client),
+      policy,
+      pollIntervalMs,
+      isLast,
+    ]);
+  }
+
+  release(me: Caller, details: Record<string, unknown>): Promise<Answer> {
+    return this.#call(CALLS.release, [...secretly(me), '{"orphans": "terminate"}', JSON.stringify(details)]);
+  }
+
+  leave(me: Caller): Promise<Answer> {
+    return this.#call(CALLS.leave, secretly(me));
+  }
+
+  extend(me: Caller, ttlMs: number): Promise<Answer> {
+    return this.#call(CALLS.extend, [...secretly(me), ttlMs]);
+  }
+
+  assertHeld(instanceId: string, token: number): Promise<Answer> {
+    return this.#call(CALLS.assertHeld, [instanceId, token]);
+  }
+
+  cleanup(): Promise<Answer> {
+    return this.#call(CALLS.cleanup, ['{"orphans": "terminate"}']);
+  }
+
+  status(): Promise<Answer> {
+    return this.#call(CALLS.status, []);
+  }
+
+  /** A transaction of one's own around calls, on this connection. */
+  async say(statement: 'BEGIN' | 'COMMIT' | 'ROLLBACK'): Promise<void> {
+    await this.sql.unsafe(statement);
+  }
+
+  async end(): Promise<void> {
+    await this.sql.end({ timeout: 1 });
+  }
+
+  /** What the database refuses is an answer too. */
+  async #call(statement: string, parameters: Parameter[]): Promise<Answer> {
+    try {
+      return (await this.#ask(statement, parameters)) as Answer;
+    } catch (error) {
+      return { error: errorCode(error) };
+    }
+  }
+
+  async #ask(statement: string, parameters: Parameter[] = []): Promise<unknown> {
+    const text = renderSql(statement, this.schema);
+    const rows = await this.sql.unsafe<{ answer: unknown }[]>(text, parameters, { prepare: true });
+    return rows[0]?.answer;
+  }
+}
+
+type Parameter = string | number | boolean | null;
+
+function secretly({ instanceId, secret }: Caller): Parameter[] {
+  return [instanceId, secret];
+}
+
+/** Applies the lock schema with the model's clock, whole or with a mutation, the way the product does. */
+export async function applyModelSchema(url: string, schema: string, mutation?: Mutation): Promise<void> {
+  const database = openDatabase(url);
+  try {
+    await ensureSchema(database, schema, modelDefinition(mutation));
+  } finally {
+    database.disconnect();
+  }
+}

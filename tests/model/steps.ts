@@ -1,0 +1,115 @@
+import fc from 'fast-check';
+
+/** Whose name and proof a call carries: a client's present identity (0), or an earlier one. */
+export interface Who {
+  client: number;
+  age: number;
+}
+
+/** What can happen next. Every step can be taken in every state, so that any part of a run is a run. */
+export type Step =
+  | {
+      do: 'poll';
+      who: Who;
+      /** `lost`: the client never hears the answer. `rolledBack`: nor does the database keep it. */
+      fate: 'answered' | 'lost' | 'rolledBack';
+      ttlMs: number;
+      isLast: boolean;
+      pollIntervalMs: number;
+      /** Says the token of the lease that it saw and that its own clock says still runs. */
+      isRespectful: boolean;
+      isForged: boolean;
+    }
+  | { do: 'release'; who: Who; by: 'holder' | 'guard'; isForged: boolean }
+  | { do: 'leave'; who: Who; isForged: boolean }
+  | { do: 'extend'; who: Who; ttlMs: number; isForged: boolean }
+  | { do: 'assert'; who: Who; tokenOffset: number }
+  | { do: 'cleanup' }
+  | { do: 'status' }
+  /** The client is gone without a word; what comes after it is another run. */
+  | { do: 'crash'; client: number }
+  /** Time passes: for everybody, as in a pause of the holder (SIGSTOP). */
+  | { do: 'wait'; ms: number }
+  /** Time passes until this long after the lease's end (before it: negative). */
+  | { do: 'wait for the end'; plusUs: number }
+  /** The database's clock is set, everybody else's is not. */
+  | { do: 'step the clock'; ms: number };
+
+export const CLIENTS = 3;
+
+const SECOND = 1000;
+const HOUR = 3600 * SECOND;
+const client = fc.nat({ max: CLIENTS - 1 });
+const present = fc.record({ client, age: fc.constant(0) });
+const past = fc.record({ client, age: fc.integer({ min: 1, max: 3 }) });
+const who = fc.oneof({ weight: 6, arbitrary: present }, { weight: 1, arbitrary: past });
+const ttlMs = fc.oneof(fc.constantFrom(1, 2, 1000, 30_000), fc.integer({ min: 1, max: 120_000 }));
+const rarely = fc.oneof(
+  { weight: 7, arbitrary: fc.constant(false) },
+  { weight: 1, arbitrary: fc.constant(true) },
+);
+
+const step: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 9,
+    arbitrary: fc.record({
+      do: fc.constant('poll' as const),
+      who,
+      fate: fc.oneof(
+        { weight: 6, arbitrary: fc.constant('answered' as const) },
+        { weight: 1, arbitrary: fc.constantFrom('lost' as const, 'rolledBack' as const) },
+      ),
+      ttlMs,
+      isLast: fc.boolean(),
+      pollIntervalMs: fc.constantFrom(100, 1000, 10_000),
+      isRespectful: fc.boolean(),
+      isForged: rarely,
+    }),
+  },
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      do: fc.constant('release' as const),
+      who,
+      by: fc.constantFrom('holder' as const, 'guard' as const),
+      isForged: rarely,
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('leave' as const), who, isForged: rarely }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('extend' as const), who, ttlMs, isForged: rarely }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant('assert' as const),
+      who,
+      tokenOffset: fc.constantFrom(0, 0, 0, -1, 1),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('cleanup' as const) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('status' as const) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('crash' as const), client }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant('wait' as const),
+      ms: fc.oneof(fc.constantFrom(1, 1000), fc.integer({ min: 0, max: 200_000 })),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant('wait for the end' as const),
+      plusUs: fc.oneof(fc.constantFrom(-1, 0, 1, 500), fc.integer({ min: -2 * SECOND, max: 2000 * SECOND })),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant('step the clock' as const),
+      ms: fc.oneof(fc.constantFrom(-HOUR, HOUR, -1, 1), fc.integer({ min: -60_000, max: 60_000 })),
+    }),
+  },
+);
+
+/** A run: short ones find the most, as each begins with an empty lock. */
+export const run: fc.Arbitrary<Step[]> = fc.array(step, { minLength: 1, maxLength: 40, size: 'max' });
