@@ -18,8 +18,9 @@ BEGIN
     -- Look first: a refused ON CONFLICT DO UPDATE would lock the row and write WAL at every poll.
     SELECT * INTO seen FROM "migrate_lock".migration_lock WHERE id = 1;
     IF FOUND THEN
-        IF seen.expires_at > clock_timestamp() THEN
-            IF seen.released_at IS NULL AND "migrate_lock".proves(seen, p_instance_id, p_secret) THEN
+        -- A lease that was released is over, even if the clock stepped back behind its end since.
+        IF seen.released_at IS NULL AND seen.expires_at > clock_timestamp() THEN
+            IF "migrate_lock".proves(seen, p_instance_id, p_secret) THEN
                 -- The answer to an earlier attempt was lost: the lease is the caller's already.
                 RETURN jsonb_build_object('outcome', 'acquired', 'lease', "migrate_lock".describe(seen), 'takeover', NULL);
             END IF;
@@ -31,8 +32,8 @@ BEGIN
         IF NOT FOUND THEN
             RETURN jsonb_build_object('outcome', 'held', 'holder', NULL);
         END IF;
-        IF seen.expires_at > clock_timestamp() OR (
-               seen.released_at IS NULL AND seen.fencing_token = (p_takeover ->> 'respect')::bigint) THEN
+        IF seen.released_at IS NULL AND (
+               seen.expires_at > clock_timestamp() OR seen.fencing_token = (p_takeover ->> 'respect')::bigint) THEN
             RETURN jsonb_build_object('outcome', 'held', 'holder', "migrate_lock".describe(seen));
         END IF;
         IF seen.released_at IS NULL THEN
@@ -85,7 +86,7 @@ BEGIN
         command       = excluded.command,
         run_key       = excluded.run_key,
         ended_pids    = '{}'
-    WHERE lock.expires_at <= clock_timestamp()
+    WHERE lock.expires_at <= clock_timestamp() OR lock.released_at IS NOT NULL
     RETURNING * INTO acquired;
     IF NOT FOUND THEN
         RETURN jsonb_build_object('outcome', 'held', 'holder', NULL);

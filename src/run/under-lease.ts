@@ -15,7 +15,7 @@ import {
 } from './holder-socket.js';
 import { writeWill } from './last-will.js';
 import type { RunOptions } from './run.js';
-import type { SignalDesk } from './signals.js';
+import { Interrupted, type SignalDesk } from './signals.js';
 import { watchStandstill } from './standstill.js';
 import { tellOfChild } from './tell-of-child.js';
 import { childTimes } from './timeline.js';
@@ -60,7 +60,8 @@ export class UnderLease {
 
   /**
    * Starts the child and waits until its whole tree is gone. Signals are handed to it.
-   * @throws {MigrateLockError} when it could not be started; nothing of it is left then.
+   * @throws {MigrateLockError} when it could not be started, {Interrupted} when a signal came before that; nothing of it is
+   * left then.
    */
   async run(file: string, desk: SignalDesk, forwarded: Set<NodeJS.Signals>): Promise<ChildEnd> {
     const { command, args, env, killGraceMs, childStdout } = this.#options;
@@ -78,6 +79,8 @@ export class UnderLease {
     ]);
     const stopWatching = watchStandstill((sleptMs) => this.#sleptFor(sleptMs));
     try {
+      const [interruption] = early;
+      if (interruption !== undefined) throw new Interrupted(interruption);
       const child = await startChild({
         file,
         command,

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { createDatabase, type TestDatabase } from '../harness/database.js';
-import { isAlive, waitUntilGone } from '../harness/processes.js';
+import { childrenOf, isAlive, waitUntilGone } from '../harness/processes.js';
 import { assertNothingLeft, CLI, startCli } from '../harness/run-cli.js';
 import { waitFor } from '../harness/wait-for.js';
 
@@ -104,6 +104,17 @@ test('a holder that is stopped past its lease: the guard kills the child in time
   expect(code).toBe(124);
   expect(events.map(({ event }) => event)).not.toContain('lock.lost');
   expect(isAlive(childPid)).toBe(false);
+});
+
+test('a guard that dies is replaced, and the new one does its work', async () => {
+  const holder = start(['--ttl', '10m', '--', 'sleep', '1000']);
+  const { childPid } = await holder.waitForEvent('child.started');
+  const [guard] = childrenOf(holder.pid).filter((pid) => pid !== childPid);
+  process.kill(guard ?? NaN, 'SIGKILL');
+  await holder.waitForEvent('guard.restarted');
+  holder.kill('SIGKILL');
+  await waitUntilGone(childPid);
+  await waitFor('the release', async () => (await released()).length === 1, { limitMs: 10_000 });
 });
 
 test('a waiter that is killed -9 is taken out of the queue', async () => {

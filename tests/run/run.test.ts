@@ -102,6 +102,27 @@ describe('the main job', () => {
     expect(stderr).toBe('only this\n');
   });
 
+  test.each([
+    ['1', true],
+    ['0', false],
+    ['false', false],
+  ])('MIGRATE_LOCK_QUIET=%s', async (value, isQuiet) => {
+    const { stderr } = await run(['--', 'true'], { MIGRATE_LOCK_QUIET: value });
+    expect(stderr === '').toBe(isQuiet);
+  });
+
+  test('what the child leaves running is ended before the release', async () => {
+    const { code, events } = await run(['--', 'sh', '-c', 'sleep 1000 & sleep 1000 & exit 3']);
+    expect(code).toBe(3);
+    expect(events.map(({ event }) => event).slice(-4)).toEqual([
+      'child.exited',
+      'child.leftover',
+      'lock.released',
+      'run.finished',
+    ]);
+    expect(events.find(({ event }) => event === 'child.leftover')).toMatchObject({ count: 2 });
+  });
+
   test('options come from the environment too, and the flag wins', async () => {
     const { events } = await run(['--ttl', '20s', '--', 'true'], {
       MIGRATE_LOCK_TTL: '5m',
