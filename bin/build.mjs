@@ -1,6 +1,7 @@
 // Builds the command line (one minified CommonJS file, which starts fastest) and the library (ESM, its dependencies left
 // to the package manager) into dist/.
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -43,6 +44,25 @@ for (const { outputFiles } of results) {
 }
 const schema = 'audit-event.schema.json';
 place(path.join(root, 'dist', schema), readFileSync(path.join(root, 'src/audit', schema)));
+placeTypes();
+
+/** The library's types, as a whole: none that a former build has left. */
+function placeTypes() {
+  const types = path.join(root, 'dist', 'types');
+  const [made, old] = [`${types}.${process.pid}`, `${types}.${process.pid}.old`];
+  const compiler = path.join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+  execFileSync(process.execPath, [compiler, '-p', 'tsconfig.build.json', '--outDir', made], {
+    cwd: root,
+    stdio: 'inherit',
+  });
+  try {
+    renameSync(types, old);
+  } catch {
+    // The first build.
+  }
+  renameSync(made, types);
+  rmSync(old, { recursive: true, force: true });
+}
 
 /**
  * Puts a file in its place at once: another build or a test that runs meanwhile never sees half of one.
@@ -52,6 +72,6 @@ place(path.join(root, 'dist', schema), readFileSync(path.join(root, 'src/audit',
 function place(file, contents) {
   mkdirSync(path.dirname(file), { recursive: true });
   const beside = `${file}.${process.pid}`;
-  writeFileSync(beside, contents, { mode: 0o755 });
+  writeFileSync(beside, contents, { mode: file.endsWith('.cjs') ? 0o755 : 0o644 });
   renameSync(beside, file);
 }

@@ -40,15 +40,20 @@ const calls = Object.fromEntries(
 
 const text = `// Made by sql/embed.mjs from sql/**/*.sql: do not edit.
 
+interface SqlFile {
+  readonly name: string;
+  readonly sql: string;
+}
+
 /** The steps from one version of the lock schema to the next, each a list of files. */
-export const STEPS = ${JSON.stringify(
+export const STEPS: readonly { readonly version: number; readonly files: readonly SqlFile[] }[] = ${JSON.stringify(
   versions.map((version) => ({ version, files: readFolder(`v${version}`) })),
   null,
   2,
-)} as const;
+)};
 
 /** The functions: replaced as a whole whenever the schema is applied or upgraded. */
-export const FUNCTIONS = ${JSON.stringify(readFolder('functions'), null, 2)} as const;
+export const FUNCTIONS: readonly SqlFile[] = ${JSON.stringify(readFolder('functions'), null, 2)};
 
 /** The statements that the program sends. */
 export const CALLS = ${JSON.stringify(calls, null, 2)} as const;

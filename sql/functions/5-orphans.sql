@@ -2,7 +2,7 @@
 -- lease's instance id ("migrate-lock:<id>", or "migrate-lock:<outer id>:<id>"), and those in an assert_held transaction.
 -- What other roles do is hidden from us (NULL): not knowing means live.
 CREATE OR REPLACE FUNCTION "migrate_lock".sessions_of(lease "migrate_lock".migration_lock)
-    RETURNS TABLE (pid integer, role text, state text, in_transaction_since timestamptz, asserts boolean)
+    RETURNS TABLE (pid integer, role text, state text, in_transaction_since timestamptz, asserts boolean, is_older boolean)
     LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $body$
     WITH asserting AS (
@@ -20,13 +20,12 @@ AS $body$
                       SELECT tableoid FROM "migrate_lock".migration_lock WHERE id = 1))
     )
     SELECT session.pid, session.usename::text, session.state, session.xact_start,
-           session.pid IN (SELECT asserting.pid FROM asserting)
+           session.pid IN (SELECT asserting.pid FROM asserting), session.backend_start < lease.locked_at
       FROM pg_stat_activity AS session
      WHERE session.pid <> pg_backend_pid()
        AND (session.pid IN (SELECT asserting.pid FROM asserting)
             OR starts_with(session.application_name, 'migrate-lock:')
-               AND lease.instance_id = ANY (string_to_array(substr(session.application_name, 14), ':'))
-               AND (session.backend_start IS NULL OR session.backend_start >= lease.locked_at))
+               AND lease.instance_id = ANY (string_to_array(substr(session.application_name, 14), ':')))
 $body$;
 
 REVOKE ALL ON FUNCTION "migrate_lock".sessions_of("migrate_lock".migration_lock) FROM PUBLIC;
@@ -57,6 +56,8 @@ BEGIN
         told := jsonb_build_object('pid', session.pid, 'role', session.role, 'state', session.state,
             'since', extract(epoch FROM session.in_transaction_since)::text);
         IF policy = 'terminate' THEN
+            -- Only a pooler lends a session that is older than the lease to the lease's command.
+            CONTINUE WHEN session.is_older AND NOT session.asserts;
             BEGIN
                 PERFORM pg_terminate_backend(session.pid);
                 ended := ended || session.pid;

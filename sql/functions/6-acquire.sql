@@ -54,8 +54,11 @@ BEGIN
         END IF;
     END IF;
 
+    -- Only a lease of its own that ran out before its answer came is acquired again. After a release the same call is one
+    -- that was delayed on its way, and nobody would use what it brings.
     IF "migrate_lock".was_used(p_instance_id)
-       AND (seen.id IS NULL OR NOT "migrate_lock".proves(seen, p_instance_id, p_secret)) THEN
+       AND (seen.id IS NULL OR seen.released_at IS NOT NULL
+            OR NOT "migrate_lock".proves(seen, p_instance_id, p_secret)) THEN
         RAISE EXCEPTION 'the instance id % was used before', p_instance_id USING ERRCODE = 'unique_violation';
     END IF;
 

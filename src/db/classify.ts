@@ -1,3 +1,5 @@
+import { codeOfPooler } from './pooler-errors.js';
+
 /**
  * What an error of the database, the driver or the network means for us. One table: a SQLSTATE, a SQLSTATE's class,
  * a Node error code, or a code of postgres.js (https://github.com/porsager/postgres#error-handling).
@@ -46,7 +48,7 @@ const KINDS: Record<string, ErrorKind> = {
   SASL_SIGNATURE_MISMATCH: 'refused',
   // SQLSTATEs: https://www.postgresql.org/docs/current/errcodes-appendix.html
   '08': 'unavailable', // connection exception
-  '08P01': 'refused', // protocol violation (PgBouncer: a parameter or a database that it does not know)
+  '08P01': 'refused', // protocol violation
   '25000': 'settings', // not READ COMMITTED
   '25006': 'settings', // read-only transaction
   '28': 'refused', // password, pg_hba.conf
@@ -69,9 +71,12 @@ const KINDS: Record<string, ErrorKind> = {
   '25P04': 'unavailable', // transaction timeout
 };
 
+/** A SQLSTATE, a Node error code, or one of postgres.js; UNKNOWN when there is none. */
 export function errorCode(error: unknown): string {
   if (typeof error === 'object' && error !== null && 'code' in error && typeof error.code === 'string') {
-    return error.code;
+    const saidByPooler =
+      error.code === '08P01' && 'severity_local' in error && error.severity_local === 'FATAL';
+    return saidByPooler && error instanceof Error ? codeOfPooler(error.message) : error.code;
   }
   return 'UNKNOWN';
 }

@@ -23,6 +23,8 @@ export interface Database {
   readonly name: string;
   /** Whether a pooler stands between us and the server, as far as the calls so far have told. */
   readonly isPooled: boolean;
+  /** The same for certain: asks the server if no call so far has told. */
+  findPooler(limitMs: number): Promise<boolean>;
   /** Sends the statement and returns its one answer, the jsonb value `answer` of its one row. */
   call(call: Call): Promise<unknown>;
   /** Runs `work` inside one READ COMMITTED, READ WRITE transaction, within `limitMs`. */
@@ -39,7 +41,7 @@ export class OwnDatabase implements Database {
   #connection: Connection | undefined;
   /** A pooler refuses or drops our session settings: each call then brings its own transaction. */
   #settingsRefused = false;
-  #speaksThroughPooler = false;
+  #speaksThroughPooler: boolean | undefined;
 
   constructor(target: ConnectionTarget) {
     this.#target = target;
@@ -48,18 +50,24 @@ export class OwnDatabase implements Database {
   }
 
   get isPooled(): boolean {
-    return this.#settingsRefused || this.#speaksThroughPooler;
+    return this.#settingsRefused || this.#speaksThroughPooler === true;
+  }
+
+  async findPooler(limitMs: number): Promise<boolean> {
+    if (!this.#settingsRefused && this.#speaksThroughPooler === undefined)
+      await this.call(lookForPooler(limitMs));
+    return this.isPooled;
   }
 
   async call(call: Call): Promise<unknown> {
     const { answer, throughPooler } = await this.#ask(call);
-    this.#speaksThroughPooler ||= throughPooler;
+    this.#speaksThroughPooler ??= throughPooler;
     return answer;
   }
 
   #ask(call: Call): Promise<Answer> {
     return this.#within(call.name, call.limitMs, async (connection) => {
-      if (!this.#settingsRefused) {
+      if (!this.isPooled) {
         try {
           return await ask(connection.sql, call);
         } catch (error) {
@@ -134,7 +142,7 @@ export class BorrowedDatabase implements Database {
   readonly description: string;
   readonly name: string;
   readonly #sql: postgres.Sql;
-  #speaksThroughPooler = false;
+  #speaksThroughPooler: boolean | undefined;
 
   constructor(sql: postgres.Sql) {
     this.#sql = sql;
@@ -144,13 +152,18 @@ export class BorrowedDatabase implements Database {
   }
 
   get isPooled(): boolean {
-    return this.#speaksThroughPooler;
+    return this.#speaksThroughPooler === true;
+  }
+
+  async findPooler(limitMs: number): Promise<boolean> {
+    if (this.#speaksThroughPooler === undefined) await this.call(lookForPooler(limitMs));
+    return this.isPooled;
   }
 
   async call(call: Call): Promise<unknown> {
     const { name, limitMs } = call;
     const { answer, throughPooler } = await this.transaction(name, limitMs, (session) => ask(session, call));
-    this.#speaksThroughPooler ||= throughPooler;
+    this.#speaksThroughPooler ??= throughPooler;
     return answer;
   }
 
@@ -181,7 +194,12 @@ export class BorrowedDatabase implements Database {
 
 interface Answer {
   answer: unknown;
-  throughPooler: boolean;
+  /** undefined: this answer does not tell. */
+  throughPooler: boolean | undefined;
+}
+
+function lookForPooler(limitMs: number): Call {
+  return { name: 'look for a pooler', statement: CALLS.backend, parameters: [], limitMs };
 }
 
 async function ask(session: Session, call: Call): Promise<Answer> {
@@ -191,10 +209,9 @@ async function ask(session: Session, call: Call): Promise<Answer> {
 }
 
 /** The server process that answered is not the one that the start-up named (BackendKeyData). */
-function isFromAnotherProcess(answer: unknown, startedAs: number): boolean {
-  return (
-    typeof answer === 'object' && answer !== null && 'backendPid' in answer && answer.backendPid !== startedAs
-  );
+function isFromAnotherProcess(answer: unknown, startedAs: number): boolean | undefined {
+  if (typeof answer !== 'object' || answer === null || !('backendPid' in answer)) return undefined;
+  return answer.backendPid !== startedAs;
 }
 
 async function inTransaction<T>(sql: postgres.Sql, work: () => Promise<T>): Promise<T> {
@@ -204,7 +221,8 @@ async function inTransaction<T>(sql: postgres.Sql, work: () => Promise<T>): Prom
     await sql.unsafe('COMMIT');
     return result;
   } catch (error) {
-    if (classify(error) !== 'unavailable') await sql.unsafe('ROLLBACK');
+    // Its own failure must not hide the first one: an aborted transaction has the role's time limits again.
+    if (classify(error) !== 'unavailable') await sql.unsafe('ROLLBACK').catch(() => undefined);
     throw error;
   }
 }

@@ -33,8 +33,8 @@ export function explain(error: unknown, database: string, schema: string): Migra
         code: 'PERMISSION_DENIED',
         exit: 'denied',
         hint:
-          `A database administrator runs \`migrate-lock init\` once as the owner of the lock schema, and grants the role ` +
-          `USAGE on schema "${schema}" and EXECUTE on its functions.`,
+          `A database administrator applies once what \`migrate-lock init --print\` prints (or runs \`migrate-lock init\`), and ` +
+          `grants the role USAGE on schema "${schema}" and EXECUTE on its functions.`,
         cause: error,
       });
     case 'contention':

@@ -107,13 +107,14 @@ export class LockCalls {
    */
   async poll(me: Identity, client: ClientDescription, options: PollOptions): Promise<Acquired | Held> {
     const { ttlMs, pollIntervalMs, isLast, limitMs, respect, orphans } = options;
+    const policy = await this.#policy(orphans, limitMs);
     const sentAtMs = performance.now();
     const parameters = [
       me.instanceId,
       me.secret,
       ttlMs,
       JSON.stringify(client),
-      JSON.stringify({ ...this.#policy(orphans), respect }),
+      JSON.stringify({ ...policy, respect }),
       pollIntervalMs,
       isLast,
     ];
@@ -130,7 +131,7 @@ export class LockCalls {
     me: Identity,
     { details = {}, orphans = null, limitMs = CALL_LIMIT_MS }: ReleaseOptions = {},
   ): Promise<ReleaseAnswer> {
-    const policy = JSON.stringify(this.#policy(orphans));
+    const policy = JSON.stringify(await this.#policy(orphans, limitMs));
     const parameters = [me.instanceId, me.secret, policy, JSON.stringify(details)];
     return (await this.#call('release', 'release the lease', parameters, limitMs)) as ReleaseAnswer;
   }
@@ -159,14 +160,23 @@ export class LockCalls {
   }
 
   async cleanup(orphans: Orphans | null = null, limitMs = CALL_LIMIT_MS): Promise<CleanupAnswer> {
-    const policy = JSON.stringify(this.#policy(orphans));
+    const policy = JSON.stringify(await this.#policy(orphans, limitMs));
     return (await this.#call('cleanup', 'clean up', [policy], limitMs)) as CleanupAnswer;
   }
 
+  /** Whether sessions that are in the way are told to end, as far as is known; else they are waited for. */
+  get endsOrphans(): boolean {
+    return this.orphanMode === 'terminate' || (this.orphanMode === 'auto' && !this.database.isPooled);
+  }
+
   /** A pooler hands the tag of a session on to strangers: behind one, nothing may be ended by it. */
-  #policy(seen: Orphans | null): object {
+  async #policy(seen: Orphans | null, limitMs: number): Promise<object> {
     const mode =
-      this.orphanMode === 'auto' ? (this.database.isPooled ? 'wait' : 'terminate') : this.orphanMode;
+      this.orphanMode === 'auto'
+        ? (await this.database.findPooler(limitMs))
+          ? 'wait'
+          : 'terminate'
+        : this.orphanMode;
     return seen === null ? { orphans: mode } : { orphans: mode, seen: seen.sessions };
   }
 

@@ -45,7 +45,7 @@ export async function giveBack(
       const answer: ReleaseAnswer = await orAborted(releasing, options.signal);
       if (answer.outcome !== 'orphans') return tell(answer, lease, options.emit);
       orphans = answer;
-      failure = new OrphansLeft(answer);
+      failure = new OrphansLeft(answer, calls.endsOrphans);
       pauseMs = Math.min(ORPHAN_PAUSE_MS * attempt, LONGEST_ORPHAN_PAUSE_MS);
     } catch (error) {
       const kind = classify(error);
@@ -63,7 +63,7 @@ export async function giveBack(
 
 /** Sessions of the child are still at work: the lease is kept, and runs out. */
 class OrphansLeft extends MigrateLockError {
-  constructor({ sessions, denied }: Orphans) {
+  constructor({ sessions, denied }: Orphans, toldToEnd: boolean) {
     const named = sessions.map(
       ({ pid, role, state }) => `${pid} (${role ?? 'unknown role'}, ${state ?? 'state hidden'})`,
     );
@@ -73,7 +73,9 @@ class OrphansLeft extends MigrateLockError {
       hint:
         denied > 0
           ? 'Our role may not end them: that needs the same role, or pg_signal_backend.'
-          : 'The database has been told to end them.',
+          : toldToEnd
+            ? 'The database has been told to end them.'
+            : 'They are left to end by themselves: behind a pooler they may be those of others.',
     });
   }
 }

@@ -109,7 +109,8 @@ class Waiter {
     this.#lastSeenAtMs = performance.now();
     this.#report.held(answer);
     if (isLast) throw this.#timeout();
-    if (answer.orphans !== null && answer.orphans.sessions.length > answer.orphans.denied) {
+    const { orphans } = answer;
+    if (orphans !== null && this.#calls.endsOrphans && orphans.sessions.length > orphans.denied) {
       // This poll has told them to end: that takes a moment, not a poll interval.
       return {
         pauseMs: Math.min(ORPHAN_PAUSE_MS, this.#leftMs()),

@@ -79,7 +79,7 @@ describe('what is packed', () => {
   test('is the same, byte for byte, when it is built again elsewhere', async () => {
     const isSame = readFileSync(await packElsewhere(folder)).equals(readFileSync(tarball));
     expect(isSame ? 'the same' : 'another: if dist/ is older than src/, npm run build').toBe('the same');
-  });
+  }, 120_000);
 });
 
 describe('the installed command line', () => {
@@ -164,7 +164,7 @@ describe('the installed library', () => {
     writeFileSync(join(consumer, 'readme.mts'), shown.join('\n') + WHAT_README_TAKES_FOR_GRANTED);
     const { code, stdout } = await use(...COMPILER, 'strict.mts', 'readme.mts');
     expect({ code, stdout }).toEqual({ code: 0, stdout: '' });
-  });
+  }, 120_000);
 });
 
 /** The compiler of this repository and Node's types; everything else comes from the installed package. */
