@@ -1,4 +1,1 @@
-BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
-SET LOCAL statement_timeout = '30s';
-SET LOCAL lock_timeout = '2s';
-SET LOCAL idle_in_transaction_session_timeout = '5s'
+BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE

@@ -7,7 +7,8 @@
 #     orders DUE LEFT GRACE PID START GROUP WILL
 #
 #     DUE    when the tree must be gone, in tenths of a second of /proc/uptime, a clock that no step moves
-#     LEFT   the same, counted from now: for systems without /proc/uptime
+#     LEFT   the same, counted from now: for systems without /proc/uptime; `-` as long as there is no lease, and so no
+#            child to watch
 #     GRACE  tenths of a second from SIGTERM to SIGKILL
 #     PID    the child, START its start time (field 22 of /proc/PID/stat), GROUP `own` if it leads a group of its own,
 #            `shared` if it is in the holder's; a `-` in place of each as long as it is not started
@@ -188,8 +189,9 @@ echo ready
 while read -r word a b c d e f g; do
   [ "$word" = orders ] || leave
   due=$a left=$b grace=$c child=$d start=$e group=$f will=$g
-  [ -r "$proc/uptime" ] || { tell_time && due=$((now + left)); }
   [ -r "$proc/self/stat" ] || start=-
+  if [ "$left" = - ]; then continue; fi
+  [ -r "$proc/uptime" ] || { tell_time && due=$((now + left)); }
   watch
 done
 

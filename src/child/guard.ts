@@ -13,8 +13,11 @@ export interface GuardedChild {
 }
 
 export interface GuardOrders {
-  /** When the guard kills the tree whatever its holder does, on performance.now()'s clock: later than the holder would. */
-  killAtMs: number;
+  /**
+   * When the guard kills the tree whatever its holder does, on performance.now()'s clock: later than the holder would.
+   * Undefined as long as there is no lease, and so no child.
+   */
+  killAtMs: number | undefined;
   /** From SIGTERM to SIGKILL once the holder is dead. */
   killGraceMs: number;
   /** What the release program gets on its stdin when the holder is dead and the tree is gone; empty: none is run. It may hold secrets. */
@@ -69,7 +72,8 @@ export class Guard {
   order(orders: GuardOrders): void {
     // Fixed once: performance.now() and the boot clock drift apart when the machine sleeps.
     const now = bootTenths();
-    const dueTenths = now === undefined ? undefined : now + tenthsUntil(orders.killAtMs);
+    const { killAtMs } = orders;
+    const dueTenths = now === undefined || killAtMs === undefined ? undefined : now + tenthsUntil(killAtMs);
     this.#orders = { ...orders, dueTenths };
     this.#tell();
   }
@@ -159,7 +163,7 @@ export class Guard {
     const { dueTenths, killAtMs, killGraceMs, will } = this.#orders;
     const words = [
       dueTenths ?? '-',
-      tenthsUntil(killAtMs),
+      killAtMs === undefined ? '-' : tenthsUntil(killAtMs),
       Math.ceil(killGraceMs / 100),
       ...childWords(this.#child),
       Buffer.from(will).toString('base64') || '-',

@@ -5,7 +5,6 @@ import { UsageError } from '../errors.js';
 import { EXIT_CODES } from '../exit-codes.js';
 import { wantsColour } from '../ui/colour.js';
 import { createReporter, type Reporter } from '../ui/reporter.js';
-import { isQuiet } from './options.js';
 import { createProgram } from './program.js';
 
 /** A stalled reader of stdout or stderr keeps the exit waiting this long at most. */
@@ -19,8 +18,7 @@ export async function main(
 ): Promise<number> {
   const { stdout, stderr } = openOutputs();
   const colour = wantsColour(env, tty.isatty(2));
-  const reporterFor = (quiet: boolean): Reporter =>
-    createReporter(stderr, { quiet: quiet || isQuiet(env), colour });
+  const reporterFor = (quiet: boolean): Reporter => createReporter(stderr, { quiet, colour });
   let exitCode = 0;
   try {
     const surroundings = { env, cwd: currentDirectory(), program, stdout, reporterFor };

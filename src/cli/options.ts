@@ -36,15 +36,13 @@ export function parseTtl(value: string): number {
   return readDuration('ttl', value, '10m', false);
 }
 
-/** A flag's variable can also say no, which the command line's parser does not know: see isQuiet(). */
 export function quietOption(): Option {
-  return new Option('--quiet', `tell only errors on stderr (env: ${QUIET_VARIABLE}=1)`).default(false);
+  return option('--quiet', 'tell only errors on stderr').default(false);
 }
 
-const QUIET_VARIABLE = 'MIGRATE_LOCK_QUIET';
-
+/** What its variable says: it can also say no, which the command line's parser does not know. */
 export function isQuiet(env: NodeJS.ProcessEnv): boolean {
-  return !['', '0', 'false', 'no', 'off'].includes(env[QUIET_VARIABLE]?.toLowerCase() ?? '');
+  return !['', '0', 'false', 'no', 'off'].includes(env.MIGRATE_LOCK_QUIET?.toLowerCase() ?? '');
 }
 
 /** Where the database and the lock are: the same for every command. */

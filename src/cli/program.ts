@@ -7,6 +7,7 @@ import { initCommand, type InitOptionValues } from './commands/init.js';
 import { runCommand } from './commands/run.js';
 import {
   connectionOptions,
+  isQuiet,
   parseTtl,
   quietOption,
   runOptions,
@@ -22,7 +23,11 @@ export function createProgram(surroundings: Surroundings, onExitCode: (code: num
     .description('Lets exactly one process at a time run a database migration, whatever tool runs it.')
     .version(VERSION)
     .enablePositionalOptions()
-    .addHelpText('after', `\n${exitCodesHelp()}`);
+    .addHelpText('after', `\n${exitCodesHelp()}`)
+    .hook('preAction', (_, command) => {
+      if (command.getOptionValueSource('quiet') !== 'env') return;
+      command.setOptionValue('quiet', isQuiet(surroundings.env));
+    });
 
   const run = program
     .command('run')

@@ -169,7 +169,10 @@ export class BorrowedDatabase implements Database {
 
   async transaction<T>(name: string, limitMs: number, work: (session: Session) => Promise<T>): Promise<T> {
     const limit = timeLimit(name, limitMs, limitMs);
-    const working = this.#reserved((sql) => inTransaction(sql, () => work(sql)));
+    const working =
+      this.#sql.options.fetch_types === false
+        ? this.#begun(work)
+        : this.#reserved((sql) => inTransaction(sql, () => work(sql)));
     working.catch(() => undefined);
     try {
       return await Promise.race([working, limit.passed]);
@@ -185,6 +188,27 @@ export class BorrowedDatabase implements Database {
     } finally {
       sql.release();
     }
+  }
+
+  /** Where no types are fetched, a reserve() that has to connect first is never answered (postgres.js 3.4). */
+  async #begun<T>(work: (sql: Session) => Promise<T>): Promise<T> {
+    const results: T[] = [];
+    const failures: unknown[] = [];
+    try {
+      await this.#sql.begin('isolation level read committed read write', async (sql) => {
+        try {
+          await sql.unsafe(CALLS.limitChange);
+          results.push(await work(sql));
+        } catch (error) {
+          failures.push(error);
+          throw error;
+        }
+      });
+    } catch (error) {
+      // The first one: that of a rollback would hide it.
+      throw failures[0] ?? error;
+    }
+    return results[0] as T;
   }
 
   disconnect(): void {
@@ -215,7 +239,7 @@ function isFromAnotherProcess(answer: unknown, startedAs: number): boolean | und
 }
 
 async function inTransaction<T>(sql: postgres.Sql, work: () => Promise<T>): Promise<T> {
-  await sql.unsafe(CALLS.beginChange);
+  await sql.unsafe(`${CALLS.beginChange};\n${CALLS.limitChange}`);
   try {
     const result = await work();
     await sql.unsafe('COMMIT');

@@ -119,7 +119,7 @@ class Run {
     const file = resolveCommand(command, env, cwd);
     // A kill -9 from now on leaves neither a waiter nor, however shortly after the acquisition, a lease.
     this.guard.order({
-      killAtMs: performance.now() + this.options.waitTimeoutMs + this.options.ttlMs,
+      killAtMs: undefined,
       killGraceMs: this.options.killGraceMs,
       will: writeWill(this.options.connection, this.calls, this.me, null),
     });

@@ -104,7 +104,8 @@ describe.each(SHELLS)('%s (skipped where it is missing)', (_, shell) => {
       await kill(program);
       const killedAtMs = performance.now();
       const { left, gone, will, child } = await lab.line('release');
-      expect(performance.now() - killedAtMs).toBeLessThan(2_000);
+      // About half a second on a machine that has nothing else to do.
+      expect(performance.now() - killedAtMs).toBeLessThan(6_000);
       expect([pid, ...family].filter(isAlive)).toEqual([]);
       expect({ left, gone, will }).toEqual({ left: 0, gone: true, will: WILL });
       expect(child).toMatchObject({ pid, ownGroup: true });
@@ -125,7 +126,7 @@ describe.each(SHELLS)('%s (skipped where it is missing)', (_, shell) => {
     await Promise.all([daemon, pid].map((one) => waitUntilGone(one)));
     expect(performance.now() - killedAtMs).toBeGreaterThan(500);
     expect(await lab.line('release')).toMatchObject({ left: 0, gone: true });
-    expect(performance.now() - killedAtMs).toBeLessThan(2_500);
+    expect(performance.now() - killedAtMs).toBeLessThan(6_000);
   });
 
   ifThere('a child that nobody could tell it of is found', async () => {
@@ -154,7 +155,7 @@ describe.each(SHELLS)('%s (skipped where it is missing)', (_, shell) => {
       await waitUntilGone(pid);
       const tookMs = performance.now() - orderedAtMs;
       expect(tookMs).toBeGreaterThan(1_400);
-      expect(tookMs).toBeLessThan(3_000);
+      expect(tookMs).toBeLessThan(8_000);
       program.kill('SIGCONT');
       expect(await lab.line('ended')).toMatchObject({ signal: 'SIGKILL', reason: 'deadline', gone: true });
       expect(released()).toBeUndefined();
@@ -194,7 +195,7 @@ describe.each(SHELLS)('%s (skipped where it is missing)', (_, shell) => {
     program.kill('SIGSTOP');
     const stoppedAtMs = performance.now();
     await waitUntilGone(pid);
-    expect(performance.now() - stoppedAtMs).toBeLessThan(4_500);
+    expect(performance.now() - stoppedAtMs).toBeLessThan(8_000);
     await kill(program);
     expect(await lab.line('release')).toMatchObject({ left: 0, gone: true });
   });
@@ -271,7 +272,7 @@ describe('the guard', () => {
     program.kill('SIGSTOP');
     signalProcess(guard, 'SIGKILL');
     await kill(program);
-    await waitUntilGone(pid, 5_000);
+    await waitUntilGone(pid, 10_000);
     await untilNobodyIsLeft();
     expect(released()).toBeUndefined();
   });

@@ -137,7 +137,7 @@ describe('stop', () => {
     });
     const tookMs = performance.now() - stoppedAtMs;
     expect(tookMs).toBeGreaterThanOrEqual(500);
-    expect(tookMs).toBeLessThan(1_500);
+    expect(tookMs).toBeLessThan(5_000);
   });
 
   test('a second call hastens the SIGKILL', async () => {
@@ -147,7 +147,7 @@ describe('stop', () => {
     const hastenedAtMs = performance.now();
     started.child.stop('lost', 0);
     await started.child.ended;
-    expect(performance.now() - hastenedAtMs).toBeLessThan(1_000);
+    expect(performance.now() - hastenedAtMs).toBeLessThan(10_000);
   });
 
   test('what the child starts for its cleanup is not ended before the SIGKILL', async () => {
@@ -188,7 +188,7 @@ describe('the deadline', () => {
     await untilReady(started);
     expect(await started.child.ended).toMatchObject({ signal: 'SIGKILL', reason: 'deadline', gone: true });
     expect(performance.now() - timeline.killAtMs).toBeGreaterThanOrEqual(0);
-    expect(performance.now() - timeline.killAtMs).toBeLessThan(700);
+    expect(performance.now() - timeline.killAtMs).toBeLessThan(5_000);
   });
 
   test('that has passed already', async () => {
@@ -225,9 +225,9 @@ describe('the deadline', () => {
 describe('what the child leaves running', () => {
   test('is counted, gets SIGTERM at once, and SIGKILL after the grace', async () => {
     const file = ground.file('pids');
-    const { child, happenings } = await ground.start(fixture('leftover.sh'), [file], { killGraceMs: 700 });
+    const { child, happenings } = await ground.start(fixture('leftover.sh'), [file], { killGraceMs: 3_000 });
     const [one = 0, two = 0] = await ground.pids(file, 2);
-    await waitFor('one of them to end', () => !isAlive(one) || !isAlive(two), { limitMs: 600 });
+    await waitFor('one of them to end', () => !isAlive(one) || !isAlive(two), { limitMs: 2_500 });
     expect(isAlive(one) || isAlive(two)).toBe(true);
     const end = await child.ended;
     // The deaf one may just have its sleep beside it.
@@ -246,7 +246,7 @@ describe('what the child leaves running', () => {
     });
     expect(await child.ended).toMatchObject({ exitCode: 0, reason: 'exited', gone: true });
     expect(performance.now()).toBeGreaterThanOrEqual(timeline.killAtMs);
-    expect(performance.now() - timeline.killAtMs).toBeLessThan(700);
+    expect(performance.now() - timeline.killAtMs).toBeLessThan(5_000);
   });
 
   test.each([

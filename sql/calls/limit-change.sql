@@ -1,0 +1,3 @@
+SET LOCAL statement_timeout = '30s';
+SET LOCAL lock_timeout = '2s';
+SET LOCAL idle_in_transaction_session_timeout = '5s'
