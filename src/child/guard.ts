@@ -58,6 +58,8 @@ export class Guard {
   #process: ChildProcess | undefined;
   #orders: (GuardOrders & { dueTenths: number | undefined }) | undefined;
   #child: GuardedChild | undefined;
+  /** Guards that have died, and whose watches may still live. */
+  readonly #dead: number[] = [];
   #over = false;
   #stillborn = 0;
   #restarted = false;
@@ -129,6 +131,7 @@ export class Guard {
   }
 
   #isReady(): void {
+    this.#buryDead();
     this.#stillborn = -1;
     this.#settle(true);
     if (this.#restarted && !this.#over) this.#report({ type: 'restarted' });
@@ -136,9 +139,12 @@ export class Guard {
   }
 
   #died(pid: number | undefined): void {
-    // What it has left watches an old deadline. Its number was given back only now, and cannot be another's yet.
-    if (pid !== undefined) killGroup(pid);
-    if (this.#over) return;
+    // What it has left still watches the child, until a new guard does: the holder may be killed in between.
+    if (pid !== undefined) this.#dead.push(pid);
+    if (this.#over) {
+      this.#buryDead();
+      return;
+    }
     this.#stillborn += 1;
     if (this.#stillborn >= STILLBORN_LIMIT) {
       this.#giveUp('it ends as soon as it is started');
@@ -150,8 +156,17 @@ export class Guard {
     else setTimeout(() => this.#over || this.#start(), RESTART_PAUSE_MS);
   }
 
+  /** Ends what dead guards have left: it watches an old deadline. */
+  #buryDead(): void {
+    for (const leader of this.#dead.splice(0)) {
+      // As long as its group lives nobody else gets its number; a process of that number is somebody else.
+      if (!exists(leader)) killGroup(leader);
+    }
+  }
+
   #giveUp(reason: string): void {
     if (this.#over) return;
+    this.#buryDead();
     this.#over = true;
     this.#settle(false);
     this.#report({ type: 'absent', reason });
@@ -177,6 +192,14 @@ export class Guard {
     } catch {
       // A listener that throws must not stop the guard.
     }
+  }
+}
+
+function exists(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
   }
 }
 

@@ -16,6 +16,8 @@ export class TreeEnd {
   /** Start times of those who had their SIGTERM. */
   readonly #told = new Map<number, number>();
   #killAtMs: number;
+  /** When the first SIGKILL was sent: that can be long after it was due. */
+  #killedAtMs: number | undefined;
   #wake: () => void = () => undefined;
 
   /** `killAtMs` is on performance.now()'s clock. `onSeen` is called with the number of live members at each look that finds some. */
@@ -54,7 +56,7 @@ export class TreeEnd {
       emptyLooks = 0;
       if (scan.members.length > 0) this.onSeen(scan.members.length);
       const now = performance.now();
-      if (now >= this.#killAtMs + GIVE_UP_AFTER_KILL_MS) return false;
+      if (this.#killedAtMs !== undefined && now >= this.#killedAtMs + GIVE_UP_AFTER_KILL_MS) return false;
       if (now >= this.#killAtMs) this.#kill(scan);
       else this.#tell(scan);
       // On a machine with thousands of processes a look takes long: at most a fifth of the time goes into looking.
@@ -64,6 +66,7 @@ export class TreeEnd {
   }
 
   #kill(scan: TreeScan): void {
+    this.#killedAtMs ??= performance.now();
     this.tree.signalGroup('SIGKILL', scan);
     for (const member of scan.members) this.tree.signal(member, 'SIGKILL');
   }

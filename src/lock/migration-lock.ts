@@ -1,7 +1,9 @@
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readConnectionConfig } from '../db/connection-config.js';
-import { BorrowedDatabase, OwnDatabase, type Database } from '../db/database.js';
+import { OwnDatabase } from '../db/own-database.js';
+import { BorrowedDatabase } from '../db/borrowed-database.js';
+import type { Database } from '../db/database.js';
 import { explain } from '../db/explain.js';
 import { MigrateLockError } from '../errors.js';
 import { createEventStream, type EventStream } from '../event-stream.js';
@@ -172,6 +174,10 @@ export class MigrationLock {
       pollIntervalMs: positive('pollIntervalMs', pollIntervalMs),
       signal,
       emit: this.#events.emit,
+      renewIdentity: () => {
+        this.#startOver();
+        return this.#identity;
+      },
       onLease: (lease) => {
         this.#lease = lease;
         this.#events.context.fencingToken = lease.fencingToken;

@@ -40,8 +40,14 @@ export function nextPause(outlook: Outlook, pace: Pace): Pause {
   const own = Math.min(Math.max(outlook.heldMs / 10, SHORTEST_PAUSE_MS), pollIntervalMs);
   let pauseMs = Math.max(own, sharedMs(outlook)) * (0.5 + random());
   const { expiresInMs } = outlook;
-  if (expiresInMs !== null && expiresInMs < pauseMs && random() < FEW / outlook.queueLength) {
-    pauseMs = Math.max(0, expiresInMs) + 1 + random() * SOON_MS;
+  // Once it has passed, what is still in the way is looked at with the common pace.
+  if (
+    expiresInMs !== null &&
+    expiresInMs > 0 &&
+    expiresInMs < pauseMs &&
+    random() < FEW / outlook.queueLength
+  ) {
+    pauseMs = expiresInMs + 1 + random() * SOON_MS;
   }
   const lastMs = lastAttemptMs(outlook, pace);
   return pauseMs < lastMs ? { pauseMs, isLast: false } : { pauseMs: lastMs, isLast: true };

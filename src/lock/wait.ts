@@ -17,10 +17,17 @@ export interface WaitOptions {
   pollIntervalMs: number;
   signal: AbortSignal;
   emit: (occurrence: Occurrence) => void;
+  /**
+   * Brings another identity, when the present one is used up: a lease was acquired with it without an answer, ran out, and
+   * is somebody else's by now. Nothing was done under it.
+   */
+  renewIdentity: () => Identity;
   /** Called with the lease before the events that tell of it. */
   onLease: (lease: Lease) => void;
 }
 
+/** SQLSTATE with which acquire() refuses an instance id that was used before. */
+const INSTANCE_ID_USED = '23505';
 /** How long the database is given, after an abort, to answer a poll on its way and to take us out of the queue. */
 const LEAVE_LIMIT_MS = 2_000;
 /** How soon one looks again whether sessions that were told to end are gone. */
@@ -44,7 +51,7 @@ export function waitForLease(
 
 class Waiter {
   readonly #calls: LockCalls;
-  readonly #me: Identity;
+  #me: Identity;
   readonly #client: ClientDescription;
   readonly #options: WaitOptions;
   readonly #report: WaitReport;
@@ -149,6 +156,10 @@ class Waiter {
   }
 
   #pauseAfter(error: unknown, wasLast: boolean): Pause {
+    if (errorCode(error) === INSTANCE_ID_USED) {
+      this.#me = this.#options.renewIdentity();
+      return { pauseMs: 0, isLast: wasLast };
+    }
     const kind = classify(error);
     if (kind !== 'unavailable' && kind !== 'contention') throw this.#explain(error);
     if (wasLast)

@@ -1,16 +1,24 @@
+import { rmSync } from 'node:fs';
+import path from 'node:path';
 import { endOrphanTree, readLastWill } from '../child/last-will.js';
 import type { ConnectionConfig } from '../db/connection-config.js';
-import { OwnDatabase } from '../db/database.js';
+import { OwnDatabase } from '../db/own-database.js';
 import { LockCalls, type OrphanMode } from '../lock/calls.js';
 import { giveBack } from '../lock/give-back.js';
 import type { Identity, Lease } from '../lock/lease.js';
 
-/** What a holder leaves to its guard: all that is needed to release the lease, or to
- * leave the queue, when it is dead. It holds secrets. */
+/**
+ * What a holder leaves to its guard: all that is needed to release the lease, or to leave the queue, when it is dead. It
+ * holds secrets.
+ */
 interface Will {
   connection: ConnectionConfig;
   schema: string;
   orphans: OrphanMode;
+  /** Marks the processes of the holder's child. */
+  mark: string;
+  /** Where the holder's socket lies; nobody listens there any more. */
+  socketFolder: string | null;
   identity: Identity;
   /** null: still waiting for it, or not known to have acquired it. */
   lease: {
@@ -26,13 +34,17 @@ const LEAVE_LIMIT_MS = 5_000;
 export function writeWill(
   connection: ConnectionConfig,
   { schema, orphanMode }: LockCalls,
+  mark: string,
   identity: Identity,
   lease: Lease | null,
+  socketPath?: string,
 ): string {
   const will: Will = {
     connection,
     schema,
     orphans: orphanMode,
+    mark,
+    socketFolder: socketPath === undefined ? null : path.dirname(socketPath),
     identity,
     lease: lease && {
       fencingToken: lease.fencingToken,
@@ -50,7 +62,8 @@ export function writeWill(
 export async function executeWill(line: string): Promise<boolean> {
   const { child, will: text } = readLastWill(line);
   const will = JSON.parse(text) as Will;
-  if (!(await endOrphanTree(will.identity.instanceId, child))) return false;
+  if (will.socketFolder !== null) rmSync(will.socketFolder, { recursive: true, force: true });
+  if (!(await endOrphanTree(will.mark, child))) return false;
   const database = new OwnDatabase(will.connection);
   try {
     return await release(will, new LockCalls(database, will.schema, will.orphans));

@@ -3,7 +3,7 @@ import { resolveCommand } from '../child/resolve-command.js';
 import { Guard } from '../child/guard.js';
 import type { ChildEnd } from '../child/supervise.js';
 import type { ConnectionConfig } from '../db/connection-config.js';
-import { OwnDatabase } from '../db/database.js';
+import { OwnDatabase } from '../db/own-database.js';
 import { MigrateLockError } from '../errors.js';
 import { createEventStream, type EventStream } from '../event-stream.js';
 import type { EventListener } from '../events.js';
@@ -77,7 +77,7 @@ export async function run(options: RunOptions, listeners: readonly EventListener
   let result: RunResult;
   try {
     const calls = new LockCalls(database, options.schema, options.orphans);
-    result = await new Run(options, me, events, desk, calls, guard).play();
+    result = await new Run(options, me.instanceId, me, events, desk, calls, guard).play();
   } catch (error) {
     result = tellFailure(error, options, events);
   } finally {
@@ -107,7 +107,9 @@ function startGuard(options: RunOptions, me: Identity, { emit }: EventStream): G
 class Run {
   constructor(
     private readonly options: RunOptions,
-    private readonly me: Identity,
+    /** Marks the processes of this run, for its guard too; the lease's identity may be renewed. */
+    private readonly mark: string,
+    private me: Identity,
     private readonly events: EventStream,
     private readonly desk: SignalDesk,
     private readonly calls: LockCalls,
@@ -117,12 +119,7 @@ class Run {
   async play(): Promise<RunResult> {
     const { command, env, cwd } = this.options;
     const file = resolveCommand(command, env, cwd);
-    // A kill -9 from now on leaves neither a waiter nor, however shortly after the acquisition, a lease.
-    this.guard.order({
-      killAtMs: undefined,
-      killGraceMs: this.options.killGraceMs,
-      will: writeWill(this.options.connection, this.calls, this.me, null),
-    });
+    this.#prepareGuard();
     const interrupt = new AbortController();
     this.desk.handTo((signal) => interrupt.abort(new Interrupted(signal)));
     const outer = await findOuterHolder(env, this.calls);
@@ -137,6 +134,22 @@ class Run {
     return this.#runChild(file, lease);
   }
 
+  /** A kill -9 from now on leaves neither a waiter nor, however shortly after the acquisition, a lease. */
+  #prepareGuard(): void {
+    this.guard.order({
+      killAtMs: undefined,
+      killGraceMs: this.options.killGraceMs,
+      will: writeWill(this.options.connection, this.calls, this.mark, this.me, null),
+    });
+  }
+
+  #renewIdentity(): Identity {
+    this.me = newIdentity();
+    this.events.context.instanceId = this.me.instanceId;
+    this.#prepareGuard();
+    return this.me;
+  }
+
   #wait(signal: AbortSignal): Promise<Lease> {
     const { command, args, ttlMs, waitTimeoutMs, pollIntervalMs } = this.options;
     return waitForLease(this.calls, this.me, describeThisProcess(redactCommand([command, ...args])), {
@@ -145,13 +158,22 @@ class Run {
       pollIntervalMs,
       signal,
       emit: this.events.emit,
+      renewIdentity: () => this.#renewIdentity(),
       onLease: ({ fencingToken }) => (this.events.context.fencingToken = fencingToken),
     });
   }
 
   async #runChild(file: string, lease: Lease): Promise<RunResult> {
     const forwarded = new Set<NodeJS.Signals>();
-    const under = new UnderLease(this.options, this.calls, this.me, this.events, this.guard, lease);
+    const under = new UnderLease(
+      this.options,
+      this.calls,
+      this.mark,
+      this.me,
+      this.events,
+      this.guard,
+      lease,
+    );
     let end: ChildEnd;
     try {
       end = await under.run(file, this.desk, forwarded);
@@ -176,7 +198,7 @@ class Run {
     this.events.emit({ event: 'lock.inherited', holder, expiresAt });
     const forwarded = new Set<NodeJS.Signals>();
     try {
-      const end = await runUnderInheritedLease(this.options, this.me.instanceId, file, inherited, {
+      const end = await runUnderInheritedLease(this.options, this.mark, file, inherited, {
         desk: this.desk,
         guard: this.guard,
         forwarded,
@@ -218,5 +240,7 @@ function tellFailure(error: unknown, options: RunOptions, events: EventStream): 
     message: redactSecrets(error instanceof Error ? error.message : String(error), secrets),
     ...(known ? { hint: redactSecrets(error.hint, secrets) } : {}),
   });
+  if (known && error.exitCode === EXIT_CODES.deadline.code)
+    return { outcome: 'deadline', exitCode: error.exitCode };
   return { outcome: 'error', exitCode: known ? error.exitCode : EXIT_CODES.internal.code };
 }

@@ -17,6 +17,7 @@ import { writeWill } from './last-will.js';
 import type { RunOptions } from './run.js';
 import { Interrupted, type SignalDesk } from './signals.js';
 import { watchStandstill } from './standstill.js';
+import { leaseUsedUp } from './lease-used-up.js';
 import { tellOfChild } from './tell-of-child.js';
 import { childTimes } from './timeline.js';
 
@@ -27,6 +28,7 @@ const WARN_AFTER = 0.8;
 export class UnderLease {
   readonly #options: RunOptions;
   readonly #calls: LockCalls;
+  readonly #mark: string;
   readonly #me: Identity;
   readonly #events: EventStream;
   readonly #guard: Guard;
@@ -40,6 +42,7 @@ export class UnderLease {
   constructor(
     options: RunOptions,
     calls: LockCalls,
+    mark: string,
     me: Identity,
     events: EventStream,
     guard: Guard,
@@ -47,6 +50,7 @@ export class UnderLease {
   ) {
     this.#options = options;
     this.#calls = calls;
+    this.#mark = mark;
     this.#me = me;
     this.#events = events;
     this.#guard = guard;
@@ -67,26 +71,26 @@ export class UnderLease {
     const { command, args, env, killGraceMs, childStdout } = this.#options;
     const early: NodeJS.Signals[] = [];
     desk.handTo((signal) => early.push(signal));
+    const socket = await openHolderSocket((request, asker) => this.#answer(request, asker));
     // The guard has its orders before there is a child.
     this.#guard.order({
       killAtMs: this.#guardKillsAtMs(),
       killGraceMs,
-      will: writeWill(this.#options.connection, this.#calls, this.#me, this.#lease),
+      will: writeWill(this.#options.connection, this.#calls, this.#mark, this.#me, this.#lease, socket?.path),
     });
-    const [socket] = await Promise.all([
-      openHolderSocket((request, asker) => this.#answer(request, asker)),
-      this.#guard.ready,
-    ]);
+    await this.#guard.ready;
     const stopWatching = watchStandstill((sleptMs) => this.#sleptFor(sleptMs));
     try {
       const [interruption] = early;
       if (interruption !== undefined) throw new Interrupted(interruption);
+      // We may have been stopped since the acquisition was sent: somebody else may have the lock by now.
+      if (performance.now() >= this.#timeline().termAtMs) throw leaseUsedUp(this.#options.ttlMs);
       const child = await startChild({
         file,
         command,
         args,
         env: childEnvironment(env, this.#lease, socket?.path),
-        instanceId: this.#me.instanceId,
+        instanceId: this.#mark,
         stdio: [0, childStdout === 'stdout' ? 1 : 2, 2],
         timeline: this.#timeline(),
         killGraceMs,

@@ -1,6 +1,6 @@
 import { readConnectionConfig } from '../../db/connection-config.js';
 import { errorCode } from '../../db/classify.js';
-import { OwnDatabase } from '../../db/database.js';
+import { OwnDatabase } from '../../db/own-database.js';
 import { explain } from '../../db/explain.js';
 import { MigrateLockError, UsageError } from '../../errors.js';
 import { LockCalls } from '../../lock/calls.js';

@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { createAuditLog } from '../../audit/audit-log.js';
 import { readConnectionConfig } from '../../db/connection-config.js';
-import { OwnDatabase } from '../../db/database.js';
+import { OwnDatabase } from '../../db/own-database.js';
 import { explain } from '../../db/explain.js';
 import { createEventStream } from '../../event-stream.js';
 import { newIdentity } from '../../lock/lease.js';

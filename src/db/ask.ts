@@ -1,0 +1,42 @@
+import type postgres from 'postgres';
+import { CALLS } from '../generated/sql.js';
+import { classify } from './classify.js';
+import type { Call, Session } from './database.js';
+
+export interface Answer {
+  answer: unknown;
+  /** undefined: this answer does not tell. */
+  throughPooler: boolean | undefined;
+}
+
+/** Asks for nothing but the server's process. */
+export function lookForPooler(limitMs: number): Call {
+  return { name: 'look for a pooler', statement: CALLS.backend, parameters: [], limitMs };
+}
+
+/** Sends a call on a session. */
+export async function ask(session: Session, call: Call): Promise<Answer> {
+  const rows = await session.unsafe<{ answer: unknown }[]>(call.statement, [...call.parameters]);
+  const answer = rows[0]?.answer;
+  return { answer, throughPooler: isFromAnotherProcess(answer, rows.state.pid) };
+}
+
+/** The server process that answered is not the one that the start-up named (BackendKeyData). */
+function isFromAnotherProcess(answer: unknown, startedAs: number): boolean | undefined {
+  if (typeof answer !== 'object' || answer === null || !('backendPid' in answer)) return undefined;
+  return answer.backendPid !== startedAs;
+}
+
+/** Work in a transaction with settings of its own, whatever those of the session are. */
+export async function inTransaction<T>(sql: postgres.Sql, work: () => Promise<T>): Promise<T> {
+  await sql.unsafe(`${CALLS.beginChange};\n${CALLS.limitChange}`);
+  try {
+    const result = await work();
+    await sql.unsafe('COMMIT');
+    return result;
+  } catch (error) {
+    // Its own failure must not hide the first one: an aborted transaction has the role's time limits again.
+    if (classify(error) !== 'unavailable') await sql.unsafe('ROLLBACK').catch(() => undefined);
+    throw error;
+  }
+}

@@ -1,0 +1,83 @@
+import type postgres from 'postgres';
+import { CALLS } from '../generated/sql.js';
+import { ask, inTransaction, lookForPooler } from './ask.js';
+import type { Call, Database, Session } from './database.js';
+import { timeLimit } from './time-limit.js';
+
+/** A postgres.js instance of the application: we know nothing of its sessions, so each call brings its transaction. */
+export class BorrowedDatabase implements Database {
+  readonly description: string;
+  readonly name: string;
+  readonly #sql: postgres.Sql;
+  #speaksThroughPooler: boolean | undefined;
+
+  constructor(sql: postgres.Sql) {
+    this.#sql = sql;
+    const { user, host, port, database } = sql.options;
+    this.description = `${user}@${host.join(',')}:${port.join(',')}/${database}`;
+    this.name = database;
+  }
+
+  get isPooled(): boolean {
+    return this.#speaksThroughPooler === true;
+  }
+
+  async findPooler(limitMs: number): Promise<boolean> {
+    if (this.#speaksThroughPooler === undefined) await this.call(lookForPooler(limitMs));
+    return this.isPooled;
+  }
+
+  async call(call: Call): Promise<unknown> {
+    const { name, limitMs } = call;
+    const { answer, throughPooler } = await this.transaction(name, limitMs, (session) => ask(session, call));
+    this.#speaksThroughPooler ??= throughPooler;
+    return answer;
+  }
+
+  async transaction<T>(name: string, limitMs: number, work: (session: Session) => Promise<T>): Promise<T> {
+    const limit = timeLimit(name, limitMs, limitMs);
+    const working = !this.#sql.options.fetch_types
+      ? this.#begun(work)
+      : this.#reserved((sql) => inTransaction(sql, () => work(sql)));
+    working.catch(() => undefined);
+    try {
+      return await Promise.race([working, limit.passed]);
+    } finally {
+      limit.clear();
+    }
+  }
+
+  async #reserved<T>(work: (sql: postgres.Sql) => Promise<T>): Promise<T> {
+    const sql = await this.#sql.reserve();
+    try {
+      return await work(sql);
+    } finally {
+      sql.release();
+    }
+  }
+
+  /** Where no types are fetched, a reserve() that has to connect first is never answered (postgres.js 3.4). */
+  async #begun<T>(work: (sql: Session) => Promise<T>): Promise<T> {
+    const results: T[] = [];
+    const failures: unknown[] = [];
+    try {
+      await this.#sql.begin('isolation level read committed read write', async (sql) => {
+        try {
+          await sql.unsafe(CALLS.limitChange);
+          results.push(await work(sql));
+        } catch (error) {
+          failures.push(error);
+          throw error;
+        }
+      });
+    } catch (error) {
+      // The first one: that of a rollback would hide it.
+      throw failures[0] ?? error;
+    }
+    return results[0] as T;
+  }
+
+  disconnect(): void {
+    // The application's own: it ends it.
+  }
+}

@@ -1,0 +1,114 @@
+import { ask, inTransaction, lookForPooler, type Answer } from './ask.js';
+import { CALL_TIMEOUT, classify, errorCode } from './classify.js';
+import { connect, type Connection, type ConnectionTarget } from './connect.js';
+import type { Call, Database, Session } from './database.js';
+import { codedError } from './socket.js';
+import { timeLimit, type TimeLimit } from './time-limit.js';
+
+/** A database to which we open connections of our own. */
+export class OwnDatabase implements Database {
+  readonly description: string;
+  readonly name: string;
+  readonly #target: ConnectionTarget;
+  #connection: Connection | undefined;
+  /** A pooler refuses or drops our session settings: each call then brings its own transaction. */
+  #settingsRefused = false;
+  #speaksThroughPooler: boolean | undefined;
+
+  constructor(target: ConnectionTarget) {
+    this.#target = target;
+    this.description = target.describe;
+    this.name = target.database;
+  }
+
+  get isPooled(): boolean {
+    return this.#settingsRefused || this.#speaksThroughPooler === true;
+  }
+
+  async findPooler(limitMs: number): Promise<boolean> {
+    if (!this.#settingsRefused && this.#speaksThroughPooler === undefined)
+      await this.call(lookForPooler(limitMs));
+    return this.isPooled;
+  }
+
+  async call(call: Call): Promise<unknown> {
+    const { answer, throughPooler } = await this.#ask(call);
+    this.#speaksThroughPooler ??= throughPooler;
+    return answer;
+  }
+
+  #ask(call: Call): Promise<Answer> {
+    return this.#within(call.name, call.limitMs, async (connection) => {
+      if (!this.isPooled) {
+        try {
+          return await ask(connection.sql, call);
+        } catch (error) {
+          if (classify(error) !== 'settings') throw error;
+          this.#settingsRefused = true; // a pooler that silently left them out
+        }
+      }
+      return inTransaction(connection.sql, () => ask(connection.sql, call));
+    });
+  }
+
+  async transaction<T>(name: string, limitMs: number, work: (session: Session) => Promise<T>): Promise<T> {
+    return this.#within(name, limitMs, (connection) =>
+      inTransaction(connection.sql, () => work(connection.sql)),
+    );
+  }
+
+  disconnect(): void {
+    this.#connection?.destroy();
+    this.#connection = undefined;
+  }
+
+  async #within<T>(name: string, limitMs: number, work: (connection: Connection) => Promise<T>): Promise<T> {
+    const endsAtMs = performance.now() + limitMs;
+    try {
+      return await this.#attempt(name, endsAtMs, limitMs, work);
+    } catch (error) {
+      if (!refusesSettings(error) || this.#settingsRefused) throw error;
+      this.#settingsRefused = true;
+      return await this.#attempt(name, endsAtMs, limitMs, work);
+    }
+  }
+
+  async #attempt<T>(
+    name: string,
+    endsAtMs: number,
+    limitMs: number,
+    work: (connection: Connection) => Promise<T>,
+  ): Promise<T> {
+    const limit = timeLimit(name, limitMs, endsAtMs - performance.now());
+    try {
+      const working = this.#open(limit).then(work);
+      working.catch(() => undefined); // after the time limit nobody else listens
+      return await Promise.race([working, limit.passed]);
+    } catch (error) {
+      // A statement that failed leaves the session as it was; after anything else nobody knows its state.
+      const kind = classify(error);
+      if (kind === 'unavailable' || kind === 'refused') this.disconnect();
+      throw error;
+    } finally {
+      limit.clear();
+    }
+  }
+
+  async #open(limit: TimeLimit): Promise<Connection> {
+    if (this.#connection?.isOpen() === true) return this.#connection;
+    const opened = await connect(this.#target, {
+      withSettings: !this.#settingsRefused,
+      limitMs: limit.leftMs,
+    });
+    if (limit.isOver()) {
+      opened.destroy();
+      throw codedError(CALL_TIMEOUT, 'connected too late');
+    }
+    this.#connection = opened;
+    return opened;
+  }
+}
+
+function refusesSettings(error: unknown): boolean {
+  return errorCode(error) === '08P01' && error instanceof Error && /startup parameter/i.test(error.message);
+}
