@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { readConnectionConfig } from '../../src/db/connection-config.js';
-import type { OwnDatabase } from '../../src/db/database.js';
+import type { OwnDatabase } from '../../src/db/own-database.js';
 import { newIdentity } from '../../src/lock/lease.js';
 import { giveBack } from '../../src/lock/give-back.js';
 import type { Occurrence } from '../../src/events.js';

@@ -20,6 +20,8 @@ export interface TestDatabase {
   createRole: (attributes?: string) => Promise<TestRole>;
   /** The URL, changed: another database, user, parameter. */
   urlWith: (change: (url: URL) => void) => string;
+  /** The application names of those who are connected to it, or to what stands in front. */
+  clients: () => Promise<string[]>;
   /** Ends all connections, drops the database and its roles. */
   drop: () => Promise<void>;
 }
@@ -31,6 +33,20 @@ export function serverUrl(): string {
   return url;
 }
 
+/** What stands between the tests and the server. */
+export interface Front {
+  through: (url: string) => string;
+  /** The application names of the clients that are connected to it for this database. */
+  clients: (database: string) => Promise<string[]>;
+}
+
+let front: Front | null = null;
+
+/** From now on the URLs that are given out lead to it; `sql` stays a direct connection. */
+export function putInFront(given: Front): void {
+  front = given;
+}
+
 /** A fresh, empty database of the test file's own, on the shared server or on the one named by `server`. */
 export async function createDatabase(server: string = serverUrl()): Promise<TestDatabase> {
   const name = `test_${uniqueSuffix()}`;
@@ -39,10 +55,12 @@ export async function createDatabase(server: string = serverUrl()): Promise<Test
     const url = new URL(server);
     url.pathname = `/${name}`;
     change(url);
-    return url.href;
+    return front?.through(url.href) ?? url.href;
   };
   const url = urlWith(() => undefined);
-  const sql = postgres(url, CONNECTION);
+  const direct = new URL(server);
+  direct.pathname = `/${name}`;
+  const sql = postgres(direct.href, CONNECTION);
   const roles: string[] = [];
 
   return {
@@ -50,6 +68,12 @@ export async function createDatabase(server: string = serverUrl()): Promise<Test
     name,
     sql,
     urlWith,
+    clients: async () => {
+      if (front !== null) return front.clients(name);
+      const rows = await sql<{ application_name: string }[]>`
+        SELECT application_name FROM pg_stat_activity WHERE datname = ${name}`;
+      return rows.map(({ application_name }) => application_name);
+    },
     createRole: async (attributes = '') => {
       const role = `role_${uniqueSuffix()}`;
       const password = uniqueSuffix();

@@ -1,4 +1,4 @@
-import { OwnDatabase } from '../../src/db/database.js';
+import { OwnDatabase } from '../../src/db/own-database.js';
 import { readConnectionConfig } from '../../src/db/connection-config.js';
 import { LockCalls } from '../../src/lock/calls.js';
 import { describeThisProcess, newIdentity, type Identity } from '../../src/lock/lease.js';

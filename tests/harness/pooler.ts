@@ -20,11 +20,17 @@ export interface Pooler {
   port: number;
   /** The same URL, with the pooler in place of the server. */
   through: (url: string) => string;
-  /** The pooler's own log, so far. */
-  log: () => string;
+  /** The application names of the clients that are connected to it for this database. */
+  clients: (database: string) => Promise<string[]>;
+  logFile: string;
   /** Ends it, and removes its folder. */
   stop: () => Promise<void>;
 }
+
+/** A pooler that knows our start-up parameters, and drops them without a word. */
+export const DROPS_SETTINGS = {
+  ignore_startup_parameters: 'default_transaction_isolation,default_transaction_read_only,statement_timeout',
+};
 
 const PROGRAM = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin']
   .map((folder) => join(folder, 'pgbouncer'))
@@ -48,7 +54,7 @@ export async function startPooler(server: string, options: PoolerOptions = {}): 
   for (let attempt = 1; ; attempt++) {
     const pooler = await tryToStart(server, options);
     if (await answers(pooler, server)) return pooler;
-    const log = pooler.log();
+    const log = existsSync(pooler.logFile) ? readFileSync(pooler.logFile, 'utf8') : '';
     await pooler.stop();
     // Somebody else has taken the port since it was free.
     if (attempt === ATTEMPTS || !log.includes('cannot listen')) {
@@ -61,10 +67,15 @@ async function tryToStart(server: string, { poolSize = 5, settings = {} }: Poole
   if (PROGRAM === undefined) throw new Error('PgBouncer is not installed');
   const account = serverAccount(); // it refuses root, as PostgreSQL does
   const folder = makeFolder(account);
+  const logFile = join(folder, 'log');
   const port = await freePort();
   const { hostname, port: serverPort, username, password } = new URL(server);
   const administrator = { name: decodeURIComponent(username), password: decodeURIComponent(password) };
-  keepFile(account, join(folder, 'users'), `${quoted(administrator.name)} ${quoted(administrator.password)}\n`);
+  keepFile(
+    account,
+    join(folder, 'users'),
+    `${quoted(administrator.name)} ${quoted(administrator.password)}\n`,
+  );
   const lines = Object.entries({
     listen_addr: '127.0.0.1',
     listen_port: port,
@@ -76,7 +87,8 @@ async function tryToStart(server: string, { poolSize = 5, settings = {} }: Poole
     auth_file: join(folder, 'users'),
     // Every other role is asked of the server, so that a test can make one at any time.
     auth_user: administrator.name,
-    logfile: join(folder, 'log'),
+    admin_users: administrator.name,
+    logfile: logFile,
     ...settings,
   }).map(([name, value]) => `${name} = ${value}\n`);
   keepFile(
@@ -94,19 +106,20 @@ async function tryToStart(server: string, { poolSize = 5, settings = {} }: Poole
   });
   const ended = once(keeper, 'exit');
   const [line] = (await once(keeper.stdout, 'data')) as [Buffer];
-  const log = (): string => {
-    const path = join(folder, 'log');
-    return existsSync(path) ? readFileSync(path, 'utf8') : '';
+  const through = (url: string): string => {
+    const changed = new URL(url);
+    changed.host = `127.0.0.1:${port}`;
+    return changed.href;
   };
   return {
     pid: Number(line),
     port,
-    through: (url) => {
-      const changed = new URL(url);
-      changed.host = `127.0.0.1:${port}`;
-      return changed.href;
+    logFile,
+    through,
+    clients: async (database) => {
+      const rows = await askConsole(through(server));
+      return rows.filter((row) => row.database === database).map((row) => row.application_name ?? '');
     },
-    log,
     stop: async () => {
       keeper.stdin.end();
       await ended;
@@ -128,6 +141,18 @@ async function answers(pooler: Pooler, server: string): Promise<boolean> {
     (state) => state === 'up',
     () => false,
   );
+}
+
+/** PgBouncer's own console looks like a database, but knows simple queries only. */
+async function askConsole(url: string): Promise<Record<string, string | null>[]> {
+  const console = new URL(url);
+  console.pathname = '/pgbouncer';
+  const sql = postgres(console.href, { max: 1, fetch_types: false, onnotice: () => undefined });
+  try {
+    return await sql.unsafe<Record<string, string | null>[]>('SHOW CLIENTS');
+  } finally {
+    await sql.end({ timeout: 1 });
+  }
 }
 
 /** It holds a password: for the account alone. */

@@ -1,8 +1,11 @@
 import { once } from 'node:events';
 import net from 'node:net';
 
-/** What a relay does with the bytes that pass: `silent` drops them and keeps the connections open, as a dead link does. */
-export type RelayMode = 'pass' | 'silent' | 'refuse' | { delayMs: number };
+/**
+ * What a relay does with the bytes that pass. `silent` drops them and keeps the connections open, as a dead link does: a
+ * connection that has lost bytes stays silent for ever. `hold` keeps them, ends included, until the mode changes.
+ */
+export type RelayMode = 'pass' | 'silent' | 'hold' | 'refuse' | { delayMs: number };
 
 export interface Relay {
   port: number;
@@ -14,6 +17,8 @@ export interface Relay {
    * answer lost. (A call of ours on an open connection is two requests: parse, then bind and execute.)
    */
   dropAnswersAfter: (requests: number) => void;
+  /** Calls `action` once, just before the next request that holds `text` is passed on. */
+  beforeRequest: (text: string, action: () => void) => void;
   /** Resets every connection. */
   cut: () => void;
   /** How many connections have been opened so far. */
@@ -28,19 +33,31 @@ export async function startRelay(target: { host: string; port: number }): Promis
   let requestsLeft = Infinity;
   let accepted = 0;
   const sockets = new Set<net.Socket>();
+  const streams = new Set<Stream>();
+  let watches: { text: string; action: () => void }[] = [];
 
-  const forward = (from: net.Socket, to: net.Socket, isAnswer: boolean): void => {
+  const watch = (bytes: Buffer): void => {
+    const due = watches.filter(({ text }) => bytes.includes(text));
+    watches = watches.filter((one) => !due.includes(one));
+    for (const { action } of due) action();
+  };
+  const forward = (from: net.Socket, to: net.Socket, isAnswer: boolean, link: { dead: boolean }): void => {
+    const stream = new Stream(to, () => mode === 'hold');
+    streams.add(stream);
     from.on('data', (bytes) => {
+      if (!isAnswer) watch(bytes);
       if (!isAnswer && requestsLeft-- <= 0) answersDropped = true;
-      if (mode === 'silent' || (isAnswer && answersDropped)) return;
-      if (typeof mode === 'object') setTimeout(() => to.writable && to.write(bytes), mode.delayMs);
-      else to.write(bytes);
+      if (mode === 'silent' || (isAnswer && answersDropped)) link.dead = true;
+      // After lost bytes later ones make no sense; but the request whose answer is lost arrives.
+      if (link.dead && (mode === 'silent' || isAnswer || !answersDropped)) return;
+      stream.push(() => to.write(bytes), delayOf(mode));
     });
-    from.on('error', () => to.destroy());
+    from.on('error', () => undefined);
     from.on('close', () => {
       sockets.delete(from);
       // A dead link does not tell of an end either.
-      if (mode !== 'silent') to.destroy();
+      if (mode !== 'silent' && !link.dead) stream.push(() => to.end(), delayOf(mode));
+      stream.push(() => streams.delete(stream), 0);
     });
   };
 
@@ -52,8 +69,9 @@ export async function startRelay(target: { host: string; port: number }): Promis
     }
     const upstream = net.connect(target);
     sockets.add(client).add(upstream);
-    forward(client, upstream, false);
-    forward(upstream, client, true);
+    const link = { dead: false };
+    forward(client, upstream, false, link);
+    forward(upstream, client, true, link);
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -74,8 +92,10 @@ export async function startRelay(target: { host: string; port: number }): Promis
       mode = next;
       answersDropped = false;
       requestsLeft = Infinity;
+      for (const stream of streams) stream.flow();
     },
     dropAnswersAfter: (requests) => (requestsLeft = requests),
+    beforeRequest: (text, action) => watches.push({ text, action }),
     cut,
     accepted: () => accepted,
     close: async () => {
@@ -84,4 +104,37 @@ export async function startRelay(target: { host: string; port: number }): Promis
       await once(server, 'close');
     },
   };
+}
+
+function delayOf(mode: RelayMode): number {
+  return typeof mode === 'object' ? mode.delayMs : 0;
+}
+
+/** One direction of a connection: what is late or held keeps its order. */
+class Stream {
+  readonly #late: { deliver: () => void; dueMs: number }[] = [];
+
+  constructor(
+    private readonly to: net.Socket,
+    private readonly isHeld: () => boolean,
+  ) {}
+
+  push(deliver: () => void, delayMs: number): void {
+    this.#late.push({ deliver, dueMs: performance.now() + delayMs });
+    this.flow();
+  }
+
+  flow(): void {
+    for (;;) {
+      const next = this.#late[0];
+      if (next === undefined || this.isHeld()) return;
+      const leftMs = next.dueMs - performance.now();
+      if (leftMs > 0) {
+        setTimeout(() => this.flow(), leftMs).unref();
+        return;
+      }
+      this.#late.shift();
+      if (this.to.writable) next.deliver();
+    }
+  }
 }

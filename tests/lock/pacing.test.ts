@@ -40,6 +40,13 @@ describe('a lone waiter', () => {
     expect(pauseMs).toBeLessThan(230);
   });
 
+  test('keeps its pace when the expiry has passed and something is still in the way', () => {
+    expect(nextPause({ ...outlook, heldMs: 30_500, expiresInMs: -500 }, pace)).toEqual({
+      pauseMs: 1_000,
+      isLast: false,
+    });
+  });
+
   test('makes its last attempt at the timeout', () => {
     expect(nextPause({ ...outlook, heldMs: 60_000 }, { ...pace, leftMs: 400 })).toEqual({
       pauseMs: 400,

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import postgres from 'postgres';
-import { BorrowedDatabase } from '../../src/db/database.js';
+import { BorrowedDatabase } from '../../src/db/borrowed-database.js';
 import { LockCalls } from '../../src/lock/calls.js';
 import { createDatabase, type TestDatabase } from '../harness/database.js';
 import { openLock, tryToAcquire } from '../harness/lock.js';

@@ -1,4 +1,4 @@
-import type { Answer } from './lock-model.js';
+import type { Answer } from './calls.js';
 
 interface Belief {
   token: number;
@@ -22,10 +22,14 @@ export class Beliefs {
     for (const [other, belief] of this.#running) {
       if (other === instanceId && belief.token === lease.fencingToken) continue;
       if (belief.token >= lease.fencingToken) {
-        throw new Error(`token ${lease.fencingToken} of ${instanceId} came after ${belief.token} of ${other}`);
+        throw new Error(
+          `token ${lease.fencingToken} of ${instanceId} came after ${belief.token} of ${other}`,
+        );
       }
       if (belief.endsAt > sentAt) {
-        throw new Error(`${instanceId} has the lease while ${other} may run for ${belief.endsAt - sentAt} µs`);
+        throw new Error(
+          `${instanceId} has the lease while ${other} may run for ${belief.endsAt - sentAt} µs`,
+        );
       }
     }
     this.#running.set(instanceId, { token: lease.fencingToken, endsAt: sentAt + lease.expiresInMs * 1000 });

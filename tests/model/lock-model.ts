@@ -1,7 +1,17 @@
+import {
+  isOutcome,
+  type Answer,
+  type AuditRow,
+  type Caller,
+  type ModelClient,
+  type PollRequest,
+  type Tables,
+} from './calls.js';
 import { CLOCK_BASE_MS } from './model-schema.js';
+import { QueueModel } from './queue-model.js';
 
 /** Times are microseconds on the database's clock, counted from CLOCK_BASE_MS. */
-export interface ModelLease {
+interface ModelLease {
   instanceId: string;
   secret: string;
   token: number;
@@ -12,35 +22,6 @@ export interface ModelLease {
   client: ModelClient;
 }
 
-export interface ModelClient {
-  host: string;
-  pid: number;
-  command: string;
-  runKey: string | null;
-}
-
-export interface AuditRow {
-  event: string;
-  instanceId: string;
-  token: number | null;
-  details: Record<string, unknown>;
-}
-
-export interface Caller {
-  instanceId: string;
-  secret: string;
-}
-
-export type Answer = Record<string, unknown> | { error: string };
-
-export interface PollRequest {
-  ttlMs: number;
-  client: ModelClient;
-  respect: number | null;
-  pollIntervalMs: number;
-  isLast: boolean;
-}
-
 const ms = (us: number): number => Math.floor(us / 1000);
 const USED = { error: '23505' };
 const NOT_HELD = { error: '55000' };
@@ -49,10 +30,10 @@ const NOT_HELD = { error: '55000' };
 export class LockModel {
   now = 0;
   lease: ModelLease | null = null;
-  readonly waiters = new Map<string, { arrivedAt: number; countsUntil: number; client: ModelClient }>();
-  readonly audit: AuditRow[] = [];
-  readonly #acquired = new Set<string>();
-  readonly #released = new Set<string>();
+  #audit: AuditRow[] = [];
+  #queue = new QueueModel();
+  #acquired = new Set<string>();
+  #released = new Set<string>();
 
   constructor(
     readonly dbRole: string,
@@ -60,45 +41,71 @@ export class LockModel {
     public lastToken: number,
   ) {}
 
+  #copy(): LockModel {
+    const copy = new LockModel(this.dbRole, this.lastToken);
+    copy.now = this.now;
+    copy.lease = this.lease === null ? null : { ...this.lease };
+    copy.#audit = [...this.#audit];
+    copy.#queue = this.#queue.copy();
+    copy.#acquired = new Set(this.#acquired);
+    copy.#released = new Set(this.#released);
+    return copy;
+  }
+
+  tables(): Tables {
+    const { lease } = this;
+    const leases = [];
+    if (lease !== null) {
+      const { instanceId, token, lockedAt, expiresAt, releasedAt, releasedBy } = lease;
+      leases.push({ instanceId, token, lockedAt, expiresAt, releasedAt, releasedBy });
+    }
+    return { leases, waiters: this.#queue.table(), audit: this.#audit };
+  }
+
   /** A lease that nobody else may take, on the database's clock. */
   get isHeld(): boolean {
     return this.lease !== null && this.lease.releasedAt === null && this.lease.expiresAt > this.now;
   }
 
   poll(me: Caller, request: PollRequest): Answer {
+    const { isLast, client, pollIntervalMs } = request;
     const answer = this.#acquire(me, request);
-    if ('error' in answer) return answer;
-    if (answer.outcome === 'acquired') {
-      this.#forget(me.instanceId);
-      return answer;
-    }
-    const mine = this.waiters.get(me.instanceId);
-    const counting = [...this.waiters.values()].filter((w) => w === mine || w.countsUntil > this.now).length;
-    const queueLength = counting + (mine === undefined ? 1 : 0);
-    if (request.isLast) {
-      if (mine !== undefined) {
-        this.#forget(me.instanceId);
-        const holder = answer.holder as { instanceId: string; command: string };
-        const waitedMs = ms(this.now - mine.arrivedAt);
-        const details = { holder: holder.instanceId, holderCommand: holder.command, queueLength, waitedMs };
-        this.#record('wait.timeout', me.instanceId, null, details);
-      }
-      return { ...answer, queueLength };
-    }
-    const countsFor = Math.max(15_000, 6 * request.pollIntervalMs, 120 * queueLength) * 1000;
-    const countsUntil = this.now + countsFor;
-    if (mine === undefined) {
-      this.waiters.set(me.instanceId, { arrivedAt: this.now, countsUntil, client: request.client });
-    } else if (mine.countsUntil - this.now < countsFor / 2) {
-      mine.countsUntil = countsUntil;
+    if (isOutcome(answer, 'acquired')) this.#queue.forget(me.instanceId, this.now);
+    if (!isOutcome(answer, 'held')) return answer;
+    const queueLength = this.#queue.lengthFor(me.instanceId, this.now);
+    if (isLast)
+      this.#giveUpWaiting(me, answer.holder as { instanceId: string; command: string }, queueLength);
+    else {
+      const countsForMs = Math.max(15_000, 6 * pollIntervalMs, 120 * queueLength);
+      this.#queue.announce(me.instanceId, client, countsForMs, this.now);
     }
     return { ...answer, queueLength };
+  }
+
+  /** The connection is lost before the commit: nothing remains of it but the token that it took. */
+  pollRolledBack(me: Caller, request: PollRequest): Answer {
+    const trial = this.#copy();
+    const answer = trial.poll(me, request);
+    this.lastToken = trial.lastToken;
+    return answer;
+  }
+
+  #giveUpWaiting(me: Caller, holder: { instanceId: string; command: string }, queueLength: number): void {
+    const mine = this.#queue.find(me.instanceId);
+    if (mine === undefined) return;
+    this.#queue.forget(me.instanceId, this.now);
+    this.#record('wait.timeout', me.instanceId, null, {
+      holder: holder.instanceId,
+      holderCommand: holder.command,
+      queueLength,
+      waitedMs: ms(this.now - mine.arrivedAt),
+    });
   }
 
   #acquire(me: Caller, { ttlMs, client, respect }: PollRequest): Answer {
     const last = this.lease;
     const isMine = this.#isProven(me);
-    if (last !== null && last.releasedAt === null) {
+    if (last?.releasedAt === null) {
       if (last.expiresAt > this.now && isMine) return this.#acquiredAnswer(last, null);
       if (last.expiresAt > this.now || last.token === respect)
         return { outcome: 'held', holder: this.#describe(last) };
@@ -107,13 +114,13 @@ export class LockModel {
     if (this.#acquired.has(me.instanceId) && !isAgain) return USED;
 
     const takeover =
-      last === null || last.releasedAt !== null
-        ? null
-        : {
+      last?.releasedAt === null
+        ? {
             previousInstanceId: last.instanceId,
             expiredMs: ms(this.now - last.expiresAt),
             sessionsEnded: 0,
-          };
+          }
+        : null;
     const token = ++this.lastToken;
     const expiresAt = this.now + ttlMs * 1000;
     const lease = { ...me, token, lockedAt: this.now, expiresAt, releasedAt: null, releasedBy: null, client };
@@ -150,7 +157,7 @@ export class LockModel {
   }
 
   leave(me: Caller): Answer {
-    this.#forget(me.instanceId);
+    this.#queue.forget(me.instanceId, this.now);
     if (this.lease?.releasedAt === null && this.#isProven(me))
       return this.release(me, { reason: 'interrupted' });
     return { outcome: 'left' };
@@ -168,7 +175,7 @@ export class LockModel {
     return { outcome: 'extended', lease: this.#describe(lease) };
   }
 
-  assertHeld(instanceId: string, token: number): Answer | '' {
+  assertHeld(instanceId: string, token: number): Answer {
     const { lease } = this;
     return this.isHeld && lease?.instanceId === instanceId && lease.token === token ? '' : NOT_HELD;
   }
@@ -181,17 +188,16 @@ export class LockModel {
       const expiredMs = ms(this.now - lease.expiresAt);
       this.#end(lease, 'cleanup', { by: 'cleanup', heldMs, expiredMs });
     }
-    return { leases: isOver ? 1 : 0, waiters: this.#forget(null), orphans: null };
+    return { leases: isOver ? 1 : 0, waiters: this.#queue.forget(null, this.now), orphans: null };
   }
 
   status(): Answer {
     const { lease } = this;
-    const isFree = lease === null || lease.releasedAt !== null;
-    const counting = [...this.waiters].filter(([, { countsUntil }]) => countsUntil > this.now);
+    const isFree = lease?.releasedAt !== null;
     return {
       state: isFree ? 'free' : this.isHeld ? 'held' : 'expired',
       lease: lease === null ? null : this.#describe(lease),
-      waiters: counting.map(([instanceId, { arrivedAt, client }]) => {
+      waiters: this.#queue.counting(this.now).map(([instanceId, { arrivedAt, client }]) => {
         return { instanceId, ...client, dbRole: this.dbRole, waitingMs: ms(this.now - arrivedAt) };
       }),
     };
@@ -227,17 +233,7 @@ export class LockModel {
     };
   }
 
-  /** How many others are forgotten on this occasion: those that have not been seen for too long. */
-  #forget(instanceId: string | null): number {
-    const stale = [...this.waiters].filter(
-      ([id, { countsUntil }]) => id !== instanceId && countsUntil <= this.now,
-    );
-    for (const [id] of stale) this.waiters.delete(id);
-    if (instanceId !== null) this.waiters.delete(instanceId);
-    return stale.length;
-  }
-
   #record(event: string, instanceId: string, token: number | null, details: Record<string, unknown>): void {
-    this.audit.push({ event, instanceId, token, details });
+    this.#audit.push({ event, instanceId, token, details });
   }
 }

@@ -1,28 +1,15 @@
+import { nanoid } from 'nanoid';
 import postgres from 'postgres';
 import { errorCode } from '../../src/db/classify.js';
 import { CALLS } from '../../src/generated/sql.js';
 import { ensureSchema } from '../../src/schema/apply.js';
 import { renderSql } from '../../src/schema/render.js';
 import { openDatabase } from '../harness/lock.js';
-import type { Answer, AuditRow, Caller, PollRequest } from './lock-model.js';
+import type { Answer, Caller, PollRequest, Tables } from './calls.js';
 import { modelDefinition, type Mutation } from './model-schema.js';
 
-/** What the tables hold after a call; times are microseconds from the model's zero. */
-export interface Tables {
-  leases: {
-    instanceId: string;
-    token: number;
-    lockedAt: number;
-    expiresAt: number;
-    releasedAt: number | null;
-    releasedBy: string | null;
-  }[];
-  waiters: Record<string, { arrivedAt: number; countsUntil: number }>;
-  /** Since the run began. */
-  audit: AuditRow[];
-}
-
-const us = (time: string) => `(extract(epoch FROM ${time} - timestamptz '2026-01-01 00:00:00Z') * 1000000)::bigint`;
+const us = (time: string) =>
+  `(extract(epoch FROM ${time} - timestamptz '2026-01-01 00:00:00Z') * 1000000)::bigint`;
 const OBSERVE = `
 SELECT jsonb_build_object(
   'leases', (SELECT coalesce(jsonb_agg(jsonb_build_object('instanceId', instance_id, 'token', fencing_token,
@@ -44,7 +31,8 @@ export class RealLock {
     url: string,
     readonly schema: string,
   ) {
-    this.sql = postgres(url, { max: 1, onnotice: () => undefined });
+    const application_name = `model ${nanoid()}`;
+    this.sql = postgres(url, { max: 1, onnotice: () => undefined, connection: { application_name } });
   }
 
   /** Sets the clock that every connection sees. */
@@ -71,6 +59,14 @@ export class RealLock {
 
   async observe(): Promise<Tables> {
     return (await this.#ask(OBSERVE, [this.#firstAuditId])) as Tables;
+  }
+
+  /** How many of them wait for a lock now. */
+  async countWaiting(others: readonly RealLock[]): Promise<number> {
+    const names = others.map(({ sql }) => sql.options.connection.application_name);
+    const rows = await this.sql<{ pid: number }[]>`
+      SELECT pid FROM pg_stat_activity WHERE application_name = ANY (${names as string[]}) AND wait_event_type = 'Lock'`;
+    return rows.length;
   }
 
   poll(me: Caller, { ttlMs, client, respect, pollIntervalMs, isLast }: PollRequest): Promise<Answer> {
@@ -109,9 +105,12 @@ export class RealLock {
     return this.#call(CALLS.status, []);
   }
 
-  /** A transaction of one's own around calls, on this connection. */
-  async say(statement: 'BEGIN' | 'COMMIT' | 'ROLLBACK'): Promise<void> {
-    await this.sql.unsafe(statement);
+  async begin(): Promise<void> {
+    await this.sql.unsafe('BEGIN');
+  }
+
+  async finish(how: 'COMMIT' | 'ROLLBACK'): Promise<void> {
+    await this.sql.unsafe(how);
   }
 
   async end(): Promise<void> {
@@ -148,4 +147,11 @@ export async function applyModelSchema(url: string, schema: string, mutation?: M
   } finally {
     database.disconnect();
   }
+}
+
+/** The nth connection; negative: from the end. */
+export function lockAt(locks: readonly RealLock[], n: number): RealLock {
+  const lock = locks.at(n);
+  if (lock === undefined) throw new Error(`there are ${locks.length} connections only`);
+  return lock;
 }

@@ -1,10 +1,12 @@
 import fc from 'fast-check';
 
-/** Whose name and proof a call carries: a client's present identity (0), or an earlier one. */
+/** Whose name and proof a call carries: a client's present identity (0), an earlier one, or the last holder's (LAST_HOLDER). */
 export interface Who {
   client: number;
   age: number;
 }
+
+export const LAST_HOLDER = -1;
 
 /** What can happen next. Every step can be taken in every state, so that any part of a run is a run. */
 export type Step =
@@ -33,7 +35,9 @@ export type Step =
   /** Time passes until this long after the lease's end (before it: negative). */
   | { do: 'wait for the end'; plusUs: number }
   /** The database's clock is set, everybody else's is not. */
-  | { do: 'step the clock'; ms: number };
+  | { do: 'step the clock'; ms: number }
+  /** The same, back to this long before the end of the last lease, released or not. */
+  | { do: 'step back behind the end'; byUs: number };
 
 export const CLIENTS = 3;
 
@@ -43,6 +47,9 @@ const client = fc.nat({ max: CLIENTS - 1 });
 const present = fc.record({ client, age: fc.constant(0) });
 const past = fc.record({ client, age: fc.integer({ min: 1, max: 3 }) });
 const who = fc.oneof({ weight: 6, arbitrary: present }, { weight: 1, arbitrary: past });
+/** What is over is refused: that is asked about as often as what is not. */
+const lastHolder = fc.record({ client, age: fc.constant(LAST_HOLDER) });
+const whoever = fc.oneof(present, past, lastHolder);
 const ttlMs = fc.oneof(fc.constantFrom(1, 2, 1000, 30_000), fc.integer({ min: 1, max: 120_000 }));
 const rarely = fc.oneof(
   { weight: 7, arbitrary: fc.constant(false) },
@@ -76,12 +83,15 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     }),
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('leave' as const), who, isForged: rarely }) },
-  { weight: 3, arbitrary: fc.record({ do: fc.constant('extend' as const), who, ttlMs, isForged: rarely }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({ do: fc.constant('extend' as const), who: whoever, ttlMs, isForged: rarely }),
+  },
   {
     weight: 2,
     arbitrary: fc.record({
       do: fc.constant('assert' as const),
-      who,
+      who: whoever,
       tokenOffset: fc.constantFrom(0, 0, 0, -1, 1),
     }),
   },
@@ -107,6 +117,13 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({
       do: fc.constant('step the clock' as const),
       ms: fc.oneof(fc.constantFrom(-HOUR, HOUR, -1, 1), fc.integer({ min: -60_000, max: 60_000 })),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant('step back behind the end' as const),
+      byUs: fc.constantFrom(1, 1000 * SECOND),
     }),
   },
 );

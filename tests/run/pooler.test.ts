@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import postgres from 'postgres';
 import { MigrationLock } from '../../src/index.js';
 import { applicationName } from '../../src/lock/lease.js';
@@ -64,6 +64,13 @@ async function isFree(): Promise<boolean> {
   beforeAll(async () => {
     db = await createDatabase();
     pooler = await startPooler(serverUrl(), { settings });
+  });
+  beforeEach(async () => {
+    // A session that is older than the lease is ended by nobody: let each test have new ones.
+    const others = () => db.sql`
+      SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+       WHERE datname = ${db.name} AND application_name <> 'postgres.js' AND backend_type = 'client backend'`;
+    await waitFor('the pool is empty', async () => (await others()).length === 0);
   });
   afterEach(async () => {
     await Promise.all(clients.map((sql) => sql.end({ timeout: 1 })));

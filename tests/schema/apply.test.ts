@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import postgres from 'postgres';
-import type { OwnDatabase } from '../../src/db/database.js';
+import type { OwnDatabase } from '../../src/db/own-database.js';
 import { FUNCTIONS, STEPS } from '../../src/generated/sql.js';
 import { ensureSchema, printSchema, type SchemaDefinition } from '../../src/schema/apply.js';
 import { lookAtSchema } from '../../src/schema/look.js';

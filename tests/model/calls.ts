@@ -1,0 +1,50 @@
+/** What both the model and the real functions are asked, and answer. */
+export interface Caller {
+  instanceId: string;
+  secret: string;
+}
+
+/** What a client tells about itself. */
+export interface ModelClient {
+  host: string;
+  pid: number;
+  command: string;
+  runKey: string | null;
+}
+
+export interface PollRequest {
+  ttlMs: number;
+  client: ModelClient;
+  respect: number | null;
+  pollIntervalMs: number;
+  isLast: boolean;
+}
+
+/** What the function answers, or `{ error: SQLSTATE }` when it refuses. The empty text is SQL's void. */
+export type Answer = Record<string, unknown> | '';
+
+export interface AuditRow {
+  event: string;
+  instanceId: string;
+  token: number | null;
+  details: Record<string, unknown>;
+}
+
+/** What the tables hold after a call; times are microseconds from the model's zero. */
+export interface Tables {
+  leases: {
+    instanceId: string;
+    token: number;
+    lockedAt: number;
+    expiresAt: number;
+    releasedAt: number | null;
+    releasedBy: string | null;
+  }[];
+  waiters: Record<string, { arrivedAt: number; countsUntil: number }>;
+  /** Since the run began. */
+  audit: AuditRow[];
+}
+
+export function isOutcome(answer: Answer, outcome: string): answer is Record<string, unknown> {
+  return answer !== '' && 'outcome' in answer && answer.outcome === outcome;
+}

@@ -1,0 +1,87 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { createDatabase, type TestDatabase } from '../harness/database.js';
+import { execute } from './execute.js';
+import type { Mutation } from './model-schema.js';
+import { EQUIVALENT, FOUND_BY_OVERLAPS, FOUND_BY_THE_MODEL } from './mutations.js';
+import { executeOverlap, overlap } from './overlap.js';
+import { applyModelSchema, lockAt, RealLock } from './real-lock.js';
+import { SEED } from './runs.js';
+import { run } from './steps.js';
+
+/** Most are found within a dozen; the rare ones need a step of the clock at the right moment. */
+const MOST_RUNS = 1000;
+const EQUIVALENT_RUNS = 10;
+const CONNECTIONS = 5;
+const LIMIT_MS = 120_000;
+
+let db: TestDatabase;
+let schemas = 0;
+
+beforeAll(async () => {
+  db = await createDatabase();
+});
+afterAll(() => db.drop());
+
+/** Applies the mutated functions and brings the connections that the work needs. */
+async function withMutant<T>(mutation: Mutation, work: (locks: RealLock[]) => Promise<T>): Promise<T> {
+  const schema = `mutant_${++schemas}`;
+  await applyModelSchema(db.url, schema, mutation);
+  const locks = Array.from({ length: CONNECTIONS }, () => new RealLock(db.url, schema));
+  try {
+    return await work(locks);
+  } finally {
+    await Promise.all(locks.map((lock) => lock.end()));
+  }
+}
+
+/** No shrinking: that it fails is all that matters here. */
+const firstFailure = (numRuns: number) => ({ numRuns, seed: SEED, endOnFailure: true });
+
+async function modelFails(locks: RealLock[], numRuns: number): Promise<boolean> {
+  const property = fc.asyncProperty(run, (steps) => execute(steps, lockAt(locks, 0)));
+  return (await fc.check(property, firstFailure(numRuns))).failed;
+}
+
+async function overlapsFail(locks: RealLock[], numRuns: number): Promise<boolean> {
+  const property = fc.asyncProperty(overlap, (scenario) => executeOverlap(scenario, locks));
+  return (await fc.check(property, firstFailure(numRuns))).failed;
+}
+
+describe('the model finds', () => {
+  test.each(FOUND_BY_THE_MODEL.map((mutation) => [mutation.name, mutation] as const))(
+    '%s',
+    async (_, mutation) => {
+      expect(await withMutant(mutation, (locks) => modelFails(locks, MOST_RUNS))).toBe(true);
+    },
+    LIMIT_MS,
+  );
+});
+
+describe('an attempt that hangs in its transaction shows', () => {
+  test.each(FOUND_BY_OVERLAPS.map((mutation) => [mutation.name, mutation] as const))(
+    '%s',
+    async (_, mutation) => {
+      expect(await withMutant(mutation, (locks) => overlapsFail(locks, MOST_RUNS))).toBe(true);
+    },
+    LIMIT_MS,
+  );
+});
+
+describe('what breaks nothing stays unseen', () => {
+  test.each(EQUIVALENT.map((mutation) => [`${mutation.name}: ${mutation.reason}`, mutation] as const))(
+    '%s',
+    async (_, mutation) => {
+      await withMutant(mutation, async (locks) => {
+        expect(await modelFails(locks, EQUIVALENT_RUNS)).toBe(false);
+        expect(await overlapsFail(locks, EQUIVALENT_RUNS)).toBe(false);
+      });
+    },
+    LIMIT_MS,
+  );
+});
+
+test('a mutation that changes nothing is refused', async () => {
+  const stale: Mutation = { name: 'stale', file: '6-acquire.sql', edits: [{ from: 'not there', to: '' }] };
+  await expect(applyModelSchema(db.url, 'stale', stale)).rejects.toThrow('is there 0 times');
+});
