@@ -1,5 +1,5 @@
-// Builds the command line (one minified CommonJS file, which starts fastest) and the library (ESM, its dependencies left
-// to the package manager) into dist/.
+// Builds the command line (one minified CommonJS file, which starts fastest, and beside it what few runs need) and the
+// library (ESM, its dependencies left to the package manager) into dist/.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -20,17 +20,34 @@ const common = {
   write: false,
 };
 
+/** @type {import('esbuild').BuildOptions} */
+const minified = { ...common, format: 'cjs', minify: true, keepNames: true, legalComments: 'inline' };
+
+/** Modules that the command line imports when it needs them, each with its packages in a file of its own: they cost no start. */
+const ON_DEMAND = { drawing: 'src/ui/drawing.ts', prometheus: 'src/metrics/prometheus.ts' };
+
+/** @type {import('esbuild').Plugin} */
+const loadOnDemand = {
+  name: 'load-on-demand',
+  setup({ onResolve }) {
+    onResolve({ filter: /\.js$/ }, ({ path: imported, kind }) => {
+      const name = path.basename(imported, '.js');
+      if (kind === 'dynamic-import' && name in ON_DEMAND) return { path: `./${name}.cjs`, external: true };
+    });
+  },
+};
+
 const results = await Promise.all([
   build({
-    ...common,
+    ...minified,
     entryPoints: ['bin/migrate-lock.ts'],
     outfile: 'dist/migrate-lock.cjs',
-    format: 'cjs',
-    minify: true,
-    keepNames: true,
-    legalComments: 'inline',
     banner: { js: '#!/usr/bin/env node' },
+    plugins: [loadOnDemand],
+    // A require() does without Node's loader of ES modules.
+    supported: { 'dynamic-import': false },
   }),
+  build({ ...minified, entryPoints: ON_DEMAND, outdir: 'dist', outExtension: { '.js': '.cjs' } }),
   build({
     ...common,
     entryPoints: ['src/index.ts'],
@@ -51,10 +68,16 @@ function placeTypes() {
   const types = path.join(root, 'dist', 'types');
   const [made, old] = [`${types}.${process.pid}`, `${types}.${process.pid}.old`];
   const compiler = path.join(root, 'node_modules', 'typescript', 'bin', 'tsc');
-  execFileSync(process.execPath, [compiler, '-p', 'tsconfig.build.json', '--outDir', made], {
-    cwd: root,
-    stdio: 'inherit',
-  });
+  try {
+    execFileSync(process.execPath, [compiler, '-p', 'tsconfig.build.json', '--outDir', made], {
+      cwd: root,
+      stdio: 'inherit',
+    });
+  } catch (error) {
+    // The package has all of dist/.
+    rmSync(made, { recursive: true, force: true });
+    throw error;
+  }
   try {
     renameSync(types, old);
   } catch {
@@ -72,6 +95,6 @@ function placeTypes() {
 function place(file, contents) {
   mkdirSync(path.dirname(file), { recursive: true });
   const beside = `${file}.${process.pid}`;
-  writeFileSync(beside, contents, { mode: file.endsWith('.cjs') ? 0o755 : 0o644 });
+  writeFileSync(beside, contents, { mode: file.endsWith('migrate-lock.cjs') ? 0o755 : 0o644 });
   renameSync(beside, file);
 }

@@ -7,9 +7,9 @@ type Unit = keyof typeof UNIT_MS;
 /**
  * Reads a duration as people write it: `500ms`, `30s`, `1.5s`, `5m`, `1h`, `2d`, `0`. A bare number other than 0 is no duration,
  * because half of its readers would take it for seconds and the other half for milliseconds.
- * @returns whole milliseconds; undefined when the text is no duration, or longer than MAX_DURATION_MS.
+ * @returns whole milliseconds; undefined when the text is no duration, or longer than `longestMs`.
  */
-export function parseDuration(text: string): number | undefined {
+export function parseDuration(text: string, longestMs = MAX_DURATION_MS): number | undefined {
   const trimmed = text.trim();
   if (trimmed === '0') return 0;
   const match = /^(\d{1,15}(?:\.\d{1,6})?) ?(ms|s|m|h|d)$/.exec(trimmed);
@@ -17,7 +17,7 @@ export function parseDuration(text: string): number | undefined {
   const ms = Number(match[1]) * UNIT_MS[match[2] as Unit];
   // A fraction of a millisecond must not become the 0 that means "do not wait".
   const whole = ms > 0 ? Math.max(1, Math.round(ms)) : 0;
-  return whole > MAX_DURATION_MS ? undefined : whole;
+  return whole > longestMs ? undefined : whole;
 }
 
 /** Writes a duration for people: `850ms`, `2.5s` (below 10 s), `12s`, `1m 30s`, `2h 5m`, `3d 4h`. Negative ones count as 0. */

@@ -5,8 +5,19 @@
  */
 export const EVENT_VERSION = 1;
 
-export const OUTCOMES = ['completed', 'conflict', 'deadline', 'lost', 'interrupted', 'error'] as const;
-/** How a run ended. `completed`: the child ended by itself, whatever its exit code. */
+export const OUTCOMES = [
+  'completed',
+  'skipped',
+  'conflict',
+  'deadline',
+  'lost',
+  'interrupted',
+  'error',
+] as const;
+/**
+ * How a run ended. `completed`: the child ended by itself, whatever its exit code. `skipped`: there was nothing to do for its
+ * run key.
+ */
 export type Outcome = (typeof OUTCOMES)[number];
 
 /** Who holds the lock, as far as the last look at it told. */
@@ -52,7 +63,21 @@ export interface EventFields {
   'lock.release_failed': { code: string; message: string; expiresAt: string };
   /** Before the lease's end, it turned out to be somebody else's (`holder`) or gone (null). */
   'lock.lost': { holder: string | null };
-  'wait.timeout': HolderSummary & { queueLength: number; waitedMs: number; polls: number };
+  /** `handovers`: how often the lock changed hands while we waited. */
+  'wait.timeout': HolderSummary & { queueLength: number; waitedMs: number; polls: number; handovers: number };
+  /** The work of our run key is done (`succeeded`), or has failed just now, by the run `by`: nothing was run here. */
+  'run.skipped': {
+    runKey: string;
+    succeeded: boolean;
+    exitCode: number;
+    by: string;
+    byHost: string | null;
+    /** Its command line, redacted; `sameCommand`: as ours. */
+    byCommand: string | null;
+    sameCommand: boolean;
+    finishedAt: string;
+    ranMs: number;
+  };
   /** The guard that watches over the child had died; another one has taken its place. */
   'guard.restarted': { restarts: number };
   /** There is no guard: if migrate-lock itself is killed, its child lives on until the lease is over. */
@@ -82,6 +107,7 @@ const ALL_EVENTS: Record<EventName, true> = {
   'lock.release_failed': true,
   'lock.lost': true,
   'wait.timeout': true,
+  'run.skipped': true,
   'guard.restarted': true,
   'guard.absent': true,
   error: true,

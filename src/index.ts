@@ -4,6 +4,6 @@ export type { EventListener, EventName, MigrateLockEvent, Outcome } from './even
 export { LockWaitTimeoutError } from './lock/lock-wait-timeout-error.js';
 export { MigrationLock } from './lock/migration-lock.js';
 export type { MigrationLockOptions } from './lock/migration-lock-options.js';
-export type { LockStatus } from './lock/calls.js';
+export type { LockStatus } from './lock/answers.js';
 export type { HolderDescription, Lease } from './lock/lease.js';
 export { withMigrationLock, type WorkContext } from './run/with-migration-lock.js';

@@ -1,6 +1,6 @@
 import { durationOption, formatDuration } from './duration.js';
 import { MigrateLockError } from './errors.js';
-import type { HolderSummary, MigrateLockEvent } from './events.js';
+import type { EventOf, HolderSummary, MigrateLockEvent } from './events.js';
 
 export type Tone = 'info' | 'good' | 'warn' | 'bad';
 
@@ -14,6 +14,8 @@ export interface Message {
 
 /** A holder's command is only there to be recognized. */
 const MAX_COMMAND_LENGTH = 80;
+/** In one line with everything else. */
+const SHORT_COMMAND_LENGTH = 40;
 
 /** What an event means to people; null when it tells them nothing that they do not know. */
 export function describeEvent(event: MigrateLockEvent): Message | null {
@@ -84,15 +86,17 @@ export function describeEvent(event: MigrateLockEvent): Message | null {
       };
     case 'lock.lost':
       return bad(
-        `the lease was lost before its end: ${event.holder === null ? 'nobody holds the lock any more' : `${event.holder} holds the lock`}`,
+        `the lease was lost before its end: ${event.holder === null ? 'nobody holds the lock any more' : `${event.holder} has acquired the lock since`}`,
       );
     case 'wait.timeout':
       return {
         ...bad(
           `gave up after ${formatDuration(event.waitedMs)}: ${timesOf(event)}${queue(event.queueLength)}`,
         ),
-        hint: 'To wait longer, use --wait-timeout, for example --wait-timeout 5m.',
+        hint: adviceAfterWait(event.handovers),
       };
+    case 'run.skipped':
+      return skipped(event);
     case 'guard.restarted':
       return warn('the guard of the command had died; started another one');
     case 'guard.absent':
@@ -104,6 +108,21 @@ export function describeEvent(event: MigrateLockEvent): Message | null {
     case 'run.finished':
       return null;
   }
+}
+
+/**
+ * A wait in one line, for a terminal where it changes every second: `waiting 12s · held by web-7f9 (knex migrate:latest) for
+ * 18s · lease ends in 11s · 9 waiting`. `sinceMs`: for how long the event is past.
+ */
+export function describeWait(event: EventOf<'lock.waiting'>, sinceMs: number): string {
+  const lease = event.expiresInMs === null ? null : event.expiresInMs - sinceMs;
+  const held = event.heldMs === null ? '' : ` for ${inSeconds(event.heldMs + sinceMs)}`;
+  return [
+    `waiting ${inSeconds(event.waitedMs + sinceMs)}`,
+    `${holderName(event, SHORT_COMMAND_LENGTH)}${held}`,
+    ...(lease === null ? [] : [lease > 0 ? `lease ends in ${inSeconds(lease + 999)}` : 'lease is over']),
+    ...(event.queueLength > 1 ? [`${event.queueLength} waiting`] : []),
+  ].join(' · ');
 }
 
 /** What an error means to people. One that is not ours is a defect. Stack traces are for neither. */
@@ -136,14 +155,19 @@ function timesOf(event: HolderSummary & { time: string }): string {
   return `${holderName(event)}${since}${until}`;
 }
 
-function holderName({ holder, holderHost, holderCommand }: HolderSummary): string {
+function holderName({ holder, holderHost, holderCommand }: HolderSummary, length?: number): string {
   if (holder === null) return 'somebody is just acquiring or releasing it';
-  const command = holderCommand === null ? '' : ` (${shortened(holderCommand)})`;
+  const command = holderCommand === null ? '' : ` (${shortened(holderCommand, length)})`;
   return `held by ${holderHost ?? holder}${command}`;
 }
 
-function shortened(command: string): string {
-  return command.length <= MAX_COMMAND_LENGTH ? command : `${command.slice(0, MAX_COMMAND_LENGTH - 1)}…`;
+function shortened(command: string, length = MAX_COMMAND_LENGTH): string {
+  return command.length <= length ? command : `${command.slice(0, length - 1)}…`;
+}
+
+/** Whole seconds: half ones would only flicker. */
+function inSeconds(ms: number): string {
+  return ms < 1_000 ? '0s' : formatDuration(Math.floor(ms / 1_000) * 1_000);
 }
 
 function queue(length: number): string {
@@ -156,6 +180,32 @@ function exited(exitCode: number | null, signal: string | null, durationMs: numb
   return exitCode === 0
     ? good(`the command succeeded ${after}`)
     : warn(`the command failed with exit code ${exitCode ?? 'unknown'} ${after}`);
+}
+
+function adviceAfterWait(handovers: number): string {
+  if (handovers === 0) {
+    return 'The lock did not move meanwhile. To wait longer, use --wait-timeout, for example --wait-timeout 5m.';
+  }
+  return (
+    `The lock changed hands ${count(handovers, 'time', 'times')} meanwhile. To wait longer, use --wait-timeout, for example ` +
+    '--wait-timeout 5m; if the work needs to be done only once for all of them, use --once with a key, for example the release.'
+  );
+}
+
+function skipped(event: EventOf<'run.skipped'>): Message {
+  const { runKey, byHost, by, byCommand, finishedAt, exitCode } = event;
+  const who = `${byHost ?? by}${byCommand === null ? '' : ` (${shortened(byCommand)})`}`;
+  if (!event.succeeded) {
+    return {
+      ...bad(
+        `nothing to run: the work of ${runKey} failed on ${who} at ${finishedAt}, with exit code ${exitCode}`,
+      ),
+      hint: 'To try it again at once, use --on-failure retry.',
+    };
+  }
+  const text = `nothing to run: the work of ${runKey} was done by ${who} at ${finishedAt}`;
+  if (event.sameCommand) return good(text);
+  return { ...warn(text), hint: 'It was done by another command: the key is what counts.' };
 }
 
 function sessionsEnded(ended: number): string {

@@ -22,6 +22,17 @@ const holder = {
   expiresInMs: 11_000,
   queueLength: 9,
 };
+const skipped = {
+  runKey: '4f2c1d',
+  succeeded: true,
+  exitCode: 0,
+  by: 'V1StGXR8_Z5jdHi6B-myT',
+  byHost: 'web-7f9',
+  byCommand: 'knex migrate:latest',
+  sameCommand: true,
+  finishedAt: '2026-01-02T03:04:00.000Z',
+  ranMs: 1_200,
+};
 const nobody = {
   holder: null,
   holderHost: null,
@@ -141,17 +152,44 @@ describe('describeEvent', () => {
       'the lock could not be released: refused',
       `The lease ends by itself at ${expiresAt}; until then nobody else can run.`,
     ],
-    [{ event: 'lock.lost', holder: 'x' }, 'bad', 'the lease was lost before its end: x holds the lock'],
+    [
+      { event: 'lock.lost', holder: 'x' },
+      'bad',
+      'the lease was lost before its end: x has acquired the lock since',
+    ],
     [
       { event: 'lock.lost', holder: null },
       'bad',
       'the lease was lost before its end: nobody holds the lock any more',
     ],
     [
-      { event: 'wait.timeout', ...holder, waitedMs: 30_000, polls: 30 },
+      { event: 'wait.timeout', ...holder, waitedMs: 30_000, polls: 30, handovers: 0 },
       'bad',
       'gave up after 30s: held by web-7f9 (knex migrate:latest) since 2026-01-02T03:03:47.000Z, until 2026-01-02T03:04:16.000Z at the latest, 9 waiting',
-      'To wait longer, use --wait-timeout, for example --wait-timeout 5m.',
+      'The lock did not move meanwhile. To wait longer, use --wait-timeout, for example --wait-timeout 5m.',
+    ],
+    [
+      { event: 'wait.timeout', ...holder, waitedMs: 30_000, polls: 30, handovers: 12 },
+      'bad',
+      'gave up after 30s: held by web-7f9 (knex migrate:latest) since 2026-01-02T03:03:47.000Z, until 2026-01-02T03:04:16.000Z at the latest, 9 waiting',
+      'The lock changed hands 12 times meanwhile. To wait longer, use --wait-timeout, for example --wait-timeout 5m; if the work needs to be done only once for all of them, use --once with a key, for example the release.',
+    ],
+    [
+      { event: 'run.skipped', ...skipped },
+      'good',
+      'nothing to run: the work of 4f2c1d was done by web-7f9 (knex migrate:latest) at 2026-01-02T03:04:00.000Z',
+    ],
+    [
+      { event: 'run.skipped', ...skipped, byHost: null, byCommand: 'true', sameCommand: false },
+      'warn',
+      'nothing to run: the work of 4f2c1d was done by V1StGXR8_Z5jdHi6B-myT (true) at 2026-01-02T03:04:00.000Z',
+      'It was done by another command: the key is what counts.',
+    ],
+    [
+      { event: 'run.skipped', ...skipped, succeeded: false, exitCode: 3 },
+      'bad',
+      'nothing to run: the work of 4f2c1d failed on web-7f9 (knex migrate:latest) at 2026-01-02T03:04:00.000Z, with exit code 3',
+      'To try it again at once, use --on-failure retry.',
     ],
     [
       { event: 'guard.restarted', restarts: 1 },

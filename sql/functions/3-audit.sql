@@ -2,7 +2,7 @@
 CREATE OR REPLACE FUNCTION "migrate_lock".record(
     p_event text, p_instance_id text, p_fencing_token bigint, p_details jsonb
 ) RETURNS void
-    LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE sql
 AS $body$
     INSERT INTO "migrate_lock".migration_lock_audit (event, instance_id, fencing_token, details)
     VALUES (p_event, p_instance_id, p_fencing_token, coalesce(p_details, '{}'))

@@ -1,6 +1,6 @@
 -- What anybody may know of a lease: never the secret's hash.
 CREATE OR REPLACE FUNCTION "migrate_lock".describe(lease "migrate_lock".migration_lock) RETURNS jsonb
-    LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+    LANGUAGE sql VOLATILE
 AS $body$
     SELECT jsonb_build_object(
         'instanceId', lease.instance_id,
@@ -21,7 +21,7 @@ REVOKE ALL ON FUNCTION "migrate_lock".describe("migrate_lock".migration_lock) FR
 
 CREATE OR REPLACE FUNCTION "migrate_lock".proves(lease "migrate_lock".migration_lock, p_instance_id text, p_secret text)
     RETURNS boolean
-    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    LANGUAGE sql STABLE
 AS $body$
     SELECT lease.instance_id = p_instance_id AND lease.secret_sha256 = sha256(convert_to(p_secret, 'UTF8'))
 $body$;

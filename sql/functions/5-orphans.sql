@@ -1,27 +1,28 @@
 -- The database sessions that work under a lease, the caller's own excepted: those whose application_name carries the
 -- lease's instance id ("migrate-lock:<id>", or "migrate-lock:<outer id>:<id>"), and those in an assert_held transaction.
--- What other roles do is hidden from us (NULL): not knowing means live.
+-- What other roles do is hidden from us (NULL): not knowing means live. (The functions under pg_stat_activity and pg_locks:
+-- every release looks here, and the views take several times as long to plan.)
 CREATE OR REPLACE FUNCTION "migrate_lock".sessions_of(lease "migrate_lock".migration_lock)
     RETURNS TABLE (pid integer, role text, state text, in_transaction_since timestamptz, asserts boolean, is_older boolean)
-    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE sql VOLATILE
 AS $body$
     WITH asserting AS (
         -- The mark alone could be an application's own advisory lock; with a lock on our table it is not.
         SELECT mark.pid
-          FROM pg_locks AS mark
+          FROM pg_lock_status() AS mark
          WHERE mark.locktype = 'advisory'
-           AND mark.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+           AND mark.database = (SELECT datid FROM pg_stat_get_activity(pg_backend_pid()))
            AND mark.classid = "migrate_lock".assert_class()::oid
            AND mark.objid = "migrate_lock".assert_object(lease.fencing_token)::oid
            AND mark.objsubid = 2
            AND EXISTS (
-               SELECT FROM pg_locks AS used
+               SELECT FROM pg_lock_status() AS used
                 WHERE used.pid = mark.pid AND used.locktype = 'relation' AND used.relation = (
                       SELECT tableoid FROM "migrate_lock".migration_lock WHERE id = 1))
     )
-    SELECT session.pid, session.usename::text, session.state, session.xact_start,
+    SELECT session.pid, pg_get_userbyid(session.usesysid)::text, session.state, session.xact_start,
            session.pid IN (SELECT asserting.pid FROM asserting), session.backend_start < lease.locked_at
-      FROM pg_stat_activity AS session
+      FROM pg_stat_get_activity(NULL) AS session
      WHERE session.pid <> pg_backend_pid()
        AND (session.pid IN (SELECT asserting.pid FROM asserting)
             OR starts_with(session.application_name, 'migrate-lock:')
@@ -34,11 +35,12 @@ REVOKE ALL ON FUNCTION "migrate_lock".sessions_of("migrate_lock".migration_lock)
 --   {"orphans": "terminate"}              a direct connection: whoever carries the tag is the lease's, idle ones too
 --   {"orphans": "wait", "seen": [...]}    a pooler hands tags on to strangers: only the transactions that ran at the
 --                                         first look ("seen", as answered then) count, and nothing is touched
+--   {"orphans": "look"}                    the caller does not know yet which of these it needs: they are only told
 --   {"orphans": "ignore"}
 -- Answers null when nothing is left, else {"sessions": [...], "denied": how many we may not end}.
 CREATE OR REPLACE FUNCTION "migrate_lock".settle_orphans(lease "migrate_lock".migration_lock, p_policy jsonb)
     RETURNS jsonb
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql
 AS $body$
 DECLARE
     policy   text := coalesce(p_policy ->> 'orphans', 'terminate');
@@ -64,7 +66,7 @@ BEGIN
             EXCEPTION WHEN insufficient_privilege THEN
                 denied := denied + 1;
             END;
-        ELSIF NOT session.asserts THEN
+        ELSIF policy = 'wait' AND NOT session.asserts THEN
             CONTINUE WHEN session.state = 'idle';
             CONTINUE WHEN seen IS NOT NULL AND NOT seen @> jsonb_build_array(
                 jsonb_build_object('pid', session.pid, 'since', told -> 'since'));

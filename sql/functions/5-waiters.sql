@@ -1,7 +1,7 @@
 -- Takes a waiter out of the queue, and those who have not been seen for so long that they do not count any more.
 -- Rows that somebody else has locked are left to him: nobody waits for a row of the queue.
 CREATE OR REPLACE FUNCTION "migrate_lock".forget_waiters(p_instance_id text) RETURNS bigint
-    LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE sql
 AS $body$
     WITH gone AS (
         SELECT instance_id

@@ -2,6 +2,7 @@
 -- {"outcome": "held", "holder": ..., "orphans": ...}; holder is null while somebody else is just changing the row, orphans
 -- tells what a takeover of an expired lease still waits for. p_takeover is the policy of settle_orphans(), and
 -- {"respect": N}: the lease with token N is not taken over yet, as the caller's own clock says that it still runs.
+-- With {"runKey": ...} in p_client it answers {"outcome": "settled", "run": ...} when the work of that key is done.
 CREATE OR REPLACE FUNCTION "migrate_lock".acquire(
     p_instance_id text, p_secret text, p_ttl_ms bigint, p_client jsonb, p_takeover jsonb
 ) RETURNS jsonb
@@ -12,8 +13,16 @@ DECLARE
     acquired "migrate_lock".migration_lock;
     takeover jsonb;
     orphans  jsonb;
+    work     text   := p_client ->> 'runKey';
+    memory   bigint := (p_client ->> 'failureMemoryMs')::bigint;
+    settled  jsonb;
 BEGIN
     PERFORM "migrate_lock".begin_change();
+
+    settled := CASE WHEN work IS NOT NULL THEN "migrate_lock".settled_run(work, memory) END;
+    IF settled IS NOT NULL THEN
+        RETURN jsonb_build_object('outcome', 'settled', 'run', settled);
+    END IF;
 
     -- Look first: a refused ON CONFLICT DO UPDATE would lock the row and write WAL at every poll.
     SELECT * INTO seen FROM "migrate_lock".migration_lock WHERE id = 1;
@@ -21,7 +30,9 @@ BEGIN
         -- A lease that was released is over, even if the clock stepped back behind its end since.
         IF seen.released_at IS NULL AND seen.expires_at > clock_timestamp() THEN
             IF "migrate_lock".proves(seen, p_instance_id, p_secret) THEN
-                -- The answer to an earlier attempt was lost: the lease is the caller's already.
+                -- The answer to an earlier attempt was lost: the lease is the caller's already. That attempt may have been cut
+                -- short while it waited for a synchronous standby: the row lock makes this commit wait for it too.
+                PERFORM FROM "migrate_lock".migration_lock WHERE id = 1 FOR NO KEY UPDATE;
                 RETURN jsonb_build_object('outcome', 'acquired', 'lease', "migrate_lock".describe(seen), 'takeover', NULL);
             END IF;
             RETURN jsonb_build_object('outcome', 'held', 'holder', "migrate_lock".describe(seen));
@@ -51,6 +62,11 @@ BEGIN
         PERFORM FROM "migrate_lock".migration_lock WHERE id = 1 FOR UPDATE SKIP LOCKED;
         IF NOT FOUND THEN
             RETURN jsonb_build_object('outcome', 'held', 'holder', NULL);
+        END IF;
+        -- Nobody can settle it any more while the row is locked: what was stored was stored with the last release.
+        settled := CASE WHEN work IS NOT NULL THEN "migrate_lock".settled_run(work, memory) END;
+        IF settled IS NOT NULL THEN
+            RETURN jsonb_build_object('outcome', 'settled', 'run', settled);
         END IF;
     END IF;
 
@@ -101,6 +117,9 @@ BEGIN
            SET locked_at = clock_timestamp(), expires_at = clock_timestamp() + p_ttl_ms * interval '1 millisecond'
          WHERE id = 1
         RETURNING * INTO acquired;
+        IF "migrate_lock".settled_run(work, memory) IS NOT NULL THEN
+            RAISE EXCEPTION 'the work of the run key was done in this moment' USING ERRCODE = 'serialization_failure';
+        END IF;
     END IF;
 
     IF takeover IS NOT NULL THEN
@@ -117,7 +136,7 @@ REVOKE ALL ON FUNCTION "migrate_lock".acquire(text, text, bigint, jsonb, jsonb) 
 
 -- An instance id names one acquisition for ever: who could choose a used one could be taken for its first owner.
 CREATE OR REPLACE FUNCTION "migrate_lock".was_used(p_instance_id text) RETURNS boolean
-    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE sql STABLE
 AS $body$
     SELECT EXISTS (
         SELECT FROM "migrate_lock".migration_lock_audit

@@ -1,6 +1,7 @@
 -- What a waiter asks: announce myself, try to acquire, and learn who holds the lock and how many wait (me included).
 -- While the lock is held it writes nothing but the announcement, and that rarely. The last attempt at the wait timeout
 -- leaves the queue in the same call: many with a common timeout come once at its end, not twice.
+-- Who tells {"listens": true} in p_client may be one of the few whose session a release notifies: "listens" in the answer.
 CREATE OR REPLACE FUNCTION "migrate_lock".poll(
     p_instance_id text, p_secret text, p_ttl_ms bigint, p_client jsonb, p_takeover jsonb,
     p_poll_interval_ms bigint, p_last boolean
@@ -13,17 +14,32 @@ DECLARE
     arrived    timestamptz;
     mine       timestamptz;
     counts_for interval;
+    wants      boolean := coalesce((p_client ->> 'listens')::boolean, false);
+    listened   boolean;
+    listening  bigint;
+    listens    boolean;
 BEGIN
-    IF answer ->> 'outcome' = 'acquired' THEN
-        PERFORM "migrate_lock".forget_waiters(p_instance_id);
+    IF answer ->> 'outcome' IN ('acquired', 'settled') THEN
+        -- Whoever acquires at once is not in the queue.
+        IF EXISTS (
+            SELECT FROM "migrate_lock".migration_lock_waiter
+             WHERE instance_id = p_instance_id OR counts_until <= clock_timestamp()) THEN
+            PERFORM "migrate_lock".forget_waiters(p_instance_id);
+        END IF;
+        IF wants THEN
+            -- A holder has no session state.
+            UNLISTEN "migrate_lock";
+        END IF;
         RETURN answer;
     END IF;
 
     SELECT count(*),
            max(counts_until) FILTER (WHERE instance_id = p_instance_id),
-           max(arrived_at) FILTER (WHERE instance_id = p_instance_id)
-      INTO waiting, mine, arrived
-      FROM "migrate_lock".migration_lock_waiter
+           max(arrived_at) FILTER (WHERE instance_id = p_instance_id),
+           coalesce(bool_or(waiter.listens) FILTER (WHERE instance_id = p_instance_id), false),
+           count(*) FILTER (WHERE waiter.listens AND instance_id <> p_instance_id)
+      INTO waiting, mine, arrived, listened, listening
+      FROM "migrate_lock".migration_lock_waiter AS waiter
      WHERE counts_until > clock_timestamp() OR instance_id = p_instance_id;
     IF mine IS NULL THEN
         waiting := waiting + 1;
@@ -43,20 +59,27 @@ BEGIN
         RETURN answer;
     END IF;
 
+    -- Whoever comes while a place is free, not the first in order: all places are then taken again a few polls after each
+    -- handover, however short the commands are.
+    listens := wants AND (listened OR listening < 4);
+    IF listens THEN
+        LISTEN "migrate_lock";
+    END IF;
+
     -- The longest pause between two polls is 1.5 times the poll interval, or n / 50 s with many waiters.
     -- A waiter counts for four of these, and renews when half of that is over.
     counts_for := greatest(15000, 6 * p_poll_interval_ms, 120 * waiting) * interval '1 millisecond';
-    IF mine IS NULL OR mine - clock_timestamp() < counts_for / 2 THEN
+    IF mine IS NULL OR mine - clock_timestamp() < counts_for / 2 OR listens <> listened THEN
         INSERT INTO "migrate_lock".migration_lock_waiter AS waiter
-            (instance_id, arrived_at, counts_until, host, pid, db_role, command, run_key)
+            (instance_id, arrived_at, counts_until, host, pid, db_role, command, run_key, listens)
         VALUES (
             p_instance_id, clock_timestamp(), clock_timestamp() + counts_for,
             p_client ->> 'host', (p_client ->> 'pid')::integer, session_user,
-            p_client ->> 'command', p_client ->> 'runKey')
-        ON CONFLICT (instance_id) DO UPDATE SET counts_until = excluded.counts_until;
+            p_client ->> 'command', p_client ->> 'runKey', listens)
+        ON CONFLICT (instance_id) DO UPDATE SET counts_until = excluded.counts_until, listens = excluded.listens;
     END IF;
 
-    RETURN answer;
+    RETURN answer || jsonb_build_object('listens', listens);
 END
 $body$;
 

@@ -5,6 +5,7 @@
 --   refused           the secret is wrong: nothing is changed
 --   orphans           sessions of the lease are still at work: settle_orphans() has seen to them, call again
 -- Every answer but already_released and orphans leaves its row in the history. p_policy is that of settle_orphans().
+-- With {"run": ...} in p_details, how the work of the lease's run key ended is stored in the same transaction.
 CREATE OR REPLACE FUNCTION "migrate_lock".release(
     p_instance_id text, p_secret text, p_policy jsonb, p_details jsonb
 ) RETURNS jsonb
@@ -57,7 +58,14 @@ BEGIN
            expires_at  = least(expires_at, moment),
            locked_at   = least(locked_at, moment - interval '1 microsecond')
      WHERE id = 1;
+    IF lease.run_key IS NOT NULL AND p_details ? 'run' THEN
+        PERFORM "migrate_lock".settle_run(lease, p_details -> 'run');
+    ELSE
+        -- A release that is lost in a crash of the server costs the rest of the lease, and nothing else.
+        PERFORM set_config('synchronous_commit', 'off', true);
+    END IF;
     PERFORM "migrate_lock".record('lock.released', p_instance_id, lease.fencing_token, details);
+    NOTIFY "migrate_lock";
     RETURN jsonb_build_object('outcome', 'released') || details;
 END
 $body$;
@@ -65,7 +73,7 @@ $body$;
 REVOKE ALL ON FUNCTION "migrate_lock".release(text, text, jsonb, jsonb) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION "migrate_lock".was_released(p_instance_id text) RETURNS boolean
-    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE sql STABLE
 AS $body$
     SELECT EXISTS (
         SELECT FROM "migrate_lock".migration_lock_audit

@@ -27,6 +27,7 @@ BEGIN
             'by', 'cleanup',
             'heldMs', "migrate_lock".ms_between(expired.locked_at, expired.expires_at),
             'expiredMs', "migrate_lock".ms_between(expired.expires_at, clock_timestamp())));
+        NOTIFY "migrate_lock";
     END IF;
     forgotten := "migrate_lock".forget_waiters(NULL);
     RETURN jsonb_build_object('leases', leases, 'waiters', forgotten, 'orphans', orphans);

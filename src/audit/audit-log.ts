@@ -14,7 +14,7 @@ export function createAuditLog(output: Output): EventListener {
  * JSON leaves DEL, the C1 controls (which some terminals obey) and U+2028/U+2029 (which some readers take for a line's end)
  * as they are. Escaped they are the same JSON.
  */
-function escapeForTerminals(json: string): string {
+export function escapeForTerminals(json: string): string {
   return json.replace(
     /[\u007f-\u009f\u2028\u2029]/g,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,

@@ -1,6 +1,6 @@
 import { closeSync, writeSync } from 'node:fs';
 import { LineQueue } from './line-queue.js';
-import type { Output } from './output.js';
+import type { RawOutput } from './output.js';
 
 /** How soon a reader that did not take a line is asked again. */
 const RETRY_MS = 20;
@@ -9,7 +9,7 @@ const RETRY_MS = 20;
  * Writes lines to a descriptor that answers at once: a non-blocking one, a file, or a device such as /dev/null.
  * What a stalled reader does not take waits in a queue. What cannot be written (reader gone, disk full) is lost.
  */
-export class DescriptorOutput implements Output {
+export class DescriptorOutput implements RawOutput {
   readonly #fd: number;
   readonly #owned: boolean;
   readonly #queue = new LineQueue();
@@ -27,9 +27,15 @@ export class DescriptorOutput implements Output {
   }
 
   writeLine(text: string): void {
-    if (this.#closed) return;
-    this.#queue.add(text);
-    if (this.#retry === null) this.#drain();
+    this.#add(text, '\n');
+  }
+
+  write(text: string): void {
+    this.#add(text, '');
+  }
+
+  get isIdle(): boolean {
+    return this.#queue.isEmpty;
   }
 
   flush(limitMs: number): Promise<boolean> {
@@ -60,6 +66,12 @@ export class DescriptorOutput implements Output {
     } catch {
       // A deferred write error (NFS, quota): these lines are lost, as others that cannot be written.
     }
+  }
+
+  #add(text: string, end: string): void {
+    if (this.#closed) return;
+    this.#queue.add(text, end);
+    if (this.#retry === null) this.#drain();
   }
 
   #drain(): void {

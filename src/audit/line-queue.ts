@@ -15,8 +15,8 @@ export class LineQueue {
     return this.#lines.length === 0;
   }
 
-  add(line: string): void {
-    const bytes = Buffer.from(`${line}\n`);
+  add(line: string, end = '\n'): void {
+    const bytes = Buffer.from(line + end);
     this.#lines.push(bytes);
     this.#bytes += bytes.length;
     const firstToDrop = this.#written > 0 ? 1 : 0;

@@ -16,8 +16,16 @@ export interface Output {
   close: () => void;
 }
 
+/** An output that also takes what is no line of its own, such as what moves a terminal's cursor. */
+export interface RawOutput extends Output {
+  /** As writeLine(), without the newline. */
+  write: (text: string) => void;
+  /** False while something waits for its reader: then what can be left out is better left out. */
+  readonly isIdle: boolean;
+}
+
 /** The output for a descriptor of this process, by what the descriptor is. */
-export function openOutput(fd: number): Output {
+export function openOutput(fd: number): RawOutput {
   const stats = statOrNull(fd);
   if (stats?.isSocket() === true) return new RelayOutput(fd);
   if (stats?.isFIFO() !== true && !isatty(fd)) return new DescriptorOutput(fd, { owned: false });
@@ -31,7 +39,7 @@ export function openOutput(fd: number): Output {
 }
 
 /** stdout and stderr: one and the same output when both lead to the same place, so that no line lands in another's middle. */
-export function openOutputs(): { stdout: Output; stderr: Output } {
+export function openOutputs(): { stdout: RawOutput; stderr: RawOutput } {
   const stdout = openOutput(1);
   return { stdout, stderr: isSamePlace(statOrNull(1), statOrNull(2)) ? stdout : openOutput(2) };
 }

@@ -1,19 +1,19 @@
 import { startCat, type Cat } from './cat.js';
 import { DescriptorOutput } from './descriptor-output.js';
 import { LineQueue } from './line-queue.js';
-import type { Output } from './output.js';
+import type { RawOutput } from './output.js';
 
 /**
  * Writes lines through a `cat` of ours: for a descriptor that can be written only in a blocking way. A socket cannot be
  * opened again, and to make it non-blocking would make it so for the child that shares it. The `cat` is started with the
  * first line and ends with flush() or close().
  */
-export class RelayOutput implements Output {
+export class RelayOutput implements RawOutput {
   readonly #fd: number;
   readonly #queue = new LineQueue();
   #cat: Cat | null = null;
   /** Where there is no `cat`: lines that may block are better than none. */
-  #direct: Output | null = null;
+  #direct: RawOutput | null = null;
   #flush: Promise<boolean> | null = null;
   #endFlush: ((isDone: boolean) => void) | null = null;
   /** Closed, or the reader is gone. */
@@ -24,13 +24,23 @@ export class RelayOutput implements Output {
   }
 
   writeLine(text: string): void {
+    this.write(`${text}\n`);
+  }
+
+  write(text: string): void {
     if (this.#isOver) return;
     if (this.#direct !== null) {
-      this.#direct.writeLine(text);
+      this.#direct.write(text);
       return;
     }
-    this.#queue.add(text);
+    this.#queue.add(text, '');
     if (this.#flush === null) this.#pump();
+  }
+
+  /** The relay itself holds some more than it has written. */
+  get isIdle(): boolean {
+    if (this.#direct !== null) return this.#direct.isIdle;
+    return this.#queue.isEmpty && (this.#cat === null || this.#cat.isReady());
   }
 
   flush(limitMs: number): Promise<boolean> {
@@ -82,7 +92,7 @@ export class RelayOutput implements Output {
   #writeDirectly(): void {
     this.#direct = new DescriptorOutput(this.#fd, { owned: false });
     for (let bytes = this.#queue.peek(); bytes !== undefined; bytes = this.#queue.peek()) {
-      this.#direct.writeLine(bytes.toString().slice(0, -1));
+      this.#direct.write(bytes.toString());
       this.#queue.drop();
     }
   }

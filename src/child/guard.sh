@@ -14,8 +14,8 @@
 #            `shared` if it is in the holder's; a `-` in place of each as long as it is not started
 #     WILL   what the release program needs, in base64: it is never on disk, in an argument or in an environment
 #
-# and `done` when the guard is not needed any more. The first orders come before the child is started. So when the
-# holder dies between its start and the next line, the child is found by its mark in /proc/*/environ.
+# The first orders come before the child is started. So when the holder dies between its start and the next line, the
+# child is found by its mark in /proc/*/environ. A guard that is not needed any more is killed, with its group.
 #
 # - End of file: the holder is dead. SIGTERM to the tree, SIGKILL after the grace (at DUE at the latest), again and again
 #   until two looks in a row have found nobody; then `PID START GROUP WILL` goes to the stdin of the release program,

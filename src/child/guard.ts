@@ -45,7 +45,6 @@ export interface GuardOptions {
 /** How often a guard may die before it was ready, until there is none. */
 const STILLBORN_LIMIT = 3;
 const RESTART_PAUSE_MS = 200;
-const DISMISS_LIMIT_MS = 1_000;
 
 /**
  * The dead man's switch: a small sh in a session of its own that ends the child's tree when this process dies without a
@@ -90,22 +89,14 @@ export class Guard {
     this.#tell();
   }
 
-  /** The guard is not needed any more; resolves when it is gone. */
-  async dismiss(): Promise<void> {
+  /** The guard is not needed any more: it and what it has started are ended at once. */
+  dismiss(): void {
     this.#over = true;
     this.#settle(false);
     const guard = this.#process;
-    if (guard?.pid === undefined || guard.exitCode !== null || guard.signalCode !== null) return;
-    const { pid } = guard;
-    await new Promise<void>((resolve) => {
-      // It has a group of its own, and its number is safe as long as it was not reaped.
-      const impatient = setTimeout(() => killGroup(pid), DISMISS_LIMIT_MS);
-      guard.once('exit', () => {
-        clearTimeout(impatient);
-        resolve();
-      });
-      guard.stdin?.end('done\n');
-    });
+    // Its number is safe as long as it was not reaped.
+    if (guard?.pid !== undefined && guard.exitCode === null && guard.signalCode === null)
+      killGroup(guard.pid);
   }
 
   #start(): void {

@@ -53,6 +53,8 @@ export interface ChildEnd {
   signal: NodeJS.Signals | null;
   reason: 'exited' | StopReason;
   leftovers: number;
+  /** From the child's start to its own end, or to now where it has not ended. */
+  durationMs: number;
   /** Nobody of the tree was left at the last look. If false, somebody lives who could not be killed: keep the lease. */
   gone: boolean;
 }
@@ -94,7 +96,7 @@ class SupervisedChild implements RunningChild {
   readonly #tree: ProcessTree;
   #timeline: Timeline;
   #switchOff: () => void;
-  #exit: { exitCode: number | null; signal: NodeJS.Signals | null } | undefined;
+  #exit: { exitCode: number | null; signal: NodeJS.Signals | null; durationMs: number } | undefined;
   #reason: ChildEnd['reason'] | undefined;
   #leftovers = 0;
   #treeEnd: TreeEnd | undefined;
@@ -147,9 +149,9 @@ class SupervisedChild implements RunningChild {
 
   #exited(exitCode: number | null, signal: NodeJS.Signals | null): void {
     const now = performance.now();
-    this.#exit = { exitCode, signal };
+    this.#exit = { exitCode, signal, durationMs: now - this.#startedAtMs };
     this.#tree.rootReaped();
-    this.#tellOf({ type: 'exited', exitCode, signal, durationMs: now - this.#startedAtMs });
+    this.#tellOf({ type: 'exited', ...this.#exit });
     // Killed after the deadline, but not by us: we were stopped, and the guard did it.
     this.#reason ??= signal !== null && now >= this.#timeline.termAtMs ? 'deadline' : 'exited';
     this.#end(now + this.options.killGraceMs);
@@ -171,6 +173,7 @@ class SupervisedChild implements RunningChild {
         signal: this.#exit?.signal ?? null,
         reason: this.#reason ?? 'exited',
         leftovers: this.#leftovers,
+        durationMs: this.#exit?.durationMs ?? performance.now() - this.#startedAtMs,
         gone,
       });
     });

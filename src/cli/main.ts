@@ -4,7 +4,9 @@ import { openOutputs } from '../audit/output.js';
 import { UsageError } from '../errors.js';
 import { EXIT_CODES } from '../exit-codes.js';
 import { wantsColour } from '../ui/colour.js';
+import { LiveOutput } from '../ui/live-output.js';
 import { createReporter, type Reporter } from '../ui/reporter.js';
+import { canRedraw } from '../ui/terminal.js';
 import { createProgram } from './program.js';
 
 /** A stalled reader of stdout or stderr keeps the exit waiting this long at most. */
@@ -16,9 +18,13 @@ export async function main(
   args: readonly string[],
   env: NodeJS.ProcessEnv,
 ): Promise<number> {
-  const { stdout, stderr } = openOutputs();
+  const opened = openOutputs();
+  const live = canRedraw(env, 2) ? new LiveOutput(opened.stderr) : undefined;
+  const stderr = live ?? opened.stderr;
+  // On the same terminal, audit events too are lines before which the live one goes.
+  const stdout = opened.stdout === opened.stderr ? stderr : opened.stdout;
   const colour = wantsColour(env, tty.isatty(2));
-  const reporterFor = (quiet: boolean): Reporter => createReporter(stderr, { quiet, colour });
+  const reporterFor = (quiet: boolean): Reporter => createReporter(stderr, { quiet, colour, live });
   let exitCode = 0;
   try {
     const surroundings = { env, cwd: currentDirectory(), program, stdout, reporterFor };

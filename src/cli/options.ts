@@ -1,7 +1,7 @@
 import { Option } from 'commander';
 import { formatDuration, parseDuration } from '../duration.js';
 import { UsageError } from '../errors.js';
-import type { OrphanMode } from '../lock/calls.js';
+import type { OrphanMode } from '../lock/poll-call.js';
 import { checkSchemaName } from '../schema/render.js';
 
 /** An option that is also an environment variable MIGRATE_LOCK_...; the flag wins. */
@@ -36,13 +36,31 @@ export function parseTtl(value: string): number {
   return readDuration('ttl', value, '10m', false);
 }
 
+/** For how long history is kept: no timer waits for that. */
+const LONGEST_KEEP_MS = 100 * 365 * 86_400_000;
+
+export function parseKeep(value: string): number {
+  const parsed = parseDuration(value, LONGEST_KEEP_MS);
+  if (parsed !== undefined) return parsed;
+  throw new UsageError(`--keep ${JSON.stringify(value)} is not a duration.`, 'Write for example --keep 90d.');
+}
+
 export function quietOption(): Option {
   return option('--quiet', 'tell only errors on stderr').default(false);
 }
 
-/** What its variable says: it can also say no, which the command line's parser does not know. */
-export function isQuiet(env: NodeJS.ProcessEnv): boolean {
-  return !['', '0', 'false', 'no', 'off'].includes(env.MIGRATE_LOCK_QUIET?.toLowerCase() ?? '');
+/** What the variable of a switch says: it can also say no, which the command line's parser does not know. */
+export function saysYes(variable: string | undefined): boolean {
+  return !['', '0', 'false', 'no', 'off'].includes(variable?.toLowerCase() ?? '');
+}
+
+/** The longest run key that is stored; the release's name, or a digest of what has to be done, is much shorter. */
+const LONGEST_RUN_KEY = 200;
+
+function parseRunKey(value: string): string {
+  const problem = value === '' ? 'is empty' : `is longer than ${LONGEST_RUN_KEY} characters`;
+  if (value !== '' && value.length <= LONGEST_RUN_KEY) return value;
+  throw new UsageError(`--once ${problem}.`, 'Name the work, for example --once "$GIT_SHA".');
 }
 
 /** Where the database and the lock are: the same for every command. */
@@ -81,6 +99,18 @@ export function runOptions(): Option[] {
     )
       .choices(['auto', 'terminate', 'wait', 'ignore'])
       .default('auto'),
+    option('--no-listen', 'only poll: keep no connection to hear of a release at once'),
+    option(
+      '--once <key>',
+      'work that needs to succeed once: whoever finds it done exits 0 without running it',
+    ).argParser(parseRunKey),
+    option(
+      '--on-failure <what>',
+      'with --once, when another one ran the work and it failed: try again, or fail as it did',
+    )
+      .choices(['retry', 'fail'])
+      .default('retry'),
+    duration('failure-memory', 'with --on-failure fail: for how long a failure counts', 60_000),
     option('--child-stdout <stream>', "where the command's stdout goes")
       .choices(['stderr', 'stdout'])
       .default('stderr'),
@@ -93,6 +123,15 @@ export function runOptions(): Option[] {
           'Write a number from 0 to 255, for example --conflict-exit-code 75.',
         );
       }),
+    option('--metrics-file <path>', 'a file for Prometheus metrics of the run, written at its end').argParser(
+      (value: string): string => {
+        if (value.trim() !== '') return value;
+        throw new UsageError(
+          '--metrics-file is empty.',
+          'Write for example --metrics-file /var/lib/node_exporter/migrate-lock.prom.',
+        );
+      },
+    ),
   ];
 }
 
@@ -102,6 +141,11 @@ export interface RunOptionValues extends ConnectionOptionValues {
   pollInterval: number;
   killGrace: number;
   orphans: OrphanMode;
+  listen: boolean;
+  once?: string;
+  onFailure: 'retry' | 'fail';
+  failureMemory: number;
   childStdout: 'stderr' | 'stdout';
   conflictExitCode: number;
+  metricsFile?: string;
 }

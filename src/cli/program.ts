@@ -1,16 +1,19 @@
 import { Command, Option } from 'commander';
 import { EXIT_CODES } from '../exit-codes.js';
 import { assertCommand } from './commands/assert.js';
+import { cleanupCommand, type CleanupOptionValues } from './commands/cleanup.js';
 import { EXECUTE_WILL, executeWillCommand } from './commands/execute-will.js';
 import { extendCommand, type ExtendOptionValues } from './commands/extend.js';
 import { initCommand, type InitOptionValues } from './commands/init.js';
 import { runCommand } from './commands/run.js';
+import { statusCommand, type StatusOptionValues } from './commands/status.js';
 import {
   connectionOptions,
-  isQuiet,
+  parseKeep,
   parseTtl,
   quietOption,
   runOptions,
+  saysYes,
   type ConnectionOptionValues,
   type RunOptionValues,
 } from './options.js';
@@ -25,8 +28,13 @@ export function createProgram(surroundings: Surroundings, onExitCode: (code: num
     .enablePositionalOptions()
     .addHelpText('after', `\n${exitCodesHelp()}`)
     .hook('preAction', (_, command) => {
-      if (command.getOptionValueSource('quiet') !== 'env') return;
-      command.setOptionValue('quiet', isQuiet(surroundings.env));
+      const { MIGRATE_LOCK_QUIET, MIGRATE_LOCK_NO_LISTEN } = surroundings.env;
+      if (command.getOptionValueSource('quiet') === 'env') {
+        command.setOptionValue('quiet', saysYes(MIGRATE_LOCK_QUIET));
+      }
+      if (command.getOptionValueSource('listen') === 'env') {
+        command.setOptionValue('listen', !saysYes(MIGRATE_LOCK_NO_LISTEN));
+      }
     });
 
   const run = program
@@ -72,6 +80,30 @@ export function createProgram(surroundings: Surroundings, onExitCode: (code: num
   assert.action(async (values: ConnectionOptionValues) => {
     onExitCode(await assertCommand(values, surroundings));
   });
+
+  const status = program
+    .command('status')
+    .description('tell who has the lock and who waits for it; changes nothing')
+    .option('--json', 'print one JSON object instead of text', false);
+  for (const option of connectionOptions()) status.addOption(option);
+  status.action(async (values: StatusOptionValues) => {
+    onExitCode(await statusCommand(values, surroundings));
+  });
+
+  const cleanup = program
+    .command('cleanup')
+    .description('clear what a crash has left, as the next run would by itself, and forget old run keys')
+    .addOption(
+      new Option(
+        '--keep <duration>',
+        'forget run keys whose last run is longer ago, for example 90d',
+      ).argParser(parseKeep),
+    );
+  for (const option of connectionOptions()) cleanup.addOption(option);
+  cleanup.action(async (values: CleanupOptionValues) => {
+    onExitCode(await cleanupCommand(values, surroundings));
+  });
+
   program.command(EXECUTE_WILL, { hidden: true }).action(async () => onExitCode(await executeWillCommand()));
   return program;
 }

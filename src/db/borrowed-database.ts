@@ -8,6 +8,7 @@ import { timeLimit } from './time-limit.js';
 export class BorrowedDatabase implements Database {
   readonly description: string;
   readonly name: string;
+  readonly bell = undefined;
   readonly #sql: postgres.Sql;
   #speaksThroughPooler: boolean | undefined;
 
@@ -20,6 +21,10 @@ export class BorrowedDatabase implements Database {
 
   get isPooled(): boolean {
     return this.#speaksThroughPooler === true;
+  }
+
+  get isDirect(): boolean {
+    return this.#speaksThroughPooler === false;
   }
 
   async findPooler(limitMs: number): Promise<boolean> {

@@ -38,13 +38,19 @@ const SESSION_SETTINGS = {
   statement_timeout: 15_000,
 } as const;
 
+interface ConnectOptions {
+  withSettings: boolean;
+  limitMs: number;
+  onNotification?: () => void;
+}
+
 /**
  * Opens a connection. The socket (and TLS) is up when this resolves; the start-up follows with the first statement.
  * @throws what the network or TLS said; classify() knows the codes.
  */
 export async function connect(
   target: ConnectionTarget,
-  { withSettings, limitMs }: { withSettings: boolean; limitMs: number },
+  { withSettings, limitMs, onNotification }: ConnectOptions,
 ): Promise<Connection> {
   const endsAtMs = performance.now() + limitMs;
   const plain = await openSocket(target.hosts, limitMs);
@@ -69,6 +75,7 @@ export async function connect(
     debug: false, // else an error would carry the parameters, the secret among them
     fetch_types: false,
     onnotice: () => undefined, // its default prints to stdout
+    ...(onNotification === undefined ? {} : { onnotify: onNotification }),
     connection: {
       application_name: APPLICATION_NAME,
       ...(target.options === undefined ? {} : { options: target.options }),

@@ -1,4 +1,5 @@
 import type postgres from 'postgres';
+import type { Bell } from './bell.js';
 
 /** One call of one SQL function: what it is called in an error, and how long it may take. */
 export interface Call {
@@ -19,6 +20,10 @@ export interface Database {
   readonly name: string;
   /** Whether a pooler stands between us and the server, as far as the calls so far have told. */
   readonly isPooled: boolean;
+  /** Whether it is certain that none does. */
+  readonly isDirect: boolean;
+  /** Rung by every notification that our session gets; undefined: the sessions are not ours alone, and nobody may LISTEN. */
+  readonly bell: Bell | undefined;
   /** The same for certain: asks the server if no call so far has told. */
   findPooler(limitMs: number): Promise<boolean>;
   /** Sends the statement and returns its one answer, the jsonb value `answer` of its one row. */

@@ -1,6 +1,12 @@
 import { MigrateLockError } from '../errors.js';
 import { classify, errorCode, TLS_REFUSED } from './classify.js';
 
+/**
+ * What a replica says to a read-write transaction, and to a look at an unlogged table: SQLSTATE feature_not_supported. To
+ * classify() it is a fault, so that a release is tried again: a failover may be about to make a primary of it.
+ */
+const NOT_IN_RECOVERY = '0A000';
+
 /** Turns what the database, the driver or the network said into a sentence for people, with what to do next. */
 export function explain(error: unknown, database: string, schema: string): MigrateLockError {
   if (error instanceof MigrateLockError) return error;
@@ -21,12 +27,7 @@ export function explain(error: unknown, database: string, schema: string): Migra
         cause: error,
       });
     case 'settings':
-      return new MigrateLockError(`The database cannot be written to (${database}): ${said}.`, {
-        code: 'DATABASE_REFUSED',
-        exit: 'refused',
-        hint: 'It is probably a replica: a lock can only be taken on the primary. Give its address.',
-        cause: error,
-      });
+      return notWritable(error, database, said);
     case 'denied':
     case 'absent':
       return new MigrateLockError(`The database role lacks a right (${database}): ${said}.`, {
@@ -39,6 +40,7 @@ export function explain(error: unknown, database: string, schema: string): Migra
       });
     case 'contention':
     case 'fault':
+      if (errorCode(error) === NOT_IN_RECOVERY) return notWritable(error, database, said);
       return new MigrateLockError(`The database reported an error (${database}): ${said}.`, {
         code: 'DATABASE_FAULT',
         exit: 'refused',
@@ -46,6 +48,15 @@ export function explain(error: unknown, database: string, schema: string): Migra
         cause: error,
       });
   }
+}
+
+function notWritable(cause: unknown, database: string, said: string): MigrateLockError {
+  return new MigrateLockError(`The database cannot be written to (${database}): ${said}.`, {
+    code: 'DATABASE_REFUSED',
+    exit: 'refused',
+    hint: 'It is probably a replica: a lock can only be taken on the primary. Give its address.',
+    cause,
+  });
 }
 
 function unreachableHint(code: string): string {

@@ -1,3 +1,4 @@
+import { Bell } from './bell.js';
 import { ask, inTransaction, lookForPooler, type Answer } from './ask.js';
 import { CALL_TIMEOUT, classify, errorCode } from './classify.js';
 import { connect, type Connection, type ConnectionTarget } from './connect.js';
@@ -9,8 +10,10 @@ import { timeLimit, type TimeLimit } from './time-limit.js';
 export class OwnDatabase implements Database {
   readonly description: string;
   readonly name: string;
+  readonly bell = new Bell();
   readonly #target: ConnectionTarget;
   #connection: Connection | undefined;
+  #opening: Promise<Connection> | undefined;
   /** A pooler refuses or drops our session settings: each call then brings its own transaction. */
   #settingsRefused = false;
   #speaksThroughPooler: boolean | undefined;
@@ -23,6 +26,10 @@ export class OwnDatabase implements Database {
 
   get isPooled(): boolean {
     return this.#settingsRefused || this.#speaksThroughPooler === true;
+  }
+
+  get isDirect(): boolean {
+    return !this.#settingsRefused && this.#speaksThroughPooler === false;
   }
 
   async findPooler(limitMs: number): Promise<boolean> {
@@ -57,9 +64,25 @@ export class OwnDatabase implements Database {
     );
   }
 
+  /** Begins to connect, for the first call: what else is to be prepared can be done meanwhile. Its failure is that call's. */
+  prepare(limitMs: number): void {
+    this.#opening = this.#connect(limitMs);
+    this.#opening.catch(() => undefined);
+  }
+
   disconnect(): void {
     this.#connection?.destroy();
     this.#connection = undefined;
+    this.#opening?.then(({ destroy }) => destroy()).catch(() => undefined);
+    this.#opening = undefined;
+  }
+
+  #connect(limitMs: number): Promise<Connection> {
+    return connect(this.#target, {
+      withSettings: !this.#settingsRefused,
+      limitMs,
+      onNotification: () => this.bell.ring(),
+    });
   }
 
   async #within<T>(name: string, limitMs: number, work: (connection: Connection) => Promise<T>): Promise<T> {
@@ -96,10 +119,9 @@ export class OwnDatabase implements Database {
 
   async #open(limit: TimeLimit): Promise<Connection> {
     if (this.#connection?.isOpen() === true) return this.#connection;
-    const opened = await connect(this.#target, {
-      withSettings: !this.#settingsRefused,
-      limitMs: limit.leftMs,
-    });
+    const opening = this.#opening ?? this.#connect(limit.leftMs);
+    this.#opening = undefined;
+    const opened = await opening;
     if (limit.isOver()) {
       opened.destroy();
       throw codedError(CALL_TIMEOUT, 'connected too late');

@@ -1,89 +1,31 @@
+import { classify } from '../db/classify.js';
 import type { Call, Database } from '../db/database.js';
 import { CALLS } from '../generated/sql.js';
+import { SCHEMA_VERSION } from '../schema/look.js';
 import { renderSql } from '../schema/render.js';
-import type { ClientDescription, HolderDescription, Identity, Lease } from './lease.js';
+import type {
+  Attempt,
+  CleanupAnswer,
+  ExtendAnswer,
+  LockStatus,
+  Orphans,
+  ReleaseAnswer,
+  RunDescription,
+  Settled,
+} from './answers.js';
+import type { ClientDescription, HolderDescription, Identity } from './lease.js';
+import {
+  policyOf,
+  pollParameters,
+  readAttempt,
+  readLease,
+  type OrphanMode,
+  type Policy,
+  type PollOptions,
+} from './poll-call.js';
 
 /** How long one call may take before its connection counts as dead. */
 export const CALL_LIMIT_MS = 5_000;
-
-/** What happens to sessions of a lease whose holder no longer speaks for it; see settle_orphans() in sql/. */
-export type OrphanMode = 'auto' | 'terminate' | 'wait' | 'ignore';
-
-/** A database session that works under a lease. */
-export interface OrphanSession {
-  pid: number;
-  role: string | null;
-  /** null: hidden from us. */
-  state: string | null;
-  /** When its transaction began, as the database wrote it; null: none, or hidden. */
-  since: string | null;
-}
-
-/** What a takeover or a release still waits for. */
-export interface Orphans {
-  sessions: OrphanSession[];
-  /** How many of them our role may not end. */
-  denied: number;
-}
-
-export interface Acquired {
-  outcome: 'acquired';
-  lease: Lease;
-  takeover: { previousInstanceId: string; expiredMs: number; sessionsEnded: number } | null;
-}
-
-export interface Held {
-  outcome: 'held';
-  /** null while somebody is just changing the row. */
-  holder: HolderDescription | null;
-  /** How many wait, the caller included. */
-  queueLength: number;
-  /** Not null: the lease has expired, and these sessions of it have to go first. */
-  orphans: Orphans | null;
-}
-
-export type ReleaseAnswer =
-  | { outcome: 'released'; heldMs: number; late: boolean }
-  | { outcome: 'already_released' }
-  | { outcome: 'lost'; holder: string | null }
-  | { outcome: 'refused' }
-  | ({ outcome: 'orphans' } & Orphans);
-
-export interface LockStatus {
-  /** `expired`: the lease ran out and was never released; the next to come takes over. */
-  state: 'free' | 'held' | 'expired';
-  /** The last lease, whatever its state; null before the first. */
-  lease: HolderDescription | null;
-  /** In order of arrival. */
-  waiters: {
-    instanceId: string;
-    host: string | null;
-    pid: number | null;
-    dbRole: string;
-    command: string | null;
-    runKey: string | null;
-    waitingMs: number;
-  }[];
-}
-
-export type ExtendAnswer = { outcome: 'extended'; lease: Lease } | { outcome: 'refused' };
-
-export interface CleanupAnswer {
-  leases: number;
-  waiters: number;
-  orphans: Orphans | null;
-}
-
-export interface PollOptions {
-  ttlMs: number;
-  pollIntervalMs: number;
-  isLast: boolean;
-  limitMs: number;
-  /** The fencing token of a lease that still runs by our own clock, whatever the database's says. */
-  respect: number | null;
-  /** What the last poll said is still in the way. */
-  orphans: Orphans | null;
-}
 
 export interface ReleaseOptions {
   /** What is kept in the history about the use that was made of the lease. */
@@ -105,20 +47,42 @@ export class LockCalls {
    * One attempt that also announces me as a waiter, and learns how many wait. The last one leaves the queue if it does
    * not acquire, and goes into the history as a timeout.
    */
-  async poll(me: Identity, client: ClientDescription, options: PollOptions): Promise<Acquired | Held> {
-    const { ttlMs, pollIntervalMs, isLast, limitMs, respect, orphans } = options;
-    const policy = await this.#policy(orphans, limitMs);
+  async poll(me: Identity, client: ClientDescription, options: PollOptions): Promise<Attempt> {
+    const policy = this.#pollPolicy(options.orphans);
     const sentAtMs = performance.now();
-    const parameters = [
-      me.instanceId,
-      me.secret,
-      ttlMs,
-      JSON.stringify(client),
-      JSON.stringify({ ...policy, respect }),
-      pollIntervalMs,
-      isLast,
-    ];
-    return readAttempt(await this.#call('poll', 'poll the lock', parameters, limitMs), sentAtMs);
+    const parameters = pollParameters(me, client, options, policy);
+    const answer = await this.#call('poll', 'poll the lock', parameters, options.limitMs);
+    return this.#afterLook(me, client, options, policy, readAttempt(answer, sentAtMs));
+  }
+
+  /**
+   * The first poll, which looks at the lock schema in the same round trip.
+   * @returns null when the schema is not there, or has another version than this program needs: nothing was done.
+   */
+  async enter(me: Identity, client: ClientDescription, options: PollOptions): Promise<Attempt | null> {
+    const policy = this.#pollPolicy(options.orphans);
+    const sentAtMs = performance.now();
+    const parameters = [SCHEMA_VERSION, ...pollParameters(me, client, options, policy)];
+    try {
+      const answer = await this.#call('enter', 'poll the lock', parameters, options.limitMs);
+      if ((answer as { outcome: string }).outcome === 'schema') return null;
+      return await this.#afterLook(me, client, options, policy, readAttempt(answer, sentAtMs));
+    } catch (error) {
+      if (classify(error) === 'absent') return null;
+      throw error;
+    }
+  }
+
+  /** Whether the work of a run key is still to be done (null). If not, it leaves the queue. */
+  async look(
+    me: Identity,
+    runKey: string,
+    failureMemoryMs: number | null,
+    limitMs = CALL_LIMIT_MS,
+  ): Promise<RunDescription | null> {
+    const parameters = [me.instanceId, runKey, failureMemoryMs];
+    const answer = await this.#call('look', 'look at the run key', parameters, limitMs);
+    return (answer as { outcome: 'open' } | Settled).outcome === 'open' ? null : (answer as Settled).run;
   }
 
   /** Leaves the queue, and gives back what an attempt whose answer was not waited for may have brought. */
@@ -164,20 +128,45 @@ export class LockCalls {
     return (await this.#call('cleanup', 'clean up', [policy], limitMs)) as CleanupAnswer;
   }
 
+  /** Forgets run keys whose last run is longer ago. @returns how many. */
+  async prune(keepMs: number, limitMs = CALL_LIMIT_MS): Promise<number> {
+    return ((await this.#call('prune', 'prune', [keepMs], limitMs)) as { runs: number }).runs;
+  }
+
   /** Whether sessions that are in the way are told to end, as far as is known; else they are waited for. */
   get endsOrphans(): boolean {
     return this.orphanMode === 'terminate' || (this.orphanMode === 'auto' && !this.database.isPooled);
   }
 
   /** A pooler hands the tag of a session on to strangers: behind one, nothing may be ended by it. */
-  async #policy(seen: Orphans | null, limitMs: number): Promise<object> {
+  async #policy(seen: Orphans | null, limitMs: number): Promise<Policy> {
     const mode =
       this.orphanMode === 'auto'
         ? (await this.database.findPooler(limitMs))
           ? 'wait'
           : 'terminate'
         : this.orphanMode;
-    return seen === null ? { orphans: mode } : { orphans: mode, seen: seen.sessions };
+    return policyOf(mode, seen);
+  }
+
+  /** Behind which kind of connection we are, the answer to the first poll tells: until then nothing is ended. */
+  #pollPolicy(seen: Orphans | null): Policy {
+    if (this.orphanMode !== 'auto') return policyOf(this.orphanMode, seen);
+    const { isPooled, isDirect } = this.database;
+    return policyOf(isPooled ? 'wait' : isDirect ? 'terminate' : 'look', seen);
+  }
+
+  /** Orphans that were only looked at are dealt with at once, now that it is known how. */
+  async #afterLook(
+    me: Identity,
+    client: ClientDescription,
+    options: PollOptions,
+    policy: Policy,
+    attempt: Attempt,
+  ): Promise<Attempt> {
+    if (policy.orphans !== 'look' || attempt.outcome !== 'held' || attempt.orphans === null) return attempt;
+    await this.database.findPooler(options.limitMs);
+    return this.poll(me, client, options);
   }
 
   #call(
@@ -193,31 +182,4 @@ export class LockCalls {
       limitMs,
     });
   }
-}
-
-type RawAttempt =
-  | { outcome: 'acquired'; lease: HolderDescription; takeover: Acquired['takeover'] }
-  | { outcome: 'held'; holder: HolderDescription | null; queueLength: number; orphans?: Orphans };
-
-/**
- * The holder counts its lease from before the call was sent: the database started it later, so ours ends earlier.
- * That also holds when the answer only recognizes a lease that an earlier, unanswered call had acquired.
- */
-function readAttempt(answer: unknown, sentAtMs: number): Acquired | Held {
-  const attempt = answer as RawAttempt;
-  if (attempt.outcome === 'held') {
-    const { holder, queueLength, orphans = null } = attempt;
-    return { outcome: 'held', holder, queueLength, orphans };
-  }
-  return { outcome: 'acquired', takeover: attempt.takeover, lease: readLease(attempt.lease, sentAtMs) };
-}
-
-function readLease(lease: HolderDescription, sentAtMs: number): Lease {
-  return {
-    instanceId: lease.instanceId,
-    fencingToken: lease.fencingToken,
-    lockedAt: new Date(lease.lockedAtMs),
-    expiresAt: new Date(lease.expiresAtMs),
-    endsAtMs: sentAtMs + lease.expiresInMs,
-  };
 }

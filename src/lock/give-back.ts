@@ -4,8 +4,10 @@ import { classify, errorCode } from '../db/classify.js';
 import { explain } from '../db/explain.js';
 import { MigrateLockError } from '../errors.js';
 import type { Occurrence } from '../events.js';
-import { CALL_LIMIT_MS, type LockCalls, type Orphans, type ReleaseAnswer } from './calls.js';
+import type { Orphans, ReleaseAnswer } from './answers.js';
+import { CALL_LIMIT_MS, type LockCalls } from './calls.js';
 import type { Identity, Lease } from './lease.js';
+import { orAborted } from './or-aborted.js';
 
 export interface GiveBackOptions {
   /** What is kept in the history about the use that was made of the lease. */
@@ -22,6 +24,8 @@ export type GiveBackOutcome = 'released' | 'lost' | 'expired' | 'failed';
 const LONGEST_MS = 30_000;
 /** A release that comes late is still tried once, for this long. */
 const SHORTEST_MS = 2_000;
+/** How long a try that is under way may still take once the tries are to end. */
+const LAST_TRY_MS = 2_000;
 /** How soon one looks again whether sessions that were told to end are gone. */
 const ORPHAN_PAUSE_MS = 5;
 const LONGEST_ORPHAN_PAUSE_MS = 100;
@@ -33,6 +37,26 @@ export async function giveBack(
   lease: Lease,
   options: GiveBackOptions,
 ): Promise<GiveBackOutcome> {
+  const abandoned = new AbortController();
+  const abandonSoon = (): void => {
+    setTimeout(() => abandoned.abort(options.signal?.reason), LAST_TRY_MS).unref();
+  };
+  options.signal?.addEventListener('abort', abandonSoon, { once: true });
+  if (options.signal?.aborted === true) abandonSoon();
+  try {
+    return await tryToRelease(calls, me, lease, options, abandoned.signal);
+  } finally {
+    options.signal?.removeEventListener('abort', abandonSoon);
+  }
+}
+
+async function tryToRelease(
+  calls: LockCalls,
+  me: Identity,
+  lease: Lease,
+  options: GiveBackOptions,
+  abandoned: AbortSignal,
+): Promise<GiveBackOutcome> {
   const startedAtMs = performance.now();
   const endsAtMs = startedAtMs + Math.max(SHORTEST_MS, Math.min(LONGEST_MS, lease.endsAtMs - startedAtMs));
   let orphans: Orphans | null = null;
@@ -42,7 +66,7 @@ export async function giveBack(
     let pauseMs: number;
     try {
       const releasing = calls.release(me, { details: options.details, orphans, limitMs });
-      const answer: ReleaseAnswer = await orAborted(releasing, options.signal);
+      const answer = await orAborted(releasing, abandoned);
       if (answer.outcome !== 'orphans') return tell(answer, lease, options.emit);
       orphans = answer;
       failure = new OrphansLeft(answer, calls.endsOrphans);
@@ -124,20 +148,4 @@ function fail(
     expiresAt: lease.expiresAt.toISOString(),
   });
   return 'failed';
-}
-
-async function orAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return work;
-  work.catch(() => undefined);
-  let stop: (() => void) | undefined;
-  const aborted = new Promise<never>((_, reject) => {
-    stop = () => reject(signal.reason as Error);
-    if (signal.aborted) stop();
-    else signal.addEventListener('abort', stop, { once: true });
-  });
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    if (stop !== undefined) signal.removeEventListener('abort', stop);
-  }
 }

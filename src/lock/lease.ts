@@ -49,8 +49,8 @@ export function newIdentity(): Identity {
   return { instanceId: nanoid(), secret: randomBytes(32).toString('base64url') };
 }
 
-export function describeThisProcess(command: string | null): ClientDescription {
-  return { host: hostname(), pid: process.pid, command, runKey: null };
+export function describeThisProcess(command: string | null, runKey: string | null = null): ClientDescription {
+  return { host: hostname(), pid: process.pid, command, runKey };
 }
 
 /** The tag of the sessions that work under a lease: `application_name` in pg_stat_activity. */

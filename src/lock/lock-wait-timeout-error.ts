@@ -8,16 +8,22 @@ export class LockWaitTimeoutError extends MigrateLockError {
   readonly waitedMs: number;
   /** How many waited at the last look, this one included. */
   readonly queueLength: number;
+  /** How often the lock changed hands meanwhile; 0: it did not move. */
+  readonly handovers: number;
 
-  constructor(holder: HolderDescription | null, waitedMs: number, queueLength: number) {
+  constructor(holder: HolderDescription | null, waitedMs: number, queueLength: number, handovers = 0) {
     super(`The lock was not acquired within ${(waitedMs / 1000).toFixed(1)}s: ${sentence(holder)}.`, {
       code: 'LOCK_WAIT_TIMEOUT',
       exit: 'conflict',
-      hint: 'Wait longer with --wait-timeout (waitTimeoutMs), for example 2m, or see why the holder takes so long.',
+      hint:
+        handovers > 0
+          ? `The lock changed hands ${handovers} times meanwhile: wait longer with --wait-timeout (waitTimeoutMs), for example 5m.`
+          : 'Wait longer with --wait-timeout (waitTimeoutMs), for example 2m, or see why the holder takes so long.',
     });
     this.holder = holder;
     this.waitedMs = waitedMs;
     this.queueLength = queueLength;
+    this.handovers = handovers;
   }
 }
 

@@ -13,6 +13,11 @@ export interface MigrationLockOptions {
   waitTimeoutMs?: number;
   /** The longest pause between two polls of a lone waiter, in milliseconds. Default 1 000. */
   pollIntervalMs?: number;
+  /**
+   * Whether wait() may keep a connection of its own, as long as it is among the first few of the queue, to hear of a release at
+   * once. Never on a connection that is the caller's, or behind a pooler. Default true.
+   */
+  listen?: boolean;
   /** Ends wait() (it then throws the signal's reason) and the tries of release(). */
   signal?: AbortSignal;
   /** Called with every event, as the command line writes it to stdout. What it throws is ignored. */

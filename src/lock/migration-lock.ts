@@ -1,5 +1,4 @@
 import { hostname } from 'node:os';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { readConnectionConfig } from '../db/connection-config.js';
 import { OwnDatabase } from '../db/own-database.js';
 import { BorrowedDatabase } from '../db/borrowed-database.js';
@@ -9,7 +8,9 @@ import { MigrateLockError } from '../errors.js';
 import { createEventStream, type EventStream } from '../event-stream.js';
 import { ensureSchema } from '../schema/apply.js';
 import { checkSchemaName } from '../schema/render.js';
-import { CALL_LIMIT_MS, LockCalls, type LockStatus, type Orphans } from './calls.js';
+import type { LockStatus } from './answers.js';
+import { CALL_LIMIT_MS, LockCalls } from './calls.js';
+import { cleanUp } from './clean-up.js';
 import { giveBack } from './give-back.js';
 import { describeThisProcess, newIdentity, type Identity, type Lease } from './lease.js';
 import { LockWaitTimeoutError } from './lock-wait-timeout-error.js';
@@ -150,15 +151,7 @@ export class MigrationLock {
    * @returns how many leases were cleared: 0 or 1.
    */
   async cleanupExpiredLocks(): Promise<number> {
-    return this.#reading(async () => {
-      const endsAtMs = performance.now() + CALL_LIMIT_MS;
-      for (let orphans: Orphans | null = null; ;) {
-        const answer = await this.#calls.cleanup(orphans, CALL_LIMIT_MS);
-        if (answer.orphans === null || performance.now() > endsAtMs) return answer.leases;
-        orphans = answer.orphans;
-        await sleep(ORPHAN_PAUSE_MS);
-      }
-    });
+    return this.#reading(async () => (await cleanUp(this.#calls)).leases);
   }
 
   /** Who has the lease and who waits. Reads only, but for the lock schema, which is applied if it is not there yet. */
@@ -172,6 +165,8 @@ export class MigrationLock {
       ttlMs: this.#ttlMs,
       waitTimeoutMs: waitTimeoutMs === 0 ? 0 : positive('waitTimeoutMs', waitTimeoutMs),
       pollIntervalMs: positive('pollIntervalMs', pollIntervalMs),
+      listen: this.#options.listen ?? true,
+      failureMemoryMs: null,
       signal,
       emit: this.#events.emit,
       renewIdentity: () => {
@@ -227,6 +222,3 @@ export class MigrationLock {
     delete this.#events.context.fencingToken;
   }
 }
-
-/** How soon one looks again whether sessions that were told to end are gone. */
-const ORPHAN_PAUSE_MS = 20;

@@ -6,6 +6,10 @@ const FEW = 5;
 /** How soon after a known moment one looks: the few do not come in the same millisecond. */
 const SOON_MS = 20;
 
+const LONGEST_LOOK_MS = 2_000;
+/** What a look itself may take, its connection included. */
+const LOOK_TAKES_MS = 200;
+
 /** What the last poll told. */
 export interface Outlook {
   /** For how long this holder has had the lease; 0 when nobody could be named. */
@@ -66,6 +70,11 @@ function lastAttemptMs(outlook: Outlook, { pollIntervalMs, leftMs, random }: Pac
     if (random() < (2 * spreadMs) / sharedMs(outlook)) return expiresInMs + 1 + random() * spreadMs;
   }
   return queueLength <= FEW ? Math.max(0, leftMs) : Math.max(0, leftMs - random() * sharedMs(outlook));
+}
+
+/** How soon a waiter with a run key looks at it again: within two seconds, however many wait, and not all at once. */
+export function nextLookMs(random: () => number): number {
+  return LONGEST_LOOK_MS * (0.5 + random() / 2) - LOOK_TAKES_MS;
 }
 
 /** The pause at which n waiters together make 50 polls a second. */

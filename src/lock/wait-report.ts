@@ -1,5 +1,5 @@
 import type { HolderSummary, Occurrence } from '../events.js';
-import type { Acquired, Held } from './calls.js';
+import type { Acquired, Held } from './answers.js';
 
 /** What changed is told at most this often, and what did not change at least this often. */
 const AT_MOST_EVERY_MS = 1_000;
@@ -8,12 +8,18 @@ const AT_LEAST_EVERY_MS = 10_000;
 /** Tells of a wait as it goes on: at once, then as things change, and as a sign of life when they do not. */
 export class WaitReport {
   polls = 0;
+  /** How often the lock changed hands while we waited, by its fencing tokens. */
+  get handovers(): number {
+    return this.#lastToken - this.#firstToken;
+  }
   readonly #emit: (occurrence: Occurrence) => void;
   readonly #ttlMs: number;
   readonly #startedAtMs = performance.now();
   #toldAtMs = -Infinity;
   #toldKey: string | undefined;
   #toldOrphans: string | undefined;
+  #firstToken = 0;
+  #lastToken = 0;
   #seen: { held: Held; atMs: number } | undefined;
   #unavailable: { code: string; message: string; attempts: number } | undefined;
 
@@ -28,6 +34,10 @@ export class WaitReport {
 
   held(held: Held): void {
     this.#seen = { held, atMs: performance.now() };
+    if (held.holder !== null) {
+      this.#lastToken = held.holder.fencingToken;
+      this.#firstToken ||= this.#lastToken;
+    }
     this.#unavailable = undefined;
     this.#tellOrphans(held);
     this.tellWhatIsDue();
@@ -58,7 +68,8 @@ export class WaitReport {
   }
 
   timedOut(): void {
-    this.#emit({ event: 'wait.timeout', ...this.#summary(), waitedMs: this.waitedMs(), polls: this.polls });
+    const { handovers, polls } = this;
+    this.#emit({ event: 'wait.timeout', ...this.#summary(), waitedMs: this.waitedMs(), polls, handovers });
   }
 
   /** When tellWhatIsDue() has something to tell at the earliest. */

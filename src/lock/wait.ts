@@ -1,13 +1,17 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '../db/backoff.js';
 import { classify, errorCode } from '../db/classify.js';
 import { explain } from '../db/explain.js';
 import type { Occurrence } from '../events.js';
-import { ensureSchema } from '../schema/apply.js';
-import { CALL_LIMIT_MS, type Acquired, type Held, type LockCalls } from './calls.js';
+import type { Acquired, Attempt, Held } from './answers.js';
+import { CALL_LIMIT_MS, type LockCalls } from './calls.js';
+import { enter } from './enter.js';
 import type { ClientDescription, Identity, Lease } from './lease.js';
+import { leaveQueue } from './leave-queue.js';
 import { LockWaitTimeoutError } from './lock-wait-timeout-error.js';
+import { orAborted } from './or-aborted.js';
 import { nextPause, type Pause } from './pacing.js';
+import { pauseBetweenPolls } from './pause-between-polls.js';
+import { RunSettled } from './run-settled.js';
 import { WaitReport } from './wait-report.js';
 
 export interface WaitOptions {
@@ -15,6 +19,10 @@ export interface WaitOptions {
   /** 0: one attempt. */
   waitTimeoutMs: number;
   pollIntervalMs: number;
+  /** Whether a connection may be kept to be notified of a release, as long as it is among the few. */
+  listen: boolean;
+  /** For how long a failure of the run key's work counts; null: it does not, the work is tried again. */
+  failureMemoryMs: number | null;
   signal: AbortSignal;
   emit: (occurrence: Occurrence) => void;
   /**
@@ -28,15 +36,16 @@ export interface WaitOptions {
 
 /** SQLSTATE with which acquire() refuses an instance id that was used before. */
 const INSTANCE_ID_USED = '23505';
-/** How long the database is given, after an abort, to answer a poll on its way and to take us out of the queue. */
-const LEAVE_LIMIT_MS = 2_000;
 /** How soon one looks again whether sessions that were told to end are gone. */
 const ORPHAN_PAUSE_MS = 20;
+/** Who joins so short a queue asks at once for one of the places that a release notifies. */
+const SHORT_QUEUE = 4;
 
 /**
  * Makes sure of the lock schema, then polls until the lease is acquired. A database that cannot be reached or has no
  * place for us is tried again until the wait timeout.
  * @throws {LockWaitTimeoutError} when it was not acquired in time.
+ * @throws {RunSettled} when the work of the client's run key is done.
  * @throws {MigrateLockError} what the database said, explained.
  * @throws the signal's reason when it was aborted: the queue is left then, and nothing is held, if the database answers.
  */
@@ -55,15 +64,14 @@ class Waiter {
   readonly #client: ClientDescription;
   readonly #options: WaitOptions;
   readonly #report: WaitReport;
-  readonly #aborted: Promise<never>;
-  /** Takes our listener off the signal, which may be used for many waits. */
-  readonly #over = new AbortController();
-  #hasSchema = false;
+  #entered = false;
   #failures = 0;
   #lastSeen: Held | undefined;
   #lastSeenAtMs = 0;
+  /** A release notifies our session, as long as the connection lives. */
+  #listens = false;
   /** The last poll, answered or not. */
-  #polling: Promise<Acquired | Held> | undefined;
+  #polling: Promise<Attempt> | undefined;
 
   constructor(calls: LockCalls, me: Identity, client: ClientDescription, options: WaitOptions) {
     this.#calls = calls;
@@ -71,13 +79,6 @@ class Waiter {
     this.#client = client;
     this.#options = options;
     this.#report = new WaitReport(options.emit, options.ttlMs);
-    const { signal } = options;
-    this.#aborted = new Promise((_, reject) => {
-      const abort = (): void => reject(signal.reason as Error);
-      if (signal.aborted) abort();
-      else signal.addEventListener('abort', abort, { once: true, signal: this.#over.signal });
-    });
-    this.#aborted.catch(() => undefined);
   }
 
   async wait(): Promise<Lease> {
@@ -86,73 +87,81 @@ class Waiter {
       for (;;) {
         const result = await this.#step(isLast);
         if (!('pauseMs' in result)) return result;
-        await this.#pause(result.pauseMs);
-        isLast = result.isLast;
+        const rang = await this.#pause(result.pauseMs);
+        isLast = result.isLast && !rang;
       }
     } catch (error) {
-      const { signal } = this.#options;
+      const { signal, emit } = this.#options;
       if (!signal.aborted) throw error;
-      await this.#leave();
+      const acquired = (answer: Acquired): void => this.#tellAcquired(answer);
+      await leaveQueue(this.#calls, this.#me, this.#polling, { acquired, emit });
       throw signal.reason;
-    } finally {
-      this.#over.abort();
     }
   }
 
   /** One attempt: brings the lease, or tells when the next one is due. */
   async #step(isLast: boolean): Promise<Lease | Pause> {
-    let answer: Acquired | Held;
+    const { signal } = this.#options;
+    let answer: Attempt;
     try {
-      answer = await Promise.race([this.#attempt(isLast), this.#aborted]);
+      answer = await orAborted(this.#attempt(isLast), signal);
     } catch (error) {
-      if (this.#options.signal.aborted) throw error;
+      if (signal.aborted) throw error;
       return this.#pauseAfter(error, isLast);
     }
-    if (answer.outcome === 'acquired') {
-      this.#tellAcquired(answer);
-      return answer.lease;
+    switch (answer.outcome) {
+      case 'acquired':
+        this.#tellAcquired(answer);
+        return answer.lease;
+      case 'settled':
+        throw new RunSettled(answer.run);
+      case 'held':
+        return this.#pauseAfterHeld(answer, isLast);
     }
-    this.#lastSeen = answer;
-    this.#lastSeenAtMs = performance.now();
-    this.#report.held(answer);
-    if (isLast) throw this.#timeout();
-    const { orphans } = answer;
-    if (orphans !== null && this.#calls.endsOrphans && orphans.sessions.length > orphans.denied) {
-      // This poll has told them to end: that takes a moment, not a poll interval.
-      return {
-        pauseMs: Math.min(ORPHAN_PAUSE_MS, this.#leftMs()),
-        isLast: this.#leftMs() <= ORPHAN_PAUSE_MS,
-      };
-    }
-    return nextPause(
-      {
-        heldMs: answer.holder?.heldMs ?? 0,
-        expiresInMs: answer.holder?.expiresInMs ?? null,
-        queueLength: answer.queueLength,
-      },
-      { pollIntervalMs: this.#options.pollIntervalMs, leftMs: this.#leftMs(), random: Math.random },
-    );
   }
 
-  async #attempt(isLast: boolean): Promise<Acquired | Held> {
-    const { ttlMs, pollIntervalMs, emit, signal } = this.#options;
-    if (!this.#hasSchema) {
-      const applied = await ensureSchema(this.#calls.database, this.#calls.schema);
-      if (applied !== null) emit({ event: 'schema.applied', ...applied });
-      this.#hasSchema = true;
-    }
+  async #attempt(isLast: boolean): Promise<Attempt> {
+    const { ttlMs, pollIntervalMs, failureMemoryMs, signal } = this.#options;
     signal.throwIfAborted();
-    this.#polling = this.#calls.poll(this.#me, this.#client, {
+    const options = {
       ttlMs,
       pollIntervalMs,
       isLast,
       limitMs: CALL_LIMIT_MS,
       respect: this.#respect(),
       orphans: this.#lastSeen?.orphans ?? null,
-    });
+      failureMemoryMs,
+      listens: this.#mayListen(),
+    };
+    this.#calls.database.bell?.silence();
+    this.#polling = this.#entered
+      ? this.#calls.poll(this.#me, this.#client, options)
+      : enter(this.#calls, this.#me, this.#client, options, this.#options);
     const answer = await this.#polling;
+    this.#entered = true;
     this.#report.polls++;
     return answer;
+  }
+
+  #pauseAfterHeld(held: Held, isLast: boolean): Pause {
+    const isFirst = this.#lastSeen === undefined;
+    const hasBegunToListen = held.listens && !this.#listens;
+    this.#lastSeen = held;
+    this.#lastSeenAtMs = performance.now();
+    this.#listens = held.listens;
+    this.#report.held(held);
+    if (isLast) throw this.#timeout();
+    const { orphans, queueLength, holder } = held;
+    if (orphans !== null && this.#calls.endsOrphans && orphans.sessions.length > orphans.denied) {
+      // This poll has told them to end: that takes a moment, not a poll interval.
+      return this.#within(ORPHAN_PAUSE_MS);
+    }
+    // A release between the look and the LISTEN was missed. And only the first answer tells whether one may LISTEN at all.
+    if (hasBegunToListen || (isFirst && this.#mayListen() && queueLength <= SHORT_QUEUE))
+      return this.#within(0);
+    const outlook = { heldMs: holder?.heldMs ?? 0, expiresInMs: holder?.expiresInMs ?? null, queueLength };
+    const { pollIntervalMs } = this.#options;
+    return nextPause(outlook, { pollIntervalMs, leftMs: this.#leftMs(), random: Math.random });
   }
 
   #pauseAfter(error: unknown, wasLast: boolean): Pause {
@@ -166,50 +175,23 @@ class Waiter {
       throw this.#lastSeen === undefined && kind === 'unavailable' ? this.#explain(error) : this.#timeout();
     this.#failures++;
     if (kind === 'unavailable') {
+      this.#listens = false;
       const message = error instanceof Error ? error.message : String(error);
       this.#report.unavailable(errorCode(error), message, this.#failures);
     }
-    const pauseMs = backoffMs(kind === 'contention' ? 1 : this.#failures);
-    const leftMs = this.#leftMs();
-    return pauseMs < leftMs ? { pauseMs, isLast: false } : { pauseMs: Math.max(0, leftMs), isLast: true };
+    return this.#within(backoffMs(kind === 'contention' ? 1 : this.#failures));
   }
 
-  /** Holds no connection meanwhile, and tells on time what is due to be told. */
-  async #pause(pauseMs: number): Promise<void> {
-    this.#calls.database.disconnect();
-    const endsAtMs = performance.now() + pauseMs;
-    for (;;) {
-      const leftMs = endsAtMs - performance.now();
-      if (leftMs <= 0) return;
-      const { signal } = this.#over;
-      await Promise.race([
-        sleep(Math.min(leftMs, this.#report.dueInMs()), undefined, { signal }),
-        this.#aborted,
-      ]);
-      this.#report.tellWhatIsDue();
-    }
-  }
-
-  async #leave(): Promise<void> {
-    const { database } = this.#calls;
-    if (this.#polling === undefined) {
-      database.disconnect();
-      return;
-    }
-    const endsAtMs = performance.now() + LEAVE_LIMIT_MS;
-    const last = await Promise.race([
-      this.#polling.catch(() => undefined),
-      sleep(LEAVE_LIMIT_MS / 2, undefined, { ref: false }),
-    ]);
-    if (last?.outcome === 'acquired') this.#tellAcquired(last);
-    else if (last === undefined) database.disconnect();
-    try {
-      const answer = await this.#calls.leave(this.#me, Math.max(1, endsAtMs - performance.now()));
-      if (answer.outcome === 'released')
-        this.#options.emit({ event: 'lock.released', heldMs: answer.heldMs });
-    } catch {
-      // The row of the queue ages out, and a lease that nobody uses runs out.
-    }
+  /** @returns whether a release was heard of before the pause was over. */
+  #pause(pauseMs: number): Promise<boolean> {
+    const { signal, failureMemoryMs } = this.#options;
+    const { runKey } = this.#client;
+    return pauseBetweenPolls(this.#calls, pauseMs, {
+      listens: this.#listens,
+      look: runKey === null ? undefined : () => this.#calls.look(this.#me, runKey, failureMemoryMs),
+      report: this.#report,
+      signal,
+    });
   }
 
   #tellAcquired(acquired: Acquired): void {
@@ -224,6 +206,17 @@ class Waiter {
     return performance.now() < this.#lastSeenAtMs + holder.expiresInMs ? holder.fencingToken : null;
   }
 
+  #mayListen(): boolean {
+    const { bell, isDirect } = this.#calls.database;
+    return this.#options.listen && isDirect && bell !== undefined;
+  }
+
+  /** A pause, unless the wait timeout comes first. */
+  #within(pauseMs: number): Pause {
+    const leftMs = Math.max(0, this.#leftMs());
+    return pauseMs < leftMs ? { pauseMs, isLast: false } : { pauseMs: leftMs, isLast: true };
+  }
+
   #leftMs(): number {
     return this.#options.waitTimeoutMs - this.#report.waitedMs();
   }
@@ -235,6 +228,6 @@ class Waiter {
   #timeout(): LockWaitTimeoutError {
     const { holder = null, queueLength = 0 } = this.#lastSeen ?? {};
     this.#report.timedOut();
-    return new LockWaitTimeoutError(holder, this.#report.waitedMs(), queueLength);
+    return new LockWaitTimeoutError(holder, this.#report.waitedMs(), queueLength, this.#report.handovers);
   }
 }

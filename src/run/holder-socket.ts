@@ -35,7 +35,8 @@ export interface Asker {
 type Answering = (request: HolderRequest, asker: Asker) => Promise<HolderAnswer>;
 
 export interface HolderSocket {
-  path: string;
+  /** Undefined: there is no place for a socket, and the child cannot ask. */
+  path: string | undefined;
   close: () => void;
 }
 
@@ -46,29 +47,26 @@ const LONGEST_PATH = 104;
 
 /**
  * A Unix socket in a folder that only its user may enter: whatever the child wants of its holder it asks the living holder
- * itself, so that the lease's secret never leaves the process. One line of JSON in, one out.
- * @returns undefined when there is no place for a socket: the child then cannot ask.
+ * itself, so that the lease's secret never leaves the process. One line of JSON in, one out. It is listened to from the next
+ * turn of the event loop on: long before a child that is started later can ask.
  */
-export async function openHolderSocket(answer: Answering): Promise<HolderSocket | undefined> {
+export function openHolderSocket(answer: Answering): HolderSocket {
   let folder: string;
   try {
     folder = mkdtempSync(path.join(shortTemporaryFolder(), 'migrate-lock-'));
     chmodSync(folder, 0o700);
   } catch {
-    return undefined;
+    return { path: undefined, close: () => undefined };
   }
   const socketPath = path.join(folder, 's');
-  const close = (server?: net.Server): void => {
-    server?.close();
-    rmSync(folder, { recursive: true, force: true });
+  const server = listen(socketPath, answer);
+  return {
+    path: socketPath,
+    close: () => {
+      server.close();
+      rmSync(folder, { recursive: true, force: true });
+    },
   };
-  try {
-    const server = await listen(socketPath, answer);
-    return { path: socketPath, close: () => close(server) };
-  } catch {
-    close();
-    return undefined;
-  }
 }
 
 function shortTemporaryFolder(): string {
@@ -76,34 +74,33 @@ function shortTemporaryFolder(): string {
   return folder.length + '/migrate-lock-XXXXXX/s'.length < LONGEST_PATH ? folder : '/tmp';
 }
 
-function listen(socketPath: string, answer: Answering): Promise<net.Server> {
-  return new Promise((resolve, reject) => {
-    const server = net.createServer((socket) => {
-      let text = '';
-      const closed = new Promise<void>((over) => socket.once('close', () => over()));
-      const tell = (told: HolderAnswer): void => {
-        if (socket.writable) socket.write(`${JSON.stringify(told)}\n`);
-      };
-      socket.setEncoding('utf8');
-      socket.unref();
-      socket.on('error', () => socket.destroy());
-      socket.on('data', (chunk: string) => {
-        text += chunk;
-        if (text.length > LONGEST_REQUEST) socket.destroy();
-        if (!text.includes('\n')) return;
-        const request = readRequest(text);
-        text = '';
-        if (request === undefined) return void socket.destroy();
-        void answer(request, { closed, tell }).then((told) => {
-          tell(told);
-          if (request.request !== 'inherit' || !told.ok) socket.end();
-        });
+function listen(socketPath: string, answer: Answering): net.Server {
+  const server = net.createServer((socket) => {
+    let text = '';
+    const closed = new Promise<void>((over) => socket.once('close', () => over()));
+    const tell = (told: HolderAnswer): void => {
+      if (socket.writable) socket.write(`${JSON.stringify(told)}\n`);
+    };
+    socket.setEncoding('utf8');
+    socket.unref();
+    socket.on('error', () => socket.destroy());
+    socket.on('data', (chunk: string) => {
+      text += chunk;
+      if (text.length > LONGEST_REQUEST) socket.destroy();
+      if (!text.includes('\n')) return;
+      const request = readRequest(text);
+      text = '';
+      if (request === undefined) return void socket.destroy();
+      void answer(request, { closed, tell }).then((told) => {
+        tell(told);
+        if (request.request !== 'inherit' || !told.ok) socket.end();
       });
     });
-    server.unref();
-    server.once('error', reject);
-    server.listen(socketPath, () => resolve(server));
   });
+  server.unref();
+  // Nobody can ask then, which the child finds out when it tries.
+  server.on('error', () => undefined);
+  return server.listen(socketPath);
 }
 
 function readRequest(text: string): HolderRequest | undefined {

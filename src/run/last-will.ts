@@ -3,9 +3,10 @@ import path from 'node:path';
 import { endOrphanTree, readLastWill } from '../child/last-will.js';
 import type { ConnectionConfig } from '../db/connection-config.js';
 import { OwnDatabase } from '../db/own-database.js';
-import { LockCalls, type OrphanMode } from '../lock/calls.js';
+import { LockCalls } from '../lock/calls.js';
 import { giveBack } from '../lock/give-back.js';
 import type { Identity, Lease } from '../lock/lease.js';
+import type { OrphanMode } from '../lock/poll-call.js';
 
 /**
  * What a holder leaves to its guard: all that is needed to release the lease, or to leave the queue, when it is dead. It

@@ -11,6 +11,14 @@ export class Interrupted extends Error {
   }
 }
 
+/** Signals that came before there was somebody to take them. */
+export interface HeldSignals {
+  /** @throws {Interrupted} */
+  throwIfAny: () => void;
+  /** Hands them over, and every later one. */
+  passTo: (forward: (signal: NodeJS.Signals) => void) => void;
+}
+
 /** 128 + n, as a shell reports it. */
 export function signalExitCode(signal: NodeJS.Signals): number {
   return SIGNAL_EXIT_BASE + constants.signals[signal];
@@ -26,6 +34,22 @@ export class SignalDesk {
 
   constructor() {
     for (const signal of FORWARDED) process.on(signal, this.#take);
+  }
+
+  /** Keeps what comes while the child is being started. */
+  hold(): HeldSignals {
+    const held: NodeJS.Signals[] = [];
+    this.handTo((signal) => held.push(signal));
+    return {
+      throwIfAny: () => {
+        const [first] = held;
+        if (first !== undefined) throw new Interrupted(first);
+      },
+      passTo: (forward) => {
+        held.forEach(forward);
+        this.handTo(forward);
+      },
+    };
   }
 
   handTo(inCharge: (signal: NodeJS.Signals) => void): void {

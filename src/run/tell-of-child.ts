@@ -1,7 +1,7 @@
 import type { ChildHappening } from '../child/supervise.js';
 import type { EventStream } from '../event-stream.js';
 import { redactCommand } from '../redact/command.js';
-import type { RunOptions } from './run.js';
+import type { RunOptions } from './run-context.js';
 
 /** Makes audit events of what happens to the child, which knows of none. `deadlineMs`: until it is asked to end. */
 export function tellOfChild(

@@ -1,44 +1,35 @@
-import type { Guard } from '../child/guard.js';
-import { startChild, type ChildEnd, type ChildHappening, type Timeline } from '../child/supervise.js';
+import { startChild, type ChildEnd, type Timeline } from '../child/supervise.js';
 import type { HeldLease } from './holder-socket.js';
 import type { InheritedLease } from './inherit.js';
-import type { RunOptions } from './run.js';
-import type { SignalDesk } from './signals.js';
+import type { RunContext } from './run-context.js';
+import { tellOfChild } from './tell-of-child.js';
 
-/** Runs the child under the lease of the outer run, with the deadline that the lease already has. */
+/**
+ * Runs the child under the lease of the outer run, with the deadline that the lease already has. Signals are handed to it.
+ * @throws {MigrateLockError} when it could not be started, {Interrupted} when a signal came before that.
+ */
 export async function runUnderInheritedLease(
-  options: RunOptions,
-  instanceId: string,
+  { options, mark, events, desk, guard }: RunContext,
   file: string,
   inherited: InheritedLease,
-  {
-    desk,
-    guard,
-    on,
-    forwarded,
-  }: {
-    desk: SignalDesk;
-    guard: Guard;
-    on: (happening: ChildHappening) => void;
-    forwarded: Set<NodeJS.Signals>;
-  },
+  forwarded: Set<NodeJS.Signals>,
 ): Promise<ChildEnd> {
-  const early: NodeJS.Signals[] = [];
-  desk.handTo((signal) => early.push(signal));
+  const early = desk.hold();
   const timeline = timelineOf(inherited.lease);
   guard.moveDeadline(timeline.killAtMs);
   await guard.ready;
+  early.throwIfAny();
   const child = await startChild({
     file,
     command: options.command,
     args: options.args,
     env: options.env, // the outer run's: the lease is the same
-    instanceId,
+    instanceId: mark,
     stdio: [0, options.childStdout === 'stdout' ? 1 : 2, 2],
     timeline,
     killGraceMs: options.killGraceMs,
     guard,
-    on,
+    on: (happening) => tellOfChild(events, options, happening, inherited.lease.termInMs),
   });
   inherited.watch(
     (lease) => {
@@ -47,12 +38,10 @@ export async function runUnderInheritedLease(
     },
     () => child.stop('lost'), // nobody holds the lease for us any more
   );
-  const forward = (signal: NodeJS.Signals): void => {
+  early.passTo((signal) => {
     forwarded.add(signal);
     child.forward(signal);
-  };
-  early.forEach(forward);
-  desk.handTo(forward);
+  });
   return child.ended;
 }
 

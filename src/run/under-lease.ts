@@ -6,30 +6,21 @@ import type { LockCalls } from '../lock/calls.js';
 import type { Identity, Lease } from '../lock/lease.js';
 import { marginMs } from '../lock/margin.js';
 import { childEnvironment } from './child-environment.js';
-import {
-  openHolderSocket,
-  type Asker,
-  type HeldLease,
-  type HolderAnswer,
-  type HolderRequest,
-} from './holder-socket.js';
+import type { Asker, HeldLease, HolderAnswer, HolderRequest } from './holder-socket.js';
 import { writeWill } from './last-will.js';
-import type { RunOptions } from './run.js';
-import { Interrupted, type SignalDesk } from './signals.js';
+import type { RunContext, RunOptions } from './run-context.js';
 import { watchStandstill } from './standstill.js';
 import { leaseUsedUp } from './lease-used-up.js';
 import { tellOfChild } from './tell-of-child.js';
 import { childTimes } from './timeline.js';
 
-/** The part of the lease after which people are warned that it will be over. */
+/** The part of the child's time after which people are warned that it will be over: there must be time left to extend it. */
 const WARN_AFTER = 0.8;
 
 /** Runs the child under a lease that is held: its deadline, its guard, its wishes. */
 export class UnderLease {
   readonly #options: RunOptions;
   readonly #calls: LockCalls;
-  readonly #mark: string;
-  readonly #me: Identity;
   readonly #events: EventStream;
   readonly #guard: Guard;
   #lease: Lease;
@@ -40,18 +31,14 @@ export class UnderLease {
   #stopWarning: () => void = () => undefined;
 
   constructor(
-    options: RunOptions,
-    calls: LockCalls,
-    mark: string,
-    me: Identity,
-    events: EventStream,
-    guard: Guard,
+    private readonly context: RunContext,
+    private readonly me: Identity,
     lease: Lease,
+    private readonly socketPath: string | undefined,
   ) {
+    const { options, calls, events, guard } = context;
     this.#options = options;
     this.#calls = calls;
-    this.#mark = mark;
-    this.#me = me;
     this.#events = events;
     this.#guard = guard;
     this.#lease = lease;
@@ -67,30 +54,34 @@ export class UnderLease {
    * @throws {MigrateLockError} when it could not be started, {Interrupted} when a signal came before that; nothing of it is
    * left then.
    */
-  async run(file: string, desk: SignalDesk, forwarded: Set<NodeJS.Signals>): Promise<ChildEnd> {
+  async run(file: string, forwarded: Set<NodeJS.Signals>): Promise<ChildEnd> {
     const { command, args, env, killGraceMs, childStdout } = this.#options;
-    const early: NodeJS.Signals[] = [];
-    desk.handTo((signal) => early.push(signal));
-    const socket = await openHolderSocket((request, asker) => this.#answer(request, asker));
+    const early = this.context.desk.hold();
     // The guard has its orders before there is a child.
     this.#guard.order({
       killAtMs: this.#guardKillsAtMs(),
       killGraceMs,
-      will: writeWill(this.#options.connection, this.#calls, this.#mark, this.#me, this.#lease, socket?.path),
+      will: writeWill(
+        this.#options.connection,
+        this.#calls,
+        this.context.mark,
+        this.me,
+        this.#lease,
+        this.socketPath,
+      ),
     });
     await this.#guard.ready;
     const stopWatching = watchStandstill((sleptMs) => this.#sleptFor(sleptMs));
     try {
-      const [interruption] = early;
-      if (interruption !== undefined) throw new Interrupted(interruption);
+      early.throwIfAny();
       // We may have been stopped since the acquisition was sent: somebody else may have the lock by now.
       if (performance.now() >= this.#timeline().termAtMs) throw leaseUsedUp(this.#options.ttlMs);
       const child = await startChild({
         file,
         command,
         args,
-        env: childEnvironment(env, this.#lease, socket?.path),
-        instanceId: this.#mark,
+        env: childEnvironment(env, this.#lease, this.socketPath),
+        instanceId: this.context.mark,
         stdio: [0, childStdout === 'stdout' ? 1 : 2, 2],
         timeline: this.#timeline(),
         killGraceMs,
@@ -102,17 +93,14 @@ export class UnderLease {
       });
       this.#child = child;
       this.#warnInTime();
-      const forward = (signal: NodeJS.Signals): void => {
+      early.passTo((signal) => {
         forwarded.add(signal);
         child.forward(signal);
-      };
-      early.forEach(forward);
-      desk.handTo(forward);
+      });
       return await child.ended;
     } finally {
       this.#stopWarning();
       stopWatching();
-      socket?.close();
     }
   }
 
@@ -128,7 +116,8 @@ export class UnderLease {
     return this.#lease.endsAtMs - marginMs(this.#options.ttlMs);
   }
 
-  #answer(request: HolderRequest, asker: Asker): Promise<HolderAnswer> {
+  /** Answers what the child asks of its holder. */
+  answer(request: HolderRequest, asker: Asker): Promise<HolderAnswer> {
     switch (request.request) {
       case 'describe':
         return Promise.resolve({ ok: true, lease: this.#told() });
@@ -169,7 +158,7 @@ export class UnderLease {
     };
     if (performance.now() >= this.#timeline().termAtMs) return tooLate;
     try {
-      const answer = await this.#calls.extend(this.#me, ttlMs);
+      const answer = await this.#calls.extend(this.me, ttlMs);
       if (answer.outcome === 'refused') {
         return { ok: false, code: 'REFUSED', message: 'the lease is over, or somebody else has it' };
       }
@@ -193,7 +182,9 @@ export class UnderLease {
 
   #warnInTime(): void {
     this.#stopWarning();
-    this.#stopWarning = alarm(this.#lease.endsAtMs - this.#options.ttlMs * (1 - WARN_AFTER), () => {
+    const { termAtMs } = this.#timeline();
+    const hasMs = termAtMs - (this.#lease.endsAtMs - this.#options.ttlMs);
+    this.#stopWarning = alarm(termAtMs - hasMs * (1 - WARN_AFTER), () => {
       const nowMs = performance.now();
       this.#events.emit({
         event: 'lease.expiring',

@@ -1,8 +1,10 @@
 import { Chalk } from 'chalk';
 import type { Output } from '../audit/output.js';
-import type { EventListener } from '../events.js';
+import type { EventListener, MigrateLockEvent } from '../events.js';
 import { describeEvent, formatError, type Message, type Tone } from '../messages.js';
+import type { LiveOutput } from './live-output.js';
 import { printable } from './printable.js';
+import { WaitingLine } from './waiting-line.js';
 
 export interface Reporter {
   readonly onEvent: EventListener;
@@ -12,10 +14,13 @@ export interface Reporter {
   readonly warn: (text: string) => void;
 }
 
-/** Writes for people: a line a step, and a second one where there is something to do. `quiet` leaves what went wrong. */
+/**
+ * Writes for people: a line a step, and a second one where there is something to do. `quiet` leaves what went wrong. With
+ * `live`, the output to a terminal, a wait is one line that changes in place.
+ */
 export function createReporter(
   output: Output,
-  { quiet, colour }: { quiet: boolean; colour: boolean },
+  { quiet, colour, live }: { quiet: boolean; colour: boolean; live?: LiveOutput | undefined },
 ): Reporter {
   // Sixteen colours, which every terminal has; how many it has makes no difference here.
   const chalk = new Chalk({ level: colour ? 1 : 0 });
@@ -31,10 +36,14 @@ export function createReporter(
     output.writeLine(`${prefix} ${paint[tone](printable(text))}`);
     if (hint !== undefined && hint !== '') output.writeLine(`${prefix} ${printable(hint)}`);
   };
+  const tellOf = (event: MigrateLockEvent): void => {
+    const message = describeEvent(event);
+    if (message !== null) tell(message);
+  };
+  const waitingLine = live === undefined || quiet ? undefined : new WaitingLine(live, tellOf);
   return {
     onEvent: (event) => {
-      const message = describeEvent(event);
-      if (message !== null) tell(message);
+      if (waitingLine?.takes(event) !== true) tellOf(event);
     },
     error: (error) => {
       tell({ ...formatError(error), tone: 'bad' });

@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { SCHEMA_VERSION } from '../../src/schema/look.js';
 import { createDatabase, type TestDatabase } from '../harness/database.js';
 import { assertNothingLeft, runCli } from '../harness/run-cli.js';
 import { catalogOf, fingerprint } from './catalog.js';
@@ -36,7 +37,7 @@ describe('migrate-lock init', () => {
       expect.objectContaining({
         event: 'schema.applied',
         fromVersion: null,
-        toVersion: 1,
+        toVersion: SCHEMA_VERSION,
         database: byInit.name,
         schema: 'migrate_lock',
       }),

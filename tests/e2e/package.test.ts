@@ -38,8 +38,10 @@ describe('what is packed', () => {
       'LICENSE',
       'README.md',
       'dist/audit-event.schema.json',
+      'dist/drawing.cjs',
       'dist/index.js',
       'dist/migrate-lock.cjs',
+      'dist/prometheus.cjs',
       'package.json',
     ]);
     expect(types().filter((path) => !path.endsWith('.d.ts'))).toEqual([]);
@@ -71,9 +73,13 @@ describe('what is packed', () => {
     expect(tree).not.toContain('hasInstallScript');
   });
 
-  test('brings the four packages that it is built on', () => {
+  test('brings the packages that it is built on, and theirs', () => {
     const brought = readdirSync(join(consumer, 'node_modules')).filter((name) => !name.startsWith('.'));
-    expect(brought.sort()).toEqual(['chalk', 'commander', 'migrate-lock', 'nanoid', 'postgres']);
+    const own = ['chalk', 'cli-truncate', 'commander', 'migrate-lock', 'nanoid', 'postgres', 'prom-client'];
+    const ofPromClient = ['@opentelemetry', 'bintrees', 'tdigest'];
+    const ofCliTruncate = ['ansi-regex', 'ansi-styles', 'get-east-asian-width', 'is-fullwidth-code-point'];
+    const others = [...ofPromClient, ...ofCliTruncate, 'slice-ansi', 'string-width', 'strip-ansi'];
+    expect(brought.sort()).toEqual([...own, ...others].sort());
   });
 
   test('is the same, byte for byte, when it is built again elsewhere', async () => {
@@ -102,6 +108,20 @@ describe('the installed command line', () => {
       'lock.released',
       'run.finished',
     ]);
+  });
+
+  test('finds its other files', async () => {
+    const { code, stderr } = await use(
+      'npx',
+      'migrate-lock',
+      'run',
+      '--metrics-file',
+      'm.prom',
+      '--',
+      'true',
+    );
+    expect({ code, stderr }).toEqual({ code: 0, stderr: expect.not.stringContaining('metrics') });
+    expect(read(consumer, 'm.prom')).toContain('\nmigrate_lock_exit_code{');
   });
 
   test('tells its version', async () => {

@@ -4,6 +4,7 @@ import { Command, type Option } from 'commander';
 import { connectionOptions, runOptions } from '../../src/cli/options.js';
 import { EVENT_NAMES, OUTCOMES } from '../../src/events.js';
 import { EXIT_CODES } from '../../src/exit-codes.js';
+import { marginMs } from '../../src/lock/margin.js';
 import { childTimes } from '../../src/run/timeline.js';
 import { parseAuditLine } from '../harness/audit-line.js';
 import { runCli } from '../harness/run-cli.js';
@@ -110,19 +111,50 @@ describe('--help', () => {
   });
 });
 
-test('both say how long, README on its first screen, a command has with the defaults', async () => {
-  const text = await help('run', '--help');
-  const defaults = new Command().addOption(one('ttl')).addOption(one('kill-grace')).opts<{
+describe('the time that a command has with the defaults', () => {
+  const { ttl, killGrace } = new Command().addOption(one('ttl')).addOption(one('kill-grace')).opts<{
     ttl: number;
     killGrace: number;
   }>();
-  const { termBeforeEndMs, killBeforeEndMs } = childTimes(defaults.ttl, defaults.killGrace);
-  for (const beforeEndMs of [termBeforeEndMs, killBeforeEndMs]) {
-    const seconds = `${(defaults.ttl - beforeEndMs) / 1000} s`;
-    expect(text).toContain(seconds);
-    expect(README.split('\n## ')[0]).toContain(seconds);
-  }
+  const { termBeforeEndMs, killBeforeEndMs } = childTimes(ttl, killGrace);
+
+  test('is said by --help, and by README on its first screen', async () => {
+    const text = await help('run', '--help');
+    for (const beforeEndMs of [termBeforeEndMs, killBeforeEndMs]) {
+      const told = inSeconds(ttl - beforeEndMs);
+      expect(text).toContain(told);
+      expect(README.split('\n## ')[0]).toContain(told);
+    }
+  });
+
+  test('is that of the picture of the lease, and of its description for those who do not see it', () => {
+    const [, description = '', path = ''] = /!\[([^\]]*)\]\((.*\.svg)\)/.exec(README) ?? [];
+    const svg = read(path);
+    const margin = marginMs(ttl);
+    const moments = [ttl - termBeforeEndMs, ttl - killBeforeEndMs, ttl - margin, ttl].map(inSeconds);
+    expect(textsOf(svg, 'time')).toEqual([inSeconds(0), ...moments]);
+    expect(textsOf(svg, 'span')).toEqual([
+      `kill grace ${inSeconds(killGrace)}`,
+      ...Array.from({ length: 2 }, () => `m = ${inSeconds(margin)}`),
+    ]);
+    for (const told of [...moments, inSeconds(killGrace)]) expect(description).toContain(told);
+    expect(README).toContain(`margin m = ${inSeconds(margin)}`);
+    // Every other figure that it names.
+    for (const text of [...textsOf(svg), /<desc[^>]*>(.*)<\/desc>/.exec(svg)?.[1] ?? '']) {
+      const known = [...moments, inSeconds(0), inSeconds(killGrace), inSeconds(margin)];
+      expect(known).toEqual(expect.arrayContaining(text.match(/\d+(\.\d+)? s\b/g) ?? []));
+    }
+  });
 });
+
+/** The texts of a picture from top to bottom, those of one class only. */
+function textsOf(svg: string, name = ''): string[] {
+  const texts = [...svg.matchAll(/<text class="([^"]*)"[^>]*>([^<]*)<\/text>/g)];
+  const found = texts.filter(([, classes = '']) => name === '' || classes.split(' ').includes(name));
+  return found.map(([, , text = '']) => text);
+}
+
+const inSeconds = (ms: number) => `${ms / 1000} s`;
 
 async function help(...args: string[]): Promise<string> {
   const { code, stdout, stderr } = await runCli(args, { auditOnly: false });

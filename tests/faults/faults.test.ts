@@ -1,15 +1,23 @@
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { startServer, type EmbeddedServer } from '../harness/embedded-server.mjs';
-import { play, type Report } from './play.js';
-import { drawSchedule, type RunPlan, type Schedule } from './schedule.js';
+import { CALM, GUARDS_PART } from './guards-part.js';
+import { play, type PlayOptions, type Report } from './play.js';
+import { drawSchedule, type Schedule } from './schedule.js';
 
 // npm run test:faults (run.mjs) sets these: other seeds, more of them, and a word on each that fails as it does.
 const LANES = Number(process.env.FAULTS_LANES ?? '6');
 const FIRST_SEED = Number(process.env.FAULTS_SEED ?? '1');
 const RUNS = Number(process.env.FAULTS_RUNS ?? '30');
 const TELLS = process.env.FAULTS_TELL !== undefined;
-const PROGRAM = process.env.FAULTS_PROGRAM;
+const { FAULTS_PROGRAM } = process.env;
+const TESTED: PlayOptions = FAULTS_PROGRAM === undefined ? {} : { program: FAULTS_PROGRAM };
+const IDLE_GUARD = fileURLToPath(new URL('../fixtures/faults/idle-guard.cjs', import.meta.url));
 const ONE_TAKES_AT_MOST_MS = 150_000;
+
+const guardsPart = Object.values(GUARDS_PART);
+const names = new Map(Object.entries(GUARDS_PART).map(([name, schedule]) => [schedule, name]));
+const guardsPartTakesAtMostMs = Math.ceil(guardsPart.length / LANES) * ONE_TAKES_AT_MOST_MS;
 
 // Schedules restart their server, so each lane has one of its own, whatever TEST_DATABASE_URL says.
 let servers: EmbeddedServer[];
@@ -24,7 +32,7 @@ test(
   `${RUNS} random schedules from seed ${FIRST_SEED} on: never two at once, nothing late, nothing left`,
   async () => {
     const schedules = Array.from({ length: RUNS }, (_, index) => drawSchedule(FIRST_SEED + index));
-    const reports = await playAll(schedules);
+    const reports = await playAll(schedules, TESTED, tellFailure);
     const failed = reports.filter(({ violations }) => violations.length > 0);
     // The seeds first: the stories are long.
     expect(failed.map(({ schedule, violations }) => ({ seed: schedule.seed, violations }))).toEqual([]);
@@ -34,21 +42,28 @@ test(
   Math.ceil(RUNS / LANES) * ONE_TAKES_AT_MOST_MS,
 );
 
+test(
+  'the guard does its part, whatever strikes the holder over its child',
+  async () => {
+    const reports = await playAll(guardsPart, TESTED, tellFailure);
+    expect(reports).toHaveLength(guardsPart.length);
+    for (const { schedule, violations, story, children } of reports) {
+      const name = names.get(schedule);
+      expect({ name, violations }).toEqual({ name, violations: [] });
+      // What did not come to pass proves nothing. Each of the two had its turn, and a fresh run.
+      expect(story.filter((line) => line.endsWith(': over'))).toHaveLength(1);
+      expect(children).toBe(3);
+    }
+  },
+  guardsPartTakesAtMostMs,
+);
+
 describe('the harness finds out', () => {
-  const calm: RunPlan = {
-    startAtMs: 0,
-    ttlMs: 3_000,
-    killGraceMs: 200,
-    child: { runMs: 100 },
-    childThroughRelay: false,
-    stdout: 'file',
-    skewMs: 0,
-  };
   const orphan: Schedule = {
     seed: 0,
     runs: [
-      { ...calm, child: { runMs: 100, statement: 'sleep' } },
-      { ...calm, startAtMs: 300 },
+      { ...CALM, child: { runMs: 100, statement: 'sleep' } },
+      { ...CALM, startAtMs: 300 },
     ],
     faults: [{ run: 0, when: { at: 'child', word: 'stated', afterMs: 0 }, deed: { kind: 'machine dies' } }],
   };
@@ -61,17 +76,35 @@ describe('the harness finds out', () => {
     expect(violations.some((violation) => violation.includes('wrote after token'))).toBe(true);
     expect(await play(orphan, server)).toMatchObject({ violations: [] });
   }, 120_000);
+
+  test(
+    'a guard that does nothing, each time that something strikes the holder over its child',
+    async () => {
+      const reports = await playAll(guardsPart, { preload: IDLE_GUARD });
+      expect(reports).toHaveLength(guardsPart.length);
+      for (const { schedule, violations } of reports) {
+        const found = violations.some((violation) => violation.includes('lived at once'));
+        expect({ name: names.get(schedule), found, violations }).toMatchObject({ found: true });
+      }
+    },
+    guardsPartTakesAtMostMs,
+  );
 });
 
 /** A schedule at a time in each lane. */
-async function playAll(schedules: Schedule[]): Promise<Report[]> {
+async function playAll(
+  schedules: readonly Schedule[],
+  options: PlayOptions,
+  onFailure: (report: Report) => void = () => undefined,
+): Promise<Report[]> {
   const reports: Report[] = [];
+  const left = [...schedules];
   await Promise.all(
     servers.map(async (server) => {
-      for (let schedule = schedules.shift(); schedule !== undefined; schedule = schedules.shift()) {
-        const report = await play(schedule, server, PROGRAM === undefined ? {} : { program: PROGRAM });
+      for (let schedule = left.shift(); schedule !== undefined; schedule = left.shift()) {
+        const report = await play(schedule, server, options);
         reports.push(report);
-        if (report.violations.length > 0) process.stderr.write(`${describeReport(report)}\n`);
+        if (report.violations.length > 0) onFailure(report);
         if (TELLS && reports.length % 20 === 0) tellProgress(reports);
       }
     }),
@@ -89,12 +122,13 @@ function tellProgress(reports: readonly Report[]): void {
   );
 }
 
-function describeReport({ schedule, violations, story }: Report): string {
-  return [
+function tellFailure({ schedule, violations, story }: Report): void {
+  const lines = [
     `\nseed ${schedule.seed}:`,
     ...violations.map((violation) => `  VIOLATION ${violation}`),
     ...schedule.runs.map((run, index) => `  run ${index}: ${JSON.stringify(run)}`),
     ...schedule.faults.map((fault) => `  fault: ${JSON.stringify(fault)}`),
     ...story.map((line) => `  ${line}`),
-  ].join('\n');
+  ];
+  process.stderr.write(`${lines.join('\n')}\n`);
 }

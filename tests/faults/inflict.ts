@@ -14,7 +14,7 @@ const TRIGGER_LIMIT_MS = 15_000;
  * What a request holds by which it is known. A call is two requests: its text, and then, on which it is carried out, its
  * values. (The schema's own text holds the names of the calls too, but not with their parameters.)
  */
-const REQUESTS = {
+export const REQUESTS = {
   version: '.version()',
   poll: '.poll($1',
   'poll, values': '"command"',

@@ -7,9 +7,10 @@ import type { EmbeddedServer } from '../harness/embedded-server.mjs';
 import { CLI } from '../harness/run-cli.js';
 import { waitFor } from '../harness/wait-for.js';
 import { createEvidence, lateWrites, overlaps, parseBeat, taggedSessions } from './evidence.js';
+import { FRESH, Patience } from './fresh-run.js';
 import { inflict } from './inflict.js';
 import { endAll, processesOf } from './processes-of.js';
-import type { RunPlan, Schedule } from './schedule.js';
+import type { Schedule } from './schedule.js';
 import { eventsOf, startRun, type FaultyRun } from './start-run.js';
 
 export interface Report {
@@ -24,28 +25,19 @@ export interface Report {
 
 export interface PlayOptions {
   program?: string;
+  /** A module that is loaded before the program. */
+  preload?: string;
   options?: readonly string[];
 }
 
 const ALL_END_WITHIN_MS = 60_000;
 const PROCESSES_GO_WITHIN_MS = 10_000;
-/** What a fresh run may need besides the lease that it waits for. */
-const SLACK_MS = 2_500;
-const FRESH: RunPlan = {
-  startAtMs: 0,
-  ttlMs: 4_000,
-  killGraceMs: 500,
-  child: { runMs: 50 },
-  childThroughRelay: false,
-  stdout: 'file',
-  skewMs: 0,
-};
 
 /** Plays a schedule on a database of its own and looks for what must not be. The server must be the schedule's alone. */
 export async function play(
   schedule: Schedule,
   server: EmbeddedServer,
-  { program = CLI, options = [] }: PlayOptions = {},
+  { program = CLI, preload, options = [] }: PlayOptions = {},
 ): Promise<Report> {
   const story: string[] = [];
   const violations: string[] = [];
@@ -56,7 +48,7 @@ export async function play(
   const db = await createDatabase(server.url);
   const startedAtMs = performance.now();
   const runs: FaultyRun[] = [];
-  const surroundings = { folder, server, databaseUrl: db.url, program, options };
+  const surroundings = { folder, server, databaseUrl: db.url, program, preload, options };
   try {
     await createEvidence(db.sql);
     const deeds = schedule.runs.map(async (plan, index) => {
@@ -75,14 +67,16 @@ export async function play(
     await Promise.all(deeds);
     violations.push(...(await processesLeft(folder)));
 
+    const patience = await Patience.from(db.sql);
     const fresh = await startRun('fresh', FRESH, surroundings);
+    patience.watch(fresh.relay);
     runs.push(fresh);
     const end = await ended(fresh);
-    const acquired = eventsOf(fresh).find(({ event }) => event === 'lock.acquired');
-    const waitedMs = acquired?.event === 'lock.acquired' ? acquired.waitedMs : Infinity;
-    tell(`the fresh run ended: ${end}, after a wait of ${waitedMs} ms`);
+    tell(`the fresh run ended: ${end}`);
     if (end !== '0') violations.push(`the fresh run ended: ${end}`);
-    if (waitedMs > FRESH.ttlMs + SLACK_MS) violations.push(`the fresh run waited ${waitedMs} ms`);
+    const judged = await patience.judge(fresh, Math.max(...schedule.runs.map(({ ttlMs }) => ttlMs)));
+    tell(judged.story);
+    violations.push(...judged.violations);
 
     const left = await waitFor('the sessions', async () => (await taggedSessions(db.sql)).length === 0, {
       limitMs: 500,

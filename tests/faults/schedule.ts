@@ -6,6 +6,8 @@ export interface ChildPart {
   ignoresTerm?: true;
   daemon?: true;
   statement?: 'sleep' | 'update';
+  /** It soon has no session, so that a takeover has nothing to wait for: only its death keeps it from running beside the next. */
+  silent?: true;
 }
 
 export interface RunPlan {
@@ -28,8 +30,8 @@ export type Trigger =
   | { at: 'start'; afterMs: number }
   /** As the call's request passes the relay, or that long after. */
   | { at: 'request'; call: Request; afterMs: number }
-  /** What the holder's child says: it lives, has opened its interval, has sent its long statement. */
-  | { at: 'child'; word: 'beat' | 'begun' | 'stated'; afterMs: number };
+  /** What the holder's child says: it lives, has opened its interval, has sent its long statement, has no session any more. */
+  | { at: 'child'; word: 'beat' | 'begun' | 'stated' | 'silent'; afterMs: number };
 
 export type Deed =
   | { kind: 'kill holder' }
@@ -82,10 +84,11 @@ function drawRun(random: Random, index: number): RunPlan {
 
 function drawChild(random: Random): ChildPart {
   return {
-    runMs: random.chance(0.2) ? 20_000 : random.between(50, 1_000),
+    runMs: random.chance(0.3) ? 20_000 : random.between(50, 1_000),
     ...(random.chance(0.25) ? { ignoresTerm: true } : {}),
     ...(random.chance(0.2) ? { daemon: true } : {}),
     ...(random.chance(0.35) ? { statement: random.pick(['sleep', 'update']) } : {}),
+    ...(random.chance(0.3) ? { silent: true } : {}),
   };
 }
 

@@ -30,13 +30,14 @@ export interface RunSurroundings {
   databaseUrl: string;
   /** The program under test, and what it is told besides. */
   program: string;
+  preload: string | undefined;
   options: readonly string[];
 }
 
 export async function startRun(
   name: string,
   plan: RunPlan,
-  { folder, server, databaseUrl, program, options }: RunSurroundings,
+  { folder, server, databaseUrl, program, preload, options }: RunSurroundings,
 ): Promise<FaultyRun> {
   const home = join(folder, name);
   mkdirSync(home);
@@ -49,6 +50,7 @@ export async function startRun(
     process.execPath,
     [
       ...(plan.skewMs === 0 ? [] : ['--require', CLOCK_SKEW]),
+      ...(preload === undefined ? [] : ['--require', preload]),
       ...[program, 'run', '--ttl', `${plan.ttlMs}ms`, '--kill-grace', `${plan.killGraceMs}ms`],
       ...['--wait-timeout', '60s', ...options, '--', process.execPath, CHILD],
     ],
@@ -56,6 +58,8 @@ export async function startRun(
       env: {
         PATH: process.env.PATH,
         HOME: home,
+        // Where its socket lies: what a dead machine leaves goes with the schedule's folder.
+        TMPDIR: home,
         DATABASE_URL: url,
         FAULTS_URL: plan.childThroughRelay ? url : databaseUrl,
         FAULTS_CHILD: JSON.stringify(plan.child),

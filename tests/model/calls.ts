@@ -18,6 +18,7 @@ export interface PollRequest {
   respect: number | null;
   pollIntervalMs: number;
   isLast: boolean;
+  failureMemoryMs: number | null;
 }
 
 /** What the function answers, or `{ error: SQLSTATE }` when it refuses. The empty text is SQL's void. */
@@ -41,6 +42,8 @@ export interface Tables {
     releasedBy: string | null;
   }[];
   waiters: Record<string, { arrivedAt: number; countsUntil: number }>;
+  /** By run key. */
+  runs: Record<string, { succeeded: boolean; instanceId: string; finishedAt: number }>;
   /** Since the run began. */
   audit: AuditRow[];
 }

@@ -107,7 +107,7 @@ class Run {
         return this.#poll(step);
       case 'release': {
         const me = this.#who(step.who, step.isForged);
-        const details = step.by === 'guard' ? { by: 'guard' } : { exitCode: 0 };
+        const details = step.by === 'guard' ? { by: 'guard' } : resultOf(step.work);
         const answer = model.release(me, details);
         this.#isOver(step, me, answer);
         return this.#compare(() => real.release(me, details), answer);
@@ -143,8 +143,9 @@ class Run {
     const me = this.#who(step.who, step.isForged);
     const { seen } = client;
     const respect = step.isRespectful && seen !== null && this.#passed < seen.endsAt ? seen.token : null;
-    const { ttlMs, isLast, pollIntervalMs } = step;
-    const request = { ttlMs, isLast, pollIntervalMs, respect, client: client.description };
+    const { ttlMs, isLast, pollIntervalMs, failureMemoryMs } = step;
+    const description = step.isOtherWork ? { ...client.description, runKey: 'other' } : client.description;
+    const request = { ttlMs, isLast, pollIntervalMs, failureMemoryMs, respect, client: description };
     if (step.fate === 'rolledBack') {
       return this.#compare(
         () => rolledBack(real, () => real.poll(me, request)),
@@ -212,6 +213,12 @@ function expectSound({ leases, audit }: Tables): void {
   }
   const tokens = audit.filter(({ event }) => event === 'lock.acquired').map(({ token }) => Number(token));
   for (const [n, token] of tokens.entries()) if (n > 0) expect(token).toBeGreaterThan(tokens[n - 1] ?? 0);
+}
+
+function resultOf(work: 'done' | 'failed' | 'unknown'): Record<string, unknown> {
+  if (work === 'unknown') return { exitCode: 0 };
+  const succeeded = work === 'done';
+  return { run: { succeeded, exitCode: succeeded ? 0 : 3, durationMs: 12 } };
 }
 
 /** Sent together with what comes before and after it, as everything on one connection is. */

@@ -12,8 +12,10 @@ const poll = (who: Extract<Step, { do: 'poll' }>['who']): Step => ({
   pollIntervalMs: 1000,
   isRespectful: false,
   isForged: false,
+  failureMemoryMs: null,
+  isOtherWork: false,
 });
-const release: Step = { do: 'release', who: first, by: 'holder', isForged: false };
+const release: Step = { do: 'release', who: first, by: 'holder', work: 'unknown', isForged: false };
 
 /** What the model found once, shrunk: tried before everything else. */
 export const FOUND: readonly (readonly Step[])[] = [

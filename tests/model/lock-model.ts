@@ -9,6 +9,7 @@ import {
 } from './calls.js';
 import { CLOCK_BASE_MS } from './model-schema.js';
 import { QueueModel } from './queue-model.js';
+import { RunsModel, type WorkResult } from './runs-model.js';
 
 /** Times are microseconds on the database's clock, counted from CLOCK_BASE_MS. */
 interface ModelLease {
@@ -32,6 +33,7 @@ export class LockModel {
   lease: ModelLease | null = null;
   #audit: AuditRow[] = [];
   #queue = new QueueModel();
+  #runs = new RunsModel();
   #acquired = new Set<string>();
   #released = new Set<string>();
 
@@ -47,6 +49,7 @@ export class LockModel {
     copy.lease = this.lease === null ? null : { ...this.lease };
     copy.#audit = [...this.#audit];
     copy.#queue = this.#queue.copy();
+    copy.#runs = this.#runs.copy();
     copy.#acquired = new Set(this.#acquired);
     copy.#released = new Set(this.#released);
     return copy;
@@ -59,7 +62,7 @@ export class LockModel {
       const { instanceId, token, lockedAt, expiresAt, releasedAt, releasedBy } = lease;
       leases.push({ instanceId, token, lockedAt, expiresAt, releasedAt, releasedBy });
     }
-    return { leases, waiters: this.#queue.table(), audit: this.#audit };
+    return { leases, waiters: this.#queue.table(), runs: this.#runs.table(), audit: this.#audit };
   }
 
   /** A lease that nobody else may take, on the database's clock. */
@@ -68,18 +71,23 @@ export class LockModel {
   }
 
   poll(me: Caller, request: PollRequest): Answer {
-    const { isLast, client, pollIntervalMs } = request;
+    const { isLast, client, pollIntervalMs, failureMemoryMs } = request;
+    const run = this.#runs.settled(client.runKey, failureMemoryMs, this.now);
+    if (run !== null) {
+      this.#queue.forget(me.instanceId, this.now);
+      return { outcome: 'settled', run };
+    }
     const answer = this.#acquire(me, request);
     if (isOutcome(answer, 'acquired')) this.#queue.forget(me.instanceId, this.now);
     if (!isOutcome(answer, 'held')) return answer;
     const queueLength = this.#queue.lengthFor(me.instanceId, this.now);
-    if (isLast)
+    if (isLast) {
       this.#giveUpWaiting(me, answer.holder as { instanceId: string; command: string }, queueLength);
-    else {
-      const countsForMs = Math.max(15_000, 6 * pollIntervalMs, 120 * queueLength);
-      this.#queue.announce(me.instanceId, client, countsForMs, this.now);
+      return { ...answer, queueLength };
     }
-    return { ...answer, queueLength };
+    const countsForMs = Math.max(15_000, 6 * pollIntervalMs, 120 * queueLength);
+    this.#queue.announce(me.instanceId, client, countsForMs, this.now);
+    return { ...answer, queueLength, listens: false };
   }
 
   /** The connection is lost before the commit: nothing remains of it but the token that it took. */
@@ -153,6 +161,9 @@ export class LockModel {
     lease.expiresAt = Math.min(lease.expiresAt, this.now);
     lease.lockedAt = Math.min(lease.lockedAt, this.now - 1);
     this.#end(lease, (details.by as string | undefined) ?? 'holder', told);
+    if ('run' in details && lease.client.runKey !== null) {
+      this.#runs.store(lease.client.runKey, { ...lease, finishedAt: this.now }, details.run as WorkResult);
+    }
     return { outcome: 'released', ...told };
   }
 

@@ -182,6 +182,20 @@ export const FOUND_BY_THE_MODEL: readonly Mutation[] = [
     '',
   ),
   other('7-poll.sql', 'queue: the one who asks does not count', 'waiting := waiting + 1;', ''),
+  acquire('work that is done is done again', {
+    from: `    settled := CASE WHEN work IS NOT NULL THEN "migrate_lock".settled_run(work, memory) END;
+    IF settled IS NOT NULL THEN
+        RETURN`,
+    to: `    IF false THEN
+        RETURN`,
+  }),
+  other('4-runs.sql', 'run key: a failure counts for ever', 'AND (succeeded OR', 'AND (true OR'),
+  other('4-runs.sql', 'run key: a success is forgotten', 'AND (succeeded OR', 'AND (false OR'),
+  other('4-runs.sql', 'run key: any key will do', 'run_key = p_run_key', 'true'),
+  release('the end of the work is not stored', {
+    from: 'IF lease.run_key IS NOT NULL AND',
+    to: 'IF false AND',
+  }),
 ];
 
 /** What only shows when another transaction is open at the same time. */
@@ -199,6 +213,14 @@ export const FOUND_BY_OVERLAPS: readonly Mutation[] = [
   }),
 ];
 
+/** What only shows when another one acquires between two statements of one call (second-look.test.ts). */
+export const FOUND_BETWEEN_LOOKS: readonly Mutation[] = [
+  acquire('the row is not looked at again once it is locked', {
+    from: SECOND_LOOK,
+    to: "seen.fencing_token = (p_takeover ->> 'respect')::bigint",
+  }),
+];
+
 /** What no run can tell from the product's own text, each with the reason. */
 export const EQUIVALENT: readonly (Mutation & { reason: string })[] = [
   {
@@ -209,15 +231,6 @@ export const EQUIVALENT: readonly (Mutation & { reason: string })[] = [
     reason:
       'a row that is there is locked before the upsert, so it does not wait; and after a wait for the first row, ' +
       'the times are set once more',
-  },
-  {
-    ...acquire('the row is not looked at again once it is locked', {
-      from: SECOND_LOOK,
-      to: "seen.fencing_token = (p_takeover ->> 'respect')::bigint",
-    }),
-    reason:
-      'it shows only when another one acquires between two statements of one function; the upsert still refuses then, ' +
-      "but the new holder's sessions would have been taken for orphans",
   },
   {
     ...extend('a lease that is not the row', 'WHERE held.id = 1', 'WHERE true'),

@@ -90,7 +90,7 @@ export function someone(): Caller {
 
 export function request(ttlMs: number): PollRequest {
   const client = { host: 'host', pid: 1, command: 'a migration', runKey: null };
-  return { ttlMs, client, respect: null, pollIntervalMs: 1000, isLast: false };
+  return { ttlMs, client, respect: null, pollIntervalMs: 1000, isLast: false, failureMemoryMs: null };
 }
 
 export function leaseOf(answer: Answer): { fencingToken: number; expiresInMs: number; heldMs: number } {

@@ -18,6 +18,9 @@ SELECT jsonb_build_object(
   'waiters', (SELECT coalesce(jsonb_object_agg(instance_id, jsonb_build_object(
       'arrivedAt', ${us('arrived_at')}, 'countsUntil', ${us('counts_until')})), '{}')
       FROM "migrate_lock".migration_lock_waiter),
+  'runs', (SELECT coalesce(jsonb_object_agg(run_key, jsonb_build_object(
+      'succeeded', succeeded, 'instanceId', instance_id, 'finishedAt', ${us('finished_at')})), '{}')
+      FROM "migrate_lock".migration_lock_run),
   'audit', (SELECT coalesce(jsonb_agg(jsonb_build_object('event', event, 'instanceId', instance_id,
       'token', fencing_token, 'details', details) ORDER BY id), '[]')
       FROM "migrate_lock".migration_lock_audit WHERE id > $1)) AS answer`;
@@ -43,7 +46,8 @@ export class RealLock {
   /** Empties the lock. The history and the fencing tokens go on: they are never taken back. */
   async startOver(): Promise<{ dbRole: string; lastToken: number }> {
     await this.#ask(`WITH row AS (DELETE FROM "migrate_lock".migration_lock),
-                          waiters AS (DELETE FROM "migrate_lock".migration_lock_waiter) SELECT true AS answer`);
+                          waiters AS (DELETE FROM "migrate_lock".migration_lock_waiter),
+                          runs AS (DELETE FROM "migrate_lock".migration_lock_run) SELECT true AS answer`);
     const { firstAuditId, ...start } = (await this.#ask(`
       SELECT jsonb_build_object('dbRole', session_user,
         'firstAuditId', (SELECT coalesce(max(id), 0) FROM "migrate_lock".migration_lock_audit),
@@ -69,12 +73,15 @@ export class RealLock {
     return rows.length;
   }
 
-  poll(me: Caller, { ttlMs, client, respect, pollIntervalMs, isLast }: PollRequest): Promise<Answer> {
+  poll(
+    me: Caller,
+    { ttlMs, client, respect, pollIntervalMs, isLast, failureMemoryMs }: PollRequest,
+  ): Promise<Answer> {
     const policy = JSON.stringify({ orphans: 'terminate', respect });
     return this.#call(CALLS.poll, [
       ...secretly(me),
       ttlMs,
-      JSON.stringify(client),
+      JSON.stringify({ ...client, failureMemoryMs }),
       policy,
       pollIntervalMs,
       isLast,

@@ -21,8 +21,18 @@ export type Step =
       /** Says the token of the lease that it saw and that its own clock says still runs. */
       isRespectful: boolean;
       isForged: boolean;
+      /** For how long a failure of the same work counts for it; null: not at all. */
+      failureMemoryMs: number | null;
+      /** Waits for other work than usual. */
+      isOtherWork: boolean;
     }
-  | { do: 'release'; who: Who; by: 'holder' | 'guard'; isForged: boolean }
+  | {
+      do: 'release';
+      who: Who;
+      by: 'holder' | 'guard';
+      work: 'done' | 'failed' | 'unknown';
+      isForged: boolean;
+    }
   | { do: 'leave'; who: Who; isForged: boolean }
   | { do: 'extend'; who: Who; ttlMs: number; isForged: boolean }
   | { do: 'assert'; who: Who; tokenOffset: number }
@@ -71,6 +81,8 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       pollIntervalMs: fc.constantFrom(100, 1000, 10_000),
       isRespectful: fc.boolean(),
       isForged: rarely,
+      failureMemoryMs: fc.constantFrom(null, 1, 60_000),
+      isOtherWork: rarely,
     }),
   },
   {
@@ -79,6 +91,12 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       do: fc.constant('release' as const),
       who,
       by: fc.constantFrom('holder' as const, 'guard' as const),
+      // Once it is done, there is little left to happen.
+      work: fc.oneof(
+        { weight: 1, arbitrary: fc.constant('done' as const) },
+        { weight: 4, arbitrary: fc.constant('failed' as const) },
+        { weight: 1, arbitrary: fc.constant('unknown' as const) },
+      ),
       isForged: rarely,
     }),
   },

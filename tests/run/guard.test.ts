@@ -161,11 +161,15 @@ describe('extend, from inside the command', () => {
   });
 });
 
-test('lease.expiring comes when 80 % of the lease is used', async () => {
-  const cli = start(['--ttl', '3s', '--kill-grace', '100ms', '--', 'sleep', '1000']);
-  const warning = await cli.waitForEvent('lease.expiring');
-  expect(warning.expiresInMs).toBeLessThanOrEqual(610);
-  await cli.done;
+test('lease.expiring comes while there is time left to extend the lease, also where the grace is most of it', async () => {
+  const cli = start(['--ttl', '4s', '--kill-grace', '1500ms', '--', 'sleep', '1000']);
+  const { deadlineMs } = await cli.waitForEvent('lease.expiring');
+  expect(deadlineMs).toBeGreaterThan(0);
+  const { events } = await cli.done;
+  const names = events.map(({ event }) => event);
+  expect(names.indexOf('lease.expiring')).toBeLessThan(names.indexOf('child.deadline'));
+  // A fifth of the command's two seconds.
+  expect(deadlineMs).toBeLessThanOrEqual(400);
 });
 
 test('assert: 0 while the lease is held, 70 when it is not', async () => {

@@ -182,10 +182,10 @@ describe('waiting', () => {
     ]);
   });
 
-  test('holds no connection while asleep', async () => {
+  test('holds no connection while asleep, unless it listens', async () => {
     const first = startCli(['run', '--', 'sleep', '1000'], { env: { DATABASE_URL: db.url } });
     await first.waitForEvent('child.started');
-    const second = startCli(['run', '--poll-interval', '5s', '--', 'true'], {
+    const second = startCli(['run', '--no-listen', '--poll-interval', '5s', '--', 'true'], {
       env: { DATABASE_URL: db.url },
     });
     await second.waitForEvent('lock.waiting');
@@ -193,8 +193,16 @@ describe('waiting', () => {
       const clients = await db.clients();
       return clients.filter((name) => name === 'migrate-lock').length === 1;
     });
-    second.kill('SIGINT');
+    const listener = startCli(['run', '--poll-interval', '5s', '--', 'true'], {
+      env: { DATABASE_URL: db.url },
+    });
+    await waitFor('one of the few to keep its connection', async () => {
+      const [row] =
+        await db.sql`SELECT count(*)::int AS n FROM migrate_lock.migration_lock_waiter WHERE listens`;
+      return row?.n === 1;
+    });
+    [second, listener].forEach((waiter) => waiter.kill('SIGINT'));
     first.kill('SIGTERM');
-    await Promise.all([first.done, second.done]);
+    await Promise.all([first.done, second.done, listener.done]);
   });
 });

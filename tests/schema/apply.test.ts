@@ -3,7 +3,7 @@ import postgres from 'postgres';
 import type { OwnDatabase } from '../../src/db/own-database.js';
 import { FUNCTIONS, STEPS } from '../../src/generated/sql.js';
 import { ensureSchema, printSchema, type SchemaDefinition } from '../../src/schema/apply.js';
-import { lookAtSchema } from '../../src/schema/look.js';
+import { lookAtSchema, SCHEMA_VERSION } from '../../src/schema/look.js';
 import { createDatabase, type TestDatabase } from '../harness/database.js';
 import { LIMIT_MS, openDatabase, openLock, tryToAcquire } from '../harness/lock.js';
 
@@ -20,21 +20,27 @@ beforeEach(async () => {
 });
 afterEach(() => database.disconnect());
 
+const NEXT = SCHEMA_VERSION + 1;
+const VERSION_ALONE = FUNCTIONS.filter(({ name }) => name.endsWith('1-version.sql'));
+
 /** This schema's next version, as a later program would bring it. */
 function nextVersion({ oldestProgram = 1 } = {}): SchemaDefinition {
   const sql = `
     ALTER TABLE "migrate_lock".migration_lock ADD COLUMN colour text;
-    UPDATE "migrate_lock".migration_lock_version SET version = 2, oldest_program = ${oldestProgram}`;
+    UPDATE "migrate_lock".migration_lock_version SET version = ${NEXT}, oldest_program = ${oldestProgram}`;
   return {
-    version: 2,
-    steps: [...STEPS, { version: 2, files: [{ name: 'v2/1-colour.sql', sql }] }],
+    version: NEXT,
+    steps: [...STEPS, { version: NEXT, files: [{ name: 'next/1-colour.sql', sql }] }],
     functions: FUNCTIONS,
   };
 }
 
 describe('ensureSchema', () => {
   test('applies the schema once, then only looks', async () => {
-    expect(await ensureSchema(database, 'migrate_lock')).toEqual({ fromVersion: null, toVersion: 1 });
+    expect(await ensureSchema(database, 'migrate_lock')).toEqual({
+      fromVersion: null,
+      toVersion: SCHEMA_VERSION,
+    });
     const [before] = await db.sql`SELECT max(oid::text::bigint) FROM pg_class`;
     expect(await ensureSchema(database, 'migrate_lock')).toBeNull();
     expect((await db.sql`SELECT max(oid::text::bigint) FROM pg_class`)[0]).toEqual(before);
@@ -44,7 +50,9 @@ describe('ensureSchema', () => {
     const all = Array.from({ length: 40 }, () => openDatabase(db.url));
     const results = await Promise.all(all.map((one) => ensureSchema(one, 'migrate_lock')));
     all.forEach((one) => one.disconnect());
-    expect(results.filter((result) => result !== null)).toEqual([{ fromVersion: null, toVersion: 1 }]);
+    expect(results.filter((result) => result !== null)).toEqual([
+      { fromVersion: null, toVersion: SCHEMA_VERSION },
+    ]);
   });
 
   test('needs no right but to look when the version is current', async () => {
@@ -65,7 +73,7 @@ describe('ensureSchema', () => {
     const role = await db.createRole();
     await db.sql.unsafe(`CREATE SCHEMA migrate_lock AUTHORIZATION ${role.name}`);
     const own = openDatabase(role.url);
-    expect(await ensureSchema(own, 'migrate_lock')).toEqual({ fromVersion: null, toVersion: 1 });
+    expect(await ensureSchema(own, 'migrate_lock')).toEqual({ fromVersion: null, toVersion: SCHEMA_VERSION });
     own.disconnect();
   });
 
@@ -96,8 +104,8 @@ describe('versions', () => {
   test('a newer program upgrades; the older one keeps working and changes nothing', async () => {
     await ensureSchema(database, 'migrate_lock');
     expect(await ensureSchema(database, 'migrate_lock', nextVersion())).toEqual({
-      fromVersion: 1,
-      toVersion: 2,
+      fromVersion: SCHEMA_VERSION,
+      toVersion: NEXT,
     });
     expect(await ensureSchema(database, 'migrate_lock')).toBeNull();
     const lock = await openLock(db.url);
@@ -105,13 +113,26 @@ describe('versions', () => {
     expect(answer.outcome).toBe('acquired');
     lock.database.disconnect();
     expect(await lookAtSchema(database, 'migrate_lock', LIMIT_MS)).toMatchObject({
-      version: 2,
+      version: NEXT,
       oldestProgram: 1,
     });
   });
 
+  test('every version that there ever was is upgraded', async () => {
+    const first: SchemaDefinition = { version: 1, steps: STEPS.slice(0, 1), functions: VERSION_ALONE };
+    expect(await ensureSchema(database, 'migrate_lock', first)).toEqual({ fromVersion: null, toVersion: 1 });
+    await db.sql`INSERT INTO migrate_lock.migration_lock (instance_id, locked_at, expires_at, secret_sha256, db_role)
+                 VALUES ('of before', now() - interval '2 s', now() - interval '1 s', '', 'somebody')`;
+    const lock = await openLock(db.url);
+    expect(await lookAtSchema(database, 'migrate_lock', LIMIT_MS)).toMatchObject({ version: SCHEMA_VERSION });
+    expect((await tryToAcquire(lock)).answer).toMatchObject({
+      takeover: { previousInstanceId: 'of before' },
+    });
+    lock.database.disconnect();
+  });
+
   test('a program that is too old is told so', async () => {
-    await ensureSchema(database, 'migrate_lock', nextVersion({ oldestProgram: 2 }));
+    await ensureSchema(database, 'migrate_lock', nextVersion({ oldestProgram: NEXT }));
     await expect(ensureSchema(database, 'migrate_lock')).rejects.toMatchObject({
       code: 'SCHEMA_TOO_NEW',
       exitCode: 78,
@@ -133,7 +154,7 @@ describe('versions', () => {
       // Queued behind the upgrade's lock request for no longer than its lock_timeout.
       expect((await tryToAcquire(lock)).answer.outcome).toBe('acquired');
     });
-    expect(await upgrading).toEqual({ fromVersion: 1, toVersion: 2 });
+    expect(await upgrading).toEqual({ fromVersion: SCHEMA_VERSION, toVersion: NEXT });
     lock.database.disconnect();
   });
 });

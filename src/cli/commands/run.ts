@@ -1,10 +1,13 @@
+import { resolve } from 'node:path';
 import { createAuditLog } from '../../audit/audit-log.js';
 import { readConnectionConfig } from '../../db/connection-config.js';
 import { formatDuration } from '../../duration.js';
 import { UsageError } from '../../errors.js';
+import { MetricsFile } from '../../metrics/metrics-file.js';
 import { hasOwnApplicationName } from '../../run/child-environment.js';
 import { childTimes, leavesTimeToRun } from '../../run/timeline.js';
 import { run } from '../../run/run.js';
+import type { OnceOptions } from '../../run/run-context.js';
 import type { RunOptionValues } from '../options.js';
 import { EXECUTE_WILL } from './execute-will.js';
 import type { Surroundings } from '../surroundings.js';
@@ -31,7 +34,8 @@ export async function runCommand(
   if (hasOwnApplicationName(env)) {
     reporter.warn('PGAPPNAME is set: database sessions of the command cannot be found, should it be killed');
   }
-  return run(
+  const metrics = values.metricsFile === undefined ? null : new MetricsFile(resolve(cwd, values.metricsFile));
+  const exitCode = await run(
     {
       command,
       args,
@@ -44,12 +48,25 @@ export async function runCommand(
       pollIntervalMs: values.pollInterval,
       killGraceMs: values.killGrace,
       orphans: values.orphans,
+      listen: values.listen,
+      once: readOnce(values),
       releaseProgram: [...program, EXECUTE_WILL],
       childStdout: values.childStdout,
       conflictExitCode: values.conflictExitCode,
     },
-    [createAuditLog(stdout), reporter.onEvent],
+    [createAuditLog(stdout), reporter.onEvent, ...(metrics === null ? [] : [metrics.onEvent])],
   );
+  await metrics?.write().catch((error: unknown) => {
+    reporter.warn(
+      `the metrics could not be written: ${error instanceof Error ? error.message : String(error)}`,
+    );
+  });
+  return exitCode;
+}
+
+function readOnce({ once, onFailure, failureMemory }: RunOptionValues): OnceOptions | null {
+  if (once === undefined) return null;
+  return { runKey: once, failureMemoryMs: onFailure === 'fail' ? failureMemory : null };
 }
 
 function checkTimes({ ttl, killGrace }: RunOptionValues): void {

@@ -1,0 +1,20 @@
+import { crowd } from './crowd.mjs';
+import { fewConnections } from './few-connections.mjs';
+import { handover } from './handover.mjs';
+import { killedHolder } from './killed-holder.mjs';
+import { manyWaiters } from './many-waiters.mjs';
+import { once } from './once.mjs';
+import { startUp } from './start-up.mjs';
+import { storm } from './storm.mjs';
+import { wal } from './wal.mjs';
+
+/**
+ * @typedef {object} Context
+ * @property {import('./server.mjs').BenchServer} server for every row that needs no other settings
+ * @property {(text: string) => void} say a remark that belongs to the results
+ * @property {(text: string) => void} progress for whoever looks on
+ */
+/** @typedef {{ name: string, measure: (context: Context) => Promise<import('./findings.mjs').Finding[]> }} Row */
+
+/** In the order of the table. @type {readonly Row[]} */
+export const ROWS = [startUp, handover, crowd, fewConnections, manyWaiters, wal, once, killedHolder, storm];

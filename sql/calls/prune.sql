@@ -1,0 +1,1 @@
+SELECT "migrate_lock".prune($1) AS answer

@@ -1,0 +1,41 @@
+import { readConnectionConfig } from '../../db/connection-config.js';
+import { explain } from '../../db/explain.js';
+import { OwnDatabase } from '../../db/own-database.js';
+import { LockCalls } from '../../lock/calls.js';
+import { cleanUp } from '../../lock/clean-up.js';
+import { ensureSchema } from '../../schema/apply.js';
+import type { ConnectionOptionValues } from '../options.js';
+import type { Surroundings } from '../surroundings.js';
+
+export interface CleanupOptionValues extends ConnectionOptionValues {
+  /** Milliseconds; run keys are forgotten only when it is given. */
+  keep?: number;
+}
+
+/** Clears what a crash has left (the next run would do so by itself), and forgets old run keys. */
+export async function cleanupCommand(
+  { keep, schema, quiet, ...values }: CleanupOptionValues,
+  { env, reporterFor }: Surroundings,
+): Promise<number> {
+  const connection = readConnectionConfig({ url: values.databaseUrl, urlFile: values.databaseUrlFile, env });
+  const database = new OwnDatabase(connection);
+  try {
+    await ensureSchema(database, schema);
+    const calls = new LockCalls(database, schema);
+    const { leases, waiters, orphans } = await cleanUp(calls);
+    const told = [`cleared ${leases} expired leases and ${waiters} waiters that are gone`];
+    if (keep !== undefined) told.push(`forgot ${await calls.prune(keep)} run keys`);
+    reporterFor(quiet).warn(told.join('; '));
+    if (orphans !== null) {
+      const pids = orphans.sessions.map(({ pid }) => pid).join(', ');
+      reporterFor(quiet).warn(
+        `an expired lease was kept: database sessions of it are still at work: ${pids}`,
+      );
+    }
+    return 0;
+  } catch (error) {
+    throw explain(error, connection.describe, schema);
+  } finally {
+    database.disconnect();
+  }
+}

@@ -1,0 +1,17 @@
+import { readFileSync } from 'node:fs';
+
+/**
+ * Whether our process group is the terminal's foreground group: a background job (`&`) of an interactive shell has the
+ * terminal too, but none of its keys, and somebody else is writing in its last line.
+ */
+export function inForeground(): boolean {
+  try {
+    const stat = readFileSync('/proc/self/stat', 'latin1');
+    // After the name in brackets: state, ppid, pgrp, session, tty_nr, tpgid.
+    const [, , group, , , foreground] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return group === foreground;
+  } catch {
+    // Without /proc, take the usual case.
+    return true;
+  }
+}

@@ -1,0 +1,87 @@
+import type { HolderDescription, Lease } from './lease.js';
+
+/** A database session that works under a lease. */
+export interface OrphanSession {
+  pid: number;
+  role: string | null;
+  /** null: hidden from us. */
+  state: string | null;
+  /** When its transaction began, as the database wrote it; null: none, or hidden. */
+  since: string | null;
+}
+
+/** What a takeover or a release still waits for. */
+export interface Orphans {
+  sessions: OrphanSession[];
+  /** How many of them our role may not end. */
+  denied: number;
+}
+
+export interface Acquired {
+  outcome: 'acquired';
+  lease: Lease;
+  takeover: { previousInstanceId: string; expiredMs: number; sessionsEnded: number } | null;
+}
+
+export interface Held {
+  outcome: 'held';
+  /** null while somebody is just changing the row. */
+  holder: HolderDescription | null;
+  /** How many wait, the caller included. */
+  queueLength: number;
+  /** Not null: the lease has expired, and these sessions of it have to go first. */
+  orphans: Orphans | null;
+  /** A release notifies this session: the connection is worth keeping. */
+  listens: boolean;
+}
+
+/** How the work of a run key ended when it was run last. */
+export interface RunDescription {
+  succeeded: boolean;
+  exitCode: number;
+  instanceId: string;
+  host: string | null;
+  command: string | null;
+  finishedAtMs: number;
+  durationMs: number;
+}
+
+/** The work of the run key is done, or failed just now: there is nothing to wait for. */
+export interface Settled {
+  outcome: 'settled';
+  run: RunDescription;
+}
+
+export type Attempt = Acquired | Held | Settled;
+
+export type ReleaseAnswer =
+  | { outcome: 'released'; heldMs: number; late: boolean }
+  | { outcome: 'already_released' }
+  | { outcome: 'lost'; holder: string | null }
+  | { outcome: 'refused' }
+  | ({ outcome: 'orphans' } & Orphans);
+
+export interface LockStatus {
+  /** `expired`: the lease ran out and was never released; the next to come takes over. */
+  state: 'free' | 'held' | 'expired';
+  /** The last lease, whatever its state; null before the first. */
+  lease: HolderDescription | null;
+  /** In order of arrival. */
+  waiters: {
+    instanceId: string;
+    host: string | null;
+    pid: number | null;
+    dbRole: string;
+    command: string | null;
+    runKey: string | null;
+    waitingMs: number;
+  }[];
+}
+
+export type ExtendAnswer = { outcome: 'extended'; lease: Lease } | { outcome: 'refused' };
+
+export interface CleanupAnswer {
+  leases: number;
+  waiters: number;
+  orphans: Orphans | null;
+}

@@ -1,0 +1,52 @@
+import type { RunDescription } from './answers.js';
+import type { LockCalls } from './calls.js';
+import { nap } from './nap.js';
+import { orAborted } from './or-aborted.js';
+import { nextLookMs } from './pacing.js';
+import { RunSettled } from './run-settled.js';
+import type { WaitReport } from './wait-report.js';
+
+interface Surroundings {
+  /** A release is heard of on our connection, which is kept for that. */
+  listens: boolean;
+  /** Asks whether the work of the run key is done; undefined without a run key. */
+  look: (() => Promise<RunDescription | null>) | undefined;
+  report: WaitReport;
+  signal: AbortSignal;
+}
+
+/**
+ * Holds no connection meanwhile, unless a release is to be heard of on it; tells on time what is due to be told; and
+ * looks at the run key: many wait for the same work, and none has to wait for its poll to find out that it is done.
+ * @returns whether a release was heard of before the pause was over.
+ * @throws {RunSettled}, and the signal's reason when it is aborted.
+ */
+export async function pauseBetweenPolls(
+  { database }: LockCalls,
+  pauseMs: number,
+  { listens, look, report, signal }: Surroundings,
+): Promise<boolean> {
+  const endsAtMs = performance.now() + pauseMs;
+  const letGo = (): void => {
+    if (pauseMs > 0 && !listens) database.disconnect();
+  };
+  letGo();
+  let lookAtMs = look === undefined ? Infinity : performance.now() + nextLookMs(Math.random);
+  for (;;) {
+    const nowMs = performance.now();
+    if (nowMs >= endsAtMs) return false;
+    if (look !== undefined && nowMs >= lookAtMs) {
+      // What is wrong with the database, the next poll meets and tells.
+      const run = await orAborted(
+        look().catch(() => null),
+        signal,
+      );
+      if (run !== null) throw new RunSettled(run);
+      letGo();
+      lookAtMs = performance.now() + nextLookMs(Math.random);
+    }
+    const napMs = Math.min(endsAtMs, lookAtMs, nowMs + report.dueInMs()) - performance.now();
+    if (await nap(Math.max(0, napMs), listens ? database.bell : undefined, signal)) return true;
+    report.tellWhatIsDue();
+  }
+}

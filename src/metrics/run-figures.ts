@@ -1,0 +1,71 @@
+import type { EventListener, MigrateLockEvent, Outcome } from '../events.js';
+
+/** What the metrics tell of one run. */
+export interface RunFigures {
+  instanceId: string;
+  database: string | null;
+  schema: string;
+  /** For how long it waited, as far as it told. */
+  waitMs: number;
+  /** For how long it had the lease; when that could not be released, up to the moment that it said so. */
+  holdMs: number;
+  polls: number;
+  /** How many were waiting, this run included, when it found the lock held; 0 when it did not. */
+  queueLength: number;
+  takeovers: number;
+  outcome: Outcome;
+  exitCode: number;
+  finishedAtMs: number;
+}
+
+/** Gathers the figures of a run from its events. */
+export class FigureCollector {
+  #waitMs = 0;
+  #holdMs = 0;
+  #polls = 0;
+  #queueLength: number | undefined;
+  #takeovers = 0;
+  #acquiredAtMs: number | undefined;
+  #figures: RunFigures | undefined;
+
+  /** Undefined before `run.finished`. */
+  get figures(): RunFigures | undefined {
+    return this.#figures;
+  }
+
+  readonly onEvent: EventListener = (event) => {
+    // Several events tell of the wait: the last word counts, for the queue the first.
+    if ('waitedMs' in event) this.#waitMs = event.waitedMs;
+    if ('polls' in event) this.#polls = event.polls;
+    if ('queueLength' in event) this.#queueLength ??= event.queueLength;
+    if (event.event === 'lock.takeover') this.#takeovers++;
+    if (event.event === 'lock.acquired') this.#acquiredAtMs = Date.parse(event.time);
+    if (event.event === 'lock.released') this.#holdMs = event.heldMs;
+    if (event.event === 'lock.lost' || event.event === 'lock.release_failed')
+      this.#holdMs = this.#sinceAcquired(event);
+    if (event.event === 'run.finished') this.#figures = this.#finish(event);
+  };
+
+  #finish(event: Extract<MigrateLockEvent, { event: 'run.finished' }>): RunFigures {
+    const { instanceId, database, schema, outcome, exitCode, time } = event;
+    return {
+      instanceId,
+      database,
+      schema,
+      waitMs: this.#waitMs,
+      holdMs: this.#holdMs,
+      polls: this.#polls,
+      queueLength: this.#queueLength ?? 0,
+      takeovers: this.#takeovers,
+      outcome,
+      exitCode,
+      finishedAtMs: Date.parse(time),
+    };
+  }
+
+  #sinceAcquired({ time }: MigrateLockEvent): number {
+    if (this.#acquiredAtMs === undefined) return 0;
+    // The wall clock may have stepped back.
+    return Math.max(0, Date.parse(time) - this.#acquiredAtMs);
+  }
+}

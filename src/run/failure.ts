@@ -1,0 +1,26 @@
+import { MigrateLockError } from '../errors.js';
+import type { EventStream } from '../event-stream.js';
+import { EXIT_CODES } from '../exit-codes.js';
+import { LockWaitTimeoutError } from '../lock/lock-wait-timeout-error.js';
+import { redactSecrets } from '../redact/secrets.js';
+import type { RunResult } from './outcome.js';
+import type { RunOptions } from './run-context.js';
+import { Interrupted, signalExitCode } from './signals.js';
+
+/** An expected failure is an `error` event (a timeout has told of itself), and an outcome. */
+export function tellFailure(error: unknown, options: RunOptions, events: EventStream): RunResult {
+  if (error instanceof Interrupted) return { outcome: 'interrupted', exitCode: signalExitCode(error.signal) };
+  if (error instanceof LockWaitTimeoutError)
+    return { outcome: 'conflict', exitCode: options.conflictExitCode };
+  const known = error instanceof MigrateLockError;
+  const { secrets } = options.connection;
+  events.emit({
+    event: 'error',
+    code: known ? error.code : 'INTERNAL',
+    message: redactSecrets(error instanceof Error ? error.message : String(error), secrets),
+    ...(known ? { hint: redactSecrets(error.hint, secrets) } : {}),
+  });
+  if (known && error.exitCode === EXIT_CODES.deadline.code)
+    return { outcome: 'deadline', exitCode: error.exitCode };
+  return { outcome: 'error', exitCode: known ? error.exitCode : EXIT_CODES.internal.code };
+}

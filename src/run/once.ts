@@ -1,0 +1,43 @@
+import type { ChildEnd } from '../child/supervise.js';
+import type { RunDescription } from '../lock/answers.js';
+import { redactCommand } from '../redact/command.js';
+import { decideOutcome, type RunResult } from './outcome.js';
+import type { RunContext } from './run-context.js';
+
+/** How the work of a run key ended, as it is stored with the release. */
+interface WorkResult {
+  succeeded: boolean;
+  exitCode: number;
+  durationMs: number;
+}
+
+/**
+ * Whether the work is done. A child that ended with 0 after a signal that we forwarded, or leaving processes that had to
+ * be ended, may have stopped half-way: that is neither a success nor a failure, and the next one tries.
+ */
+export function resultOfWork(end: ChildEnd, forwarded: ReadonlySet<NodeJS.Signals>): WorkResult | undefined {
+  if (forwarded.size > 0 || end.reason === 'lost') return undefined;
+  const { exitCode } = decideOutcome(end, 'released', forwarded);
+  const durationMs = Math.round(end.durationMs);
+  if (exitCode !== 0) return { succeeded: false, exitCode, durationMs };
+  return end.leftovers === 0 ? { succeeded: true, exitCode, durationMs } : undefined;
+}
+
+/** There is nothing to run: it was done by somebody else, or has failed there. */
+export function tellSkipped(run: RunDescription, { options, events }: RunContext): RunResult {
+  const { command, args, once } = options;
+  const { succeeded, exitCode, instanceId, host, finishedAtMs, durationMs } = run;
+  events.emit({
+    event: 'run.skipped',
+    runKey: once?.runKey ?? '',
+    succeeded,
+    exitCode,
+    by: instanceId,
+    byHost: host,
+    byCommand: run.command,
+    sameCommand: run.command === redactCommand([command, ...args]),
+    finishedAt: new Date(finishedAtMs).toISOString(),
+    ranMs: durationMs,
+  });
+  return { outcome: 'skipped', exitCode };
+}

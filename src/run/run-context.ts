@@ -1,0 +1,47 @@
+import type { Guard } from '../child/guard.js';
+import type { ConnectionConfig } from '../db/connection-config.js';
+import type { EventStream } from '../event-stream.js';
+import type { LockCalls } from '../lock/calls.js';
+import type { OrphanMode } from '../lock/poll-call.js';
+import type { SignalDesk } from './signals.js';
+
+export interface RunOptions {
+  command: string;
+  args: readonly string[];
+  env: NodeJS.ProcessEnv;
+  cwd: string;
+  connection: ConnectionConfig;
+  schema: string;
+  ttlMs: number;
+  waitTimeoutMs: number;
+  pollIntervalMs: number;
+  killGraceMs: number;
+  orphans: OrphanMode;
+  /** Whether a waiter may keep a connection to hear of a release at once. */
+  listen: boolean;
+  /** Work that needs to succeed once; null: the command is run by everybody. */
+  once: OnceOptions | null;
+  /** Program and arguments by which the guard has a dead holder's lease released. */
+  releaseProgram: readonly string[];
+  /** Which of our descriptors the child's stdout is. */
+  childStdout: 'stdout' | 'stderr';
+  /** The exit code when the lock was not acquired in time. */
+  conflictExitCode: number;
+}
+
+export interface OnceOptions {
+  runKey: string;
+  /** For how long somebody else's failure is ours too; null: the work is tried again. */
+  failureMemoryMs: number | null;
+}
+
+/** What the parts of a run have in common. */
+export interface RunContext {
+  readonly options: RunOptions;
+  /** Marks the processes of this run, for its guard too; the lease's identity may be renewed. */
+  readonly mark: string;
+  readonly events: EventStream;
+  readonly desk: SignalDesk;
+  readonly calls: LockCalls;
+  readonly guard: Guard;
+}

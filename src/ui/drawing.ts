@@ -1,0 +1,30 @@
+/** What a line that changes in place is drawn with: loaded only when there is one. */
+import { clearLine, cursorTo } from 'node:readline';
+import { Writable } from 'node:stream';
+import cliTruncate from 'cli-truncate';
+
+/** So much of the width stays free: the terminal echoes Ctrl-C as `^C`, which must not make it a second line. */
+const ROOM = 3;
+
+/** Erases the line in which the cursor is, and leaves the cursor at its beginning. */
+export const ERASE = written((terminal) => {
+  clearLine(terminal, 0);
+  cursorTo(terminal, 0);
+});
+
+/** As much of the text as the terminal shows in one line. */
+export function fitted(text: string, columns: number): string {
+  return cliTruncate(text, Math.max(1, columns - ROOM));
+}
+
+function written(write: (stream: Writable) => void): string {
+  let text = '';
+  const stream = new Writable({
+    write: (chunk, _, done) => {
+      text += String(chunk);
+      done();
+    },
+  });
+  write(stream);
+  return text;
+}

@@ -1,0 +1,139 @@
+import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
+import { MigrationLock } from '../../src/index.js';
+import { describeThisProcess, newIdentity } from '../../src/lock/lease.js';
+import { createDatabase, type TestDatabase } from '../harness/database.js';
+import { LIMIT_MS, openLock, tryToAcquire } from '../harness/lock.js';
+import { waitFor } from '../harness/wait-for.js';
+
+let db: TestDatabase;
+
+beforeAll(async () => {
+  db = await createDatabase();
+});
+afterEach(async () => {
+  await db.sql`DROP SCHEMA IF EXISTS migrate_lock CASCADE`;
+});
+afterAll(() => db.drop());
+
+const HOURS = 10;
+
+/** A holder that has had the lock for so long that a lone waiter's next poll is an hour away. */
+async function holdForHours(): Promise<MigrationLock> {
+  const holder = new MigrationLock({ connection: db.url, ttlMs: 3_600_000 });
+  expect(await holder.acquire()).toBe(true);
+  await db.sql`UPDATE migrate_lock.migration_lock SET locked_at = locked_at - ${HOURS} * interval '1 hour'`;
+  return holder;
+}
+
+function makeWaiter(options: { listen?: boolean; pollIntervalMs?: number } = {}): MigrationLock {
+  return new MigrationLock({
+    connection: db.url,
+    waitTimeoutMs: 7_200_000,
+    pollIntervalMs: 3_600_000,
+    ...options,
+  });
+}
+
+/** The sessions that wait to be notified: ours, and doing nothing. */
+async function listeners(): Promise<number[]> {
+  const rows = await db.sql<{ pid: number }[]>`
+    SELECT pid FROM pg_stat_activity
+     WHERE datname = current_database() AND application_name = 'migrate-lock' AND wait_event = 'ClientRead'`;
+  return rows.map(({ pid }) => pid);
+}
+
+async function countWaiters(): Promise<{ waiting: number; listening: number }> {
+  const [row] = await db.sql<{ waiting: number; listening: number }[]>`
+    SELECT count(*)::int AS waiting, count(*) FILTER (WHERE listens)::int AS listening
+      FROM migrate_lock.migration_lock_waiter`;
+  return row ?? { waiting: 0, listening: 0 };
+}
+
+test('a release is heard of at once, however far away the next poll is', async () => {
+  const holder = await holdForHours();
+  const waiter = makeWaiter();
+  const waiting = waiter.wait();
+  await waitFor('it to listen', async () => (await countWaiters()).listening === 1);
+  expect(await holder.release()).toBe(true);
+  expect((await waiting).fencingToken).toBe(2);
+  expect(await db.sql`SELECT FROM migrate_lock.migration_lock_waiter`).toHaveLength(0);
+  await waiter.release();
+});
+
+test('whoever acquires has no session state left', async () => {
+  const lock = await openLock(db.url);
+  const { me: first } = await tryToAcquire(lock);
+  const me = newIdentity();
+  const poll = (isLast: boolean) =>
+    lock.poll(me, describeThisProcess(null), {
+      ttlMs: 30_000,
+      pollIntervalMs: 1_000,
+      isLast,
+      limitMs: LIMIT_MS,
+      respect: null,
+      orphans: null,
+      listens: true,
+    });
+  const channels = () =>
+    lock.database.call({
+      name: 'channels',
+      statement: 'SELECT to_jsonb(count(*)) AS answer FROM pg_listening_channels()',
+      parameters: [],
+      limitMs: LIMIT_MS,
+    });
+  expect(await poll(false)).toMatchObject({ outcome: 'held', listens: true });
+  expect(await channels()).toBe(1);
+  await lock.release(first);
+  expect(await poll(false)).toMatchObject({ outcome: 'acquired' });
+  expect(await channels()).toBe(0);
+  lock.database.disconnect();
+});
+
+test('only the first few keep a connection', async () => {
+  const holder = await holdForHours();
+  const over = Array.from({ length: 12 }, () => new AbortController());
+  const waiting = over.map(({ signal }) =>
+    new MigrationLock({ connection: db.url, waitTimeoutMs: 60_000, pollIntervalMs: 1_000, signal }).wait(),
+  );
+  await waitFor('all to wait', async () => (await countWaiters()).waiting === 12);
+  await waitFor('some to listen', async () => (await countWaiters()).listening >= 4);
+  // Some who came in the same instant may have found the last place free at the same time.
+  expect((await countWaiters()).listening).toBeLessThan(12);
+  over.forEach((one) => one.abort(new Error('enough')));
+  await Promise.allSettled(waiting);
+  expect(await countWaiters()).toEqual({ waiting: 0, listening: 0 });
+  await holder.release();
+});
+
+test('who does not want to listen holds no connection while it waits', async () => {
+  const holder = await holdForHours();
+  const over = new AbortController();
+  const waiting = new MigrationLock({
+    connection: db.url,
+    waitTimeoutMs: 7_200_000,
+    pollIntervalMs: 3_600_000,
+    listen: false,
+    signal: over.signal,
+  }).wait();
+  const held = (await db.clients()).length;
+  await waitFor('it to wait', async () => (await countWaiters()).waiting === 1);
+  await waitFor('it to let go', async () => (await db.clients()).length <= held);
+  expect((await countWaiters()).listening).toBe(0);
+  over.abort(new Error('enough'));
+  await waiting.catch(() => undefined);
+  await holder.release();
+});
+
+test('nothing depends on it: who lost the connection finds the lock free with its next poll', async () => {
+  const holder = new MigrationLock({ connection: db.url });
+  expect(await holder.acquire()).toBe(true);
+  const waiter = makeWaiter({ pollIntervalMs: 1_000 });
+  const waiting = waiter.wait();
+  await waitFor('it to listen', async () => (await countWaiters()).listening === 1);
+  const [holding] = await db.sql<{ pid: number }[]>`SELECT pg_backend_pid() AS pid`;
+  await db.sql`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+               WHERE pid = ANY (${await listeners()}) AND pid <> ${holding?.pid ?? 0}`;
+  expect(await holder.release()).toBe(true);
+  expect((await waiting).fencingToken).toBe(2);
+  await waiter.release();
+});

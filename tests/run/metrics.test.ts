@@ -1,0 +1,104 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import { createDatabase, type TestDatabase } from '../harness/database.js';
+import { parsePrometheusText } from '../harness/prometheus-text.js';
+import { assertNothingLeft, CLI, runCli, startCli, type CliResult } from '../harness/run-cli.js';
+
+const LOG_LOADS = fileURLToPath(new URL('../fixtures/log-loads.cjs', import.meta.url));
+
+let db: TestDatabase;
+let folder: string;
+let file: string;
+
+beforeAll(async () => {
+  db = await createDatabase();
+});
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'migrate-lock-metrics-'));
+  file = join(folder, 'migrate-lock.prom');
+});
+afterEach(async () => {
+  rmSync(folder, { recursive: true });
+  await assertNothingLeft();
+  await db.sql`DROP SCHEMA IF EXISTS migrate_lock CASCADE`;
+});
+afterAll(() => db.drop());
+
+const run = (args: string[], env: Record<string, string> = {}): Promise<CliResult> =>
+  runCli(['run', ...args], {
+    cwd: folder,
+    env: { DATABASE_URL: db.url, ...env },
+    program: ['--require', LOG_LOADS, CLI],
+  });
+
+const metrics = () => parsePrometheusText(readFileSync(file, 'utf8'));
+const value = (name: string) => metrics().get(`migrate_lock_${name}`)?.samples[0]?.value;
+const result = () =>
+  metrics()
+    .get('migrate_lock_result')
+    ?.samples.filter((sample) => sample.value === 1)
+    .map(({ labels }) => labels.result);
+
+test('the metrics are those of the events, and what writes them is loaded after the release', async () => {
+  const { code, events, stderr } = await run([
+    ...['--metrics-file', 'migrate-lock.prom', '--', 'sh', '-c', 'exit 3'],
+  ]);
+  expect(code).toBe(3);
+  const acquired = events.find(({ event }) => event === 'lock.acquired');
+  const released = events.find(({ event }) => event === 'lock.released');
+  expect([value('wait_seconds'), value('hold_seconds'), value('polls_total'), value('exit_code')]).toEqual([
+    acquired?.event === 'lock.acquired' && acquired.waitedMs / 1_000,
+    released?.event === 'lock.released' && released.heldMs / 1_000,
+    acquired?.event === 'lock.acquired' && acquired.polls,
+    3,
+  ]);
+  expect(value('finished_timestamp_seconds')).toBe(Date.parse(events.at(-1)?.time ?? '') / 1_000);
+  expect(result()).toEqual(['completed']);
+  expect(metrics().get('migrate_lock_exit_code')?.samples[0]?.labels).toEqual({
+    database: events.at(-1)?.database,
+    schema: 'migrate_lock',
+  });
+  expect(readdirSync(folder)).toEqual(['migrate-lock.prom']);
+  const steps = stderr.split('\n').filter((line) => /^loading|released the lock/.test(line));
+  expect(steps).toEqual([
+    'loading migrate-lock.cjs',
+    expect.stringContaining('released the lock'),
+    'loading prometheus.cjs',
+  ]);
+});
+
+test('a run that asks for none loads nothing for it, and nothing for a terminal', async () => {
+  const { code, stderr } = await run(['--', 'true']);
+  expect(code).toBe(0);
+  expect(stderr.match(/^loading .*/gm)).toEqual(['loading migrate-lock.cjs']);
+});
+
+test('of a run that gave up, by the environment variable', async () => {
+  const holder = startCli(['run', '--', 'sleep', '1000'], { env: { DATABASE_URL: db.url } });
+  await holder.waitForEvent('child.started');
+  const { code } = await run(['--wait-timeout', '300ms', '--', 'true'], { MIGRATE_LOCK_METRICS_FILE: file });
+  holder.kill('SIGTERM');
+  await holder.done;
+  expect(code).toBe(75);
+  expect(result()).toEqual(['conflict']);
+  expect([value('exit_code'), value('queue_length'), value('hold_seconds')]).toEqual([75, 1, 0]);
+  expect(value('wait_seconds')).toBeGreaterThan(0);
+});
+
+test('a file that cannot be written is a warning, and changes nothing', async () => {
+  const { code, events, stderr } = await run([
+    ...['--metrics-file', join(folder, 'none', 'm.prom'), '--', 'sh', '-c', 'exit 4'],
+  ]);
+  expect(code).toBe(4);
+  expect(events.map(({ event }) => event).slice(-2)).toEqual(['lock.released', 'run.finished']);
+  expect(stderr).toMatch(/^migrate-lock: the metrics could not be written: ENOENT/m);
+});
+
+test('an empty path is a usage error', async () => {
+  const { code, stderr } = await run(['--metrics-file', '', '--', 'true']);
+  expect(code).toBe(64);
+  expect(stderr).toContain('--metrics-file is empty.');
+});
