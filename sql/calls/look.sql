@@ -1,1 +1,1 @@
-SELECT "migrate_lock".look($1, $2, $3) AS answer
+SELECT "migrate_lock".look($1, $2) AS answer

@@ -38,11 +38,13 @@ export function parseProcStat(stat: string): ProcessEntry | undefined {
   };
 }
 
-/** NAME=value strings; empty in the instant of an exec. Undefined when it is another user's process, or none any more. */
+/**
+ * NAME=value strings; none at all in the instant of an exec. Undefined when it is another user's process, or none any more.
+ * A program that writes its title over its environment (PostgreSQL does) leaves empty strings.
+ */
 export function readEnvironment(pid: number): string[] | undefined {
-  return read(`/proc/${pid}/environ`)
-    ?.split('\0')
-    .filter((entry) => entry !== '');
+  const text = read(`/proc/${pid}/environ`);
+  return text === '' ? [] : text?.split('\0');
 }
 
 /** The pid given out last in our pid namespace; undefined where the kernel does not tell. */

@@ -90,12 +90,19 @@ export async function startChild(options: ChildOptions): Promise<RunningChild> {
   );
 }
 
+/**
+ * A look while the child runs: who is a member now is known by that when it has left its family, and the look after the
+ * child's end, for which others wait, then takes half as long.
+ */
+const EARLY_LOOK_MS = 30;
+
 class SupervisedChild implements RunningChild {
   readonly ended: Promise<ChildEnd>;
   readonly #startedAtMs = performance.now();
   readonly #tree: ProcessTree;
   #timeline: Timeline;
   #switchOff: () => void;
+  readonly #stopEarlyLook: () => void;
   #exit: { exitCode: number | null; signal: NodeJS.Signals | null; durationMs: number } | undefined;
   #reason: ChildEnd['reason'] | undefined;
   #leftovers = 0;
@@ -118,6 +125,7 @@ class SupervisedChild implements RunningChild {
     this.#tellOf({ type: 'started', pid });
     this.#timeline = options.timeline;
     this.#switchOff = this.#watchDeadline();
+    this.#stopEarlyLook = alarm(performance.now() + EARLY_LOOK_MS, () => void this.#tree.scan());
   }
 
   forward(signal: NodeJS.Signals): void {
@@ -161,6 +169,7 @@ class SupervisedChild implements RunningChild {
   /** Ends whatever there is of the tree; the first call starts it, later ones may hasten it. */
   #end(killAtMs: number): void {
     this.#switchOff();
+    this.#stopEarlyLook();
     const dueMs = Math.min(killAtMs, this.#timeline.killAtMs);
     if (this.#treeEnd !== undefined) {
       this.#treeEnd.hasten(dueMs);

@@ -71,7 +71,7 @@ export async function connect(
     idle_timeout: 0,
     max_lifetime: 0,
     connect_timeout: Math.max(1, Math.ceil(limitMs / 1000)),
-    prepare: false, // named statements break behind a pooler
+    prepare: true, // only where a call asks for it: named statements break behind a pooler
     debug: false, // else an error would carry the parameters, the secret among them
     fetch_types: false,
     onnotice: () => undefined, // its default prints to stdout

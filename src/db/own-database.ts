@@ -48,7 +48,7 @@ export class OwnDatabase implements Database {
     return this.#within(call.name, call.limitMs, async (connection) => {
       if (!this.isPooled) {
         try {
-          return await ask(connection.sql, call);
+          return await ask(connection.sql, call, { prepare: this.isDirect });
         } catch (error) {
           if (classify(error) !== 'settings') throw error;
           this.#settingsRefused = true; // a pooler that silently left them out

@@ -46,6 +46,13 @@ export interface RunDescription {
   durationMs: number;
 }
 
+/** What a waiter with a run key sees between two polls. */
+export interface Look {
+  /** null: the work is still to be done. */
+  run: RunDescription | null;
+  isHeld: boolean;
+}
+
 /** The work of the run key is done, or failed just now: there is nothing to wait for. */
 export interface Settled {
   outcome: 'settled';

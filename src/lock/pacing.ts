@@ -25,6 +25,8 @@ export interface Pace {
   pollIntervalMs: number;
   /** Until the wait timeout. */
   leftMs: number;
+  /** Looks at its run key meanwhile, and at the lock with it. */
+  looks?: boolean;
   /** Random numbers from 0 to 1. */
   random: () => number;
 }
@@ -40,7 +42,7 @@ export interface Pause {
  * and starts anew with each holder; but never so short that n waiters poll more than 50 times a second together.
  */
 export function nextPause(outlook: Outlook, pace: Pace): Pause {
-  const { pollIntervalMs, random } = pace;
+  const { pollIntervalMs, random, looks = false } = pace;
   const own = Math.min(Math.max(outlook.heldMs / 10, SHORTEST_PAUSE_MS), pollIntervalMs);
   let pauseMs = Math.max(own, sharedMs(outlook)) * (0.5 + random());
   const { expiresInMs } = outlook;
@@ -52,6 +54,10 @@ export function nextPause(outlook: Outlook, pace: Pace): Pause {
     random() < FEW / outlook.queueLength
   ) {
     pauseMs = expiresInMs + 1 + random() * SOON_MS;
+  }
+  if (looks && pauseMs > LONGEST_LOOK_MS) {
+    // The looks tell when there is something to poll for. It polls to be counted as a waiter (7-poll.sql says for how long).
+    pauseMs = Math.max(6_000, 48 * outlook.queueLength) * (0.5 + random() / 2);
   }
   const lastMs = lastAttemptMs(outlook, pace);
   return pauseMs < lastMs ? { pauseMs, isLast: false } : { pauseMs: lastMs, isLast: true };
@@ -74,7 +80,7 @@ function lastAttemptMs(outlook: Outlook, { pollIntervalMs, leftMs, random }: Pac
 
 /** How soon a waiter with a run key looks at it again: within two seconds, however many wait, and not all at once. */
 export function nextLookMs(random: () => number): number {
-  return LONGEST_LOOK_MS * (0.5 + random() / 2) - LOOK_TAKES_MS;
+  return (LONGEST_LOOK_MS - LOOK_TAKES_MS) * (0.9 + random() / 10);
 }
 
 /** The pause at which n waiters together make 50 polls a second. */

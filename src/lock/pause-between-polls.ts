@@ -1,4 +1,4 @@
-import type { RunDescription } from './answers.js';
+import type { Look } from './answers.js';
 import type { LockCalls } from './calls.js';
 import { nap } from './nap.js';
 import { orAborted } from './or-aborted.js';
@@ -10,7 +10,7 @@ interface Surroundings {
   /** A release is heard of on our connection, which is kept for that. */
   listens: boolean;
   /** Asks whether the work of the run key is done; undefined without a run key. */
-  look: (() => Promise<RunDescription | null>) | undefined;
+  look: (() => Promise<Look>) | undefined;
   report: WaitReport;
   signal: AbortSignal;
 }
@@ -18,7 +18,7 @@ interface Surroundings {
 /**
  * Holds no connection meanwhile, unless a release is to be heard of on it; tells on time what is due to be told; and
  * looks at the run key: many wait for the same work, and none has to wait for its poll to find out that it is done.
- * @returns whether a release was heard of before the pause was over.
+ * @returns whether the lock was found free, or a release was heard of, before the pause was over.
  * @throws {RunSettled}, and the signal's reason when it is aborted.
  */
 export async function pauseBetweenPolls(
@@ -37,11 +37,12 @@ export async function pauseBetweenPolls(
     if (nowMs >= endsAtMs) return false;
     if (look !== undefined && nowMs >= lookAtMs) {
       // What is wrong with the database, the next poll meets and tells.
-      const run = await orAborted(
-        look().catch(() => null),
+      const seen = await orAborted(
+        look().catch(() => undefined),
         signal,
       );
-      if (run !== null) throw new RunSettled(run);
+      if (seen?.run != null) throw new RunSettled(seen.run);
+      if (seen?.isHeld === false) return true;
       letGo();
       lookAtMs = performance.now() + nextLookMs(Math.random);
     }

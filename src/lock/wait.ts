@@ -92,6 +92,8 @@ class Waiter {
       }
     } catch (error) {
       const { signal, emit } = this.#options;
+      // It may have been a look that found it settled; if it was a poll, we are out of the queue already.
+      if (error instanceof RunSettled && this.#lastSeen !== undefined) await this.#leaveSettled();
       if (!signal.aborted) throw error;
       const acquired = (answer: Acquired): void => this.#tellAcquired(answer);
       await leaveQueue(this.#calls, this.#me, this.#polling, { acquired, emit });
@@ -161,7 +163,8 @@ class Waiter {
       return this.#within(0);
     const outlook = { heldMs: holder?.heldMs ?? 0, expiresInMs: holder?.expiresInMs ?? null, queueLength };
     const { pollIntervalMs } = this.#options;
-    return nextPause(outlook, { pollIntervalMs, leftMs: this.#leftMs(), random: Math.random });
+    const looks = this.#client.runKey !== null;
+    return nextPause(outlook, { pollIntervalMs, leftMs: this.#leftMs(), looks, random: Math.random });
   }
 
   #pauseAfter(error: unknown, wasLast: boolean): Pause {
@@ -188,10 +191,15 @@ class Waiter {
     const { runKey } = this.#client;
     return pauseBetweenPolls(this.#calls, pauseMs, {
       listens: this.#listens,
-      look: runKey === null ? undefined : () => this.#calls.look(this.#me, runKey, failureMemoryMs),
+      look: runKey === null ? undefined : () => this.#calls.look(runKey, failureMemoryMs),
       report: this.#report,
       signal,
     });
+  }
+
+  async #leaveSettled(): Promise<void> {
+    // If that fails, the row of the queue ages out.
+    await this.#calls.forget(this.#me).catch(() => undefined);
   }
 
   #tellAcquired(acquired: Acquired): void {

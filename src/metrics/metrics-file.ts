@@ -1,4 +1,3 @@
-import { open, realpath, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { EventListener } from '../events.js';
 import { FigureCollector } from './run-figures.js';
@@ -28,6 +27,7 @@ export class MetricsFile {
 
 /** Puts the text there at once: whoever reads meanwhile sees the old file or the new one. `id` is nobody else's. */
 async function place(file: string, text: string, id: string): Promise<void> {
+  const { open, realpath, rename, rm, stat } = await import('node:fs/promises'); // few runs need it
   const target = await realpath(file).catch(() => file);
   const found = await stat(target).catch(() => null);
   // To replace /dev/null, or a pipe, would be worse than to write nothing.

@@ -127,9 +127,8 @@ export class Story {
     const { options } = this.context;
     const { once } = options;
     if (once !== null) {
-      const looking = this.context.calls.look(this.me, once.runKey, once.failureMemoryMs);
-      const run = await looking.catch(() => null);
-      if (run !== null) throw new RunSettled(run);
+      const look = await this.context.calls.look(once.runKey, once.failureMemoryMs).catch(() => null);
+      if (look?.run != null) throw new RunSettled(look.run);
     }
     const inherited = await inheritLease(outer, options.waitTimeoutMs, signal);
     const { instanceId: holder, fencingToken, expiresAt } = inherited.lease;

@@ -18,6 +18,7 @@ describe("the child's own end", () => {
       expect(await child.ended).toEqual({
         exitCode: code,
         signal: null,
+        durationMs: expect.any(Number),
         reason: 'exited',
         leftovers: 0,
         gone: true,

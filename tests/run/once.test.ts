@@ -83,7 +83,7 @@ describe('work that succeeded', () => {
     await holder.done;
     await db.sql`DELETE FROM migrate_lock.migration_lock_run`;
 
-    // Somebody else holds the lock now, for an hour; a lone waiter's next poll would come minutes after the first few.
+    // Somebody else holds the lock, and has had it for so long that polls are far between.
     const blocker = startCli(['run', '--ttl', '1h', '--', 'sleep', '600'], { env: env() });
     await blocker.waitForEvent('child.started');
     await db.sql`UPDATE migrate_lock.migration_lock SET locked_at = locked_at - interval '10 hours'`;
@@ -103,6 +103,8 @@ describe('work that succeeded', () => {
       { env: env() },
     );
     await waiter.waitForEvent('lock.waiting');
+    // Whoever polls now fails: only a look, which comes before the next poll, can find it done.
+    await db.sql`ALTER FUNCTION migrate_lock.poll RENAME TO poll_of_before`;
     await db.sql`INSERT INTO migrate_lock.migration_lock_run VALUES
                  ('release 1', true, 0, now(), 5, 'somebody', 1, 'elsewhere', 'app', 'true')`;
     expect(await waiter.done).toMatchObject({ code: 0 });

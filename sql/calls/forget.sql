@@ -1,0 +1,1 @@
+SELECT "migrate_lock".forget($1) AS answer
