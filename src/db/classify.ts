@@ -18,10 +18,13 @@ export type ErrorKind = 'unavailable' | 'contention' | 'settings' | 'absent' | '
 export const CALL_TIMEOUT = 'CALL_TIMEOUT';
 /** The server did not offer TLS although it was required, or its certificate was not accepted. */
 export const TLS_REFUSED = 'TLS_REFUSED';
+/** Of several hosts, none is one that takes writes. */
+export const NO_PRIMARY = 'NO_PRIMARY';
 
 const KINDS: Record<string, ErrorKind> = {
   // The network and the driver
   [CALL_TIMEOUT]: 'unavailable',
+  [NO_PRIMARY]: 'unavailable', // a failover may be about to make one
   ECONNREFUSED: 'unavailable',
   ECONNRESET: 'unavailable',
   ECONNABORTED: 'unavailable',
@@ -83,5 +86,7 @@ export function errorCode(error: unknown): string {
 
 export function classify(error: unknown): ErrorKind {
   const code = errorCode(error);
+  // With TLS 1.3 the server's word on our certificate comes after the handshake.
+  if (/^ERR_SSL_.*_ALERT_/.test(code)) return 'refused';
   return KINDS[code] ?? (/^[0-9A-Z]{5}$/.test(code) ? KINDS[code.slice(0, 2)] : undefined) ?? 'fault';
 }

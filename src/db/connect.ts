@@ -1,5 +1,7 @@
 import postgres from 'postgres';
-import { codedError, openSocket, type Address } from './socket.js';
+import { errorCode, TLS_REFUSED } from './classify.js';
+import { connectToPrimary } from './primary.js';
+import { codedError, openSocket, type Address, type HostSocket } from './socket.js';
 import { upgrade, type SslMode, type TlsMaterial } from './tls.js';
 
 /** Where the database is, and who we are to it. */
@@ -8,6 +10,8 @@ export interface ConnectionTarget {
   database: string;
   user: string;
   password: string | undefined;
+  /** Where the hosts' own passwords come from. */
+  passwordFile?: { path: string; unusable: string | null };
   ssl: SslMode;
   tls: TlsMaterial;
   /** Passed on as libpq's `options`, for example what a hosted database needs to find the tenant. */
@@ -45,26 +49,50 @@ interface ConnectOptions {
 }
 
 /**
- * Opens a connection. The socket (and TLS) is up when this resolves; the start-up follows with the first statement.
+ * Opens a connection. The socket (and TLS) is up when this resolves; with one host, the start-up follows with the first statement.
  * @throws what the network or TLS said; classify() knows the codes.
  */
-export async function connect(
+export async function connect(target: ConnectionTarget, options: ConnectOptions): Promise<Connection> {
+  const [only, ...others] = target.hosts;
+  if (only === undefined) throw codedError('ENOTFOUND', 'no host is configured');
+  if (others.length === 0) return connectTo(only, target, options);
+  return connectToPrimary(target.hosts, options.limitMs, (address, limitMs) =>
+    connectTo(address, target, { ...options, limitMs }),
+  );
+}
+
+async function openSecured(address: Address, target: ConnectionTarget, limitMs: number): Promise<HostSocket> {
+  const endsAtMs = performance.now() + limitMs;
+  const leftMs = (): number => Math.max(1, endsAtMs - performance.now());
+  const plain = await openSocket(address, limitMs);
+  try {
+    return await upgrade(plain, target, leftMs());
+  } catch (error) {
+    // As libpq: what is only preferred is done without when it fails.
+    if (target.ssl !== 'prefer' || errorCode(error) !== TLS_REFUSED) throw error;
+    return openSocket(address, leftMs());
+  }
+}
+
+async function connectTo(
+  address: Address,
   target: ConnectionTarget,
   { withSettings, limitMs, onNotification }: ConnectOptions,
 ): Promise<Connection> {
-  const endsAtMs = performance.now() + limitMs;
-  const plain = await openSocket(target.hosts, limitMs);
-  const socket = await upgrade(plain, target, Math.max(1, endsAtMs - performance.now()));
+  const socket = await openSecured(address, target, limitMs);
   let open = true;
   let handedOver = false;
+  let failure: Error | undefined;
   socket.once('close', () => (open = false));
+  // Until the first statement nobody else listens, and an error that nobody hears ends the process.
+  socket.once('error', (error) => (failure = error));
 
   const options = {
     host: 'localhost',
     port: 5432,
     database: target.database,
     username: target.user,
-    password: target.password ?? '',
+    password: target.password ?? address.password ?? '',
     // Everything that postgres.js would otherwise take from an environment variable of the same name.
     ssl: false,
     max: 1,
@@ -82,7 +110,9 @@ export async function connect(
       ...(withSettings ? SESSION_SETTINGS : {}),
     },
     socket: () => {
-      if (handedOver) throw codedError('CONNECTION_CLOSED', 'the connection to the database was lost');
+      if (failure !== undefined && !handedOver) throw failure;
+      if (handedOver || !open)
+        throw codedError('CONNECTION_CLOSED', 'the connection to the database was lost');
       handedOver = true;
       return socket;
     },
@@ -91,5 +121,17 @@ export async function connect(
     open = false;
     socket.destroy();
   };
-  return { sql: postgres(options), isOpen: () => open, destroy };
+  return { sql: withoutTargetVariable(() => postgres(options)), isOpen: () => open, destroy };
+}
+
+/** postgres.js obeys PGTARGETSESSIONATTRS without an option to say otherwise, and fails on `any`. */
+function withoutTargetVariable<T>(work: () => T): T {
+  const { PGTARGETSESSIONATTRS: wanted } = process.env;
+  if (wanted === undefined) return work();
+  delete process.env.PGTARGETSESSIONATTRS;
+  try {
+    return work();
+  } finally {
+    process.env.PGTARGETSESSIONATTRS = wanted;
+  }
 }

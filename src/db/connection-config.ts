@@ -1,9 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
+import path from 'node:path';
 import { UsageError } from '../errors.js';
 import type { ConnectionTarget } from './connect.js';
+import { checkSessionAttributes, describeAddress, pairHosts } from './connection-hosts.js';
 import { readTls, reasonOf } from './connection-tls.js';
 import { filled, parseConnectionUrl, type UrlParts } from './connection-url.js';
+import { readPasswordFile } from './password-file.js';
 import type { Address } from './socket.js';
 
 export interface ConnectionSource {
@@ -28,7 +31,8 @@ export interface ConnectionConfig extends ConnectionTarget {
 }
 
 const READ = new Set([
-  ...['host', 'port', 'user', 'password', 'dbname', 'database', 'options'],
+  ...['host', 'hostaddr', 'port', 'user', 'password', 'passfile', 'dbname', 'database', 'options'],
+  'target_session_attrs',
   ...['sslmode', 'ssl', 'sslrootcert', 'sslcert', 'sslkey', 'sslpassword'],
 ]);
 /** PostgreSQL's own, and of no consequence here: leaving them out is not worth a word. */
@@ -43,7 +47,7 @@ const PASSED_OVER = new Set([
   ...['keepalives', 'keepalives_idle', 'keepalives_interval', 'keepalives_count', 'tcp_user_timeout'],
   ...['gssencmode', 'sslcompression', 'sslnegotiation', 'sslsni'],
 ]);
-const NAMING = ['PGHOST', 'PGPORT', 'PGDATABASE', 'PGUSER'];
+const NAMING = ['PGHOST', 'PGHOSTADDR', 'PGPORT', 'PGDATABASE', 'PGUSER'];
 
 /**
  * The database to use: a URL, or else libpq's PG* variables, which also complete a URL. Unlike libpq the default host is
@@ -56,7 +60,9 @@ export function readConnectionConfig(source: ConnectionSource): ConnectionConfig
   const url = readUrl(source, readFile);
   if (url === undefined && NAMING.every((name) => variable(name) === undefined)) {
     throw new UsageError(
-      'No database is named.',
+      variable('PGSERVICE') === undefined
+        ? 'No database is named.'
+        : 'No database is named: PGSERVICE is not supported.',
       'Set DATABASE_URL or give --database-url postgres://user@host:5432/database (or set PGHOST, PGDATABASE and the like).',
     );
   }
@@ -66,10 +72,24 @@ export function readConnectionConfig(source: ConnectionSource): ConnectionConfig
   const database =
     parameter('dbname') ?? parameter('database') ?? url?.database ?? variable('PGDATABASE') ?? user;
   const password = parameter('password') ?? url?.password ?? variable('PGPASSWORD');
-  const hosts = pair(
-    parameter('host')?.split(',') ?? url?.hosts ?? variable('PGHOST')?.split(',') ?? ['localhost'],
+  const named = parameter('host')?.split(',') ?? url?.hosts;
+  const addresses = parameter('hostaddr') ?? (named === undefined ? variable('PGHOSTADDR') : undefined);
+  const addressed = pairHosts(
+    named ?? (parameter('hostaddr') === undefined ? variable('PGHOST')?.split(',') : undefined),
     parameter('port')?.split(',') ?? url?.ports ?? variable('PGPORT')?.split(',') ?? [],
+    addresses?.split(','),
   );
+  checkSessionAttributes(parameter('target_session_attrs') ?? variable('PGTARGETSESSIONATTRS'));
+  const home = variable('HOME');
+  const passwordFile =
+    parameter('passfile') ??
+    variable('PGPASSFILE') ??
+    (home === undefined ? undefined : path.join(home, '.pgpass'));
+  const file = password === undefined && passwordFile !== undefined ? readPasswordFile(passwordFile) : null;
+  const hosts = addressed.map((address) => {
+    const own = file?.passwordFor(address, database, user);
+    return own === undefined ? address : { ...address, password: own };
+  });
   const { ssl, tls, ignored } = readTls(
     {
       sslmode: parameter('sslmode') ?? (parameter('ssl') === undefined ? variable('PGSSLMODE') : undefined),
@@ -78,6 +98,7 @@ export function readConnectionConfig(source: ConnectionSource): ConnectionConfig
       sslcert: parameter('sslcert') ?? variable('PGSSLCERT'),
       sslkey: parameter('sslkey') ?? variable('PGSSLKEY'),
       sslpassword: parameter('sslpassword'),
+      home,
     },
     readFile,
   );
@@ -85,11 +106,13 @@ export function readConnectionConfig(source: ConnectionSource): ConnectionConfig
     (name) => !READ.has(name) && !PASSED_OVER.has(name),
   );
   const passwords = [password, url?.password, url?.rawPassword, parameter('sslpassword'), env.PGPASSWORD];
+  for (const host of hosts) passwords.push(host.password);
   return {
     hosts,
     database,
     user,
     password,
+    ...(file === null ? {} : { passwordFile: { path: file.path, unusable: file.unusable } }),
     ssl,
     tls,
     options: parameter('options') ?? variable('PGOPTIONS'),
@@ -121,30 +144,6 @@ function readUrl(
     }
   }
   return env.DATABASE_URL?.trim() ? parseConnectionUrl(env.DATABASE_URL, 'DATABASE_URL') : undefined;
-}
-
-/** Hosts and ports as libpq pairs them: one port for each host, or one for all. */
-function pair(hosts: string[], ports: string[]): Address[] {
-  if (ports.length > 1 && ports.length !== hosts.length) {
-    throw new UsageError(
-      `There are ${hosts.length} hosts for the database, and ${ports.length} ports.`,
-      'Give one port for each host, or one for all.',
-    );
-  }
-  return hosts.map((host, index) => {
-    const port = filled(ports.length === 1 ? ports[0] : ports[index]) ?? '5432';
-    if (!/^\d{1,5}$/.test(port) || Number(port) < 1 || Number(port) > 65_535) {
-      throw new UsageError(
-        'The port of the database is not a number from 1 to 65535.',
-        'The usual port is 5432.',
-      );
-    }
-    return { host: filled(host) ?? 'localhost', port: Number(port) };
-  });
-}
-
-function describeAddress({ host, port }: Address): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 function systemUser(): string {

@@ -1,3 +1,4 @@
+import path from 'node:path';
 import { UsageError } from '../errors.js';
 import type { SslMode, TlsMaterial, TlsWish } from './tls.js';
 
@@ -9,6 +10,8 @@ export interface TlsSettings {
   sslcert: string | undefined;
   sslkey: string | undefined;
   sslpassword: string | undefined;
+  /** The user's folder, in which libpq looks for .postgresql/root.crt, postgresql.crt and postgresql.key. */
+  home: string | undefined;
 }
 
 type Wish = { mode: SslMode; verifiesNever?: boolean } | undefined;
@@ -43,16 +46,21 @@ export function readTls(
   if (wish?.mode === 'disable') return { ssl: 'disable', tls: {}, ignored };
 
   const material: TlsMaterial = {};
-  const { sslrootcert, sslcert, sslkey, sslpassword } = settings;
+  const { sslpassword } = settings;
+  const inHome = (name: string): string | undefined => presentInHome(settings.home, name, readFile);
+  const canVerify = wish !== undefined && wish.mode !== 'prefer' && wish.verifiesNever !== true;
+  const sslrootcert = settings.sslrootcert ?? (canVerify ? inHome('root.crt') : undefined);
   const usesSystemRoots = sslrootcert === 'system';
   if (sslrootcert !== undefined && !usesSystemRoots) {
     material.ca = readPem('sslrootcert', sslrootcert, readFile);
   }
+  const sslcert = settings.sslcert ?? inHome('postgresql.crt');
+  const sslkey = settings.sslkey ?? inHome('postgresql.key');
   if (sslcert !== undefined && sslkey !== undefined) {
     material.cert = readPem('sslcert', sslcert, readFile);
     material.key = readPem('sslkey', sslkey, readFile);
     if (sslpassword !== undefined) material.passphrase = sslpassword;
-  } else if (sslcert !== undefined) {
+  } else if (settings.sslcert !== undefined) {
     ignored.push('sslcert'); // Prisma's: another thing, relative to another folder
   }
   let ssl = wish?.mode ?? 'prefer';
@@ -85,6 +93,22 @@ function readPem(name: string, path: string, readFile: (path: string) => string)
       'The path is taken as it is: not relative to another configuration file, and ~ is not expanded.',
       cause,
     );
+  }
+}
+
+/** Where libpq looks when nothing is named. One that is not there, or not ours to read, is none. */
+function presentInHome(
+  home: string | undefined,
+  name: string,
+  readFile: (path: string) => string,
+): string | undefined {
+  if (home === undefined) return undefined;
+  const file = path.join(home, '.postgresql', name);
+  try {
+    readFile(file);
+    return file;
+  } catch {
+    return undefined;
   }
 }
 

@@ -1,5 +1,5 @@
 import { MigrateLockError } from '../errors.js';
-import { classify, errorCode, TLS_REFUSED } from './classify.js';
+import { classify, errorCode, NO_PRIMARY, TLS_REFUSED } from './classify.js';
 
 /**
  * What a replica says to a read-write transaction, and to a look at an unlogged table: SQLSTATE feature_not_supported. To
@@ -64,6 +64,8 @@ function unreachableHint(code: string): string {
   switch (code) {
     case '53300':
       return `All its connections are in use. ${longer}`;
+    case NO_PRIMARY:
+      return `A lock can only be taken on the primary: check that the hosts name it. ${longer}`;
     case 'ENOTFOUND':
     case 'EAI_AGAIN':
       return `The host name could not be resolved: check it. ${longer}`;
@@ -73,6 +75,8 @@ function unreachableHint(code: string): string {
 }
 
 function refusedHint(code: string): string {
+  if (code.startsWith('ERR_SSL_'))
+    return 'Check sslcert and sslkey: the server does not accept this certificate.';
   switch (code) {
     case '28P01':
       return 'Check the user and the password (in a URL, special characters must be percent-encoded).';

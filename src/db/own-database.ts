@@ -11,7 +11,7 @@ export class OwnDatabase implements Database {
   readonly description: string;
   readonly name: string;
   readonly bell = new Bell();
-  readonly #target: ConnectionTarget;
+  #target: ConnectionTarget;
   #connection: Connection | undefined;
   #opening: Promise<Connection> | undefined;
   /** A pooler refuses or drops our session settings: each call then brings its own transaction. */
@@ -90,8 +90,10 @@ export class OwnDatabase implements Database {
     try {
       return await this.#attempt(name, endsAtMs, limitMs, work);
     } catch (error) {
-      if (!refusesSettings(error) || this.#settingsRefused) throw error;
-      this.#settingsRefused = true;
+      if (refusesSettings(error) && !this.#settingsRefused) this.#settingsRefused = true;
+      else if (refusesTls(error) && this.#target.ssl === 'prefer')
+        this.#target = { ...this.#target, ssl: 'disable' };
+      else throw error;
       return await this.#attempt(name, endsAtMs, limitMs, work);
     }
   }
@@ -111,7 +113,7 @@ export class OwnDatabase implements Database {
       // A statement that failed leaves the session as it was; after anything else nobody knows its state.
       const kind = classify(error);
       if (kind === 'unavailable' || kind === 'refused') this.disconnect();
-      throw error;
+      throw withPasswordFile(error, this.#target);
     } finally {
       limit.clear();
     }
@@ -133,4 +135,17 @@ export class OwnDatabase implements Database {
 
 function refusesSettings(error: unknown): boolean {
   return errorCode(error) === '08P01' && error instanceof Error && /startup parameter/i.test(error.message);
+}
+
+/** pg_hba.conf has a line for us, perhaps, but none for TLS. */
+function refusesTls(error: unknown): boolean {
+  return errorCode(error) === '28000' && error instanceof Error && /SSL (on|encryption)/.test(error.message);
+}
+
+/** As libpq: who has given no password has to hear of the file that one came from, or should have. */
+function withPasswordFile(error: unknown, { passwordFile }: ConnectionTarget): unknown {
+  if (passwordFile === undefined || errorCode(error) !== '28P01' || !(error instanceof Error)) return error;
+  const { path, unusable } = passwordFile;
+  const state = unusable === null ? 'was read' : `was not used: ${unusable}`;
+  return codedError('28P01', `${error.message} (the password file ${path} ${state})`, error);
 }

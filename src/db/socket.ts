@@ -4,35 +4,21 @@ export interface Address {
   /** A name or an address; or, when it begins with `/`, the folder of a Unix socket. */
   host: string;
   port: number;
+  /** Where to connect to instead of resolving `host`, which stays the name that a certificate has to bear. */
+  hostaddr?: string | undefined;
+  /** The password for this one host, as a password file has it. */
+  password?: string | undefined;
 }
 
 /** postgres.js and TLS read the host from the socket that they are given. */
 export type HostSocket = net.Socket & { host?: string };
 
-/**
- * A connected socket of our own: only who owns the socket can end it for certain when the peer is silent.
- * Several addresses are tried in their order; the last one's error is thrown.
- */
-export async function openSocket(addresses: readonly Address[], limitMs: number): Promise<HostSocket> {
-  const endsAtMs = performance.now() + limitMs;
-  let lastError: unknown = codedError('ENOTFOUND', 'no host is configured');
-  for (const [index, address] of addresses.entries()) {
-    // A silent first host must leave time for the others.
-    const shareMs = (endsAtMs - performance.now()) / (addresses.length - index);
-    try {
-      return await openOne(address, Math.max(1, shareMs));
-    } catch (error) {
-      lastError = error;
-    }
-  }
-  throw lastError;
-}
-
-function openOne({ host, port }: Address, limitMs: number): Promise<HostSocket> {
+/** A connected socket of our own: only who owns the socket can end it for certain when the peer is silent. */
+export function openSocket({ host, port, hostaddr }: Address, limitMs: number): Promise<HostSocket> {
   return new Promise((resolve, reject) => {
     const socket: HostSocket = host.startsWith('/')
       ? net.connect({ path: `${host}/.s.PGSQL.${port}` })
-      : net.connect({ host, port, noDelay: true });
+      : net.connect({ host: hostaddr ?? host, port, noDelay: true });
     socket.host = host;
     const timer = setTimeout(() => {
       fail(codedError('ETIMEDOUT', `no connection to ${host}:${port} within ${Math.round(limitMs)} ms`));

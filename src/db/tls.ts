@@ -73,14 +73,23 @@ async function handshake(socket: HostSocket, { ssl: mode, tls: material }: TlsWi
   return new Promise((resolve, reject) => {
     const host = socket.host ?? '';
     const verifies = mode === 'verify-ca' || mode === 'verify-full';
-    const secure: HostSocket = connect({
+    const options = {
       ...material,
       socket,
+      host, // what the certificate is checked against; without it an address would count as `localhost`
       ...(net.isIP(host) === 0 ? { servername: host } : {}),
       rejectUnauthorized: verifies,
       // verify-ca trusts the authority, whatever name the certificate bears.
       ...(mode === 'verify-ca' ? { checkServerIdentity: () => undefined } : {}),
-    });
+    };
+    let secure: HostSocket;
+    try {
+      secure = connect(options);
+    } catch (error) {
+      const said = error instanceof Error ? error.message : String(error);
+      reject(codedError(TLS_REFUSED, `the certificate or its key cannot be used: ${said}`, error));
+      return;
+    }
     secure.host = host;
     const failed = (error: Error): void => {
       const lost = 'code' in error && (error.code === 'ECONNRESET' || error.code === 'ETIMEDOUT');

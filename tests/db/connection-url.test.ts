@@ -129,11 +129,7 @@ describe('URLs as providers and tools write them', () => {
       'postgres://h/d?user=u&dbname=e&application_name=x&connect_timeout=5&keepalives=1',
       { database: 'e', ignored: [] },
     ],
-    [
-      'target_session_attrs',
-      'postgres://u@h/d?target_session_attrs=read-write',
-      { ignored: ['target_session_attrs'] },
-    ],
+    ['target_session_attrs', 'postgres://u@h/d?target_session_attrs=read-write', { ignored: [] }],
     ['no password', 'postgres://u@h/d', { password: undefined, secrets: [] }],
     ['an empty password', 'postgres://u:@h/d', { password: undefined, secrets: [] }],
     [

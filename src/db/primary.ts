@@ -1,0 +1,58 @@
+import { classify, errorCode, NO_PRIMARY } from './classify.js';
+import type { Connection } from './connect.js';
+import { codedError, type Address } from './socket.js';
+import { timeLimit } from './time-limit.js';
+
+type Open = (address: Address, limitMs: number) => Promise<Connection>;
+
+/**
+ * Connects to the first of several hosts that takes writes, whatever target_session_attrs says: there is nothing for us on a
+ * replica. As with libpq, a host that is away is passed over, and one that refuses us ends the search.
+ * @throws NO_PRIMARY when one was a replica, else the last host's code; the message tells of each.
+ */
+export async function connectToPrimary(
+  hosts: readonly Address[],
+  limitMs: number,
+  open: Open,
+): Promise<Connection> {
+  const endsAtMs = performance.now() + limitMs;
+  const found: string[] = [];
+  let code: string | undefined;
+  for (const [index, address] of hosts.entries()) {
+    // A silent first host must leave time for the others.
+    const shareMs = Math.max(1, (endsAtMs - performance.now()) / (hosts.length - index));
+    const name = `${address.host}:${address.port}`;
+    try {
+      const connection = await openIfPrimary(address, shareMs, open);
+      if (connection !== null) return connection;
+      code = NO_PRIMARY;
+      found.push(`${name} is a replica`);
+    } catch (error) {
+      if (classify(error) !== 'unavailable') throw error;
+      if (code !== NO_PRIMARY) code = errorCode(error);
+      found.push(`${name}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+  throw codedError(code ?? 'ENOTFOUND', `none of its hosts can be used (${found.join('; ')})`);
+}
+
+async function openIfPrimary(address: Address, limitMs: number, open: Open): Promise<Connection | null> {
+  const limit = timeLimit('look for the primary', limitMs, limitMs);
+  const opening = open(address, limitMs);
+  let isPrimary = false;
+  try {
+    isPrimary = await Promise.race([opening.then(takesWrites), limit.passed]);
+    return isPrimary ? await opening : null;
+  } finally {
+    limit.clear();
+    if (!isPrimary) opening.then(({ destroy }) => destroy()).catch(() => undefined);
+  }
+}
+
+/** Older servers do not say it with the start-up, and neither do poolers. */
+async function takesWrites({ sql }: Connection): Promise<boolean> {
+  const [row] = await sql.unsafe<{ is_replica: boolean }[]>(
+    'SELECT pg_catalog.pg_is_in_recovery() AS is_replica',
+  );
+  return row?.is_replica === false;
+}

@@ -1,0 +1,54 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/** Certificates are made by the machine's openssl, anew for each test file. */
+export const hasOpenssl = spawnSync('openssl', ['version'], { stdio: 'ignore' }).status === 0;
+
+export interface Certificate {
+  cert: string;
+  key: string;
+}
+
+/** Authorities of our own, and what they sign, in a folder that goes with them. */
+export class Certificates {
+  readonly folder = mkdtempSync(join(tmpdir(), 'migrate-lock-certificates-'));
+
+  authority(name: string): Certificate {
+    const made = this.#paths(name);
+    this.#openssl(
+      ...['req', '-x509', '-days', '2', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'],
+      ...['-subj', `/CN=${name}`, '-keyout', made.key, '-out', made.cert],
+    );
+    return made;
+  }
+
+  /** `names` as in subjectAltName: `DNS:localhost`, `IP:127.0.0.1`. */
+  signed(name: string, by: Certificate, names?: string): Certificate {
+    const made = this.#paths(name);
+    const [request, extensions] = [`${made.cert}.csr`, `${made.cert}.ext`];
+    this.#openssl(
+      ...['req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-subj', `/CN=${name}`],
+      ...['-keyout', made.key, '-out', request],
+    );
+    writeFileSync(extensions, names === undefined ? '' : `subjectAltName=${names}\n`);
+    this.#openssl(
+      ...['x509', '-req', '-days', '2', '-in', request, '-CA', by.cert, '-CAkey', by.key, '-CAcreateserial'],
+      ...['-extfile', extensions, '-out', made.cert],
+    );
+    return made;
+  }
+
+  remove(): void {
+    rmSync(this.folder, { recursive: true });
+  }
+
+  #paths(name: string): Certificate {
+    return { cert: join(this.folder, `${name}.crt`), key: join(this.folder, `${name}.key`) };
+  }
+
+  #openssl(...args: string[]): void {
+    execFileSync('openssl', args, { stdio: 'pipe' });
+  }
+}

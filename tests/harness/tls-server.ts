@@ -1,0 +1,42 @@
+import { chmodSync, chownSync, copyFileSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import postgres from 'postgres';
+import type { Certificate } from './certificates.js';
+import type { EmbeddedServer } from './embedded-server.mjs';
+import { waitFor } from './wait-for.js';
+
+/** From now on the server shows `own` to new connections, and knows clients by `clients`. `hba` comes before its other lines. */
+export async function offerTls(
+  server: EmbeddedServer,
+  own: Certificate,
+  clients: Certificate,
+  hba = '',
+): Promise<void> {
+  const { uid, gid } = statSync(server.dataDirectory);
+  for (const [from, name] of [
+    [own.cert, 'server.crt'],
+    [own.key, 'server.key'],
+    [clients.cert, 'root.crt'],
+  ] as const) {
+    const to = join(server.dataDirectory, name);
+    copyFileSync(from, to);
+    chownSync(to, uid, gid);
+    chmodSync(to, 0o600);
+  }
+  const file = join(server.dataDirectory, 'pg_hba.conf');
+  writeFileSync(file, hba + readFileSync(file, 'utf8'));
+  const sql = postgres(server.url, { max: 1, onnotice: () => undefined });
+  try {
+    const [before] = await sql<{ at: Date }[]>`SELECT pg_conf_load_time() AS at`;
+    await sql`ALTER SYSTEM SET ssl_ca_file = 'root.crt'`;
+    await sql`ALTER SYSTEM SET ssl = on`;
+    await sql`SELECT pg_reload_conf()`;
+    await waitFor('the server has read its configuration', async () => {
+      const [now] =
+        await sql`SELECT pg_conf_load_time() > ${before?.at ?? null} AS later, current_setting('ssl') AS ssl`;
+      return now?.later === true && now.ssl === 'on';
+    });
+  } finally {
+    await sql.end({ timeout: 1 });
+  }
+}
