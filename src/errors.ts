@@ -17,6 +17,7 @@ export type ErrorCode =
   | 'HOLDER_UNREACHABLE'
   | 'EXTEND_REFUSED'
   | 'LEASE_NOT_HELD'
+  | 'UNLOCK_REFUSED'
   | 'INTERNAL';
 
 export interface MigrateLockErrorOptions {

@@ -1,6 +1,7 @@
 import { durationOption, formatDuration } from './duration.js';
 import { MigrateLockError } from './errors.js';
 import type { EventOf, HolderSummary, MigrateLockEvent } from './events.js';
+import { unlockLine } from './unlock-line.js';
 
 export type Tone = 'info' | 'good' | 'warn' | 'bad';
 
@@ -59,7 +60,9 @@ export function describeEvent(event: MigrateLockEvent): Message | null {
         ...(event.denied === 0
           ? {}
           : {
-              hint: 'Our role may not end them: that needs the same role, or pg_signal_backend. We wait until they are gone.',
+              hint:
+                'Our role may not end them: that needs the same role, or pg_signal_backend. We wait until they are gone; ' +
+                `when nobody can end them: \`${unlockLine(event.holder)}\`.`,
             }),
       };
     case 'lock.inherited':
@@ -82,7 +85,9 @@ export function describeEvent(event: MigrateLockEvent): Message | null {
     case 'lock.release_failed':
       return {
         ...bad(`the lock could not be released: ${event.message}`),
-        hint: `The lease ends by itself at ${event.expiresAt}; until then nobody else can run.`,
+        hint:
+          `The lease ends by itself at ${event.expiresAt}; until then nobody else can run.` +
+          (event.code === 'ORPHANS_LEFT' ? ` Sooner: \`${unlockLine(event.instanceId)}\`.` : ''),
       };
     case 'lock.lost':
       return bad(

@@ -200,7 +200,8 @@ describe('describeEvent', () => {
       { event: 'lock.orphans', holder: 'x', pids: [4711, 4712], denied: 1 },
       'warn',
       'the lease of x is over, but database sessions of it are still at work: 4711, 4712',
-      'Our role may not end them: that needs the same role, or pg_signal_backend. We wait until they are gone.',
+      'Our role may not end them: that needs the same role, or pg_signal_backend. We wait until they are gone; ' +
+        'when nobody can end them: `migrate-lock unlock --force --instance x`.',
     ],
     [
       { event: 'lock.inherited', holder: 'x', expiresAt },

@@ -1,7 +1,8 @@
 -- What a waiter asks: announce myself, try to acquire, and learn who holds the lock and how many wait (me included).
 -- While the lock is held it writes nothing but the announcement, and that rarely. The last attempt at the wait timeout
 -- leaves the queue in the same call: many with a common timeout come once at its end, not twice.
--- Who tells {"listens": true} in p_client may be one of the few whose session a release notifies: "listens" in the answer.
+-- Who tells {"listens": true} in p_client may be one of the few whose session a release notifies: "listens" in the answer,
+-- and "listening" says how many these are.
 CREATE OR REPLACE FUNCTION "migrate_lock".poll(
     p_instance_id text, p_secret text, p_ttl_ms bigint, p_client jsonb, p_takeover jsonb,
     p_poll_interval_ms bigint, p_last boolean
@@ -66,9 +67,9 @@ BEGIN
         LISTEN "migrate_lock";
     END IF;
 
-    -- The longest pause between two polls is 1.5 times the poll interval, or n / 50 s with many waiters.
+    -- The longest pause between two polls is 1.5 times the poll interval, or n / 20 s with many waiters.
     -- A waiter counts for four of these, and renews when half of that is over.
-    counts_for := greatest(15000, 6 * p_poll_interval_ms, 120 * waiting) * interval '1 millisecond';
+    counts_for := greatest(15000, 6 * p_poll_interval_ms, 300 * waiting) * interval '1 millisecond';
     IF mine IS NULL OR mine - clock_timestamp() < counts_for / 2 OR listens <> listened THEN
         INSERT INTO "migrate_lock".migration_lock_waiter AS waiter
             (instance_id, arrived_at, counts_until, host, pid, db_role, command, run_key, listens)
@@ -79,7 +80,7 @@ BEGIN
         ON CONFLICT (instance_id) DO UPDATE SET counts_until = excluded.counts_until, listens = excluded.listens;
     END IF;
 
-    RETURN answer || jsonb_build_object('listens', listens);
+    RETURN answer || jsonb_build_object('listens', listens, 'listening', listening + listens::integer);
 END
 $body$;
 

@@ -1,7 +1,7 @@
 -- Gives the lease back. Answers one of
 --   released          it was the caller's; "late": true when it had already run out
 --   already_released  by the caller's earlier call whose answer was lost, or by a cleanup after it ran out
---   lost              somebody else has or had it meanwhile, or the row is gone: nothing is changed
+--   lost              somebody else has or had it meanwhile, unlock() ended it, or the row is gone: nothing is changed
 --   refused           the secret is wrong: nothing is changed
 --   orphans           sessions of the lease are still at work: settle_orphans() has seen to them, call again
 -- Every answer but already_released and orphans leaves its row in the history. p_policy is that of settle_orphans().
@@ -38,6 +38,11 @@ BEGIN
     END IF;
 
     IF lease.released_at IS NOT NULL THEN
+        IF lease.released_by = 'unlock' THEN
+            PERFORM "migrate_lock".record('lock.lost', p_instance_id, lease.fencing_token,
+                jsonb_build_object('holder', NULL, 'by', 'unlock'));
+            RETURN jsonb_build_object('outcome', 'lost', 'holder', NULL);
+        END IF;
         RETURN jsonb_build_object('outcome', 'already_released');
     END IF;
 
@@ -72,12 +77,13 @@ $body$;
 
 REVOKE ALL ON FUNCTION "migrate_lock".release(text, text, jsonb, jsonb) FROM PUBLIC;
 
+-- Whether the caller's own release, or a cleanup after its end, did it. A lease that unlock() broke was lost.
 CREATE OR REPLACE FUNCTION "migrate_lock".was_released(p_instance_id text) RETURNS boolean
     LANGUAGE sql STABLE
 AS $body$
     SELECT EXISTS (
         SELECT FROM "migrate_lock".migration_lock_audit
-         WHERE instance_id = p_instance_id AND event = 'lock.released')
+         WHERE instance_id = p_instance_id AND event = 'lock.released' AND details ->> 'by' IS DISTINCT FROM 'unlock')
 $body$;
 
 REVOKE ALL ON FUNCTION "migrate_lock".was_released(text) FROM PUBLIC;

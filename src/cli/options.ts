@@ -45,6 +45,27 @@ export function parseKeep(value: string): number {
   throw new UsageError(`--keep ${JSON.stringify(value)} is not a duration.`, 'Write for example --keep 90d.');
 }
 
+/** More is no history that people read, and is better asked of the table. */
+const LONGEST_HISTORY = 10_000;
+
+export function parseLimit(value: string): number {
+  const limit = /^\d{1,5}$/.test(value) ? Number(value) : 0;
+  if (limit >= 1 && limit <= LONGEST_HISTORY) return limit;
+  throw new UsageError(
+    `--limit ${JSON.stringify(value)} is not a number from 1 to ${LONGEST_HISTORY}.`,
+    'Write for example --limit 20.',
+  );
+}
+
+export function parseSince(value: string): number {
+  const parsed = parseDuration(value, LONGEST_KEEP_MS);
+  if (parsed !== undefined) return parsed;
+  throw new UsageError(
+    `--since ${JSON.stringify(value)} is not a duration.`,
+    'Write for example --since 1d.',
+  );
+}
+
 export function quietOption(): Option {
   return option('--quiet', 'tell only errors on stderr').default(false);
 }

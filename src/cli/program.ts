@@ -4,12 +4,16 @@ import { assertCommand } from './commands/assert.js';
 import { cleanupCommand, type CleanupOptionValues } from './commands/cleanup.js';
 import { EXECUTE_WILL, executeWillCommand } from './commands/execute-will.js';
 import { extendCommand, type ExtendOptionValues } from './commands/extend.js';
+import { historyCommand, type HistoryOptionValues } from './commands/history.js';
 import { initCommand, type InitOptionValues } from './commands/init.js';
 import { runCommand } from './commands/run.js';
 import { statusCommand, type StatusOptionValues } from './commands/status.js';
+import { unlockCommand, type UnlockOptionValues } from './commands/unlock.js';
 import {
   connectionOptions,
   parseKeep,
+  parseLimit,
+  parseSince,
   parseTtl,
   quietOption,
   runOptions,
@@ -20,8 +24,13 @@ import {
 import type { Surroundings } from './surroundings.js';
 import { VERSION } from './version.js';
 
-/** The command line. The chosen command's exit code is given to `onExitCode`. */
-export function createProgram(surroundings: Surroundings, onExitCode: (code: number) => void): Command {
+type OnExitCode = (code: number) => void;
+
+/**
+ * The command line. The chosen command's exit code is given to `onExitCode`. Almost every start is a `run`: when that is what
+ * was `chosen`, the other commands, each with its options, are not made.
+ */
+export function createProgram(surroundings: Surroundings, onExitCode: OnExitCode, chosen?: string): Command {
   const program = new Command('migrate-lock')
     .description('Lets exactly one process at a time run a database migration, whatever tool runs it.')
     .version(VERSION)
@@ -37,6 +46,12 @@ export function createProgram(surroundings: Surroundings, onExitCode: (code: num
       }
     });
 
+  addRun(program, surroundings, onExitCode);
+  if (chosen !== 'run') addOthers(program, surroundings, onExitCode);
+  return program;
+}
+
+function addRun(program: Command, surroundings: Surroundings, onExitCode: OnExitCode): void {
   const run = program
     .command('run')
     .description(
@@ -50,7 +65,9 @@ export function createProgram(surroundings: Surroundings, onExitCode: (code: num
   run.action(async (command: string[], values: RunOptionValues) => {
     onExitCode(await runCommand(command, values, surroundings));
   });
+}
 
+function addOthers(program: Command, surroundings: Surroundings, onExitCode: OnExitCode): void {
   const init = program
     .command('init')
     .description('apply the lock schema and nothing else')
@@ -90,6 +107,35 @@ export function createProgram(surroundings: Surroundings, onExitCode: (code: num
     onExitCode(await statusCommand(values, surroundings));
   });
 
+  const history = program
+    .command('history')
+    .description('tell what has happened to the lock, the newest last; changes nothing')
+    .addOption(
+      new Option('--limit <n>', 'how many rows at most, the newest').default(20).argParser(parseLimit),
+    )
+    .addOption(
+      new Option('--since <duration>', 'only what happened in this time, for example 1d').argParser(
+        parseSince,
+      ),
+    )
+    .option('--json', 'print one JSON object a line instead of text', false);
+  for (const option of connectionOptions()) history.addOption(option);
+  history.action(async (values: HistoryOptionValues) => {
+    onExitCode(await historyCommand(values, surroundings));
+  });
+
+  const unlock = program
+    .command('unlock')
+    .description("break glass: show who has the lock, and end somebody else's lease")
+    .option('--instance <id>', 'only if this is the holder, as it was seen')
+    .option('--force', 'also while the lease runs; asks on a terminal', false)
+    .option('--yes', 'do not ask', false)
+    .option('--leave-sessions', 'also when database sessions of the lease do not end', false);
+  for (const option of connectionOptions()) unlock.addOption(option);
+  unlock.action(async (values: UnlockOptionValues) => {
+    onExitCode(await unlockCommand(values, surroundings));
+  });
+
   const cleanup = program
     .command('cleanup')
     .description('clear what a crash has left, as the next run would by itself, and forget old run keys')
@@ -105,7 +151,6 @@ export function createProgram(surroundings: Surroundings, onExitCode: (code: num
   });
 
   program.command(EXECUTE_WILL, { hidden: true }).action(async () => onExitCode(await executeWillCommand()));
-  return program;
 }
 
 function exitCodesHelp(): string {

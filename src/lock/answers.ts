@@ -33,6 +33,8 @@ export interface Held {
   orphans: Orphans | null;
   /** A release notifies this session: the connection is worth keeping. */
   listens: boolean;
+  /** How many are notified. */
+  listening: number;
 }
 
 /** How the work of a run key ended when it was run last. */
@@ -86,6 +88,26 @@ export interface LockStatus {
 }
 
 export type ExtendAnswer = { outcome: 'extended'; lease: Lease } | { outcome: 'refused' };
+
+/** A row of the history. */
+export interface HistoryRow {
+  id: number;
+  atMs: number;
+  event: string;
+  instanceId: string | null;
+  fencingToken: number | null;
+  dbRole: string;
+  /** null: over a Unix socket. */
+  clientAddress: string | null;
+  applicationName: string | null;
+  details: Record<string, unknown>;
+}
+
+export type UnlockAnswer =
+  | { outcome: 'free' }
+  | { outcome: 'refused'; reason: 'holder' | 'live'; holder: HolderDescription }
+  | ({ outcome: 'orphans' } & Orphans)
+  | { outcome: 'released'; heldMs: number; sessionsEnded: number; sessionsLeft: number[] };
 
 export interface CleanupAnswer {
   leases: number;

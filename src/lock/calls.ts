@@ -7,10 +7,12 @@ import type {
   Attempt,
   CleanupAnswer,
   ExtendAnswer,
+  HistoryRow,
   LockStatus,
   Look,
   Orphans,
   ReleaseAnswer,
+  UnlockAnswer,
 } from './answers.js';
 import type { ClientDescription, HolderDescription, Identity } from './lease.js';
 import {
@@ -25,6 +27,16 @@ import {
 
 /** How long one call may take before its connection counts as dead. */
 export const CALL_LIMIT_MS = 5_000;
+
+export interface UnlockOptions {
+  /** Also while the lease runs. */
+  force: boolean;
+  /** Also when sessions of the lease are still at work. */
+  leaveSessions?: boolean;
+  /** What the last call said is still in the way. */
+  orphans?: Orphans | null;
+  limitMs?: number;
+}
 
 export interface ReleaseOptions {
   /** What is kept in the history about the use that was made of the lease. */
@@ -118,6 +130,20 @@ export class LockCalls {
 
   async status(limitMs = CALL_LIMIT_MS): Promise<LockStatus> {
     return (await this.#call('status', 'read the status', [], limitMs)) as LockStatus;
+  }
+
+  /** The newest rows of the history, oldest first. */
+  async history(limit: number, sinceMs: number | null, limitMs = CALL_LIMIT_MS): Promise<HistoryRow[]> {
+    return (await this.#call('history', 'read the history', [limit, sinceMs], limitMs)) as HistoryRow[];
+  }
+
+  /** Ends the lease of the holder that is named, without its secret. */
+  async unlock(
+    instanceId: string,
+    { force, leaveSessions = false, orphans = null, limitMs = CALL_LIMIT_MS }: UnlockOptions,
+  ): Promise<UnlockAnswer> {
+    const policy = JSON.stringify({ ...(await this.#policy(orphans, limitMs)), leave: leaveSessions });
+    return (await this.#call('unlock', 'unlock', [instanceId, force, policy], limitMs)) as UnlockAnswer;
   }
 
   async cleanup(orphans: Orphans | null = null, limitMs = CALL_LIMIT_MS): Promise<CleanupAnswer> {

@@ -4,9 +4,11 @@ import { classify, errorCode } from '../db/classify.js';
 import { explain } from '../db/explain.js';
 import { MigrateLockError } from '../errors.js';
 import type { Occurrence } from '../events.js';
+import { unlockLine } from '../unlock-line.js';
 import type { Orphans, ReleaseAnswer } from './answers.js';
 import { CALL_LIMIT_MS, type LockCalls } from './calls.js';
 import type { Identity, Lease } from './lease.js';
+import { nameSessions } from './name-sessions.js';
 import { orAborted } from './or-aborted.js';
 
 export interface GiveBackOptions {
@@ -69,7 +71,7 @@ async function tryToRelease(
       const answer = await orAborted(releasing, abandoned);
       if (answer.outcome !== 'orphans') return tell(answer, lease, options.emit);
       orphans = answer;
-      failure = new OrphansLeft(answer, calls.endsOrphans);
+      failure = new OrphansLeft(answer, me.instanceId, calls.endsOrphans);
       pauseMs = Math.min(ORPHAN_PAUSE_MS * attempt, LONGEST_ORPHAN_PAUSE_MS);
     } catch (error) {
       const kind = classify(error);
@@ -87,16 +89,13 @@ async function tryToRelease(
 
 /** Sessions of the child are still at work: the lease is kept, and runs out. */
 class OrphansLeft extends MigrateLockError {
-  constructor({ sessions, denied }: Orphans, toldToEnd: boolean) {
-    const named = sessions.map(
-      ({ pid, role, state }) => `${pid} (${role ?? 'unknown role'}, ${state ?? 'state hidden'})`,
-    );
-    super(`database sessions of the command have not ended: ${named.join(', ')}`, {
+  constructor({ sessions, denied }: Orphans, instanceId: string, toldToEnd: boolean) {
+    super(`database sessions of the command have not ended: ${nameSessions(sessions)}`, {
       code: 'ORPHANS_LEFT',
       exit: 'internal',
       hint:
         denied > 0
-          ? 'Our role may not end them: that needs the same role, or pg_signal_backend.'
+          ? `Our role may not end them: that needs the same role, or pg_signal_backend. When nobody can: \`${unlockLine(instanceId)}\`.`
           : toldToEnd
             ? 'The database has been told to end them.'
             : 'They are left to end by themselves: behind a pooler they may be those of others.',
@@ -122,7 +121,10 @@ function tell(
         emit({
           event: 'lock.release_failed',
           code: 'LEASE_EXPIRED',
-          message: 'the lease had run out, and the lock was acquired by somebody else since',
+          message:
+            answer.holder === null
+              ? 'the lease had run out, and was ended by somebody else since'
+              : 'the lease had run out, and the lock was acquired by somebody else since',
           expiresAt: lease.expiresAt.toISOString(),
         });
         return 'expired';

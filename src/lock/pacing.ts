@@ -1,5 +1,9 @@
 /** All waiters together stay near this rate, whatever their number. */
 const POLLS_PER_SECOND = 50;
+/** While a few are notified of a release, the others only have to be there when one of these has got the lock. */
+const POLLS_PER_SECOND_BESIDE_FEW = 20;
+/** One could be dead already; two are enough. */
+const ENOUGH_LISTENING = 2;
 const SHORTEST_PAUSE_MS = 100;
 /** About this many waiters bring their poll forward to a known expiry, or make a last attempt at a common timeout. */
 const FEW = 5;
@@ -18,6 +22,8 @@ export interface Outlook {
   expiresInMs: number | null;
   /** How many wait, me included. */
   queueLength: number;
+  /** How many of them a release notifies. */
+  listening?: number;
 }
 
 export interface Pace {
@@ -39,12 +45,15 @@ export interface Pause {
 
 /**
  * How long to wait before the next poll: a tenth of what the holder has had so far, so that the pause grows geometrically
- * and starts anew with each holder; but never so short that n waiters poll more than 50 times a second together.
+ * and starts anew with each holder; but never so short that n waiters poll more than 50 times a second together, 20 times while
+ * a few of them listen.
  */
 export function nextPause(outlook: Outlook, pace: Pace): Pause {
   const { pollIntervalMs, random, looks = false } = pace;
   const own = Math.min(Math.max(outlook.heldMs / 10, SHORTEST_PAUSE_MS), pollIntervalMs);
-  let pauseMs = Math.max(own, sharedMs(outlook)) * (0.5 + random());
+  const perSecond =
+    (outlook.listening ?? 0) >= ENOUGH_LISTENING ? POLLS_PER_SECOND_BESIDE_FEW : POLLS_PER_SECOND;
+  let pauseMs = Math.max(own, (outlook.queueLength * 1000) / perSecond) * (0.5 + random());
   const { expiresInMs } = outlook;
   // Once it has passed, what is still in the way is looked at with the common pace.
   if (

@@ -54,6 +54,7 @@ type RawAttempt =
       queueLength: number;
       orphans?: Orphans;
       listens?: boolean;
+      listening?: number;
     }
   | Settled;
 
@@ -67,8 +68,8 @@ export function readAttempt(answer: unknown, sentAtMs: number): Attempt {
     case 'settled':
       return { outcome: 'settled', run: attempt.run };
     case 'held': {
-      const { holder, queueLength, orphans = null, listens = false } = attempt;
-      return { outcome: 'held', holder, queueLength, orphans, listens };
+      const { holder, queueLength, orphans = null, listens = false, listening = 0 } = attempt;
+      return { outcome: 'held', holder, queueLength, orphans, listens, listening };
     }
     case 'acquired':
       return { outcome: 'acquired', takeover: attempt.takeover, lease: readLease(attempt.lease, sentAtMs) };

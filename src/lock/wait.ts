@@ -153,7 +153,7 @@ class Waiter {
     this.#listens = held.listens;
     this.#report.held(held);
     if (isLast) throw this.#timeout();
-    const { orphans, queueLength, holder } = held;
+    const { orphans, queueLength, holder, listening } = held;
     if (orphans !== null && this.#calls.endsOrphans && orphans.sessions.length > orphans.denied) {
       // This poll has told them to end: that takes a moment, not a poll interval.
       return this.#within(ORPHAN_PAUSE_MS);
@@ -161,7 +161,8 @@ class Waiter {
     // A release between the look and the LISTEN was missed. And only the first answer tells whether one may LISTEN at all.
     if (hasBegunToListen || (isFirst && this.#mayListen() && queueLength <= SHORT_QUEUE))
       return this.#within(0);
-    const outlook = { heldMs: holder?.heldMs ?? 0, expiresInMs: holder?.expiresInMs ?? null, queueLength };
+    const [heldMs, expiresInMs] = [holder?.heldMs ?? 0, holder?.expiresInMs ?? null];
+    const outlook = { heldMs, expiresInMs, queueLength, listening };
     const { pollIntervalMs } = this.#options;
     const looks = this.#client.runKey !== null;
     return nextPause(outlook, { pollIntervalMs, leftMs: this.#leftMs(), looks, random: Math.random });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { nextPause, type Outlook, type Pace } from '../../src/lock/pacing.js';
+import { nextLookMs, nextPause, type Outlook, type Pace } from '../../src/lock/pacing.js';
 
 /** Reproducible random numbers (mulberry32). */
 function randomFrom(seed: number): () => number {
@@ -14,6 +14,29 @@ function randomFrom(seed: number): () => number {
 
 const outlook: Outlook = { heldMs: 0, expiresInMs: null, queueLength: 1 };
 const pace: Pace = { pollIntervalMs: 1_000, leftMs: 1e9, random: () => 0.5 };
+
+describe('a crowd', () => {
+  const crowd = { ...outlook, queueLength: 100 };
+
+  test('polls 50 times a second together, and 20 times while a few of it are notified of a release', () => {
+    expect(nextPause(crowd, pace).pauseMs).toBe(2_000);
+    expect(nextPause({ ...crowd, listening: 1 }, pace).pauseMs).toBe(2_000);
+    expect(nextPause({ ...crowd, listening: 2 }, pace).pauseMs).toBe(5_000);
+  });
+
+  test('that looks at its run key polls to be counted only, and looks at least every two seconds', () => {
+    const many = { ...outlook, queueLength: 200 };
+    expect(nextPause(many, pace).pauseMs).toBe(4_000);
+    expect(nextPause(many, { ...pace, looks: true }).pauseMs).toBe(7_200);
+    // A poll renews what has less than half of its time left, which is 60 s then (7-poll.sql).
+    expect(nextPause(many, { ...pace, looks: true, random: () => 1 }).pauseMs).toBeLessThan(30_000);
+    for (const edge of [0, 1]) expect(nextLookMs(() => edge)).toBeLessThanOrEqual(2_000);
+  });
+
+  test('of a few, or whose pace is faster, is not slowed down by its looks', () => {
+    expect(nextPause(outlook, { ...pace, looks: true }).pauseMs).toBe(100);
+  });
+});
 
 describe('a lone waiter', () => {
   test('polls again after a tenth of what the holder has had, 100 ms to the poll interval', () => {

@@ -85,9 +85,9 @@ export class LockModel {
       this.#giveUpWaiting(me, answer.holder as { instanceId: string; command: string }, queueLength);
       return { ...answer, queueLength };
     }
-    const countsForMs = Math.max(15_000, 6 * pollIntervalMs, 120 * queueLength);
+    const countsForMs = Math.max(15_000, 6 * pollIntervalMs, 300 * queueLength);
     this.#queue.announce(me.instanceId, client, countsForMs, this.now);
-    return { ...answer, queueLength, listens: false };
+    return { ...answer, queueLength, listens: false, listening: 0 };
   }
 
   /** The connection is lost before the commit: nothing remains of it but the token that it took. */

@@ -1,0 +1,1 @@
+SELECT "migrate_lock".history($1, $2) AS answer

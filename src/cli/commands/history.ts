@@ -1,0 +1,73 @@
+import { escapeForTerminals } from '../../audit/audit-log.js';
+import { classify } from '../../db/classify.js';
+import { readConnectionConfig } from '../../db/connection-config.js';
+import { explain } from '../../db/explain.js';
+import { OwnDatabase } from '../../db/own-database.js';
+import type { HistoryRow } from '../../lock/answers.js';
+import { CALL_LIMIT_MS, LockCalls } from '../../lock/calls.js';
+import { lookAtSchema } from '../../schema/look.js';
+import { describeEntry, type HistoryEntry } from '../../ui/history-text.js';
+import type { ConnectionOptionValues } from '../options.js';
+import type { Surroundings } from '../surroundings.js';
+
+export interface HistoryOptionValues extends ConnectionOptionValues {
+  limit: number;
+  /** Milliseconds. */
+  since?: number;
+  json: boolean;
+}
+
+/** Tells what has happened to the lock, the newest last. Reads only, and needs no right but to call history(). */
+export async function historyCommand(
+  { limit, since, json, schema, ...values }: HistoryOptionValues,
+  { env, stdout }: Surroundings,
+): Promise<number> {
+  const connection = readConnectionConfig({ url: values.databaseUrl, urlFile: values.databaseUrlFile, env });
+  const database = new OwnDatabase(connection);
+  try {
+    for (const row of await readHistory(database, schema, limit, since ?? null)) {
+      const entry = entryOf(row);
+      stdout.writeLine(json ? escapeForTerminals(JSON.stringify(entry)) : describeEntry(entry));
+    }
+    return 0;
+  } catch (error) {
+    throw explain(error, connection.describe, schema);
+  } finally {
+    database.disconnect();
+  }
+}
+
+/** Where there is no lock schema yet, nothing has happened: to look creates nothing. */
+async function readHistory(
+  database: OwnDatabase,
+  schema: string,
+  limit: number,
+  sinceMs: number | null,
+): Promise<HistoryRow[]> {
+  try {
+    return await new LockCalls(database, schema).history(limit, sinceMs);
+  } catch (error) {
+    // A schema of an older version has a history, but not yet the function.
+    if (classify(error) === 'absent' && (await lookAtSchema(database, schema, CALL_LIMIT_MS)) === null)
+      return [];
+    throw error;
+  }
+}
+
+/** In the order in which people read it; the database sorts the names. */
+function entryOf({ id, atMs, event, instanceId, fencingToken, ...rest }: HistoryRow): HistoryEntry {
+  const { dbRole, clientAddress, applicationName, details } = rest;
+  const at = new Date(atMs).toISOString();
+  return {
+    id,
+    at,
+    atMs,
+    event,
+    instanceId,
+    fencingToken,
+    dbRole,
+    clientAddress,
+    applicationName,
+    details,
+  };
+}

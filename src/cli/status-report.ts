@@ -1,0 +1,45 @@
+import { classify } from '../db/classify.js';
+import type { Database } from '../db/database.js';
+import { LockCalls } from '../lock/calls.js';
+import type { StatusReport } from '../ui/status-text.js';
+
+type LockStatus = Awaited<ReturnType<LockCalls['status']>>;
+/** `isReplica` is only there when it is true: see status() in sql/. */
+type Status = LockStatus & { isReplica?: boolean };
+
+/** What is known of the lock now. Reads only. */
+export async function readStatusReport(
+  database: Database,
+  databaseName: string,
+  schema: string,
+): Promise<StatusReport> {
+  const { state, lease, waiters, isReplica = false } = await readStatus(database, schema);
+  return {
+    database: databaseName,
+    schema,
+    state,
+    lease: lease === null ? null : withMoments(lease),
+    waiters,
+    isReplica,
+  };
+}
+
+/** Where there is no lock schema yet, nobody has used the lock: to look at it creates nothing. */
+async function readStatus(database: Database, schema: string): Promise<Status> {
+  try {
+    return await new LockCalls(database, schema).status();
+  } catch (error) {
+    if (classify(error) === 'absent') return { state: 'free', lease: null, waiters: [] };
+    throw error;
+  }
+}
+
+function withMoments(lease: NonNullable<LockStatus['lease']>) {
+  const { lockedAtMs, expiresAtMs, releasedAtMs } = lease;
+  return {
+    ...lease,
+    lockedAt: new Date(lockedAtMs).toISOString(),
+    expiresAt: new Date(expiresAtMs).toISOString(),
+    releasedAt: releasedAtMs === null ? null : new Date(releasedAtMs).toISOString(),
+  };
+}

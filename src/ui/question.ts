@@ -1,0 +1,22 @@
+import { createInterface } from 'node:readline';
+import { isatty } from 'node:tty';
+import { printable } from './printable.js';
+
+/** Whether somebody is there to be asked. */
+export function canAsk(): boolean {
+  return isatty(0) && isatty(2);
+}
+
+/** Asks on the terminal. Whatever is not a yes is a no, the end of the input too. */
+export function confirm(question: string): Promise<boolean> {
+  // Not as a terminal: the line's editing stays the terminal's, and Ctrl-C ends us.
+  const lines = createInterface({ input: process.stdin, terminal: false });
+  process.stderr.write(`${printable(question)} [y/N] `);
+  return new Promise<boolean>((resolve) => {
+    lines.once('line', (line) => {
+      resolve(/^\s*y(es)?\s*$/i.test(line));
+      lines.close();
+    });
+    lines.once('close', () => resolve(false));
+  }).finally(() => process.stdin.unref());
+}
