@@ -6,6 +6,8 @@ import type { Call, Database, Session } from './database.js';
 import { codedError } from './socket.js';
 import { timeLimit, type TimeLimit } from './time-limit.js';
 
+const STATEMENT_TIMEOUT = '57014';
+
 /** A database to which we open connections of our own. */
 export class OwnDatabase implements Database {
   readonly description: string;
@@ -50,12 +52,17 @@ export class OwnDatabase implements Database {
         try {
           return await ask(connection.sql, call, { prepare: this.isDirect });
         } catch (error) {
-          if (classify(error) !== 'settings') throw error;
+          if (classify(error) !== 'settings' && !this.#hitsForeignTimeout(error)) throw error;
           this.#settingsRefused = true; // a pooler that silently left them out
         }
       }
       return inTransaction(connection.sql, () => ask(connection.sql, call));
     });
+  }
+
+  /** Ours is longer than any call may take; a shorter one is the role's, where a pooler left ours out. */
+  #hitsForeignTimeout(error: unknown): boolean {
+    return errorCode(error) === STATEMENT_TIMEOUT && !this.isDirect;
   }
 
   async transaction<T>(name: string, limitMs: number, work: (session: Session) => Promise<T>): Promise<T> {

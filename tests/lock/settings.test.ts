@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/gl
 import postgres from 'postgres';
 import { BorrowedDatabase } from '../../src/db/borrowed-database.js';
 import { LockCalls } from '../../src/lock/calls.js';
+import { MigrationLock } from '../../src/lock/migration-lock.js';
 import { createDatabase, type TestDatabase } from '../harness/database.js';
 import { openLock, tryToAcquire } from '../harness/lock.js';
 
@@ -71,6 +72,10 @@ describe.each(SETTINGS)('%s', (setting) => {
     const lock = await openLock(role.url);
     await expectALockThatWorks(lock);
     lock.database.disconnect();
+    // Its very first call acquires: nothing has told of the settings by then.
+    const fresh = new MigrationLock({ connection: role.url });
+    expect(await fresh.acquire()).toBe(true);
+    expect(await fresh.release()).toBe(true);
   });
 
   test("on the application's postgres.js instance", async () => {
