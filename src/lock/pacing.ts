@@ -66,7 +66,7 @@ export function nextPause(outlook: Outlook, pace: Pace): Pause {
   }
   if (looks && pauseMs > LONGEST_LOOK_MS) {
     // The looks tell when there is something to poll for. It polls to be counted as a waiter (7-poll.sql says for how long).
-    pauseMs = Math.max(6_000, 48 * outlook.queueLength) * (0.5 + random() / 2);
+    pauseMs = Math.max(6_000, 120 * outlook.queueLength) * (0.5 + random() / 2);
   }
   const lastMs = lastAttemptMs(outlook, pace);
   return pauseMs < lastMs ? { pauseMs, isLast: false } : { pauseMs: lastMs, isLast: true };
