@@ -18,6 +18,7 @@ export type ErrorCode =
   | 'EXTEND_REFUSED'
   | 'LEASE_NOT_HELD'
   | 'UNLOCK_REFUSED'
+  | 'HISTORY_CHANGED'
   | 'INTERNAL';
 
 export interface MigrateLockErrorOptions {

@@ -33,19 +33,30 @@ export interface HolderSummary {
   expiresInMs: number | null;
 }
 
+/** What the database's history has a chained row of. */
+export interface Audited {
+  /**
+   * The row's SHA-256 in hexadecimal, which covers all chained rows before it: kept outside of the database, it is what shows
+   * that somebody has rewritten them. null: the history has lost its chain.
+   */
+  auditHash: string | null;
+}
+
 export interface EventFields {
   /** The lock schema was created (fromVersion null) or upgraded. */
   'schema.applied': { fromVersion: number | null; toVersion: number };
   /** The database cannot be reached or has no place for us now; it is tried again. */
   'database.unavailable': { code: string; message: string; attempts: number };
   'lock.waiting': HolderSummary & { queueLength: number; waitedMs: number };
-  'lock.acquired': { waitedMs: number; polls: number; ttlMs: number; expiresAt: string };
+  /** Too many attempts came from here: this one was not made, and the next comes after `retryAfterMs` at the earliest. */
+  'lock.rate_limited': { retryAfterMs: number };
+  'lock.acquired': { waitedMs: number; polls: number; ttlMs: number; expiresAt: string } & Audited;
   /** The lease is over, but database sessions of it are still at work; `denied` of them our role may not end. */
   'lock.orphans': { holder: string; pids: number[]; denied: number };
   /** This run is inside the command of another run, which holds the lock: it runs under that lease, and its deadline. */
   'lock.inherited': { holder: string; expiresAt: string };
   /** The lease that was acquired had expired without having been released. */
-  'lock.takeover': { previousInstanceId: string; expiredMs: number; sessionsEnded: number };
+  'lock.takeover': { previousInstanceId: string; expiredMs: number; sessionsEnded: number } & Audited;
   /** The child is asked to end after `deadlineMs`. */
   'child.started': { childPid: number; command: string; deadlineMs: number };
   /** Exactly one of `exitCode` and `signal` is not null. */
@@ -53,12 +64,12 @@ export interface EventFields {
   /** Most of the lease is used, and the child still runs; it is asked to end after `deadlineMs`. */
   'lease.expiring': { expiresInMs: number; deadlineMs: number };
   /** The child, or the library's user, decided that the lease shall last longer. */
-  'lease.extended': { ttlMs: number; expiresAt: string };
+  'lease.extended': { ttlMs: number; expiresAt: string } & Audited;
   /** The child reached its deadline and is being ended. */
   'child.deadline': { ttlMs: number; ranMs: number };
   /** Processes that the child left running when it ended; they are being ended. */
   'child.leftover': { count: number };
-  'lock.released': { heldMs: number };
+  'lock.released': { heldMs: number } & Audited;
   /** The lease could not be released; it ends by itself at `expiresAt`. */
   'lock.release_failed': { code: string; message: string; expiresAt: string };
   /** Before the lease's end, it turned out to be somebody else's (`holder`) or gone (null). */
@@ -93,6 +104,7 @@ const ALL_EVENTS: Record<EventName, true> = {
   'schema.applied': true,
   'database.unavailable': true,
   'lock.waiting': true,
+  'lock.rate_limited': true,
   'lock.acquired': true,
   'lock.orphans': true,
   'lock.inherited': true,

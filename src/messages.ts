@@ -31,6 +31,10 @@ export function describeEvent(event: MigrateLockEvent): Message | null {
       return warn(`the database cannot be used yet (${event.message}); trying again`);
     case 'lock.waiting':
       return info(`waiting for the lock: ${holding(event)}${queue(event.queueLength)}`);
+    case 'lock.rate_limited':
+      return warn(
+        `too many attempts came from here; the next one is made in ${formatDuration(event.retryAfterMs)}`,
+      );
     case 'lock.acquired':
       return good(
         `acquired the lock after ${formatDuration(event.waitedMs)} (token ${event.fencingToken ?? 'unknown'}), ` +

@@ -84,17 +84,22 @@ describe('describeEvent', () => {
       'waiting for the lock: somebody is just acquiring or releasing it',
     ],
     [
-      { event: 'lock.acquired', waitedMs: 2_100, polls: 3, ttlMs: 30_000, expiresAt },
+      { event: 'lock.rate_limited', retryAfterMs: 250 },
+      'warn',
+      'too many attempts came from here; the next one is made in 250ms',
+    ],
+    [
+      { event: 'lock.acquired', waitedMs: 2_100, polls: 3, ttlMs: 30_000, expiresAt, auditHash: null },
       'good',
       'acquired the lock after 2.1s (token 42), for 30s',
     ],
     [
-      { event: 'lock.takeover', previousInstanceId: 'x', expiredMs: 850, sessionsEnded: 0 },
+      { event: 'lock.takeover', previousInstanceId: 'x', expiredMs: 850, sessionsEnded: 0, auditHash: null },
       'warn',
       'taking over from x, whose lease expired 850ms ago without having been released',
     ],
     [
-      { event: 'lock.takeover', previousInstanceId: 'x', expiredMs: 850, sessionsEnded: 2 },
+      { event: 'lock.takeover', previousInstanceId: 'x', expiredMs: 850, sessionsEnded: 2, auditHash: null },
       'warn',
       'taking over from x, whose lease expired 850ms ago without having been released; ended 2 database sessions of it',
     ],
@@ -125,7 +130,7 @@ describe('describeEvent', () => {
       'More time for this run: `migrate-lock extend --ttl 10m` from inside the command.',
     ],
     [
-      { event: 'lease.extended', ttlMs: 60_000, expiresAt },
+      { event: 'lease.extended', ttlMs: 60_000, expiresAt, auditHash: null },
       'good',
       `extended the lease: it now ends at ${expiresAt}`,
     ],
@@ -145,7 +150,7 @@ describe('describeEvent', () => {
       'warn',
       'the command left 2 processes running; ending what is left',
     ],
-    [{ event: 'lock.released', heldMs: 3_200 }, 'good', 'released the lock after 3.2s'],
+    [{ event: 'lock.released', heldMs: 3_200, auditHash: null }, 'good', 'released the lock after 3.2s'],
     [
       { event: 'lock.release_failed', code: 'ECONNREFUSED', message: 'refused', expiresAt },
       'bad',

@@ -21,6 +21,8 @@ BEGIN
     END IF;
     -- A transaction whose client is gone behind a dead link must not keep the row locked.
     setting := set_config('lock_timeout', '2s', true) || set_config('idle_in_transaction_session_timeout', '5s', true);
+    -- What this statement changes, it also writes into the history: see migration_lock_manipulated.
+    setting := set_config('migrate_lock.changed_by', statement_timestamp()::text, true);
 END
 $body$;
 

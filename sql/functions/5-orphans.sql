@@ -1,6 +1,7 @@
 -- The database sessions that work under a lease, the caller's own excepted: those whose application_name carries the
 -- lease's instance id ("migrate-lock:<id>", or "migrate-lock:<outer id>:<id>"), and those in an assert_held transaction.
--- What other roles do is hidden from us (NULL): not knowing means live. (The functions under pg_stat_activity and pg_locks:
+-- Of other roles than the lease's they count only where its role can do all that the owner can: anybody may give himself a
+-- name. What they do may be hidden from us (NULL): not knowing means live. (The functions under pg_stat_activity and pg_locks:
 -- every release looks here, and the views take several times as long to plan.)
 CREATE OR REPLACE FUNCTION "migrate_lock".sessions_of(lease "migrate_lock".migration_lock)
     RETURNS TABLE (pid integer, role text, state text, in_transaction_since timestamptz, asserts boolean, is_older boolean)
@@ -24,6 +25,8 @@ AS $body$
            session.pid IN (SELECT asserting.pid FROM asserting), session.backend_start < lease.locked_at
       FROM pg_stat_get_activity(NULL) AS session
      WHERE session.pid <> pg_backend_pid()
+       AND (pg_get_userbyid(session.usesysid) = ANY ("migrate_lock".roles_of(lease))
+            OR "migrate_lock".is_owner(lease.db_role))
        AND (session.pid IN (SELECT asserting.pid FROM asserting)
             OR starts_with(session.application_name, 'migrate-lock:')
                AND lease.instance_id = ANY (string_to_array(substr(session.application_name, 14), ':')))

@@ -3,6 +3,7 @@
 -- tells what a takeover of an expired lease still waits for. p_takeover is the policy of settle_orphans(), and
 -- {"respect": N}: the lease with token N is not taken over yet, as the caller's own clock says that it still runs.
 -- With {"runKey": ...} in p_client it answers {"outcome": "settled", "run": ...} when the work of that key is done.
+-- "retryAfterMs" in the answer: too many attempts came from there, and this one was none.
 CREATE OR REPLACE FUNCTION "migrate_lock".acquire(
     p_instance_id text, p_secret text, p_ttl_ms bigint, p_client jsonb, p_takeover jsonb
 ) RETURNS jsonb
@@ -16,8 +17,15 @@ DECLARE
     work     text   := p_client ->> 'runKey';
     memory   bigint := (p_client ->> 'failureMemoryMs')::bigint;
     settled  jsonb;
+    retry    bigint;
+    hash     text;
 BEGIN
     PERFORM "migrate_lock".begin_change();
+
+    retry := "migrate_lock".retry_after_ms(p_instance_id, p_ttl_ms, p_client);
+    IF retry IS NOT NULL THEN
+        RETURN jsonb_build_object('outcome', 'held', 'holder', NULL, 'retryAfterMs', retry);
+    END IF;
 
     settled := CASE WHEN work IS NOT NULL THEN "migrate_lock".settled_run(work, memory) END;
     IF settled IS NOT NULL THEN
@@ -33,7 +41,9 @@ BEGIN
                 -- The answer to an earlier attempt was lost: the lease is the caller's already. That attempt may have been cut
                 -- short while it waited for a synchronous standby: the row lock makes this commit wait for it too.
                 PERFORM FROM "migrate_lock".migration_lock WHERE id = 1 FOR NO KEY UPDATE;
-                RETURN jsonb_build_object('outcome', 'acquired', 'lease', "migrate_lock".describe(seen), 'takeover', NULL);
+                RETURN jsonb_build_object(
+                    'outcome', 'acquired', 'lease', "migrate_lock".describe(seen), 'takeover', NULL,
+                    'auditHash', "migrate_lock".hash_of('lock.acquired', p_instance_id));
             END IF;
             RETURN jsonb_build_object('outcome', 'held', 'holder', "migrate_lock".describe(seen));
         END IF;
@@ -85,10 +95,10 @@ BEGIN
         clock_timestamp(),
         clock_timestamp() + p_ttl_ms * interval '1 millisecond',
         sha256(convert_to(p_secret, 'UTF8')),
-        p_client ->> 'host',
+        left(p_client ->> 'host', 255),
         (p_client ->> 'pid')::integer,
         session_user,
-        p_client ->> 'command',
+        left(p_client ->> 'command', 2000),
         p_client ->> 'runKey')
     ON CONFLICT (id) DO UPDATE SET
         instance_id   = excluded.instance_id,
@@ -123,12 +133,14 @@ BEGIN
     END IF;
 
     IF takeover IS NOT NULL THEN
-        PERFORM "migrate_lock".record('lock.takeover', p_instance_id, acquired.fencing_token, takeover);
+        hash := "migrate_lock".record_change('lock.takeover', p_instance_id, acquired.fencing_token, takeover);
+        takeover := takeover || jsonb_build_object('auditHash', hash);
     END IF;
-    PERFORM "migrate_lock".record('lock.acquired', p_instance_id, acquired.fencing_token, jsonb_build_object(
+    hash := "migrate_lock".record_change('lock.acquired', p_instance_id, acquired.fencing_token, jsonb_build_object(
         'ttlMs', p_ttl_ms, 'host', acquired.host, 'pid', acquired.pid, 'command', acquired.command,
         'runKey', acquired.run_key));
-    RETURN jsonb_build_object('outcome', 'acquired', 'lease', "migrate_lock".describe(acquired), 'takeover', takeover);
+    RETURN jsonb_build_object(
+        'outcome', 'acquired', 'lease', "migrate_lock".describe(acquired), 'takeover', takeover, 'auditHash', hash);
 END
 $body$;
 

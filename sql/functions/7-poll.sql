@@ -33,6 +33,9 @@ BEGIN
         END IF;
         RETURN answer;
     END IF;
+    IF answer ? 'retryAfterMs' AND NOT p_last THEN
+        RETURN answer || '{"queueLength": 0}';
+    END IF;
 
     SELECT count(*),
            max(counts_until) FILTER (WHERE instance_id = p_instance_id),
@@ -75,9 +78,10 @@ BEGIN
             (instance_id, arrived_at, counts_until, host, pid, db_role, command, run_key, listens)
         VALUES (
             p_instance_id, clock_timestamp(), clock_timestamp() + counts_for,
-            p_client ->> 'host', (p_client ->> 'pid')::integer, session_user,
-            p_client ->> 'command', p_client ->> 'runKey', listens)
-        ON CONFLICT (instance_id) DO UPDATE SET counts_until = excluded.counts_until, listens = excluded.listens;
+            left(p_client ->> 'host', 255), (p_client ->> 'pid')::integer, session_user,
+            left(p_client ->> 'command', 2000), p_client ->> 'runKey', listens)
+        ON CONFLICT (instance_id) DO UPDATE SET counts_until = excluded.counts_until, listens = excluded.listens
+            WHERE waiter.db_role = session_user;
     END IF;
 
     RETURN answer || jsonb_build_object('listens', listens, 'listening', listening + listens::integer);

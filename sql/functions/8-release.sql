@@ -4,7 +4,7 @@
 --   lost              somebody else has or had it meanwhile, unlock() ended it, or the row is gone: nothing is changed
 --   refused           the secret is wrong: nothing is changed
 --   orphans           sessions of the lease are still at work: settle_orphans() has seen to them, call again
--- Every answer but already_released and orphans leaves its row in the history. p_policy is that of settle_orphans().
+-- released and lost leave their row in the history once, refused at most once a second. p_policy is that of settle_orphans().
 -- With {"run": ...} in p_details, how the work of the lease's run key ended is stored in the same transaction.
 CREATE OR REPLACE FUNCTION "migrate_lock".release(
     p_instance_id text, p_secret text, p_policy jsonb, p_details jsonb
@@ -16,6 +16,7 @@ DECLARE
     moment  timestamptz;
     orphans jsonb;
     details jsonb;
+    hash    text;
 BEGIN
     PERFORM "migrate_lock".begin_change();
 
@@ -24,26 +25,28 @@ BEGIN
 
     IF lease.instance_id IS DISTINCT FROM p_instance_id THEN
         IF "migrate_lock".was_released(p_instance_id) THEN
-            RETURN jsonb_build_object('outcome', 'already_released');
+            RETURN jsonb_build_object(
+                'outcome', 'already_released', 'auditHash', "migrate_lock".hash_of('lock.released', p_instance_id));
         END IF;
-        PERFORM "migrate_lock".record('lock.lost', p_instance_id, NULL,
+        PERFORM "migrate_lock".record_loss(p_instance_id, NULL,
             jsonb_build_object('holder', lease.instance_id, 'holderFencingToken', lease.fencing_token));
         RETURN jsonb_build_object('outcome', 'lost', 'holder', lease.instance_id);
     END IF;
 
     IF NOT "migrate_lock".proves(lease, p_instance_id, p_secret) THEN
-        PERFORM "migrate_lock".record('lock.release_failed', p_instance_id, NULL,
+        PERFORM "migrate_lock".record_refusal('release', 'lock.release_failed', p_instance_id,
             jsonb_build_object('reason', 'wrong secret'));
         RETURN jsonb_build_object('outcome', 'refused');
     END IF;
 
     IF lease.released_at IS NOT NULL THEN
         IF lease.released_by = 'unlock' THEN
-            PERFORM "migrate_lock".record('lock.lost', p_instance_id, lease.fencing_token,
+            PERFORM "migrate_lock".record_loss(p_instance_id, lease.fencing_token,
                 jsonb_build_object('holder', NULL, 'by', 'unlock'));
             RETURN jsonb_build_object('outcome', 'lost', 'holder', NULL);
         END IF;
-        RETURN jsonb_build_object('outcome', 'already_released');
+        RETURN jsonb_build_object(
+            'outcome', 'already_released', 'auditHash', "migrate_lock".hash_of('lock.released', p_instance_id));
     END IF;
 
     -- Killing a client does not stop the statement that its server process runs.
@@ -69,9 +72,9 @@ BEGIN
         -- A release that is lost in a crash of the server costs the rest of the lease, and nothing else.
         PERFORM set_config('synchronous_commit', 'off', true);
     END IF;
-    PERFORM "migrate_lock".record('lock.released', p_instance_id, lease.fencing_token, details);
+    hash := "migrate_lock".record_change('lock.released', p_instance_id, lease.fencing_token, details);
     NOTIFY "migrate_lock";
-    RETURN jsonb_build_object('outcome', 'released') || details;
+    RETURN jsonb_build_object('outcome', 'released', 'auditHash', hash) || details;
 END
 $body$;
 
@@ -87,6 +90,24 @@ AS $body$
 $body$;
 
 REVOKE ALL ON FUNCTION "migrate_lock".was_released(text) FROM PUBLIC;
+
+-- A holder finds that its lease is not its own any more: that is told once. From anybody else it is a refused attempt.
+CREATE OR REPLACE FUNCTION "migrate_lock".record_loss(p_instance_id text, p_fencing_token bigint, p_details jsonb)
+    RETURNS void
+    LANGUAGE plpgsql
+AS $body$
+BEGIN
+    IF NOT "migrate_lock".was_used(p_instance_id) THEN
+        PERFORM "migrate_lock".record_refusal('release', 'lock.release_failed', p_instance_id,
+            p_details || '{"reason": "never held"}');
+    ELSIF NOT EXISTS (
+        SELECT FROM "migrate_lock".migration_lock_audit WHERE instance_id = p_instance_id AND event = 'lock.lost') THEN
+        PERFORM "migrate_lock".record('lock.lost', p_instance_id, p_fencing_token, p_details);
+    END IF;
+END
+$body$;
+
+REVOKE ALL ON FUNCTION "migrate_lock".record_loss(text, bigint, jsonb) FROM PUBLIC;
 
 -- A waiter that was told to stop waiting takes itself out of the queue. What an attempt whose answer it did not wait for
 -- may have brought, it gives back.

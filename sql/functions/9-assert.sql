@@ -1,5 +1,6 @@
 -- For migrations: fails unless the lease is held now, and keeps takeovers out until the caller's transaction ends. Neither
--- the holder's extension nor its release waits for it, and it leaves no setting behind.
+-- the holder's extension nor its release waits for it, and it leaves no setting behind. It answers only sessions of the
+-- lease's own roles: anybody else could keep a transaction open on it, and everybody out.
 CREATE OR REPLACE FUNCTION "migrate_lock".assert_held(p_instance_id text, p_fencing_token bigint) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $body$
@@ -15,6 +16,12 @@ BEGIN
         RAISE EXCEPTION 'the lease % with fencing token % is not held', p_instance_id, p_fencing_token
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'Its time is over or somebody else has the lock: stop here, and run the migration again.';
+    END IF;
+    IF NOT (session_user = ANY ("migrate_lock".roles_of(lease)) OR "migrate_lock".is_owner(session_user::text)) THEN
+        RAISE EXCEPTION 'the lease % is of the role %, and % is none that works under it',
+            p_instance_id, lease.db_role, session_user
+            USING ERRCODE = 'insufficient_privilege',
+                  HINT = 'Let the owner of the lock name it: migrate-lock init --grant-to ... --child-role ...';
     END IF;
     -- Lets a takeover find this transaction, whatever its application_name is.
     PERFORM pg_advisory_xact_lock_shared("migrate_lock".assert_class(), "migrate_lock".assert_object(p_fencing_token));

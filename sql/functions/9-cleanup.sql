@@ -23,7 +23,7 @@ BEGIN
            SET released_at = clock_timestamp(), released_by = 'cleanup'
          WHERE id = 1;
         leases := 1;
-        PERFORM "migrate_lock".record('lock.released', expired.instance_id, expired.fencing_token, jsonb_build_object(
+        PERFORM "migrate_lock".record_change('lock.released', expired.instance_id, expired.fencing_token, jsonb_build_object(
             'by', 'cleanup',
             'heldMs', "migrate_lock".ms_between(expired.locked_at, expired.expires_at),
             'expiredMs', "migrate_lock".ms_between(expired.expires_at, clock_timestamp())));

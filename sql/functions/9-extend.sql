@@ -3,9 +3,14 @@ CREATE OR REPLACE FUNCTION "migrate_lock".extend(p_instance_id text, p_secret te
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $body$
 DECLARE
-    lease "migrate_lock".migration_lock;
+    lease   "migrate_lock".migration_lock;
+    longest bigint := (SELECT max_ttl_ms FROM "migrate_lock".migration_lock_setting);
+    hash    text;
 BEGIN
     PERFORM "migrate_lock".begin_change();
+    IF p_ttl_ms > longest THEN
+        PERFORM "migrate_lock".refuse_ttl(p_ttl_ms, longest);
+    END IF;
     UPDATE "migrate_lock".migration_lock AS held
        SET expires_at = greatest(held.expires_at, clock_timestamp() + p_ttl_ms * interval '1 millisecond')
      WHERE held.id = 1
@@ -14,12 +19,13 @@ BEGIN
        AND held.expires_at > clock_timestamp()
     RETURNING * INTO lease;
     IF NOT FOUND THEN
-        PERFORM "migrate_lock".record('lease.extend_refused', p_instance_id, NULL, jsonb_build_object('ttlMs', p_ttl_ms));
+        PERFORM "migrate_lock".record_refusal(
+            'extend', 'lease.extend_refused', p_instance_id, jsonb_build_object('ttlMs', p_ttl_ms));
         RETURN jsonb_build_object('outcome', 'refused');
     END IF;
-    PERFORM "migrate_lock".record('lease.extended', p_instance_id, lease.fencing_token, jsonb_build_object(
+    hash := "migrate_lock".record_change('lease.extended', p_instance_id, lease.fencing_token, jsonb_build_object(
         'ttlMs', p_ttl_ms, 'expiresAtMs', "migrate_lock".epoch_ms(lease.expires_at)));
-    RETURN jsonb_build_object('outcome', 'extended', 'lease', "migrate_lock".describe(lease));
+    RETURN jsonb_build_object('outcome', 'extended', 'lease', "migrate_lock".describe(lease), 'auditHash', hash);
 END
 $body$;
 

@@ -11,7 +11,8 @@ AS $body$
                'dbRole', newest.db_role,
                'clientAddress', host(newest.client_addr),
                'applicationName', newest.application_name,
-               'details', newest.details
+               'details', newest.details,
+               'auditHash', encode(newest.hash, 'hex')
            ) ORDER BY newest.id), '[]')
       FROM (SELECT *
               FROM "migrate_lock".migration_lock_audit

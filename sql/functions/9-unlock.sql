@@ -28,7 +28,7 @@ BEGIN
         WHEN lease.expires_at > clock_timestamp() AND p_force IS NOT TRUE THEN 'live'
     END;
     IF reason IS NOT NULL THEN
-        PERFORM "migrate_lock".record('lock.unlock_refused', p_instance_id, NULL, jsonb_build_object(
+        PERFORM "migrate_lock".record_refusal('unlock', 'lock.unlock_refused', p_instance_id, jsonb_build_object(
             'reason', reason, 'holder', lease.instance_id, 'holderFencingToken', lease.fencing_token));
         RETURN jsonb_build_object('outcome', 'refused', 'reason', reason, 'holder', "migrate_lock".describe(lease));
     END IF;
@@ -53,7 +53,7 @@ BEGIN
         'late', lease.expires_at <= moment,
         'sessionsEnded', ended,
         'sessionsLeft', coalesce(jsonb_path_query_array(orphans, '$.sessions[*].pid'), '[]'));
-    PERFORM "migrate_lock".record('lock.released', p_instance_id, lease.fencing_token, details);
+    PERFORM "migrate_lock".record_change('lock.released', p_instance_id, lease.fencing_token, details);
     NOTIFY "migrate_lock";
     RETURN jsonb_build_object('outcome', 'released') || details;
 END

@@ -45,6 +45,9 @@ export function parseKeep(value: string): number {
   throw new UsageError(`--keep ${JSON.stringify(value)} is not a duration.`, 'Write for example --keep 90d.');
 }
 
+/** More is no limit. */
+const MOST_ATTEMPTS = 100_000;
+
 /** More is no history that people read, and is better asked of the table. */
 const LONGEST_HISTORY = 10_000;
 
@@ -82,6 +85,42 @@ function parseRunKey(value: string): string {
   const problem = value === '' ? 'is empty' : `is longer than ${LONGEST_RUN_KEY} characters`;
   if (value !== '' && value.length <= LONGEST_RUN_KEY) return value;
   throw new UsageError(`--once ${problem}.`, 'Name the work, for example --once "$GIT_SHA".');
+}
+
+/** What the owner of the lock decides with `init`. */
+export function ownerOptions(): Option[] {
+  return [
+    new Option('--grant-to <role>', 'let this role use the lock, and nothing else'),
+    new Option(
+      '--child-role <role>',
+      'with --grant-to: a role as which the commands of its runs work in the database; can be repeated',
+    )
+      .default([], 'none')
+      .argParser((value: string, before: string[]) => [...before, value]),
+    new Option('--max-ttl <duration>', 'the longest lease that this lock allows').argParser((value: string) =>
+      readDuration('max-ttl', value, '1h', false),
+    ),
+    new Option(
+      '--rate-limit <n>',
+      'how many attempts a second each client may make (a role at an address), and five times as many all together',
+    ).argParser((value: string): number => {
+      if (/^\d{1,6}$/.test(value) && Number(value) >= 1 && Number(value) <= MOST_ATTEMPTS)
+        return Number(value);
+      throw new UsageError(
+        `--rate-limit ${JSON.stringify(value)} is not a number from 1 to ${MOST_ATTEMPTS}.`,
+        'Write for example --rate-limit 200.',
+      );
+    }),
+  ];
+}
+
+export interface OwnerOptionValues {
+  grantTo?: string;
+  childRole: string[];
+  /** Milliseconds. */
+  maxTtl?: number;
+  /** Attempts a second. */
+  rateLimit?: number;
 }
 
 /** Where the database and the lock are: the same for every command. */

@@ -11,6 +11,7 @@ import { statusCommand, type StatusOptionValues } from './commands/status.js';
 import { unlockCommand, type UnlockOptionValues } from './commands/unlock.js';
 import {
   connectionOptions,
+  ownerOptions,
   parseKeep,
   parseLimit,
   parseSince,
@@ -70,8 +71,9 @@ function addRun(program: Command, surroundings: Surroundings, onExitCode: OnExit
 function addOthers(program: Command, surroundings: Surroundings, onExitCode: OnExitCode): void {
   const init = program
     .command('init')
-    .description('apply the lock schema and nothing else')
+    .description("apply the lock schema and nothing else, and set what the lock's owner decides")
     .option('--print', 'print the SQL for a database administrator to apply, and change nothing', false);
+  for (const option of ownerOptions()) init.addOption(option);
   for (const option of connectionOptions()) init.addOption(option);
   init.action(async (values: InitOptionValues) => {
     onExitCode(await initCommand(values, surroundings));
@@ -118,7 +120,8 @@ function addOthers(program: Command, surroundings: Surroundings, onExitCode: OnE
         parseSince,
       ),
     )
-    .option('--json', 'print one JSON object a line instead of text', false);
+    .option('--json', 'print one JSON object a line instead of text', false)
+    .option('--verify', 'check that no row was changed, inserted or removed, and print none', false);
   for (const option of connectionOptions()) history.addOption(option);
   history.action(async (values: HistoryOptionValues) => {
     onExitCode(await historyCommand(values, surroundings));
@@ -142,7 +145,7 @@ function addOthers(program: Command, surroundings: Surroundings, onExitCode: OnE
     .addOption(
       new Option(
         '--keep <duration>',
-        'forget run keys whose last run is longer ago, for example 90d',
+        'forget run keys whose last run is longer ago, and older history, for example 90d',
       ).argParser(parseKeep),
     );
   for (const option of connectionOptions()) cleanup.addOption(option);

@@ -9,10 +9,12 @@ import { codeOfPooler } from './pooler-errors.js';
  *   settings     this session has settings under which the call cannot be made
  *   absent       the lock schema is not there
  *   denied       the role lacks a right
+ *   usage        the caller asks for more than the lock's owner allows
  *   refused      the database answered, but not to us: trying again does not help
  *   fault        anything else
  */
-export type ErrorKind = 'unavailable' | 'contention' | 'settings' | 'absent' | 'denied' | 'refused' | 'fault';
+export type ErrorKind =
+  'unavailable' | 'contention' | 'settings' | 'absent' | 'denied' | 'usage' | 'refused' | 'fault';
 
 /** A call of ours was not answered within its time limit. */
 export const CALL_TIMEOUT = 'CALL_TIMEOUT';
@@ -60,6 +62,7 @@ const KINDS: Record<string, ErrorKind> = {
   '42P01': 'absent', // no such table
   '42883': 'absent', // no such function
   '42501': 'denied',
+  ML001: 'usage', // a code of our own: sql/functions/5-limits.sql
   '40001': 'contention', // serialization failure
   '40P01': 'contention', // deadlock
   '55P03': 'contention', // lock_timeout

@@ -1,4 +1,4 @@
-import { MigrateLockError } from '../errors.js';
+import { MigrateLockError, UsageError } from '../errors.js';
 import { classify, errorCode, NO_PRIMARY, TLS_REFUSED } from './classify.js';
 
 /**
@@ -28,6 +28,8 @@ export function explain(error: unknown, database: string, schema: string): Migra
       });
     case 'settings':
       return notWritable(error, database, said);
+    case 'usage':
+      return new UsageError(`${said.charAt(0).toUpperCase()}${said.slice(1)}.`, hintOf(error), error);
     case 'denied':
     case 'absent':
       return new MigrateLockError(`The database role lacks a right (${database}): ${said}.`, {
@@ -48,6 +50,11 @@ export function explain(error: unknown, database: string, schema: string): Migra
         cause: error,
       });
   }
+}
+
+/** What the lock's own functions say of what to do next. */
+function hintOf(error: unknown): string {
+  return error instanceof Object && 'hint' in error && typeof error.hint === 'string' ? error.hint : '';
 }
 
 function notWritable(cause: unknown, database: string, said: string): MigrateLockError {

@@ -20,7 +20,16 @@ export interface Orphans {
 export interface Acquired {
   outcome: 'acquired';
   lease: Lease;
-  takeover: { previousInstanceId: string; expiredMs: number; sessionsEnded: number } | null;
+  takeover: Takeover | null;
+  /** The hash of this step's row in the history; null: the history has lost its chain. */
+  auditHash: string | null;
+}
+
+export interface Takeover {
+  previousInstanceId: string;
+  expiredMs: number;
+  sessionsEnded: number;
+  auditHash: string | null;
 }
 
 export interface Held {
@@ -35,6 +44,8 @@ export interface Held {
   listens: boolean;
   /** How many are notified. */
   listening: number;
+  /** Not null: too many attempts came from here, this one was not made, and the next is to come after this time at the earliest. */
+  retryAfterMs: number | null;
 }
 
 /** How the work of a run key ended when it was run last. */
@@ -64,8 +75,8 @@ export interface Settled {
 export type Attempt = Acquired | Held | Settled;
 
 export type ReleaseAnswer =
-  | { outcome: 'released'; heldMs: number; late: boolean }
-  | { outcome: 'already_released' }
+  | { outcome: 'released'; heldMs: number; late: boolean; auditHash: string | null }
+  | { outcome: 'already_released'; auditHash: string | null }
   | { outcome: 'lost'; holder: string | null }
   | { outcome: 'refused' }
   | ({ outcome: 'orphans' } & Orphans);
@@ -87,7 +98,8 @@ export interface LockStatus {
   }[];
 }
 
-export type ExtendAnswer = { outcome: 'extended'; lease: Lease } | { outcome: 'refused' };
+export type ExtendAnswer =
+  { outcome: 'extended'; lease: Lease; auditHash: string | null } | { outcome: 'refused' };
 
 /** A row of the history. */
 export interface HistoryRow {
@@ -101,6 +113,36 @@ export interface HistoryRow {
   clientAddress: string | null;
   applicationName: string | null;
   details: Record<string, unknown>;
+  /** null: it is not of the chain. */
+  auditHash: string | null;
+}
+
+/** A page of the history as who verifies it needs it. */
+export interface ChainPage {
+  /** null: they are missing. */
+  ends: ChainEnds | null;
+  rows: ChainRow[];
+}
+
+export interface ChainEnds {
+  headSeq: number;
+  headHash: string;
+  /** The last row that cleanup has removed; 0: none. */
+  tailSeq: number;
+  tailHash: string;
+  /** Rows up to this id are older than the chain. */
+  firstAuditId: number;
+}
+
+export interface ChainRow {
+  id: number;
+  /** null: it is not of the chain. */
+  seq: number | null;
+  event: string;
+  details: Record<string, unknown>;
+  hash: string | null;
+  /** What its hash is of, after the hash of the row before it. */
+  text: string;
 }
 
 export type UnlockAnswer =

@@ -5,6 +5,7 @@ import { SCHEMA_VERSION } from '../schema/look.js';
 import { renderSql } from '../schema/render.js';
 import type {
   Attempt,
+  ChainPage,
   CleanupAnswer,
   ExtendAnswer,
   HistoryRow,
@@ -27,6 +28,9 @@ import {
 
 /** How long one call may take before its connection counts as dead. */
 export const CALL_LIMIT_MS = 5_000;
+
+/** To forget years of history takes longer; it must stay below the session's statement_timeout. */
+const PRUNE_LIMIT_MS = 14_000;
 
 export interface UnlockOptions {
   /** Also while the lease runs. */
@@ -117,10 +121,9 @@ export class LockCalls {
       'extend the lease',
       [me.instanceId, me.secret, ttlMs],
       limitMs,
-    )) as { outcome: 'extended'; lease: HolderDescription } | { outcome: 'refused' };
-    return answer.outcome === 'refused'
-      ? answer
-      : { outcome: 'extended', lease: readLease(answer.lease, sentAtMs) };
+    )) as
+      { outcome: 'extended'; lease: HolderDescription; auditHash: string | null } | { outcome: 'refused' };
+    return answer.outcome === 'refused' ? answer : { ...answer, lease: readLease(answer.lease, sentAtMs) };
   }
 
   /** @throws SQLSTATE 55000 when the lease is not held. */
@@ -137,6 +140,11 @@ export class LockCalls {
     return (await this.#call('history', 'read the history', [limit, sinceMs], limitMs)) as HistoryRow[];
   }
 
+  /** The history's rows after one, for who verifies it. */
+  async chain(afterId: number, limit: number, limitMs = CALL_LIMIT_MS): Promise<ChainPage> {
+    return (await this.#call('chain', 'read the history', [afterId, limit], limitMs)) as ChainPage;
+  }
+
   /** Ends the lease of the holder that is named, without its secret. */
   async unlock(
     instanceId: string,
@@ -151,9 +159,9 @@ export class LockCalls {
     return (await this.#call('cleanup', 'clean up', [policy], limitMs)) as CleanupAnswer;
   }
 
-  /** Forgets run keys whose last run is longer ago. @returns how many. */
-  async prune(keepMs: number, limitMs = CALL_LIMIT_MS): Promise<number> {
-    return ((await this.#call('prune', 'prune', [keepMs], limitMs)) as { runs: number }).runs;
+  /** Forgets run keys whose last run is longer ago, and what is older of the history. @returns how many of each. */
+  async prune(keepMs: number, limitMs = PRUNE_LIMIT_MS): Promise<{ runs: number; rows: number }> {
+    return (await this.#call('prune', 'prune', [keepMs], limitMs)) as { runs: number; rows: number };
   }
 
   /** Whether sessions that are in the way are told to end, as far as is known; else they are waited for. */

@@ -110,11 +110,15 @@ function tell(
 ): GiveBackOutcome {
   switch (answer.outcome) {
     case 'released':
-      emit({ event: 'lock.released', heldMs: Math.max(0, answer.heldMs) });
+      emit({ event: 'lock.released', heldMs: Math.max(0, answer.heldMs), auditHash: answer.auditHash });
       return 'released';
     case 'already_released':
       // The answer to an earlier try was lost.
-      emit({ event: 'lock.released', heldMs: Math.max(0, Date.now() - lease.lockedAt.getTime()) });
+      emit({
+        event: 'lock.released',
+        heldMs: Math.max(0, Date.now() - lease.lockedAt.getTime()),
+        auditHash: answer.auditHash,
+      });
       return 'released';
     case 'lost':
       if (performance.now() >= lease.endsAtMs) {

@@ -32,7 +32,8 @@ export async function leaveQueue(
   try {
     const answer = await calls.leave(me, Math.max(1, endsAtMs - performance.now()));
     if (answer.outcome === 'released') {
-      tell.emit({ event: 'lock.released', heldMs: Math.max(0, answer.heldMs) });
+      const { heldMs, auditHash } = answer;
+      tell.emit({ event: 'lock.released', heldMs: Math.max(0, heldMs), auditHash });
     }
   } catch {
     // See above.

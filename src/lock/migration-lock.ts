@@ -136,7 +136,9 @@ export class MigrationLock {
       const answer = await this.#calls.extend(this.#identity, positive('ttlMs', ttlMs));
       if (answer.outcome === 'refused') return false;
       this.#lease = { ...answer.lease, endsAtMs: Math.max(lease.endsAtMs, answer.lease.endsAtMs) };
-      this.#events.emit({ event: 'lease.extended', ttlMs, expiresAt: answer.lease.expiresAt.toISOString() });
+      const { lease: extended, auditHash } = answer;
+      const expiresAt = extended.expiresAt.toISOString();
+      this.#events.emit({ event: 'lease.extended', ttlMs, expiresAt, auditHash });
       return true;
     } catch (error) {
       throw explain(error, this.#database.description, this.#calls.schema);

@@ -1,5 +1,5 @@
 import type { Call } from '../db/database.js';
-import type { Acquired, Attempt, Orphans, Settled } from './answers.js';
+import type { Attempt, Orphans, Settled, Takeover } from './answers.js';
 import type { ClientDescription, HolderDescription, Identity, Lease } from './lease.js';
 
 /** What happens to sessions of a lease whose holder no longer speaks for it; see settle_orphans() in sql/. */
@@ -47,7 +47,7 @@ export function pollParameters(
 }
 
 type RawAttempt =
-  | { outcome: 'acquired'; lease: HolderDescription; takeover: Acquired['takeover'] }
+  | { outcome: 'acquired'; lease: HolderDescription; takeover: Takeover | null; auditHash: string | null }
   | {
       outcome: 'held';
       holder: HolderDescription | null;
@@ -55,6 +55,7 @@ type RawAttempt =
       orphans?: Orphans;
       listens?: boolean;
       listening?: number;
+      retryAfterMs?: number;
     }
   | Settled;
 
@@ -69,10 +70,16 @@ export function readAttempt(answer: unknown, sentAtMs: number): Attempt {
       return { outcome: 'settled', run: attempt.run };
     case 'held': {
       const { holder, queueLength, orphans = null, listens = false, listening = 0 } = attempt;
-      return { outcome: 'held', holder, queueLength, orphans, listens, listening };
+      const { retryAfterMs = null } = attempt;
+      return { outcome: 'held', holder, queueLength, orphans, listens, listening, retryAfterMs };
     }
     case 'acquired':
-      return { outcome: 'acquired', takeover: attempt.takeover, lease: readLease(attempt.lease, sentAtMs) };
+      return {
+        outcome: 'acquired',
+        takeover: attempt.takeover,
+        auditHash: attempt.auditHash,
+        lease: readLease(attempt.lease, sentAtMs),
+      };
   }
 }
 

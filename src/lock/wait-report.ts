@@ -16,6 +16,7 @@ export class WaitReport {
   readonly #ttlMs: number;
   readonly #startedAtMs = performance.now();
   #toldAtMs = -Infinity;
+  #toldLimitAtMs = -Infinity;
   #toldKey: string | undefined;
   #toldOrphans: string | undefined;
   #firstToken = 0;
@@ -56,7 +57,15 @@ export class WaitReport {
     this.tellWhatIsDue();
   }
 
-  acquired({ lease, takeover }: Acquired): void {
+  /** Nothing was looked at. */
+  rateLimited(retryAfterMs: number): void {
+    const nowMs = performance.now();
+    if (nowMs < this.#toldLimitAtMs + AT_MOST_EVERY_MS) return;
+    this.#toldLimitAtMs = nowMs;
+    this.#emit({ event: 'lock.rate_limited', retryAfterMs });
+  }
+
+  acquired({ lease, takeover, auditHash }: Acquired): void {
     if (takeover !== null) this.#emit({ event: 'lock.takeover', ...takeover });
     this.#emit({
       event: 'lock.acquired',
@@ -64,6 +73,7 @@ export class WaitReport {
       polls: this.polls,
       ttlMs: this.#ttlMs,
       expiresAt: lease.expiresAt.toISOString(),
+      auditHash,
     });
   }
 

@@ -146,6 +146,7 @@ class Waiter {
   }
 
   #pauseAfterHeld(held: Held, isLast: boolean): Pause {
+    if (held.retryAfterMs !== null) return this.#pauseAfterLimit(held.retryAfterMs, isLast);
     const isFirst = this.#lastSeen === undefined;
     const hasBegunToListen = held.listens && !this.#listens;
     this.#lastSeen = held;
@@ -166,6 +167,14 @@ class Waiter {
     const { pollIntervalMs } = this.#options;
     const looks = this.#client.runKey !== null;
     return nextPause(outlook, { pollIntervalMs, leftMs: this.#leftMs(), looks, random: Math.random });
+  }
+
+  /** Nothing was looked at. Not all who were sent away come back in the same moment. */
+  #pauseAfterLimit(retryAfterMs: number, wasLast: boolean): Pause {
+    this.#listens = false;
+    this.#report.rateLimited(retryAfterMs);
+    if (wasLast) throw this.#timeout();
+    return this.#within(retryAfterMs * (1 + Math.random()));
   }
 
   #pauseAfter(error: unknown, wasLast: boolean): Pause {

@@ -1,6 +1,7 @@
 import { alarm } from '../child/alarm.js';
 import type { Guard } from '../child/guard.js';
 import { startChild, type ChildEnd, type RunningChild } from '../child/supervise.js';
+import { classify } from '../db/classify.js';
 import type { EventStream } from '../event-stream.js';
 import type { LockCalls } from '../lock/calls.js';
 import type { Identity, Lease } from '../lock/lease.js';
@@ -171,12 +172,13 @@ export class UnderLease {
       this.#guard.moveDeadline(this.#guardKillsAtMs());
       this.#warnInTime();
       const expiresAt = this.#lease.expiresAt.toISOString();
-      this.#events.emit({ event: 'lease.extended', ttlMs, expiresAt });
+      this.#events.emit({ event: 'lease.extended', ttlMs, expiresAt, auditHash: answer.auditHash });
       const told: HolderAnswer = { ok: true, lease: this.#told() };
       this.#inheritor?.tell(told);
       return told;
     } catch (error) {
-      return { ok: false, code: 'DATABASE', message: error instanceof Error ? error.message : String(error) };
+      const code = classify(error) === 'usage' ? 'USAGE' : 'DATABASE';
+      return { ok: false, code, message: error instanceof Error ? error.message : String(error) };
     }
   }
 

@@ -75,6 +75,7 @@ function tryToApply(
     await session.unsafe(
       `SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}; SET LOCAL search_path = pg_catalog, pg_temp`,
     );
+    await session.unsafe(CALLS.becomeOwner, [schema]);
     for (const { name, sql } of pending(definition, state)) {
       // A schema that an administrator made for us needs no CREATE right on the database.
       if (look.present && name.endsWith('-schema.sql')) continue;
@@ -111,12 +112,4 @@ function conflict(schema: string, cause: unknown): MigrateLockError {
       cause,
     },
   );
-}
-
-/** The whole schema as one SQL script, for an administrator to read and to apply with psql. */
-export function printSchema(schema: string, definition: SchemaDefinition = DEFINITION): string {
-  const parts = pending(definition, null).map(
-    ({ name, sql }) => `-- ${name}\n${renderSql(sql, schema).trim()}\n`,
-  );
-  return ['BEGIN;\n', ...parts, 'COMMIT;\n'].join('\n');
 }

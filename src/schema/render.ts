@@ -26,6 +26,12 @@ export function quoteIdentifier(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
 }
 
+/** A text as a literal of SQL, for a script that people apply; what the program sends itself are parameters. */
+export function quoteLiteral(text: string): string {
+  const quoted = `'${text.replaceAll("'", "''")}'`;
+  return text.includes('\\') ? `E${quoted.replaceAll('\\', '\\\\')}` : quoted;
+}
+
 /** Puts the schema's quoted name into a text of sql/. It is the one thing that is interpolated. */
 export function renderSql(sql: string, schema: string): string {
   let tag = BODY_TAG;

@@ -14,6 +14,8 @@ export interface HistoryEntry {
   clientAddress: string | null;
   applicationName: string | null;
   details: Record<string, unknown>;
+  /** null: it is not of the chain. */
+  auditHash: string | null;
 }
 
 const LONGEST_EVENT = 'lock.release_failed'.length;

@@ -29,6 +29,7 @@ const nobody = {
   queueLength: 0,
 };
 const expiresAt = '2026-01-02T03:04:05.678Z';
+const auditHash = '0f'.repeat(32);
 
 /** Of each event what its type allows: TypeScript holds these against src/events.ts, the test against the schema. */
 const SAMPLES: { [N in EventName]: Omit<EventOf<N>, 'event'>[] } = {
@@ -41,20 +42,21 @@ const SAMPLES: { [N in EventName]: Omit<EventOf<N>, 'event'>[] } = {
     { ...holder, waitedMs: 0 },
     { ...nobody, waitedMs: 12 },
   ],
-  'lock.acquired': [{ waitedMs: 2, polls: 1, ttlMs: 30_000, expiresAt }],
+  'lock.rate_limited': [{ retryAfterMs: 250 }],
+  'lock.acquired': [{ waitedMs: 2, polls: 1, ttlMs: 30_000, expiresAt, auditHash }],
   'lock.orphans': [{ holder: 'V1StGXR8', pids: [4711], denied: 1 }],
   'lock.inherited': [{ holder: 'V1StGXR8', expiresAt }],
-  'lock.takeover': [{ previousInstanceId: 'V1StGXR8', expiredMs: 12, sessionsEnded: 0 }],
+  'lock.takeover': [{ previousInstanceId: 'V1StGXR8', expiredMs: 12, sessionsEnded: 0, auditHash: null }],
   'child.started': [{ childPid: 42, command: 'knex migrate:latest', deadlineMs: 23_000 }],
   'child.exited': [
     { exitCode: 0, signal: null, durationMs: 1 },
     { exitCode: null, signal: 'SIGKILL', durationMs: 1 },
   ],
   'lease.expiring': [{ expiresInMs: 6_000, deadlineMs: -1 }],
-  'lease.extended': [{ ttlMs: 60_000, expiresAt }],
+  'lease.extended': [{ ttlMs: 60_000, expiresAt, auditHash }],
   'child.deadline': [{ ttlMs: 30_000, ranMs: 23_000 }],
   'child.leftover': [{ count: 2 }],
-  'lock.released': [{ heldMs: 1_234 }],
+  'lock.released': [{ heldMs: 1_234, auditHash }],
   'lock.release_failed': [{ code: 'ECONNREFUSED', message: 'refused', expiresAt }],
   'lock.lost': [{ holder: null }, { holder: 'V1StGXR8' }],
   'wait.timeout': [
@@ -155,8 +157,9 @@ test.each([
   ['a fraction of a millisecond', { heldMs: 1.5 }],
   ['a negative duration', { heldMs: -1 }],
   ['a token that is text', { fencingToken: '7' }],
+  ['a hash that is none', { auditHash: 'abc' }],
 ])('%s is refused', (_, change) => {
-  const released = { ...common, event: 'lock.released', heldMs: 1 };
+  const released = { ...common, event: 'lock.released', heldMs: 1, auditHash };
   expect(isValid(released)).toBe(true);
   expect(isValid({ ...released, ...change })).toBe(false);
 });

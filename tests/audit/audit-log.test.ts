@@ -29,10 +29,10 @@ test('a line an event, its fields in a fixed order, with what is known by then',
   stream.emit({ event: 'error', message: 'no', code: 'X' });
   stream.context.fencingToken = 42;
   stream.context.database = 'd';
-  stream.emit({ event: 'lock.released', heldMs: 1 });
+  stream.emit({ event: 'lock.released', heldMs: 1, auditHash: null });
   expect(lines).toEqual([
     '{"v":1,"time":"1970-01-01T00:00:00.000Z","event":"error","instanceId":"a","host":"h","pid":7,"database":null,"schema":"s","message":"no","code":"X"}',
-    '{"v":1,"time":"1970-01-01T00:00:00.000Z","event":"lock.released","instanceId":"a","fencingToken":42,"host":"h","pid":7,"database":"d","schema":"s","heldMs":1}',
+    '{"v":1,"time":"1970-01-01T00:00:00.000Z","event":"lock.released","instanceId":"a","fencingToken":42,"host":"h","pid":7,"database":"d","schema":"s","heldMs":1,"auditHash":null}',
   ]);
   for (const line of lines) parseAuditLine(line);
 });
@@ -53,8 +53,8 @@ test('a listener that throws stops neither the others nor the caller', () => {
   };
   const context = { instanceId: 'a', host: 'h', pid: 1, database: 'd', schema: 's' };
   const stream = createEventStream(context, [throws, (event) => heard.push(event), throws]);
-  stream.emit({ event: 'lock.released', heldMs: 1 });
-  stream.emit({ event: 'lock.released', heldMs: 2 });
+  stream.emit({ event: 'lock.released', heldMs: 1, auditHash: null });
+  stream.emit({ event: 'lock.released', heldMs: 2, auditHash: null });
   expect(heard.map(({ v, event, time }) => [v, event, new Date(time).toISOString() === time])).toEqual([
     [1, 'lock.released', true],
     [1, 'lock.released', true],

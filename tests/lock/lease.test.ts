@@ -26,7 +26,7 @@ async function row() {
 async function history(): Promise<string[]> {
   const rows = await db.sql<
     { event: string }[]
-  >`SELECT event FROM migrate_lock.migration_lock_audit ORDER BY id`;
+  >`SELECT event FROM migrate_lock.migration_lock_audit WHERE event <> 'lock.manipulated' ORDER BY id`; // expire()
   return rows.map(({ event }) => event);
 }
 
@@ -213,9 +213,9 @@ describe('release', () => {
   test('whose answer was lost finds its own release, also after the next acquisition', async () => {
     const { me } = await tryToAcquire(lock);
     await lock.release(me);
-    expect(await lock.release(me)).toEqual({ outcome: 'already_released' });
+    expect(await lock.release(me)).toMatchObject({ outcome: 'already_released' });
     await tryToAcquire(lock);
-    expect(await lock.release(me)).toEqual({ outcome: 'already_released' });
+    expect(await lock.release(me)).toMatchObject({ outcome: 'already_released' });
   });
 
   test('finds no row: lost', async () => {

@@ -288,6 +288,6 @@ describe('extend', () => {
     expect(await lock.extend(me, 60_000)).toEqual({ outcome: 'refused' });
     const [audited] =
       await db.sql`SELECT count(*)::int AS n FROM migrate_lock.migration_lock_audit WHERE event = 'lease.extend_refused'`;
-    expect(audited?.n).toBe(3);
+    expect(audited?.n).toBe(1); // of one kind, and within a second
   });
 });

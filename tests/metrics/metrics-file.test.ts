@@ -34,8 +34,15 @@ const waiting = (waitedMs: number, queueLength: number): Occurrence => ({
   waitedMs,
   queueLength,
 });
-const acquired: Occurrence = { event: 'lock.acquired', waitedMs: 2_500, polls: 7, ttlMs: 30_000, expiresAt };
-const released: Occurrence = { event: 'lock.released', heldMs: 1_250 };
+const acquired: Occurrence = {
+  event: 'lock.acquired',
+  waitedMs: 2_500,
+  polls: 7,
+  ttlMs: 30_000,
+  expiresAt,
+  auditHash: null,
+};
+const released: Occurrence = { event: 'lock.released', heldMs: 1_250, auditHash: null };
 const completed: Occurrence = {
   event: 'run.finished',
   outcome: 'completed',
@@ -81,6 +88,7 @@ describe('the figures', () => {
       previousInstanceId: 'x',
       expiredMs: 1,
       sessionsEnded: 0,
+      auditHash: null,
     };
     await write([waiting(10, 9), waiting(2_000, 12), takeover, acquired, released, completed]);
     expect(read()).toEqual({

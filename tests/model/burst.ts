@@ -58,7 +58,7 @@ export async function executeBursts(rounds: readonly Burst[], locks: readonly Re
     expect(winners.length).toBeLessThanOrEqual(before === 'held' && meanwhile !== 'release' ? 0 : 1);
     // Whoever finds the row locked goes away: with nobody but racers one of them does get it.
     if (before !== 'held' && meanwhile === 'nothing') expect(winners).toHaveLength(1);
-    const { leases } = await observer.observe();
+    const { leases } = (await observer.observe()).tables;
     expect(leases.length).toBeLessThanOrEqual(1);
     for (const winner of winners) {
       const { fencingToken } = leaseOf(winner);

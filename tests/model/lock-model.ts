@@ -9,6 +9,7 @@ import {
 } from './calls.js';
 import { CLOCK_BASE_MS } from './model-schema.js';
 import { QueueModel } from './queue-model.js';
+import { RefusalsModel } from './refusals-model.js';
 import { RunsModel, type WorkResult } from './runs-model.js';
 
 /** Times are microseconds on the database's clock, counted from CLOCK_BASE_MS. */
@@ -34,8 +35,10 @@ export class LockModel {
   #audit: AuditRow[] = [];
   #queue = new QueueModel();
   #runs = new RunsModel();
+  #refusals = new RefusalsModel();
   #acquired = new Set<string>();
   #released = new Set<string>();
+  #lost = new Set<string>();
 
   constructor(
     readonly dbRole: string,
@@ -50,8 +53,10 @@ export class LockModel {
     copy.#audit = [...this.#audit];
     copy.#queue = this.#queue.copy();
     copy.#runs = this.#runs.copy();
+    copy.#refusals = this.#refusals.copy();
     copy.#acquired = new Set(this.#acquired);
     copy.#released = new Set(this.#released);
+    copy.#lost = new Set(this.#lost);
     return copy;
   }
 
@@ -145,11 +150,11 @@ export class LockModel {
       if (this.#released.has(me.instanceId)) return { outcome: 'already_released' };
       const holder = lease?.instanceId ?? null;
       const holderFencingToken = lease?.token ?? null;
-      this.#record('lock.lost', me.instanceId, null, { holder, holderFencingToken });
+      this.#lose(me.instanceId, { holder, holderFencingToken });
       return { outcome: 'lost', holder };
     }
     if (!this.#isProven(me)) {
-      this.#record('lock.release_failed', me.instanceId, null, { reason: 'wrong secret' });
+      this.#refuse('release', 'lock.release_failed', me.instanceId, { reason: 'wrong secret' });
       return { outcome: 'refused' };
     }
     if (lease.releasedAt !== null) return { outcome: 'already_released' };
@@ -177,7 +182,7 @@ export class LockModel {
   extend(me: Caller, ttlMs: number): Answer {
     const { lease } = this;
     if (lease === null || !this.isHeld || !this.#isProven(me)) {
-      this.#record('lease.extend_refused', me.instanceId, null, { ttlMs });
+      this.#refuse('extend', 'lease.extend_refused', me.instanceId, { ttlMs });
       return { outcome: 'refused' };
     }
     lease.expiresAt = Math.max(lease.expiresAt, this.now + ttlMs * 1000);
@@ -242,6 +247,24 @@ export class LockModel {
       expiresInMs: ms(expiresAt - this.now),
       releasedAtMs: releasedAt === null ? null : CLOCK_BASE_MS + ms(releasedAt),
     };
+  }
+
+  /** Who once had the lease hears of its loss, once; from anybody else it is a refused attempt. */
+  #lose(instanceId: string, details: Record<string, unknown>): void {
+    if (!this.#acquired.has(instanceId))
+      return this.#refuse('release', 'lock.release_failed', instanceId, { ...details, reason: 'never held' });
+    if (this.#lost.has(instanceId)) return;
+    this.#lost.add(instanceId);
+    this.#record('lock.lost', instanceId, null, details);
+  }
+
+  #refuse(
+    kind: 'release' | 'extend',
+    event: string,
+    instanceId: string,
+    details: Record<string, unknown>,
+  ): void {
+    if (this.#refusals.isTold(kind, this.now)) this.#record(event, instanceId, null, details);
   }
 
   #record(event: string, instanceId: string, token: number | null, details: Record<string, unknown>): void {

@@ -192,6 +192,22 @@ export const FOUND_BY_THE_MODEL: readonly Mutation[] = [
   other('4-runs.sql', 'run key: a failure counts for ever', 'AND (succeeded OR', 'AND (true OR'),
   other('4-runs.sql', 'run key: a success is forgotten', 'AND (succeeded OR', 'AND (false OR'),
   other('4-runs.sql', 'run key: any key will do', 'run_key = p_run_key', 'true'),
+  other(
+    '4-refusals.sql',
+    'history: every refusal is told',
+    'IF moment < told_at',
+    'IF false AND moment < told_at',
+  ),
+  other(
+    '4-refusals.sql',
+    'history: no refusal is told',
+    'IF moment < told_at',
+    'IF true OR moment < told_at',
+  ),
+  release('a loss is told every time', {
+    from: "WHERE instance_id = p_instance_id AND event = 'lock.lost') THEN",
+    to: 'WHERE false) THEN',
+  }),
   release('the end of the work is not stored', {
     from: 'IF lease.run_key IS NOT NULL AND',
     to: 'IF false AND',

@@ -54,7 +54,7 @@ export async function executeOverlap(scenario: Overlap, locks: readonly RealLock
   await observer.setClock(now);
   await first.finish(end);
   const answers = await Promise.all(polls);
-  const { leases, audit } = await observer.observe();
+  const { leases, audit } = (await observer.observe()).tables;
 
   expect(isOutcome(hung, before === 'held' ? 'held' : 'acquired')).toBe(true);
   const winners = answers.filter((answer) => isOutcome(answer, 'acquired'));

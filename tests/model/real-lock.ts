@@ -8,6 +8,9 @@ import { openDatabase } from '../harness/lock.js';
 import type { Answer, Caller, PollRequest, Tables } from './calls.js';
 import { modelDefinition, type Mutation } from './model-schema.js';
 
+/** What the chained rows of the history tell of, by their hash. */
+export type Hashes = Record<string, string>;
+
 const us = (time: string) =>
   `(extract(epoch FROM ${time} - timestamptz '2026-01-01 00:00:00Z') * 1000000)::bigint`;
 const OBSERVE = `
@@ -23,7 +26,9 @@ SELECT jsonb_build_object(
       FROM "migrate_lock".migration_lock_run),
   'audit', (SELECT coalesce(jsonb_agg(jsonb_build_object('event', event, 'instanceId', instance_id,
       'token', fencing_token, 'details', details) ORDER BY id), '[]')
-      FROM "migrate_lock".migration_lock_audit WHERE id > $1)) AS answer`;
+      FROM "migrate_lock".migration_lock_audit WHERE id > $1),
+  'hashes', (SELECT coalesce(jsonb_object_agg(encode(hash, 'hex'), concat(event, ' ', instance_id)), '{}')
+      FROM "migrate_lock".migration_lock_audit WHERE id > $1 AND hash IS NOT NULL)) AS answer`;
 
 /** The real SQL functions, on one connection. Every call is a statement, and a transaction, of its own. */
 export class RealLock {
@@ -46,6 +51,7 @@ export class RealLock {
   /** Empties the lock. The history and the fencing tokens go on: they are never taken back. */
   async startOver(): Promise<{ dbRole: string; lastToken: number }> {
     await this.#ask(`WITH row AS (DELETE FROM "migrate_lock".migration_lock),
+                          clients AS (DELETE FROM "migrate_lock".migration_lock_client),
                           waiters AS (DELETE FROM "migrate_lock".migration_lock_waiter),
                           runs AS (DELETE FROM "migrate_lock".migration_lock_run) SELECT true AS answer`);
     const { firstAuditId, ...start } = (await this.#ask(`
@@ -61,8 +67,11 @@ export class RealLock {
     return start;
   }
 
-  async observe(): Promise<Tables> {
-    return (await this.#ask(OBSERVE, [this.#firstAuditId])) as Tables;
+  async observe(): Promise<{ tables: Tables; hashes: Hashes }> {
+    const { hashes, ...tables } = (await this.#ask(OBSERVE, [this.#firstAuditId])) as Tables & {
+      hashes: Hashes;
+    };
+    return { tables, hashes };
   }
 
   /** How many of them wait for a lock now. */

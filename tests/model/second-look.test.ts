@@ -21,8 +21,9 @@ beforeAll(async () => {
 afterAll(() => db.drop());
 
 /**
- * Where a session has set `model.stops_at_gate`, telling the time waits as long as somebody holds the gate: so a call stops
- * between reading the row and comparing its end with the clock. (lock_timeout: acquire() allows two seconds only.)
+ * Where a session has set `model.reads_before_gate`, telling the time, after so many times, waits as long as somebody holds
+ * the gate: so a call stops between reading the row and comparing its end with the clock. (lock_timeout: acquire() allows two
+ * seconds only.)
  */
 const gatedClock = (schema: string): string => `
   ALTER FUNCTION "${schema}".model_clock() RENAME TO model_time;
@@ -31,8 +32,10 @@ const gatedClock = (schema: string): string => `
   DECLARE
       told timestamptz := "${schema}".model_time();
   BEGIN
-      IF current_setting('model.stops_at_gate', true) = 'yes' THEN
+      IF current_setting('model.reads_before_gate', true) = '0' THEN
           PERFORM pg_advisory_xact_lock_shared(${GATE});
+      ELSIF current_setting('model.reads_before_gate', true) <> '' THEN
+          PERFORM set_config('model.reads_before_gate', (current_setting('model.reads_before_gate')::int - 1)::text, false);
       END IF;
       RETURN told;
   END
@@ -60,7 +63,8 @@ async function comeInBetween(schema: string, mutation?: Mutation): Promise<Outco
     await observer.setClock(START_US);
     await observer.poll(someone(), request(LEASE_MS));
     await observer.setClock(START_US + LEASE_MS * 1000);
-    await slow.sql`SET model.stops_at_gate = 'yes'`;
+    // The attempt is counted first.
+    await slow.sql`SET model.reads_before_gate = 1`;
     await gate`SELECT pg_advisory_lock(${GATE})`;
     const polled = slow.poll(someone(), request(LEASE_MS));
     await waitFor('the slow one to be between its looks', async () => {

@@ -2,7 +2,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import postgres from 'postgres';
 import type { OwnDatabase } from '../../src/db/own-database.js';
 import { FUNCTIONS, STEPS } from '../../src/generated/sql.js';
-import { ensureSchema, printSchema, type SchemaDefinition } from '../../src/schema/apply.js';
+import { ensureSchema, type SchemaDefinition } from '../../src/schema/apply.js';
+import { printSchema } from '../../src/schema/print.js';
 import { lookAtSchema, SCHEMA_VERSION } from '../../src/schema/look.js';
 import { createDatabase, type TestDatabase } from '../harness/database.js';
 import { LIMIT_MS, openDatabase, openLock, tryToAcquire } from '../harness/lock.js';

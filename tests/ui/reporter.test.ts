@@ -26,7 +26,7 @@ function reporting(options: { quiet?: boolean; colour?: boolean } = {}) {
 describe('createReporter', () => {
   test('writes a line a step, and a second one where there is something to do', () => {
     const { lines, reporter, emit } = reporting();
-    emit({ event: 'lock.released', heldMs: 5 });
+    emit({ event: 'lock.released', heldMs: 5, auditHash: null });
     emit({ event: 'error', code: 'X', message: 'wrong', hint: 'do this' });
     emit({ event: 'error', code: 'X', message: 'wrong' });
     emit({ event: 'run.finished', outcome: 'error', exitCode: 1, durationMs: 1 });
@@ -45,7 +45,7 @@ describe('createReporter', () => {
 
   test('quiet leaves what went wrong', () => {
     const { lines, reporter, emit } = reporting({ quiet: true });
-    emit({ event: 'lock.released', heldMs: 5 });
+    emit({ event: 'lock.released', heldMs: 5, auditHash: null });
     emit({ event: 'child.leftover', count: 1 });
     reporter.warn('left out: schema');
     emit({ event: 'lock.lost', holder: null });
@@ -58,7 +58,7 @@ describe('createReporter', () => {
 
   test('colour is by tone, and only on request', () => {
     const { lines, emit } = reporting({ colour: true });
-    emit({ event: 'lock.released', heldMs: 5 });
+    emit({ event: 'lock.released', heldMs: 5, auditHash: null });
     emit({ event: 'lock.lost', holder: null });
     const [good = '', bad = ''] = lines;
     expect(good).toContain('\u001b[32m');

@@ -37,6 +37,7 @@ const acquired: Occurrence = {
   polls: 3,
   ttlMs: 30_000,
   expiresAt: '2026-01-02T03:04:35.000Z',
+  auditHash: null,
 };
 const ACQUIRED = 'migrate-lock: acquired the lock after 12s (token unknown), for 30s';
 const finished: Occurrence = { event: 'run.finished', outcome: 'error', exitCode: 1, durationMs: 1 };

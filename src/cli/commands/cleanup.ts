@@ -8,11 +8,11 @@ import type { ConnectionOptionValues } from '../options.js';
 import type { Surroundings } from '../surroundings.js';
 
 export interface CleanupOptionValues extends ConnectionOptionValues {
-  /** Milliseconds; run keys are forgotten only when it is given. */
+  /** Milliseconds; run keys and history are forgotten only when it is given. */
   keep?: number;
 }
 
-/** Clears what a crash has left (the next run would do so by itself), and forgets old run keys. */
+/** Clears what a crash has left (the next run would do so by itself), and forgets old run keys and history. */
 export async function cleanupCommand(
   { keep, schema, quiet, ...values }: CleanupOptionValues,
   { env, reporterFor }: Surroundings,
@@ -24,7 +24,10 @@ export async function cleanupCommand(
     const calls = new LockCalls(database, schema);
     const { leases, waiters, orphans } = await cleanUp(calls);
     const told = [`cleared ${leases} expired leases and ${waiters} waiters that are gone`];
-    if (keep !== undefined) told.push(`forgot ${await calls.prune(keep)} run keys`);
+    if (keep !== undefined) {
+      const { runs, rows } = await calls.prune(keep);
+      told.push(`forgot ${runs} run keys and ${rows} rows of history`);
+    }
     reporterFor(quiet).warn(told.join('; '));
     if (orphans !== null) {
       const pids = orphans.sessions.map(({ pid }) => pid).join(', ');

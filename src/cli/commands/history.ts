@@ -5,6 +5,7 @@ import { explain } from '../../db/explain.js';
 import { OwnDatabase } from '../../db/own-database.js';
 import type { HistoryRow } from '../../lock/answers.js';
 import { CALL_LIMIT_MS, LockCalls } from '../../lock/calls.js';
+import { verifyHistory, type VerifiedHistory } from '../../lock/verify-history.js';
 import { lookAtSchema } from '../../schema/look.js';
 import { describeEntry, type HistoryEntry } from '../../ui/history-text.js';
 import type { ConnectionOptionValues } from '../options.js';
@@ -15,16 +16,23 @@ export interface HistoryOptionValues extends ConnectionOptionValues {
   /** Milliseconds. */
   since?: number;
   json: boolean;
+  verify: boolean;
 }
 
 /** Tells what has happened to the lock, the newest last. Reads only, and needs no right but to call history(). */
 export async function historyCommand(
-  { limit, since, json, schema, ...values }: HistoryOptionValues,
-  { env, stdout }: Surroundings,
+  { limit, since, json, verify, schema, quiet, ...values }: HistoryOptionValues,
+  { env, stdout, reporterFor }: Surroundings,
 ): Promise<number> {
   const connection = readConnectionConfig({ url: values.databaseUrl, urlFile: values.databaseUrlFile, env });
   const database = new OwnDatabase(connection);
   try {
+    if (verify) {
+      const verified = await verifyHistory(new LockCalls(database, schema));
+      if (json) stdout.writeLine(JSON.stringify(verified));
+      else reporterFor(quiet).warn(tellVerified(verified));
+      return 0;
+    }
     for (const row of await readHistory(database, schema, limit, since ?? null)) {
       const entry = entryOf(row);
       stdout.writeLine(json ? escapeForTerminals(JSON.stringify(entry)) : describeEntry(entry));
@@ -35,6 +43,11 @@ export async function historyCommand(
   } finally {
     database.disconnect();
   }
+}
+
+function tellVerified({ rows, headSeq, headHash }: VerifiedHistory): string {
+  if (headSeq === 0) return 'the history is unbroken: it has no chained row yet';
+  return `the history is unbroken: ${rows} chained rows, the newest is ${headHash}`;
 }
 
 /** Where there is no lock schema yet, nothing has happened: to look creates nothing. */
@@ -56,7 +69,7 @@ async function readHistory(
 
 /** In the order in which people read it; the database sorts the names. */
 function entryOf({ id, atMs, event, instanceId, fencingToken, ...rest }: HistoryRow): HistoryEntry {
-  const { dbRole, clientAddress, applicationName, details } = rest;
+  const { dbRole, clientAddress, applicationName, details, auditHash } = rest;
   const at = new Date(atMs).toISOString();
   return {
     id,
@@ -69,5 +82,6 @@ function entryOf({ id, atMs, event, instanceId, fencingToken, ...rest }: History
     clientAddress,
     applicationName,
     details,
+    auditHash,
   };
 }

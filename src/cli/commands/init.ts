@@ -3,21 +3,29 @@ import { createAuditLog } from '../../audit/audit-log.js';
 import { readConnectionConfig } from '../../db/connection-config.js';
 import { OwnDatabase } from '../../db/own-database.js';
 import { explain } from '../../db/explain.js';
+import { UsageError } from '../../errors.js';
 import { createEventStream } from '../../event-stream.js';
 import { newIdentity } from '../../lock/lease.js';
-import { ensureSchema, printSchema } from '../../schema/apply.js';
-import type { ConnectionOptionValues } from '../options.js';
+import { decide, ownerCalls, printCall, type Admission, type OwnerCall } from '../../lock/owner-calls.js';
+import { ensureSchema, type SchemaApplied } from '../../schema/apply.js';
+import { printSchema } from '../../schema/print.js';
+import type { ConnectionOptionValues, OwnerOptionValues } from '../options.js';
 import type { Surroundings } from '../surroundings.js';
 
-export interface InitOptionValues extends ConnectionOptionValues {
+export interface InitOptionValues extends ConnectionOptionValues, OwnerOptionValues {
   print: boolean;
 }
 
-/** Applies the lock schema and nothing else, or prints it for a database administrator to apply. */
+/**
+ * Applies the lock schema and what its owner decides (who may use the lock, and its limits), or prints both for a database
+ * administrator to apply.
+ */
 export async function initCommand(values: InitOptionValues, surroundings: Surroundings): Promise<number> {
   const { env, stdout, reporterFor } = surroundings;
+  const calls = readDecisions(values);
   if (values.print) {
-    stdout.writeLine(printSchema(values.schema).trimEnd());
+    const following = calls.map((call) => printCall(values.schema, call));
+    stdout.writeLine(printSchema(values.schema, following).trimEnd());
     return 0;
   }
   const connection = readConnectionConfig({ url: values.databaseUrl, urlFile: values.databaseUrlFile, env });
@@ -25,25 +33,62 @@ export async function initCommand(values: InitOptionValues, surroundings: Surrou
   const database = new OwnDatabase(connection);
   try {
     const applied = await ensureSchema(database, values.schema);
-    if (applied === null) {
-      reporter.warn(`the lock schema "${values.schema}" is there already, nothing was changed`);
-      return 0;
-    }
-    const events = createEventStream(
-      {
+    if (applied !== null) {
+      const context = {
         instanceId: newIdentity().instanceId,
         host: hostname(),
         pid: process.pid,
         database: connection.database,
         schema: values.schema,
-      },
-      [createAuditLog(stdout), reporter.onEvent],
-    );
-    events.emit({ event: 'schema.applied', ...applied });
+      };
+      const { emit } = createEventStream(context, [createAuditLog(stdout), reporter.onEvent]);
+      emit({ event: 'schema.applied', ...applied });
+    }
+    const admission = await decide(database, values.schema, calls);
+    for (const line of tellDecided(values, applied, calls, admission)) reporter.warn(line);
     return 0;
   } catch (error) {
     throw explain(error, connection.describe, values.schema);
   } finally {
     database.disconnect();
   }
+}
+
+function readDecisions({ grantTo, childRole, maxTtl, rateLimit }: OwnerOptionValues): OwnerCall[] {
+  if (grantTo === undefined && childRole.length > 0) {
+    throw new UsageError('--child-role needs --grant-to.', 'It names a role of the runs of that one.');
+  }
+  return ownerCalls({
+    childRoles: childRole,
+    ...(grantTo === undefined ? {} : { role: grantTo }),
+    ...(maxTtl === undefined ? {} : { maxTtlMs: maxTtl }),
+    ...(rateLimit === undefined ? {} : { attemptsPerSecond: rateLimit }),
+  });
+}
+
+function tellDecided(
+  { schema, grantTo }: InitOptionValues,
+  applied: SchemaApplied | null,
+  calls: readonly OwnerCall[],
+  admission: Admission | null,
+): string[] {
+  const unchanged = calls.length === 0 ? ', nothing was changed' : '';
+  const told = applied === null ? [`the lock schema "${schema}" is there already${unchanged}`] : [];
+  if (calls.some(({ statement }) => statement === 'configure')) told.push('the limits of the lock are set');
+  if (admission === null) return told;
+  told.push(`${grantTo ?? ''} may use the lock now, and nothing else of it`);
+  return [...told, ...admission.roles.flatMap((reach) => tellReach(admission.owner, reach))];
+}
+
+/** What a takeover can do about sessions that a crashed run has left, and what else the owner should know. */
+function tellReach(owner: string, { role, canSee, canEnd, tables }: Admission['roles'][number]): string[] {
+  const lacks = [...(canSee ? [] : ['pg_read_all_stats']), ...(canEnd ? [] : ['pg_signal_backend'])];
+  return [
+    lacks.length === 0
+      ? `${owner}, who owns the lock, can see and end the sessions of ${role}`
+      : `${owner}, who owns the lock, lacks ${lacks.join(' and ')}: what a crashed run leaves at work as ${role} is waited for, not ended`,
+    ...(tables
+      ? [`${role} can get at the lock's tables all the same, through a role that it belongs to`]
+      : []),
+  ];
 }

@@ -1,0 +1,1 @@
+SELECT "migrate_lock".chain($1, $2) AS answer

@@ -1,0 +1,102 @@
+-- Says that the caller asks for more than this lock allows, with a code of our own. PostgreSQL does not use the class ML.
+CREATE OR REPLACE FUNCTION "migrate_lock".refuse_request(p_message text, p_hint text) RETURNS void
+    LANGUAGE plpgsql
+AS $body$
+BEGIN
+    RAISE EXCEPTION USING MESSAGE = p_message, HINT = p_hint, ERRCODE = 'ML001';
+END
+$body$;
+
+REVOKE ALL ON FUNCTION "migrate_lock".refuse_request(text, text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION "migrate_lock".refuse_ttl(p_ttl_ms bigint, p_longest_ms bigint) RETURNS void
+    LANGUAGE sql
+AS $body$
+    SELECT "migrate_lock".refuse_request(
+        format('a lease of %s ms is longer than this lock allows, which is %s ms', p_ttl_ms, p_longest_ms),
+        'Ask for less, or let the owner of the lock raise the limit with migrate-lock init --max-ttl.')
+$body$;
+
+REVOKE ALL ON FUNCTION "migrate_lock".refuse_ttl(bigint, bigint) FROM PUBLIC;
+
+-- Refuses an attempt that asks for too much, and counts it (GCRA,
+-- https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm) against its client, a role at an address. Answers null, or in how
+-- many milliseconds it may come back: it has not come near the lock then.
+--
+-- A client may make N attempts a second, and 10 N in advance. The lock as a whole takes 5 N: while more than five clients
+-- are behind with their pay, the time that an attempt costs grows with their number, so that all have the same share and
+-- none can use up what the others have. Nobody waits here: what comes while another attempt of the same client is being
+-- counted is not counted itself.
+CREATE OR REPLACE FUNCTION "migrate_lock".retry_after_ms(p_instance_id text, p_ttl_ms bigint, p_client jsonb)
+    RETURNS bigint
+    LANGUAGE plpgsql
+AS $body$
+DECLARE
+    advance CONSTANT interval := interval '10 seconds';
+    from_   text := coalesce(host(inet_client_addr()), '');
+    longest bigint;
+    rate    integer;
+    due     timestamptz;
+    counted timestamptz;
+    moment  timestamptz;
+    latest  timestamptz := 'infinity';
+    cost    interval;
+    wait_ms bigint;
+BEGIN
+    SELECT setting.max_ttl_ms, setting.attempts_per_second, client.next_at, client.counted_at
+      INTO longest, rate, due, counted
+      FROM "migrate_lock".migration_lock_setting AS setting
+      LEFT JOIN "migrate_lock".migration_lock_client AS client
+        ON client.kind = 'attempt' AND client.db_role = session_user::text AND client.address = from_;
+    moment := clock_timestamp();
+    cost   := interval '1 second' / coalesce(rate, 200);
+    IF p_ttl_ms > longest THEN
+        PERFORM "migrate_lock".refuse_ttl(p_ttl_ms, longest);
+    END IF;
+    -- What is stored under an index has to fit into it.
+    IF octet_length(p_instance_id) > 200 THEN
+        PERFORM "migrate_lock".refuse_request('the instance id is longer than 200 bytes', 'Give a shorter one.');
+    ELSIF octet_length(p_client ->> 'runKey') > 1000 THEN
+        PERFORM "migrate_lock".refuse_request(
+            'the run key is longer than 1000 bytes', 'Give a shorter one: a name or a digest of the work is enough.');
+    END IF;
+
+    IF moment < counted - interval '1 second' THEN
+        due    := moment;  -- the clock stepped back
+        latest := moment;
+    END IF;
+
+    IF due > moment + advance THEN
+        PERFORM "migrate_lock".record_refusal('attempt', 'lock.rate_limited', p_instance_id, jsonb_build_object(
+            'attemptsPerSecond', rate, 'host', left(p_client ->> 'host', 255), 'pid', p_client -> 'pid'));
+        wait_ms := ceil(extract(epoch FROM due - advance - moment) * 1000);
+        -- Who comes again at once keeps its own connection busy, and leaves the server to the others.
+        PERFORM pg_sleep(least(wait_ms, 100) / 1000.0);
+        RETURN wait_ms;
+    END IF;
+
+    IF due > moment THEN
+        SELECT greatest(cost, count(*) * cost / 5) INTO cost
+          FROM "migrate_lock".migration_lock_client AS behind
+         WHERE behind.kind = 'attempt' AND behind.next_at > moment;
+    END IF;
+    IF NOT "migrate_lock".may_write_client('attempt', from_) THEN
+        RETURN NULL;
+    END IF;
+    IF due IS NULL THEN
+        DELETE FROM "migrate_lock".migration_lock_client
+         WHERE ctid = ANY (ARRAY (
+             SELECT ctid FROM "migrate_lock".migration_lock_client
+              WHERE greatest(counted_at, refused_at) < moment - interval '1 day'
+                FOR UPDATE SKIP LOCKED));
+    END IF;
+    INSERT INTO "migrate_lock".migration_lock_client AS client (kind, db_role, address, next_at, counted_at)
+    VALUES ('attempt', session_user, from_, moment + cost, moment)
+    ON CONFLICT (kind, db_role, address) DO UPDATE SET
+        next_at    = greatest(least(client.next_at, latest), moment) + cost,
+        counted_at = moment;
+    RETURN NULL;
+END
+$body$;
+
+REVOKE ALL ON FUNCTION "migrate_lock".retry_after_ms(text, bigint, jsonb) FROM PUBLIC;
