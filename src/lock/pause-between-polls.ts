@@ -11,6 +11,8 @@ interface Surroundings {
   listens: boolean;
   /** Asks whether the work of the run key is done; undefined without a run key. */
   look: (() => Promise<Look>) | undefined;
+  /** Leaves the queue: a look that finds the work done has not. */
+  forget: () => Promise<void>;
   report: WaitReport;
   signal: AbortSignal;
 }
@@ -24,7 +26,7 @@ interface Surroundings {
 export async function pauseBetweenPolls(
   { database }: LockCalls,
   pauseMs: number,
-  { listens, look, report, signal }: Surroundings,
+  { listens, look, forget, report, signal }: Surroundings,
 ): Promise<boolean> {
   const endsAtMs = performance.now() + pauseMs;
   const letGo = (): void => {
@@ -41,7 +43,11 @@ export async function pauseBetweenPolls(
         look().catch(() => undefined),
         signal,
       );
-      if (seen?.run != null) throw new RunSettled(seen.run);
+      if (seen?.run != null) {
+        // If that fails, the row of the queue ages out.
+        await forget().catch(() => undefined);
+        throw new RunSettled(seen.run);
+      }
       if (seen?.isHeld === false) return true;
       letGo();
       lookAtMs = performance.now() + nextLookMs(Math.random);

@@ -92,8 +92,6 @@ class Waiter {
       }
     } catch (error) {
       const { signal, emit } = this.#options;
-      // It may have been a look that found it settled; if it was a poll, we are out of the queue already.
-      if (error instanceof RunSettled && this.#lastSeen !== undefined) await this.#leaveSettled();
       if (!signal.aborted) throw error;
       const acquired = (answer: Acquired): void => this.#tellAcquired(answer);
       await leaveQueue(this.#calls, this.#me, this.#polling, { acquired, emit });
@@ -202,14 +200,10 @@ class Waiter {
     return pauseBetweenPolls(this.#calls, pauseMs, {
       listens: this.#listens,
       look: runKey === null ? undefined : () => this.#calls.look(runKey, failureMemoryMs),
+      forget: () => this.#calls.forget(this.#me),
       report: this.#report,
       signal,
     });
-  }
-
-  async #leaveSettled(): Promise<void> {
-    // If that fails, the row of the queue ages out.
-    await this.#calls.forget(this.#me).catch(() => undefined);
   }
 
   #tellAcquired(acquired: Acquired): void {

@@ -1,5 +1,5 @@
 import { formatDuration } from '../../duration.js';
-import { MigrateLockError } from '../../errors.js';
+import { MigrateLockError, UsageError } from '../../errors.js';
 import { askHolder } from '../../run/ask-holder.js';
 import type { Surroundings } from '../surroundings.js';
 
@@ -14,6 +14,12 @@ export async function extendCommand(
   { env, reporterFor }: Surroundings,
 ): Promise<number> {
   const answer = await askHolder(env, { request: 'extend', ttlMs: ttl });
+  if (!answer.ok && answer.code === 'USAGE') {
+    throw new UsageError(
+      `The lease was not extended: ${answer.message}.`,
+      'Ask for less, or let the owner of the lock raise the limit with migrate-lock init --max-ttl.',
+    );
+  }
   if (!answer.ok) {
     throw new MigrateLockError(`The lease was not extended: ${answer.message}.`, {
       code: 'EXTEND_REFUSED',

@@ -1,0 +1,152 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import type postgres from 'postgres';
+import { runCli } from '../harness/run-cli.js';
+import { openStage, type Stage } from './stage.js';
+
+const RATE = 10;
+/** What a client may do in advance. */
+const BURST = 10 * RATE;
+
+let stage: Stage;
+
+beforeAll(async () => {
+  stage = await openStage({ attemptsPerSecond: RATE });
+});
+beforeEach(async () => {
+  await stage.db.sql`DELETE FROM migrate_lock.migration_lock_client`;
+  await stage.db.sql`DELETE FROM migrate_lock.migration_lock`;
+});
+afterAll(() => stage.close());
+
+interface Answer {
+  outcome: string;
+  retryAfterMs?: number;
+}
+
+async function attempt(sql: postgres.Sql): Promise<Answer> {
+  const [row] = await sql<{ answer: Answer }[]>`
+    SELECT migrate_lock.acquire(gen_random_uuid()::text, 's', 60000, '{}', '{}') AS answer`;
+  return row?.answer ?? { outcome: 'none' };
+}
+
+/** Attempts one after the other until one is refused. */
+async function untilRefused(sql: postgres.Sql): Promise<{ attempts: number; refused: Answer }> {
+  for (let attempts = 0; ; attempts++) {
+    const answer = await attempt(sql);
+    if (answer.retryAfterMs !== undefined) return { attempts, refused: answer };
+    if (attempts > 100 * BURST) throw new Error('it is never refused');
+  }
+}
+
+/** As if a client, with others, had made so many attempts more than it has paid for. */
+async function behind(role: string, address: string, seconds: number): Promise<void> {
+  await stage.db.sql`
+    INSERT INTO migrate_lock.migration_lock_client (kind, db_role, address, next_at, counted_at)
+    VALUES ('attempt', ${role}, ${address}, clock_timestamp() + ${seconds} * interval '1 second', clock_timestamp())
+    ON CONFLICT (kind, db_role, address) DO UPDATE SET next_at = excluded.next_at`;
+}
+
+test('ten seconds of attempts in advance, then it is told when to come back', async () => {
+  const app = stage.as(stage.app);
+  expect((await attempt(app)).outcome).toBe('acquired');
+  const { attempts, refused } = await untilRefused(app);
+  expect(attempts).toBeGreaterThanOrEqual(BURST - 1);
+  expect(refused).toMatchObject({ outcome: 'held', holder: null });
+  expect(refused.retryAfterMs).toBeGreaterThan(0);
+  expect(refused.retryAfterMs).toBeLessThanOrEqual(1_000 / RATE);
+});
+
+test('an attempt over the limit does not come near the lock, even when it is free', async () => {
+  const app = stage.as(stage.app);
+  await behind(stage.app.name, '127.0.0.1', 15);
+  const answer = await attempt(app);
+  expect(answer.outcome).toBe('held');
+  expect(answer.retryAfterMs).toBeGreaterThan(4_000);
+  expect(await stage.db.sql`SELECT FROM migrate_lock.migration_lock`).toHaveLength(0);
+});
+
+test("one role's abuse is not another's, at the same address", async () => {
+  await untilRefused(stage.as(stage.app));
+  expect((await attempt(stage.as(stage.other))).retryAfterMs).toBeUndefined();
+});
+
+test('the history keeps one row a second of it', async () => {
+  const app = stage.as(stage.app);
+  await behind(stage.app.name, '127.0.0.1', 15);
+  await stage.db.sql`SELECT migrate_lock.record('the test begins', '', 0, '{}')`;
+  for (let n = 0; n < 5; n++) await attempt(app);
+  const [told] = await stage.db.sql<{ n: number; most: number }[]>`
+    SELECT count(*)::int AS n, ceil(extract(epoch FROM max(at) - min(at)))::int + 1 AS most
+      FROM migrate_lock.migration_lock_audit 
+     WHERE event = 'lock.rate_limited' AND id > (
+           SELECT max(id) FROM migrate_lock.migration_lock_audit WHERE event = 'the test begins')`;
+  expect(told?.n).toBeGreaterThan(0);
+  expect(told?.n).toBeLessThanOrEqual(told?.most ?? 0);
+});
+
+describe('the lock as a whole', () => {
+  /** What one attempt costs a client that is behind, in seconds. */
+  async function cost(): Promise<number> {
+    const app = stage.as(stage.app);
+    const due = async () => {
+      const [row] = await stage.db.sql<{ at: number }[]>`
+        SELECT extract(epoch FROM next_at)::float8 AS at FROM migrate_lock.migration_lock_client
+         WHERE db_role = ${stage.app.name}`;
+      return row?.at ?? 0;
+    };
+    await behind(stage.app.name, '127.0.0.1', 5);
+    const before = await due();
+    await attempt(app);
+    return (await due()) - before;
+  }
+
+  test('up to five clients have their own rate; more share what five have, evenly', async () => {
+    expect(await cost()).toBeCloseTo(1 / RATE, 3);
+    for (let n = 1; n < 5; n++) await behind('abuser', `10.0.0.${n}`, 9);
+    expect(await cost()).toBeCloseTo(1 / RATE, 3);
+    for (let n = 5; n < 50; n++) await behind('abuser', `10.0.0.${n}`, 9);
+    expect(await cost()).toBeCloseTo(50 / (5 * RATE), 3);
+  });
+
+  test('a client that asks as seldom as it may is served whatever the others do', async () => {
+    for (let n = 0; n < 500; n++) await behind('abuser', `10.0.${n}`, 10);
+    const app = stage.as(stage.app);
+    expect((await attempt(app)).outcome).toBe('acquired');
+    expect((await attempt(app)).retryAfterMs).toBeUndefined();
+  });
+});
+
+test('nobody waits for a client whose attempt hangs in its transaction', async () => {
+  const [hanging, next] = [stage.as(stage.app), stage.as(stage.app)];
+  await stage.as(stage.other)`SELECT migrate_lock.acquire('holder', 's', 60000, '{}', '{}')`;
+  await hanging`BEGIN`;
+  await attempt(hanging);
+  await next`SET statement_timeout = '1s'`;
+  expect((await attempt(next)).outcome).toBe('held');
+  await hanging`ROLLBACK`;
+});
+
+test('the clock steps back: what was counted in the future counts no more', async () => {
+  await stage.db.sql`
+    INSERT INTO migrate_lock.migration_lock_client (kind, db_role, address, next_at, counted_at)
+    VALUES ('attempt', ${stage.app.name}, '127.0.0.1', now() + interval '1 day', now() + interval '1 day')`;
+  expect((await attempt(stage.as(stage.app))).outcome).toBe('acquired');
+});
+
+describe('migrate-lock run', () => {
+  test('comes back when it is told to, and runs', async () => {
+    await behind(stage.app.name, '127.0.0.1', 10.5);
+    const { code, events } = await runCli(['run', '--', 'true'], { env: { DATABASE_URL: stage.app.url } });
+    expect(code).toBe(0);
+    expect(events.map(({ event }) => event).slice(0, 2)).toEqual(['lock.rate_limited', 'lock.acquired']);
+  });
+
+  test('but only within its wait timeout: 75', async () => {
+    await behind(stage.app.name, '127.0.0.1', 30);
+    const { code, events } = await runCli(['run', '--wait-timeout', '1s', '--', 'true'], {
+      env: { DATABASE_URL: stage.app.url },
+    });
+    expect(code).toBe(75);
+    expect(events.map(({ event }) => event)).toContain('wait.timeout');
+  });
+});
