@@ -241,15 +241,14 @@ describe('refused attempts', () => {
   test('go into the history at most once a second for each kind and client, whatever is tried at once', async () => {
     const { me } = await tryToAcquire(lock);
     const forged = { instanceId: me.instanceId, secret: newIdentity().secret };
-    await Promise.all(
-      Array.from({ length: 20 }, async () => {
-        const other = new LockCalls(openDatabase(db.url), 'migrate_lock');
-        await other.release(forged);
-        await other.extend(forged, 1_000);
-        await other.unlock(me.instanceId, { force: false });
-        other.database.disconnect();
-      }),
-    );
+    const others = Array.from({ length: 20 }, () => new LockCalls(openDatabase(db.url), 'migrate_lock'));
+    await Promise.all(others.map((other) => other.status()));
+    await Promise.all(others.map((other) => other.extend(forged, 1_000)));
+    for (const other of others) {
+      await other.release(forged);
+      await other.unlock(me.instanceId, { force: false });
+      other.database.disconnect();
+    }
     const refused = await db.sql<{ event: string; n: number; most: number }[]>`
       SELECT event, count(*)::int AS n, ceil(extract(epoch FROM max(at) - min(at)))::int + 1 AS most
         FROM migrate_lock.migration_lock_audit WHERE chain_seq IS NULL GROUP BY event ORDER BY event`;
