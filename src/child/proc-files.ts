@@ -2,13 +2,15 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { errorCode } from './error-code.js';
 import type { ProcessEntry } from './process-table.js';
 
-/** Every process in /proc. */
-export function readProc(): ProcessEntry[] {
+/** Every process in /proc whose number is `from` or higher; and ourselves, for a list that shows nobody is no look at all. */
+export function readProc(from: number): ProcessEntry[] {
   const entries: ProcessEntry[] = [];
   for (const name of readdirSync('/proc')) {
     const first = name.charCodeAt(0);
     if (first < 0x31 || first > 0x39) continue;
-    const entry = readProcEntry(Number(name));
+    const pid = Number(name);
+    if (pid < from && pid !== process.pid) continue;
+    const entry = readProcEntry(pid);
     if (entry !== undefined) entries.push(entry);
   }
   return entries;
@@ -51,6 +53,26 @@ export function readEnvironment(pid: number): string[] | undefined {
 export function lastPid(): number | undefined {
   const text = read('/proc/sys/kernel/ns_last_pid');
   return text === undefined ? undefined : Number(text);
+}
+
+/** How many processes and threads were started since the machine was; undefined where the kernel does not tell. */
+export function forksSoFar(): number | undefined {
+  return numberIn('/proc/stat', /^processes (\d+)$/m);
+}
+
+/** How many threads the machine has now. */
+export function threadCount(): number | undefined {
+  return numberIn('/proc/loadavg', /\/(\d+) /);
+}
+
+/** The pids that are given out are lower. */
+export function highestPid(): number | undefined {
+  return numberIn('/proc/sys/kernel/pid_max', /^(\d+)$/m);
+}
+
+function numberIn(file: string, pattern: RegExp): number | undefined {
+  const found = pattern.exec(read(file) ?? '')?.[1];
+  return found === undefined ? undefined : Number(found);
 }
 
 function read(file: string): string | undefined {

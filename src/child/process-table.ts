@@ -19,8 +19,11 @@ export interface ProcessEntry {
 
 /** How a system shows its processes. */
 export interface ProcessTable {
-  /** All processes that can be seen; empty when the system does not tell. Rejects when there was no room to look. */
-  list(): Promise<ProcessEntry[]>;
+  /**
+   * All processes that can be seen; empty when the system does not tell. Rejects when there was no room to look. Those whose
+   * pid is lower than `from` may be left out, but for ourselves.
+   */
+  list(from?: number): Promise<ProcessEntry[]>;
   /** The process that has this pid now. Undefined: none, or the system has no quick answer. */
   find(pid: number): ProcessEntry | undefined;
   /** Whether `entry` is still the process that it was, zombie or not. */
@@ -33,7 +36,7 @@ export interface ProcessTable {
 
 /** Linux: /proc, about 20 microseconds for each process. */
 const procTable: ProcessTable = {
-  list: () => Promise.resolve(readProc()),
+  list: (from = 0) => Promise.resolve(readProc(from)),
   find: readProcEntry,
   isStill: (entry) => readProcEntry(entry.pid)?.startedAt === entry.startedAt,
   environment: readEnvironment,
@@ -45,7 +48,7 @@ const procTable: ProcessTable = {
  * left the group and lost its parents is not found there. The list was made a moment ago; there is no closer look.
  */
 const psTable: ProcessTable = {
-  list: readPs,
+  list: () => readPs(),
   find: () => undefined,
   isStill: () => true,
   environment: () => undefined,

@@ -37,6 +37,8 @@ export class ProcessTree {
     readonly root: TreeRoot,
     private readonly table: ProcessTable,
     private readonly selfPid: number,
+    /** Whether whoever is younger than the root has a higher pid, so that no other has to be looked at. */
+    private readonly isBelowAllYounger: (pid: number) => boolean = () => false,
   ) {
     this.#known.set(root.pid, root.startedAt);
     this.#groupOver = !root.ownGroup;
@@ -57,7 +59,8 @@ export class ProcessTree {
 
   async #look(): Promise<TreeScan> {
     const lastBefore = this.table.lastPid();
-    const entries = await this.table.list();
+    const { pid } = this.root;
+    const entries = await this.table.list(this.isBelowAllYounger(pid) ? pid : 0);
     this.#noticeEndOfGroup(entries);
 
     const outside = this.#selfAndAncestors(entries);

@@ -1,7 +1,8 @@
 import type { ChildProcess } from 'node:child_process';
 import { alarm } from './alarm.js';
-import { withMark } from './instance-mark.js';
 import type { GuardedChild } from './guard.js';
+import { withMark } from './instance-mark.js';
+import { watchPidTurns } from './pid-turns.js';
 import { startTimeOf, systemProcessTable } from './process-table.js';
 import { ProcessTree } from './process-tree.js';
 import { spawnChild } from './spawn.js';
@@ -84,10 +85,14 @@ export interface RunningChild {
 export async function startChild(options: ChildOptions): Promise<RunningChild> {
   const ownGroup = !hasControllingTerminal();
   const env = withMark(options.env, options.instanceId);
-  return spawnChild(
-    { ...options, env, ownGroup },
-    (child, pid) => new SupervisedChild(options, child, pid, ownGroup),
-  );
+  const isBelowAllYounger = watchPidTurns();
+  return spawnChild({ ...options, env, ownGroup }, (child, pid) => {
+    const table = systemProcessTable();
+    const started = { pid, startedAt: startTimeOf(pid, table), ownGroup };
+    options.guard?.childStarted(started);
+    const root = { ...started, instanceId: options.instanceId };
+    return new SupervisedChild(options, child, new ProcessTree(root, table, process.pid, isBelowAllYounger));
+  });
 }
 
 /**
@@ -97,6 +102,7 @@ export async function startChild(options: ChildOptions): Promise<RunningChild> {
 const EARLY_LOOK_MS = 30;
 
 class SupervisedChild implements RunningChild {
+  readonly pid: number;
   readonly ended: Promise<ChildEnd>;
   readonly #startedAtMs = performance.now();
   readonly #tree: ProcessTree;
@@ -112,24 +118,21 @@ class SupervisedChild implements RunningChild {
   constructor(
     private readonly options: ChildOptions,
     private readonly child: ChildProcess,
-    readonly pid: number,
-    private readonly ownGroup: boolean,
+    tree: ProcessTree,
   ) {
-    const table = systemProcessTable();
-    const started = { pid, startedAt: startTimeOf(pid, table), ownGroup };
-    options.guard?.childStarted(started);
-    this.#tree = new ProcessTree({ ...started, instanceId: options.instanceId }, table, process.pid);
+    this.#tree = tree;
+    this.pid = tree.root.pid;
     this.ended = new Promise((resolve) => (this.#resolve = resolve));
     // Not `close`: that waits for everybody who has inherited the descriptors.
     child.once('exit', (exitCode, signal) => this.#exited(exitCode, signal));
-    this.#tellOf({ type: 'started', pid });
+    this.#tellOf({ type: 'started', pid: this.pid });
     this.#timeline = options.timeline;
     this.#switchOff = this.#watchDeadline();
     this.#stopEarlyLook = alarm(performance.now() + EARLY_LOOK_MS, () => void this.#tree.scan());
   }
 
   forward(signal: NodeJS.Signals): void {
-    if (!this.ownGroup && terminalDelivers(signal)) return;
+    if (!this.#tree.root.ownGroup && terminalDelivers(signal)) return;
     // ChildProcess.kill() never signals a pid that was reaped.
     this.child.kill(signal);
   }

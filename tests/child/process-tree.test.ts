@@ -11,9 +11,14 @@ import { isAlive } from '../harness/processes.js';
 /** A table of our own making; `entries` may be changed between looks. */
 class MadeUpTable implements ProcessTable {
   last = 1;
+  /** From which pid on the last look was. */
+  askedFrom: number | undefined;
   environments = new Map<number, string[] | undefined>();
   constructor(public entries: ProcessEntry[]) {}
-  list = (): Promise<ProcessEntry[]> => Promise.resolve(this.entries);
+  list = (from?: number): Promise<ProcessEntry[]> => {
+    this.askedFrom = from;
+    return Promise.resolve(this.entries.filter(({ pid }) => pid >= (from ?? 0) || pid === SELF.pid));
+  };
   find = (pid: number): ProcessEntry | undefined => this.entries.find((entry) => entry.pid === pid);
   isStill = (entry: ProcessEntry): boolean => this.find(entry.pid)?.startedAt === entry.startedAt;
   environment = (pid: number): string[] | undefined => this.environments.get(pid);
@@ -119,6 +124,19 @@ describe('who belongs to the tree', () => {
     table.lastPid = () => 1;
     table.environments.set(30, []);
     expect((await treeOf(table).scan()).certain).toBe(false);
+  });
+
+  test('who has a lower pid is looked at, unless all who are younger have a higher one', async () => {
+    const table = new MadeUpTable([living(9, { parent: 20 }), SELF, CHILD, living(21, { parent: 20 })]);
+    const root = { pid: 20, startedAt: 100, ownGroup: true, instanceId: 'me' };
+    expect(await pidsOf(treeOf(table))).toEqual([9, 20, 21]);
+    expect(table.askedFrom).toBe(0);
+    let isBelow = true;
+    const tree = new ProcessTree(root, table, 10, () => isBelow);
+    expect(await pidsOf(tree)).toEqual([20, 21]);
+    expect(table.askedFrom).toBe(20);
+    isBelow = false;
+    expect(await pidsOf(tree)).toEqual([9, 20, 21]);
   });
 
   test('a table that cannot be read does not look empty', async () => {

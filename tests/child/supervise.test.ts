@@ -280,12 +280,15 @@ describe('what the child leaves running', () => {
 
   test('a crowd that keeps forking is ended all the same', async () => {
     // Each generation starts the next, in sessions of their own, until the file says stop.
-    const file = ground.file('go');
+    const [file, ready] = [ground.file('go'), ground.file('ready')];
     const { writeFileSync, rmSync } = await import('node:fs');
     writeFileSync(file, '');
     const fork = `while [ -e '${file}' ]; do setsid sh -c 'trap "" TERM; sleep 0.2' & sleep 0.02; done`;
-    const { child } = await ground.start('sh', ['-c', `trap '' TERM; (${fork}) & (${fork}) & wait`]);
-    await waitFor('the crowd', () => existsSync(file));
+    const { child } = await ground.start('sh', [
+      '-c',
+      `trap '' TERM; (${fork}) & (${fork}) & : >'${ready}'; wait`,
+    ]);
+    await waitFor('the crowd', () => existsSync(ready));
     child.stop('lost', 300);
     expect(await child.ended).toMatchObject({ signal: 'SIGKILL', gone: true });
     rmSync(file);
