@@ -62,9 +62,14 @@ const leaveOutUnused = {
 const results = await Promise.all([
   build({
     ...minified,
-    entryPoints: ['bin/migrate-lock.ts'],
+    entryPoints: ['bin/start.ts'],
     outfile: 'dist/migrate-lock.cjs',
     banner: { js: '#!/usr/bin/env node' },
+  }),
+  build({
+    ...minified,
+    entryPoints: ['bin/migrate-lock.ts'],
+    outfile: 'dist/program.cjs',
     plugins: [loadOnDemand, leaveOutUnused],
     // A require() does without Node's loader of ES modules.
     supported: { 'dynamic-import': false },
@@ -81,9 +86,22 @@ const results = await Promise.all([
 for (const { outputFiles } of results) {
   for (const { path: file, contents } of outputFiles ?? []) place(file, contents);
 }
+cacheCode();
 const schema = 'audit-event.schema.json';
 place(path.join(root, 'dist', schema), readFileSync(path.join(root, 'src/audit', schema)));
 placeTypes();
+
+/** For the Node.js that builds it. */
+function cacheCode() {
+  const maker = path.join(root, 'bin', 'make-code-cache.mjs');
+  const program = path.join(root, 'dist', 'program.cjs');
+  const cache = path.join(root, 'dist', 'program.cache');
+  // What the builder's own Node.js was told (NODE_OPTIONS) is not for the cache.
+  execFileSync(process.execPath, ['--random-seed=1', maker, program, cache], {
+    env: {},
+    stdio: 'inherit',
+  });
+}
 
 /** The library's types, as a whole: none that a former build has left. */
 function placeTypes() {

@@ -41,6 +41,8 @@ describe('what is packed', () => {
       'dist/drawing.cjs',
       'dist/index.js',
       'dist/migrate-lock.cjs',
+      'dist/program.cache',
+      'dist/program.cjs',
       'dist/prometheus.cjs',
       'package.json',
     ]);
