@@ -43,7 +43,7 @@ const loadOnDemand = {
  */
 const UNUSED = {
   tls: 'export default { connect() { throw new Error("sockets come with TLS here"); } };',
-  perf_hooks: 'export const performance = globalThis.performance;',
+  perf_hooks: 'const own = performance; export { own as performance };',
 };
 
 /** @type {import('esbuild').Plugin} */
@@ -70,6 +70,7 @@ const results = await Promise.all([
     ...minified,
     entryPoints: ['bin/migrate-lock.ts'],
     outfile: 'dist/program.cjs',
+    inject: ['bin/monotonic-clock.ts'],
     plugins: [loadOnDemand, leaveOutUnused],
     // A require() does without Node's loader of ES modules.
     supported: { 'dynamic-import': false },

@@ -1,4 +1,3 @@
-import { createInterface } from 'node:readline';
 import { isatty } from 'node:tty';
 import { printable } from './printable.js';
 
@@ -8,7 +7,9 @@ export function canAsk(): boolean {
 }
 
 /** Asks on the terminal. Whatever is not a yes is a no, the end of the input too. */
-export function confirm(question: string): Promise<boolean> {
+export async function confirm(question: string): Promise<boolean> {
+  // Loaded here: no run asks.
+  const { createInterface } = await import('node:readline');
   // Not as a terminal: the line's editing stays the terminal's, and Ctrl-C ends us.
   const lines = createInterface({ input: process.stdin, terminal: false });
   process.stderr.write(`${printable(question)} [y/N] `);
