@@ -2,7 +2,7 @@ import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { createDatabase, type TestDatabase } from '../harness/database.js';
 import { endProcess, isAlive, processesWith, signalProcess } from '../harness/processes.js';
@@ -148,7 +148,7 @@ const WAITING = /^waiting \d+s · held by \S+ \(sh -c .*…\) for \d+s · lease 
     ['in the background', 'set -m; $RUN -- true > out & wait'],
     ['for the program without its other files', '"$NODE" "$ALONE" run -- true > out'],
   ])('%s a wait is plain lines', async (_, line) => {
-    copyFileSync(CLI, path('alone.cjs'));
+    copyFileSync(join(dirname(CLI), 'program.cjs'), path('alone.cjs'));
     const holder = await hold();
     const ended = once(inTerminal(line, { ALONE: path('alone.cjs') }), 'exit');
     await waitFor('a line', () =>
