@@ -1,3 +1,4 @@
+import { abuse } from './abuse.mjs';
 import { crowd } from './crowd.mjs';
 import { fewConnections } from './few-connections.mjs';
 import { handover } from './handover.mjs';
@@ -17,4 +18,15 @@ import { wal } from './wal.mjs';
 /** @typedef {{ name: string, measure: (context: Context) => Promise<import('./findings.mjs').Finding[]> }} Row */
 
 /** In the order of the table. @type {readonly Row[]} */
-export const ROWS = [startUp, handover, crowd, fewConnections, manyWaiters, wal, once, killedHolder, storm];
+export const ROWS = [
+  startUp,
+  handover,
+  crowd,
+  fewConnections,
+  manyWaiters,
+  wal,
+  once,
+  killedHolder,
+  abuse,
+  storm,
+];

@@ -26,7 +26,7 @@ REVOKE ALL ON FUNCTION "migrate_lock".refuse_ttl(bigint, bigint) FROM PUBLIC;
 -- A client may make N attempts a second, and 10 N in advance. The lock as a whole takes 5 N: while more than five clients
 -- are behind with their pay, the time that an attempt costs grows with their number, so that all have the same share and
 -- none can use up what the others have. Nobody waits here: what comes while another attempt of the same client is being
--- counted is not counted itself.
+-- counted is not counted itself, and only half as much is allowed in advance then.
 CREATE OR REPLACE FUNCTION "migrate_lock".retry_after_ms(p_instance_id text, p_ttl_ms bigint, p_client jsonb)
     RETURNS bigint
     LANGUAGE plpgsql
@@ -42,6 +42,7 @@ DECLARE
     latest  timestamptz := 'infinity';
     cost    interval;
     wait_ms bigint;
+    counts  boolean := "migrate_lock".may_write_client('attempt', from_);
 BEGIN
     SELECT setting.max_ttl_ms, setting.attempts_per_second, client.next_at, client.counted_at
       INTO longest, rate, due, counted
@@ -66,22 +67,26 @@ BEGIN
         latest := moment;
     END IF;
 
-    IF due > moment + advance THEN
+    wait_ms := CASE
+        WHEN due > moment + advance THEN ceil(extract(epoch FROM due - advance - moment) * 1000)
+        -- Who is far behind and asks over many connections at once is not let in uncounted.
+        WHEN NOT counts AND due > moment + advance / 2 THEN 100
+    END;
+    IF wait_ms IS NOT NULL THEN
         PERFORM "migrate_lock".record_refusal('attempt', 'lock.rate_limited', p_instance_id, jsonb_build_object(
             'attemptsPerSecond', rate, 'host', left(p_client ->> 'host', 255), 'pid', p_client -> 'pid'));
-        wait_ms := ceil(extract(epoch FROM due - advance - moment) * 1000);
         -- Who comes again at once keeps its own connection busy, and leaves the server to the others.
         PERFORM pg_sleep(least(wait_ms, 100) / 1000.0);
         RETURN wait_ms;
+    END IF;
+    IF NOT counts THEN
+        RETURN NULL;
     END IF;
 
     IF due > moment THEN
         SELECT greatest(cost, count(*) * cost / 5) INTO cost
           FROM "migrate_lock".migration_lock_client AS behind
          WHERE behind.kind = 'attempt' AND behind.next_at > moment;
-    END IF;
-    IF NOT "migrate_lock".may_write_client('attempt', from_) THEN
-        RETURN NULL;
     END IF;
     IF due IS NULL THEN
         DELETE FROM "migrate_lock".migration_lock_client

@@ -122,8 +122,22 @@ test('nobody waits for a client whose attempt hangs in its transaction', async (
   await hanging`BEGIN`;
   await attempt(hanging);
   await next`SET statement_timeout = '1s'`;
-  expect((await attempt(next)).outcome).toBe('held');
+  expect(await attempt(next)).toMatchObject({ outcome: 'held', holder: { instanceId: 'holder' } });
   await hanging`ROLLBACK`;
+});
+
+test('but who is far behind and asks over two connections at once is not let in uncounted', async () => {
+  const [hanging, next] = [stage.as(stage.app), stage.as(stage.app)];
+  for (const [seconds, retryAfterMs] of [
+    [4, undefined],
+    [6, 100],
+  ] as const) {
+    await behind(stage.app.name, '127.0.0.1', seconds);
+    await hanging`BEGIN`;
+    await attempt(hanging);
+    expect((await attempt(next)).retryAfterMs).toBe(retryAfterMs);
+    await hanging`ROLLBACK`;
+  }
 });
 
 test('the clock steps back: what was counted in the future counts no more', async () => {
