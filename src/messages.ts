@@ -1,6 +1,8 @@
 import { durationOption, formatDuration } from './duration.js';
 import { MigrateLockError } from './errors.js';
 import type { EventOf, HolderSummary, MigrateLockEvent } from './events.js';
+import { formatMoment } from './moment.js';
+import { shorten } from './shorten.js';
 import { unlockLine } from './unlock-line.js';
 
 export type Tone = 'info' | 'good' | 'warn' | 'bad';
@@ -15,6 +17,8 @@ export interface Message {
 
 /** A holder's command is only there to be recognized. */
 const MAX_COMMAND_LENGTH = 80;
+/** The longest name that a machine has; longer ones were made up to push everything else out of sight. */
+const MAX_NAME_LENGTH = 64;
 /** In one line with everything else. */
 const SHORT_COMMAND_LENGTH = 40;
 
@@ -158,7 +162,7 @@ function holding(holder: HolderSummary): string {
 
 /** As holding(), but with moments, which still mean something when the line is read later. */
 function timesOf(event: HolderSummary & { time: string }): string {
-  const at = (offsetMs: number): string => new Date(Date.parse(event.time) + offsetMs).toISOString();
+  const at = (offsetMs: number): string => formatMoment(Date.parse(event.time) + offsetMs);
   const since = event.heldMs === null ? '' : ` since ${at(-event.heldMs)}`;
   const until = event.expiresInMs === null ? '' : `, until ${at(event.expiresInMs)} at the latest`;
   return `${holderName(event)}${since}${until}`;
@@ -167,11 +171,11 @@ function timesOf(event: HolderSummary & { time: string }): string {
 function holderName({ holder, holderHost, holderCommand }: HolderSummary, length?: number): string {
   if (holder === null) return 'somebody is just acquiring or releasing it';
   const command = holderCommand === null ? '' : ` (${shortened(holderCommand, length)})`;
-  return `held by ${holderHost ?? holder}${command}`;
+  return `held by ${shorten(holderHost ?? holder, MAX_NAME_LENGTH, '…')}${command}`;
 }
 
 function shortened(command: string, length = MAX_COMMAND_LENGTH): string {
-  return command.length <= length ? command : `${command.slice(0, length - 1)}…`;
+  return shorten(command, length, '…');
 }
 
 /** Whole seconds: half ones would only flicker. */
@@ -203,7 +207,7 @@ function adviceAfterWait(handovers: number): string {
 
 function skipped(event: EventOf<'run.skipped'>): Message {
   const { runKey, byHost, by, byCommand, finishedAt, exitCode } = event;
-  const who = `${byHost ?? by}${byCommand === null ? '' : ` (${shortened(byCommand)})`}`;
+  const who = `${shorten(byHost ?? by, MAX_NAME_LENGTH, '…')}${byCommand === null ? '' : ` (${shortened(byCommand)})`}`;
   if (!event.succeeded) {
     return {
       ...bad(

@@ -1,4 +1,5 @@
 import type { EventListener } from '../events.js';
+import { UNPRINTABLE } from '../unprintable.js';
 import type { Output } from './output.js';
 
 /** Writes each event as one line of JSON, in the fixed order v, time, event, context, the event's own fields. */
@@ -11,12 +12,13 @@ export function createAuditLog(output: Output): EventListener {
 }
 
 /**
- * JSON leaves DEL, the C1 controls (which some terminals obey) and U+2028/U+2029 (which some readers take for a line's end)
- * as they are. Escaped they are the same JSON.
+ * JSON leaves DEL, the C1 controls (which some terminals obey), U+2028/U+2029 (which some readers take for a line's end) and what
+ * turns the direction of writing as they are. Escaped they are the same JSON. (Only for JSON in one line: a line break between
+ * its values is escaped too.)
  */
 export function escapeForTerminals(json: string): string {
   return json.replace(
-    /[\u007f-\u009f\u2028\u2029]/g,
+    UNPRINTABLE,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
 }

@@ -1,6 +1,7 @@
 import { classify } from '../db/classify.js';
 import type { Database } from '../db/database.js';
 import { LockCalls } from '../lock/calls.js';
+import { formatMoment } from '../moment.js';
 import type { StatusReport } from '../ui/status-text.js';
 
 type LockStatus = Awaited<ReturnType<LockCalls['status']>>;
@@ -38,8 +39,8 @@ function withMoments(lease: NonNullable<LockStatus['lease']>) {
   const { lockedAtMs, expiresAtMs, releasedAtMs } = lease;
   return {
     ...lease,
-    lockedAt: new Date(lockedAtMs).toISOString(),
-    expiresAt: new Date(expiresAtMs).toISOString(),
-    releasedAt: releasedAtMs === null ? null : new Date(releasedAtMs).toISOString(),
+    lockedAt: formatMoment(lockedAtMs),
+    expiresAt: formatMoment(expiresAtMs),
+    releasedAt: releasedAtMs === null ? null : formatMoment(releasedAtMs),
   };
 }

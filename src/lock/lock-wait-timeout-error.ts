@@ -1,4 +1,5 @@
 import { MigrateLockError } from '../errors.js';
+import { formatMoment } from '../moment.js';
 import type { HolderDescription } from './lease.js';
 
 /** The lease was not acquired within the wait timeout. Exit code 75. */
@@ -31,7 +32,7 @@ function sentence(holder: HolderDescription | null): string {
   if (holder === null) return 'somebody else was just taking or releasing it';
   const where = holder.host === null ? '' : ` on ${holder.host} (pid ${holder.pid ?? 'unknown'})`;
   const what = holder.command === null ? '' : `, running ${holder.command}`;
-  const since = new Date(holder.lockedAtMs).toISOString();
-  const until = new Date(holder.expiresAtMs).toISOString();
+  const since = formatMoment(holder.lockedAtMs);
+  const until = formatMoment(holder.expiresAtMs);
   return `held by ${holder.instanceId}${where}${what}, since ${since}, until ${until} at the latest`;
 }

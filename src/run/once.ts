@@ -1,5 +1,7 @@
 import type { ChildEnd } from '../child/supervise.js';
+import { EXIT_CODES } from '../exit-codes.js';
 import type { RunDescription } from '../lock/answers.js';
+import { formatMoment } from '../moment.js';
 import { redactCommand } from '../redact/command.js';
 import { decideOutcome, type RunResult } from './outcome.js';
 import type { RunContext } from './run-context.js';
@@ -26,7 +28,8 @@ export function resultOfWork(end: ChildEnd, forwarded: ReadonlySet<NodeJS.Signal
 /** There is nothing to run: it was done by somebody else, or has failed there. */
 export function tellSkipped(run: RunDescription, { options, events }: RunContext): RunResult {
   const { command, args, once } = options;
-  const { succeeded, exitCode, instanceId, host, finishedAtMs, durationMs } = run;
+  const { succeeded, instanceId, host, finishedAtMs, durationMs } = run;
+  const exitCode = exitCodeOf(run);
   events.emit({
     event: 'run.skipped',
     runKey: once?.runKey ?? '',
@@ -36,8 +39,14 @@ export function tellSkipped(run: RunDescription, { options, events }: RunContext
     byHost: host,
     byCommand: run.command,
     sameCommand: run.command === redactCommand([command, ...args]),
-    finishedAt: new Date(finishedAtMs).toISOString(),
-    ranMs: durationMs,
+    finishedAt: formatMoment(finishedAtMs),
+    ranMs: Math.max(0, durationMs),
   });
   return { outcome: 'skipped', exitCode };
+}
+
+/** As it was stored by another client, who may write what it likes: a failure is never to come out as a success. */
+function exitCodeOf({ succeeded, exitCode }: RunDescription): number {
+  if (succeeded) return 0;
+  return exitCode >= 1 && exitCode <= 255 ? exitCode : EXIT_CODES.internal.code;
 }

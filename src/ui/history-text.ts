@@ -26,9 +26,7 @@ const LONGEST_EVENT = 'lock.release_failed'.length;
  */
 export function describeEntry(entry: HistoryEntry): string {
   const { at, event, instanceId, fencingToken, dbRole, clientAddress, details } = entry;
-  const own = Object.entries(details)
-    .filter(([, value]) => value !== null)
-    .map(([name, value]) => `${name}=${JSON.stringify(value)}`);
+  const own = describeDetails(details);
   const parts = [
     at,
     event.padEnd(LONGEST_EVENT),
@@ -38,4 +36,12 @@ export function describeEntry(entry: HistoryEntry): string {
     ...(own.length === 0 ? [] : [own.join(' ')]),
   ];
   return printable(parts.join('  '));
+}
+
+/** What was written by hand need not be an object. */
+function describeDetails(details: unknown): string[] {
+  if (typeof details !== 'object') return [JSON.stringify(details)];
+  return Object.entries(details ?? {})
+    .filter(([, value]) => value !== null)
+    .map(([name, value]) => `${name}=${JSON.stringify(value)}`);
 }

@@ -1,6 +1,5 @@
-// Control characters (C0, DEL, C1), line separators, and what turns the direction of writing.
-// eslint-disable-next-line no-control-regex -- they are what this is about
-const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+import { UNPRINTABLE } from '../unprintable.js';
+
 const SHORT: Record<string, string> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
 
 /**

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
-import { EVENT_NAMES, EVENT_VERSION, OUTCOMES, type EventName, type EventOf } from '../../src/events.js';
+import { EVENT_NAMES, EVENT_VERSION, OUTCOMES } from '../../src/events.js';
 import { parseAuditLine } from '../harness/audit-line.js';
+import { SAMPLES } from './event-samples.js';
 
 interface Schema {
   properties: { v: { const: number } };
@@ -12,89 +13,7 @@ const schema = JSON.parse(
   readFileSync(new URL('../../src/audit/audit-event.schema.json', import.meta.url), 'utf8'),
 ) as Schema;
 
-const holder = {
-  holder: 'V1StGXR8',
-  holderHost: 'web-7f9',
-  holderCommand: 'knex migrate:latest',
-  heldMs: 18_000,
-  expiresInMs: -3,
-  queueLength: 9,
-};
-const nobody = {
-  holder: null,
-  holderHost: null,
-  holderCommand: null,
-  heldMs: null,
-  expiresInMs: null,
-  queueLength: 0,
-};
-const expiresAt = '2026-01-02T03:04:05.678Z';
 const auditHash = '0f'.repeat(32);
-
-/** Of each event what its type allows: TypeScript holds these against src/events.ts, the test against the schema. */
-const SAMPLES: { [N in EventName]: Omit<EventOf<N>, 'event'>[] } = {
-  'schema.applied': [
-    { fromVersion: null, toVersion: 1 },
-    { fromVersion: 1, toVersion: 2 },
-  ],
-  'database.unavailable': [{ code: 'ECONNREFUSED', message: 'refused', attempts: 3 }],
-  'lock.waiting': [
-    { ...holder, waitedMs: 0 },
-    { ...nobody, waitedMs: 12 },
-  ],
-  'lock.rate_limited': [{ retryAfterMs: 250 }],
-  'lock.acquired': [{ waitedMs: 2, polls: 1, ttlMs: 30_000, expiresAt, auditHash }],
-  'lock.orphans': [{ holder: 'V1StGXR8', pids: [4711], denied: 1 }],
-  'lock.inherited': [{ holder: 'V1StGXR8', expiresAt }],
-  'lock.takeover': [{ previousInstanceId: 'V1StGXR8', expiredMs: 12, sessionsEnded: 0, auditHash: null }],
-  'child.started': [{ childPid: 42, command: 'knex migrate:latest', deadlineMs: 23_000 }],
-  'child.exited': [
-    { exitCode: 0, signal: null, durationMs: 1 },
-    { exitCode: null, signal: 'SIGKILL', durationMs: 1 },
-  ],
-  'lease.expiring': [{ expiresInMs: 6_000, deadlineMs: -1 }],
-  'lease.extended': [{ ttlMs: 60_000, expiresAt, auditHash }],
-  'child.deadline': [{ ttlMs: 30_000, ranMs: 23_000 }],
-  'child.leftover': [{ count: 2 }],
-  'lock.released': [{ heldMs: 1_234, auditHash }],
-  'lock.release_failed': [{ code: 'ECONNREFUSED', message: 'refused', expiresAt }],
-  'lock.lost': [{ holder: null }, { holder: 'V1StGXR8' }],
-  'wait.timeout': [
-    { ...holder, waitedMs: 30_000, polls: 31, handovers: 3 },
-    { ...nobody, waitedMs: 30_000, polls: 0, handovers: 0 },
-  ],
-  'run.skipped': [
-    {
-      runKey: '4f2c1d',
-      succeeded: true,
-      exitCode: 0,
-      by: 'V1StGXR8_Z5jdHi6B-myT',
-      byHost: 'web-7f9',
-      byCommand: 'knex migrate:latest',
-      sameCommand: true,
-      finishedAt: '2026-01-02T03:04:05.000Z',
-      ranMs: 1_200,
-    },
-    {
-      runKey: '4f2c1d',
-      succeeded: false,
-      exitCode: 3,
-      by: 'V1StGXR8_Z5jdHi6B-myT',
-      byHost: null,
-      byCommand: null,
-      sameCommand: false,
-      finishedAt: '2026-01-02T03:04:05.000Z',
-      ranMs: 0,
-    },
-  ],
-  'guard.restarted': [{ restarts: 1 }],
-  'guard.absent': [{ reason: 'no sh' }],
-  error: [
-    { code: 'USAGE', message: 'no' },
-    { code: 'USAGE', message: 'no', hint: 'yes' },
-  ],
-  'run.finished': OUTCOMES.map((outcome) => ({ outcome, exitCode: 75, durationMs: 1 })),
-};
 const OPTIONAL = new Set(['hint']);
 const common = {
   v: EVENT_VERSION,

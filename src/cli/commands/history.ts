@@ -6,6 +6,7 @@ import { OwnDatabase } from '../../db/own-database.js';
 import type { HistoryRow } from '../../lock/answers.js';
 import { CALL_LIMIT_MS, LockCalls } from '../../lock/calls.js';
 import { verifyHistory, type VerifiedHistory } from '../../lock/verify-history.js';
+import { formatMoment } from '../../moment.js';
 import { lookAtSchema } from '../../schema/look.js';
 import { describeEntry, type HistoryEntry } from '../../ui/history-text.js';
 import type { ConnectionOptionValues } from '../options.js';
@@ -70,7 +71,7 @@ async function readHistory(
 /** In the order in which people read it; the database sorts the names. */
 function entryOf({ id, atMs, event, instanceId, fencingToken, ...rest }: HistoryRow): HistoryEntry {
   const { dbRole, clientAddress, applicationName, details, auditHash } = rest;
-  const at = new Date(atMs).toISOString();
+  const at = formatMoment(atMs);
   return {
     id,
     at,
