@@ -2,6 +2,7 @@ import { Option } from 'commander';
 import { formatDuration, parseDuration } from '../duration.js';
 import { UsageError } from '../errors.js';
 import type { OrphanMode } from '../lock/poll-call.js';
+import { checkRunKey } from '../lock/run-key.js';
 import { checkSchemaName } from '../schema/render.js';
 
 /** An option that is also an environment variable MIGRATE_LOCK_...; the flag wins. */
@@ -76,15 +77,6 @@ export function quietOption(): Option {
 /** What the variable of a switch says: it can also say no, which the command line's parser does not know. */
 export function saysYes(variable: string | undefined): boolean {
   return !['', '0', 'false', 'no', 'off'].includes(variable?.toLowerCase() ?? '');
-}
-
-/** The longest run key that is stored; the release's name, or a digest of what has to be done, is much shorter. */
-const LONGEST_RUN_KEY = 200;
-
-function parseRunKey(value: string): string {
-  const problem = value === '' ? 'is empty' : `is longer than ${LONGEST_RUN_KEY} characters`;
-  if (value !== '' && value.length <= LONGEST_RUN_KEY) return value;
-  throw new UsageError(`--once ${problem}.`, 'Name the work, for example --once "$GIT_SHA".');
 }
 
 /** What the owner of the lock decides with `init`. */
@@ -163,7 +155,7 @@ export function runOptions(): Option[] {
     option(
       '--once <key>',
       'work that needs to succeed once: whoever finds it done exits 0 without running it',
-    ).argParser(parseRunKey),
+    ).argParser(checkRunKey),
     option(
       '--on-failure <what>',
       'with --once, when another one ran the work and it failed: try again, or fail as it did',

@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { nanoid } from 'nanoid';
+import { shorten } from '../shorten.js';
+import { checkRunKey } from './run-key.js';
 
 /** Who asks for the lease: a public name, and the proof that never leaves the process but as a bound parameter. */
 export interface Identity {
@@ -49,8 +51,23 @@ export function newIdentity(): Identity {
   return { instanceId: nanoid(), secret: randomBytes(32).toString('base64url') };
 }
 
+/** What is stored of a name and of a command line; the SQL functions have the same limits. A run key has its own. */
+const LONGEST_HOST = 255;
+const LONGEST_COMMAND = 2_000;
+
+/** @throws {UsageError} when the run key cannot be stored. */
 export function describeThisProcess(command: string | null, runKey: string | null = null): ClientDescription {
-  return { host: hostname(), pid: process.pid, command, runKey };
+  return {
+    host: shorten(storable(hostname()), LONGEST_HOST),
+    pid: process.pid,
+    command: command === null ? null : shorten(storable(command), LONGEST_COMMAND),
+    runKey: runKey === null ? null : checkRunKey(runKey),
+  };
+}
+
+/** PostgreSQL has no NUL in a text, and no half of a character that UTF-16 writes in two. */
+function storable(text: string): string {
+  return text.replace(/[\0\p{Surrogate}]/gu, '\ufffd');
 }
 
 /** The tag of the sessions that work under a lease: `application_name` in pg_stat_activity. */

@@ -1,9 +1,12 @@
 import net from 'node:net';
 import { MigrateLockError, UsageError } from '../errors.js';
+import { readAnswer } from './holder-answer.js';
 import { SOCKET_VARIABLE, type HolderAnswer, type HolderRequest } from './holder-socket.js';
 
 /** Longer than the holder waits for the database. */
 const ANSWER_LIMIT_MS = 15_000;
+/** An answer is one short line; who sends more is no holder of ours. */
+const LONGEST_ANSWER = 10_000;
 
 /**
  * Asks the holder under which this process runs.
@@ -54,7 +57,13 @@ export function openToHolder(
   socket.on('data', (chunk: string) => {
     const lines = (text + chunk).split('\n');
     text = lines.pop() ?? '';
-    for (const line of lines) onAnswer(JSON.parse(line) as HolderAnswer);
+    for (const line of lines) {
+      const answer = readAnswer(line);
+      // The variable that names the socket may be left over, and lead to anybody's.
+      if (answer === undefined) return void socket.destroy(new Error('what answered is no holder'));
+      onAnswer(answer);
+    }
+    if (text.length > LONGEST_ANSWER) socket.destroy(new Error('what answered is no holder'));
   });
   return socket;
 }

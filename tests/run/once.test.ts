@@ -180,7 +180,7 @@ test('a run inside the command of another one finds its work done too', async ()
 
 test.each([
   ['--once', ''],
-  ['--once', 'k'.repeat(201)],
+  ['--once', 'k'.repeat(1_001)],
   ['--on-failure', 'perhaps'],
   ['--failure-memory', '0'],
 ])('%s %j is a usage error', async (option, value) => {
