@@ -8,6 +8,7 @@ import { LiveOutput } from '../ui/live-output.js';
 import { createReporter, type Reporter } from '../ui/reporter.js';
 import { canRedraw } from '../ui/terminal.js';
 import { createProgram } from './program.js';
+import { redactInput } from './redact-input.js';
 
 /** A stalled reader of stdout or stderr keeps the exit waiting this long at most. */
 const FLUSH_LIMIT_MS = 1_000;
@@ -24,7 +25,8 @@ export async function main(
   // On the same terminal, audit events too are lines before which the live one goes.
   const stdout = opened.stdout === opened.stderr ? stderr : opened.stdout;
   const colour = wantsColour(env, tty.isatty(2));
-  const reporterFor = (quiet: boolean): Reporter => createReporter(stderr, { quiet, colour, live });
+  const redact = (text: string): string => redactInput(text, args, env);
+  const reporterFor = (quiet: boolean): Reporter => createReporter(stderr, { quiet, colour, live, redact });
   let exitCode = 0;
   try {
     const surroundings = { env, cwd: currentDirectory(), program, stdout, reporterFor };

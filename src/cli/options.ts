@@ -177,9 +177,11 @@ export function runOptions(): Option[] {
       }),
     option('--metrics-file <path>', 'a file for Prometheus metrics of the run, written at its end').argParser(
       (value: string): string => {
-        if (value.trim() !== '') return value;
+        // As a path, a URL would look different in the messages of the system, and its password would not be found in them.
+        const problem = value.trim() === '' ? 'is empty' : 'is a URL';
+        if (problem !== 'is empty' && !value.includes('://')) return value;
         throw new UsageError(
-          '--metrics-file is empty.',
+          `--metrics-file ${problem}.`,
           'Write for example --metrics-file /var/lib/node_exporter/migrate-lock.prom.',
         );
       },

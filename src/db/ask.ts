@@ -2,6 +2,7 @@ import type postgres from 'postgres';
 import { CALLS } from '../generated/sql.js';
 import { classify } from './classify.js';
 import type { Call, Session } from './database.js';
+import { withoutParameters } from './without-parameters.js';
 
 export interface Answer {
   answer: unknown;
@@ -20,7 +21,10 @@ export function lookForPooler(limitMs: number): Call {
  */
 export async function ask(session: Session, call: Call, { prepare = false } = {}): Promise<Answer> {
   const parameters = [...call.parameters];
-  const rows = await session.unsafe<{ answer: unknown }[]>(call.statement, parameters, { prepare });
+  const asked = session.unsafe<{ answer: unknown }[]>(call.statement, parameters, { prepare });
+  const rows = await asked.catch((error: unknown) => {
+    throw withoutParameters(error);
+  });
   const answer = rows[0]?.answer;
   return { answer, throughPooler: isFromAnotherProcess(answer, rows.state.pid) };
 }

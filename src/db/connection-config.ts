@@ -68,6 +68,12 @@ export function readConnectionConfig(source: ConnectionSource): ConnectionConfig
   }
   const parameter = (name: string): string | undefined => filled(url?.parameters.get(name));
 
+  // libpq takes one for a name too, and then everybody is told it, password and all.
+  const misplaced = NAMING.find((name) => variable(name)?.includes('://'));
+  if (url === undefined && misplaced !== undefined) {
+    throw new UsageError(`${misplaced} holds a URL.`, 'Set DATABASE_URL to it instead.');
+  }
+
   const user = parameter('user') ?? url?.user ?? variable('PGUSER') ?? systemUser();
   const database =
     parameter('dbname') ?? parameter('database') ?? url?.database ?? variable('PGDATABASE') ?? user;

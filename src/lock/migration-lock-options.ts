@@ -22,7 +22,7 @@ export interface MigrationLockOptions {
   signal?: AbortSignal;
   /** Called with every event, as the command line writes it to stdout. What it throws is ignored. */
   onEvent?: EventListener;
-  /** Shown to those who wait: what is being run. */
+  /** Shown to those who wait: what is being run. Credentials in it are redacted; at most 2000 characters are kept. */
   command?: string;
 }
 

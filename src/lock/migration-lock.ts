@@ -6,6 +6,7 @@ import type { Database } from '../db/database.js';
 import { explain } from '../db/explain.js';
 import { MigrateLockError } from '../errors.js';
 import { createEventStream, type EventStream } from '../event-stream.js';
+import { redactText } from '../redact/command.js';
 import { ensureSchema } from '../schema/apply.js';
 import { checkSchemaName } from '../schema/render.js';
 import type { LockStatus } from './answers.js';
@@ -28,6 +29,8 @@ export class MigrationLock {
   readonly #database: Database;
   readonly #calls: LockCalls;
   readonly #options: MigrationLockOptions;
+  /** What is told of the work. */
+  readonly #command: string | null;
   readonly #ttlMs: number;
   readonly #events: EventStream;
   #identity: Identity = newIdentity();
@@ -38,13 +41,16 @@ export class MigrationLock {
   constructor(options: MigrationLockOptions) {
     this.#options = options;
     this.#ttlMs = positive('ttlMs', options.ttlMs ?? 30_000);
-    const { connection } = options;
+    const { connection, command } = options;
+    let secrets: string[] = [];
     if (typeof connection === 'string') {
       const config = readConnectionConfig({ url: connection, env: process.env });
       this.#database = new OwnDatabase(config);
+      secrets = config.secrets;
     } else {
       this.#database = new BorrowedDatabase(connection);
     }
+    this.#command = command === undefined ? null : redactText(command, secrets);
     const schema = checkSchemaName(options.schema ?? 'migrate_lock');
     this.#calls = new LockCalls(this.#database, schema);
     this.#events = createEventStream(
@@ -162,8 +168,8 @@ export class MigrationLock {
   }
 
   async #wait(waitTimeoutMs: number): Promise<Lease> {
-    const { pollIntervalMs = 1_000, signal = new AbortController().signal, command = null } = this.#options;
-    return waitForLease(this.#calls, this.#identity, describeThisProcess(command), {
+    const { pollIntervalMs = 1_000, signal = new AbortController().signal } = this.#options;
+    return waitForLease(this.#calls, this.#identity, describeThisProcess(this.#command), {
       ttlMs: this.#ttlMs,
       waitTimeoutMs: waitTimeoutMs === 0 ? 0 : positive('waitTimeoutMs', waitTimeoutMs),
       pollIntervalMs: positive('pollIntervalMs', pollIntervalMs),

@@ -1,4 +1,6 @@
+import { shorten } from '../shorten.js';
 import { redactWords } from './argument.js';
+import { redactSecrets } from './secrets.js';
 import { quoteWord } from './shell-words.js';
 
 /** Enough to recognize a command, and few enough for an audit line to go through a pipe in one piece. */
@@ -7,9 +9,15 @@ const MAX_LENGTH = 1_000;
 /**
  * A command line for people and logs: quoted as a shell would need it, with the credentials that stand in it replaced by
  * `***`, at most 1000 characters long. What an argument means is parsed (URLs, options, assignments, connection strings, JSON,
- * scripts in `sh -c`); where that is in doubt, more is redacted rather than less.
+ * scripts in `sh -c`); where that is in doubt, more is redacted rather than less. What is known to be `secrets` goes wherever it
+ * stands.
  */
-export function redactCommand(argv: readonly string[]): string {
+export function redactCommand(argv: readonly string[], secrets: readonly string[] = []): string {
   const shown = redactWords(argv).map(quoteWord).join(' ');
-  return shown.length <= MAX_LENGTH ? shown : `${shown.slice(0, MAX_LENGTH - 1)}…`;
+  return shorten(redactSecrets(shown, secrets), MAX_LENGTH);
+}
+
+/** As redactCommand(), of a command line, or whatever else is told of the work, that is one text already. */
+export function redactText(text: string, secrets: readonly string[] = []): string {
+  return redactSecrets(redactWords([text])[0] ?? '', secrets);
 }

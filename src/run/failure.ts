@@ -2,6 +2,7 @@ import { MigrateLockError } from '../errors.js';
 import type { EventStream } from '../event-stream.js';
 import { EXIT_CODES } from '../exit-codes.js';
 import { LockWaitTimeoutError } from '../lock/lock-wait-timeout-error.js';
+import { redactQuoted } from '../redact/quoted-words.js';
 import { redactSecrets } from '../redact/secrets.js';
 import type { RunResult } from './outcome.js';
 import type { RunOptions } from './run-context.js';
@@ -13,12 +14,14 @@ export function tellFailure(error: unknown, options: RunOptions, events: EventSt
   if (error instanceof LockWaitTimeoutError)
     return { outcome: 'conflict', exitCode: options.conflictExitCode };
   const known = error instanceof MigrateLockError;
-  const { secrets } = options.connection;
+  // A command that is not found is named: it may be an assignment, or a URL, that stands where the command should.
+  const redact = (text: string): string =>
+    redactSecrets(redactQuoted(text, [options.command]), options.connection.secrets);
   events.emit({
     event: 'error',
     code: known ? error.code : 'INTERNAL',
-    message: redactSecrets(error instanceof Error ? error.message : String(error), secrets),
-    ...(known ? { hint: redactSecrets(error.hint, secrets) } : {}),
+    message: redact(error instanceof Error ? error.message : String(error)),
+    ...(known ? { hint: redact(error.hint) } : {}),
   });
   if (known && error.exitCode === EXIT_CODES.deadline.code)
     return { outcome: 'deadline', exitCode: error.exitCode };

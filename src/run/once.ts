@@ -27,7 +27,7 @@ export function resultOfWork(end: ChildEnd, forwarded: ReadonlySet<NodeJS.Signal
 
 /** There is nothing to run: it was done by somebody else, or has failed there. */
 export function tellSkipped(run: RunDescription, { options, events }: RunContext): RunResult {
-  const { command, args, once } = options;
+  const { command, args, connection, once } = options;
   const { succeeded, instanceId, host, finishedAtMs, durationMs } = run;
   const exitCode = exitCodeOf(run);
   events.emit({
@@ -38,7 +38,7 @@ export function tellSkipped(run: RunDescription, { options, events }: RunContext
     by: instanceId,
     byHost: host,
     byCommand: run.command,
-    sameCommand: run.command === redactCommand([command, ...args]),
+    sameCommand: run.command === redactCommand([command, ...args], connection.secrets),
     finishedAt: formatMoment(finishedAtMs),
     ranMs: Math.max(0, durationMs),
   });

@@ -82,8 +82,9 @@ export class Story {
   }
 
   #wait(signal: AbortSignal): Promise<Lease> {
-    const { command, args, ttlMs, waitTimeoutMs, pollIntervalMs, listen, once } = this.context.options;
-    const client = describeThisProcess(redactCommand([command, ...args]), once?.runKey);
+    const { command, args, connection, ttlMs, waitTimeoutMs, pollIntervalMs, listen, once } =
+      this.context.options;
+    const client = describeThisProcess(redactCommand([command, ...args], connection.secrets), once?.runKey);
     return waitForLease(this.context.calls, this.me, client, {
       ttlMs,
       waitTimeoutMs,

@@ -6,7 +6,7 @@ import type { RunOptions } from './run-context.js';
 /** Makes audit events of what happens to the child, which knows of none. `deadlineMs`: until it is asked to end. */
 export function tellOfChild(
   { emit }: EventStream,
-  { command, args, ttlMs }: RunOptions,
+  { command, args, connection, ttlMs }: RunOptions,
   happening: ChildHappening,
   deadlineMs: number,
 ): void {
@@ -15,7 +15,7 @@ export function tellOfChild(
       return emit({
         event: 'child.started',
         childPid: happening.pid,
-        command: redactCommand([command, ...args]),
+        command: redactCommand([command, ...args], connection.secrets),
         deadlineMs: Math.max(0, Math.round(deadlineMs)),
       });
     case 'exited': {

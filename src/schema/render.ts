@@ -7,11 +7,13 @@ const MAX_IDENTIFIER_BYTES = 63;
 
 /**
  * Checks a schema name. Any identifier that PostgreSQL can have is allowed, as it is quoted everywhere.
- * @throws {UsageError} when it is empty, too long, contains NUL, or is reserved.
+ * @throws {UsageError} when it is empty, too long, contains NUL, is reserved, or is a URL.
  */
 export function checkSchemaName(schema: string): string {
   const example = 'Use a plain name, for example --schema migrate_lock.';
   if (schema === '') throw new UsageError('--schema is empty.', example);
+  // It would be told in every event, password and all.
+  if (schema.includes('://')) throw new UsageError('--schema is a URL.', example);
   if (schema.includes('\0')) throw new UsageError('--schema contains a NUL character.', example);
   if (Buffer.byteLength(schema) > MAX_IDENTIFIER_BYTES) {
     throw new UsageError(`--schema is longer than ${MAX_IDENTIFIER_BYTES} bytes.`, example);

@@ -14,13 +14,21 @@ export interface Reporter {
   readonly warn: (text: string) => void;
 }
 
+export interface ReporterOptions {
+  quiet: boolean;
+  colour: boolean;
+  live?: LiveOutput | undefined;
+  redact?: (text: string) => string;
+}
+
 /**
  * Writes for people: a line a step, and a second one where there is something to do. `quiet` leaves what went wrong. With
- * `live`, the output to a terminal, a wait is one line that changes in place.
+ * `live`, the output to a terminal, a wait is one line that changes in place. `redact` takes out of errors and warnings what
+ * must not be shown; events come without it.
  */
 export function createReporter(
   output: Output,
-  { quiet, colour, live }: { quiet: boolean; colour: boolean; live?: LiveOutput | undefined },
+  { quiet, colour, live, redact = (text) => text }: ReporterOptions,
 ): Reporter {
   // Sixteen colours, which every terminal has; how many it has makes no difference here.
   const chalk = new Chalk({ level: colour ? 1 : 0 });
@@ -46,10 +54,11 @@ export function createReporter(
       if (waitingLine?.takes(event) !== true) tellOf(event);
     },
     error: (error) => {
-      tell({ ...formatError(error), tone: 'bad' });
+      const { text, hint } = formatError(error);
+      tell({ text: redact(text), hint: hint === undefined ? undefined : redact(hint), tone: 'bad' });
     },
     warn: (text) => {
-      tell({ text, tone: 'warn' });
+      tell({ text: redact(text), tone: 'warn' });
     },
   };
 }
