@@ -59,7 +59,7 @@ describe('what is packed', () => {
   });
 
   test('names no path of the machine that built it, and no registry', () => {
-    const places = [ROOT, folder, `${homedir()}/`].filter((place) => place.length > 2);
+    const places = [ROOT.replace(/\/$/, ''), folder, `${homedir()}/`].filter((place) => place.length > 2);
     const naming = packed().filter((path) => {
       const text = read(installed(), path);
       return places.some((place) => text.includes(place)) || /\bregistry\.[a-z]+\.[a-z]+/.test(text);
@@ -82,6 +82,15 @@ describe('what is packed', () => {
     const ofCliTruncate = ['ansi-regex', 'ansi-styles', 'get-east-asian-width', 'is-fullwidth-code-point'];
     const others = [...ofPromClient, ...ofCliTruncate, 'slice-ansi', 'string-width', 'strip-ansi'];
     expect(brought.sort()).toEqual([...own, ...others].sort());
+  });
+
+  test('is built on nothing that CONTRIBUTING does not give a reason for', () => {
+    const { dependencies } = JSON.parse(read(ROOT, 'package.json')) as { dependencies: object };
+    const [, table = ''] = read(ROOT, 'CONTRIBUTING.md').split('## Runtime dependencies, and why');
+    const reasons = [...table.matchAll(/^\| ([\w@/-]+) \| \S.* \|$/gm)].map(([, name]) => name);
+    expect(reasons.filter((name) => name !== 'package' && name !== '---').sort()).toEqual(
+      Object.keys(dependencies).sort(),
+    );
   });
 
   test('is the same, byte for byte, when it is built again elsewhere', async () => {
