@@ -55,11 +55,11 @@ BEGIN
         PERFORM "migrate_lock".refuse_ttl(p_ttl_ms, longest);
     END IF;
     -- What is stored under an index has to fit into it.
-    IF octet_length(p_instance_id) > 200 THEN
-        PERFORM "migrate_lock".refuse_request('the instance id is longer than 200 bytes', 'Give a shorter one.');
-    ELSIF octet_length(p_client ->> 'runKey') > 1000 THEN
+    IF octet_length(p_instance_id) > 1000 THEN
+        PERFORM "migrate_lock".refuse_request('the instance id is longer than 1000 bytes', 'Give a shorter one.');
+    ELSIF octet_length(p_client ->> 'runKey') > 2600 THEN
         PERFORM "migrate_lock".refuse_request(
-            'the run key is longer than 1000 bytes', 'Give a shorter one: a name or a digest of the work is enough.');
+            'the run key is longer than 2600 bytes', 'Give a shorter one: a name or a digest of the work is enough.');
     END IF;
 
     IF moment < counted - interval '1 second' THEN

@@ -19,7 +19,7 @@ import { screenOf } from '../harness/screen.js';
 
 const RUNS = { numRuns: 1_000 };
 /** Fields whose text is ours, whatever others write. */
-const OURS = new Set(['event', 'time', 'expiresAt', 'finishedAt', 'signal', 'outcome']);
+const OURS = new Set(['auditHash', 'event', 'time', 'expiresAt', 'finishedAt', 'signal', 'outcome']);
 /** What has to be there: an empty one is a defect of ours, not of the data. */
 const NEVER_EMPTY = new Set([
   'instanceId',
@@ -188,6 +188,7 @@ const entry = fc.record({
   clientAddress: textOrNull,
   applicationName: textOrNull,
   details,
+  auditHash: textOrNull,
 });
 
 test('status and history, for people and as JSON', () => {

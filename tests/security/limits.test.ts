@@ -37,11 +37,11 @@ test('a run key or an instance id that fits into no index is refused with its li
   const app = stage.as(stage.app);
   const poll = (id: string, client: object) =>
     app`SELECT migrate_lock.poll(${id}, 's', 1000, ${app.json(client as never)}::jsonb, '{}', 1000, true)`;
-  await expect(poll('a', { runKey: 'k'.repeat(1001) })).rejects.toMatchObject({
+  await expect(poll('a', { runKey: 'k'.repeat(2601) })).rejects.toMatchObject({
     code: 'ML001',
-    message: expect.stringContaining('1000 bytes'),
+    message: expect.stringContaining('2600 bytes'),
   });
-  await expect(poll('a'.repeat(201), {})).rejects.toMatchObject({ code: 'ML001' });
+  await expect(poll('a'.repeat(1001), {})).rejects.toMatchObject({ code: 'ML001' });
 });
 
 test('a command and a host that are too long are cut, not refused', async () => {

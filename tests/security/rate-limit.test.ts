@@ -128,6 +128,7 @@ test('nobody waits for a client whose attempt hangs in its transaction', async (
 
 test('but who is far behind and asks over two connections at once is not let in uncounted', async () => {
   const [hanging, next] = [stage.as(stage.app), stage.as(stage.app)];
+  await stage.as(stage.other)`SELECT migrate_lock.acquire('another', 's', 60000, '{}', '{}')`;
   for (const [seconds, retryAfterMs] of [
     [4, undefined],
     [6, 100],
