@@ -40,6 +40,7 @@ REVOKE ALL ON FUNCTION "migrate_lock".sessions_of("migrate_lock".migration_lock)
 --                                         first look ("seen", as answered then) count, and nothing is touched
 --   {"orphans": "look"}                    the caller does not know yet which of these it needs: they are only told
 --   {"orphans": "ignore"}
+-- What the caller may not decide of another role's lease: to ignore a transaction that began under it.
 -- Answers null when nothing is left, else {"sessions": [...], "denied": how many we may not end}.
 CREATE OR REPLACE FUNCTION "migrate_lock".settle_orphans(lease "migrate_lock".migration_lock, p_policy jsonb)
     RETURNS jsonb
@@ -53,9 +54,14 @@ DECLARE
     ended    integer[] := '{}';
     denied   integer := 0;
     told     jsonb;
+    is_own   boolean := session_user = ANY ("migrate_lock".roles_of(lease)) OR "migrate_lock".is_owner(session_user::text);
 BEGIN
     IF policy = 'ignore' THEN
-        RETURN NULL;
+        IF is_own THEN
+            RETURN NULL;
+        END IF;
+        policy := 'wait';
+        seen   := '[]';
     END IF;
     -- Almost always there is nobody, of whatever lease, and every release asks: that is found out with less.
     IF NOT EXISTS (
@@ -80,8 +86,10 @@ BEGIN
             END;
         ELSIF policy = 'wait' AND NOT session.asserts THEN
             CONTINUE WHEN session.state = 'idle';
-            CONTINUE WHEN seen IS NOT NULL AND NOT seen @> jsonb_build_array(
-                jsonb_build_object('pid', session.pid, 'since', told -> 'since'));
+            CONTINUE WHEN seen IS NOT NULL
+                AND (is_own OR session.in_transaction_since > lease.expires_at)
+                AND NOT seen @> jsonb_build_array(
+                    jsonb_build_object('pid', session.pid, 'since', told -> 'since'));
         END IF;
         sessions := sessions || told;
     END LOOP;

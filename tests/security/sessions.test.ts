@@ -96,6 +96,40 @@ describe("the sessions of other roles are nobody's to end", () => {
   });
 });
 
+describe("another role's lease that has run out, and a transaction of it at work", () => {
+  const attempt = (policy: object) =>
+    stage.as(stage.other)<{ answer: { outcome: string } }[]>`
+      SELECT migrate_lock.acquire(${newIdentity().instanceId}, 's', 1000, '{}', ${JSON.stringify(policy)}::text::jsonb) AS answer`;
+  const cleanUp = (policy: object) =>
+    stage.as(stage.other)<{ answer: { leases: number } }[]>`
+      SELECT migrate_lock.cleanup(${JSON.stringify(policy)}::text::jsonb) AS answer`;
+
+  test.each([{ orphans: 'ignore' }, { orphans: 'wait', seen: [] }, { orphans: 'ignore', seen: [] }])(
+    'is not cleared out of the way by %j',
+    async (policy) => {
+      const { me } = await tryToAcquire(mine);
+      const work = stage.as(stage.app, `migrate-lock:${me.instanceId}`);
+      await work.unsafe('BEGIN; SELECT 1');
+      await stage.db.sql`UPDATE migrate_lock.migration_lock SET expires_at = clock_timestamp()`;
+      expect((await attempt(policy))[0]?.answer.outcome).toBe('held');
+      expect((await cleanUp(policy))[0]?.answer.leases).toBe(0);
+      await work.unsafe('COMMIT');
+      expect((await attempt(policy))[0]?.answer.outcome).toBe('acquired');
+    },
+  );
+
+  test('its own role may', async () => {
+    const { me } = await tryToAcquire(mine);
+    const work = stage.as(stage.app, `migrate-lock:${me.instanceId}`);
+    await work.unsafe('BEGIN; SELECT 1');
+    await stage.db.sql`UPDATE migrate_lock.migration_lock SET expires_at = clock_timestamp()`;
+    const careless = new LockCalls(openDatabase(stage.app.url), 'migrate_lock', 'ignore');
+    expect((await tryToAcquire(careless)).answer.outcome).toBe('acquired');
+    await work.unsafe('ROLLBACK');
+    careless.database.disconnect();
+  });
+});
+
 describe('assert_held', () => {
   const assertAs = (sql: postgres.Sql, me: Identity, token: number) =>
     sqlState(sql`SELECT migrate_lock.assert_held(${me.instanceId}, ${token})`);
