@@ -201,6 +201,10 @@ describe('a release', () => {
     const busy = client(applicationName(me.instanceId));
     const pid = await pidOf(busy);
     const running = busy`SELECT pg_sleep(1000)`.catch(() => 'ended');
+    await waitFor('its statement', async () => {
+      const active = await db.sql`SELECT FROM pg_stat_activity WHERE pid = ${pid} AND state = 'active'`;
+      return active.length === 1;
+    });
     const first = await lock.release(me);
     expect(first).toMatchObject({ outcome: 'orphans', denied: 0, sessions: [{ pid, state: 'active' }] });
     expect((await tryToAcquire(lock)).answer.outcome).toBe('held');
