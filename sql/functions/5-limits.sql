@@ -27,6 +27,10 @@ REVOKE ALL ON FUNCTION "migrate_lock".refuse_ttl(bigint, bigint) FROM PUBLIC;
 -- are behind with their pay, the time that an attempt costs grows with their number, so that all have the same share and
 -- none can use up what the others have. Nobody waits here: what comes while another attempt of the same client is being
 -- counted is not counted itself, and only half as much is allowed in advance then.
+--
+-- What a transaction counts is gone when it is rolled back, and is not seen while it stays open. So each role that was
+-- admitted has a sequence besides, which nobody can take back: each attempt moves it on by a tenth of what an attempt
+-- costs, in microseconds since 1970, and it must not be ten seconds ahead of the clock.
 CREATE OR REPLACE FUNCTION "migrate_lock".retry_after_ms(p_instance_id text, p_ttl_ms bigint, p_client jsonb)
     RETURNS bigint
     LANGUAGE plpgsql
@@ -35,6 +39,8 @@ DECLARE
     advance CONSTANT interval := interval '10 seconds';
     from_   text := coalesce(host(inet_client_addr()), '');
     longest bigint;
+    outer_  regclass;
+    spent   bigint;
     rate    integer;
     due     timestamptz;
     counted timestamptz;
@@ -44,11 +50,12 @@ DECLARE
     wait_ms bigint;
     counts  boolean := "migrate_lock".may_write_client('attempt', from_);
 BEGIN
-    SELECT setting.max_ttl_ms, setting.attempts_per_second, client.next_at, client.counted_at
-      INTO longest, rate, due, counted
+    SELECT setting.max_ttl_ms, setting.attempts_per_second, client.next_at, client.counted_at, role.attempts
+      INTO longest, rate, due, counted, outer_
       FROM "migrate_lock".migration_lock_setting AS setting
       LEFT JOIN "migrate_lock".migration_lock_client AS client
-        ON client.kind = 'attempt' AND client.db_role = session_user::text AND client.address = from_;
+        ON client.kind = 'attempt' AND client.db_role = session_user::text AND client.address = from_
+      LEFT JOIN "migrate_lock".migration_lock_role AS role ON role.db_role = session_user::text;
     moment := clock_timestamp();
     cost   := interval '1 second' / coalesce(rate, 200);
     IF p_ttl_ms > longest THEN
@@ -67,7 +74,15 @@ BEGIN
         latest := moment;
     END IF;
 
+    IF outer_ IS NOT NULL THEN
+        -- How far it is ahead of the clock; behind it there is nothing to be had.
+        spent := nextval(outer_) - (extract(epoch FROM moment) * 1000000)::bigint;
+        IF spent NOT BETWEEN -10000000 AND 12000000 THEN
+            PERFORM setval(outer_, (extract(epoch FROM moment) * 1000000)::bigint + CASE WHEN spent > 0 THEN 11000000 ELSE 0 END);
+        END IF;
+    END IF;
     wait_ms := CASE
+        WHEN spent > 10000000 THEN 1000
         WHEN due > moment + advance THEN ceil(extract(epoch FROM due - advance - moment) * 1000)
         -- Who is far behind and asks over many connections at once is not let in uncounted.
         WHEN NOT counts AND due > moment + advance / 2 THEN 100

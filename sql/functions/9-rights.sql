@@ -80,6 +80,7 @@ DECLARE
     lock_owner text := (SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE oid = "migrate_lock".home());
     children text[] := ARRAY (SELECT jsonb_array_elements_text(p_child_roles));
     name     text;
+    counter  text;
 BEGIN
     FOREACH name IN ARRAY p_db_role || children LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
@@ -98,8 +99,16 @@ BEGIN
             'Use a schema of which nobody else had the making, with --schema.');
     END IF;
 
-    INSERT INTO "migrate_lock".migration_lock_role AS admitted (db_role, child_roles) VALUES (p_db_role, children)
-    ON CONFLICT (db_role) DO UPDATE SET child_roles = excluded.child_roles;
+    UPDATE "migrate_lock".migration_lock_role SET child_roles = children WHERE db_role = p_db_role;
+    IF NOT FOUND THEN
+        SELECT format('%s.migration_lock_attempts_%s', "migrate_lock".home()::regnamespace, oid) INTO counter
+          FROM pg_roles WHERE rolname = p_db_role;
+        EXECUTE format('CREATE SEQUENCE IF NOT EXISTS %s', counter);
+        EXECUTE format('ALTER SEQUENCE %s OWNER TO %I', counter, lock_owner);
+        INSERT INTO "migrate_lock".migration_lock_role (db_role, child_roles, attempts)
+        VALUES (p_db_role, children, counter::regclass);
+        PERFORM "migrate_lock".pace_sequences();
+    END IF;
     PERFORM "migrate_lock".grant_rights();
     PERFORM "migrate_lock".record('lock.role_admitted', NULL, NULL,
         jsonb_build_object('role', p_db_role, 'childRoles', children));

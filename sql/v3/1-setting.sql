@@ -9,6 +9,7 @@ INSERT INTO "migrate_lock".migration_lock_setting (id) VALUES (1);
 
 -- Who may use the lock without owning it, and as which roles the commands of its runs work in the database.
 CREATE TABLE "migrate_lock".migration_lock_role (
-    db_role     text   PRIMARY KEY,
-    child_roles text[] NOT NULL DEFAULT '{}'
+    db_role     text     PRIMARY KEY,
+    child_roles text[]   NOT NULL DEFAULT '{}',
+    attempts    regclass NOT NULL    -- a sequence: it also counts what is rolled back
 );

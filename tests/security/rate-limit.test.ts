@@ -141,6 +141,27 @@ test('but who is far behind and asks over two connections at once is not let in 
   }
 });
 
+test('what is rolled back, or hangs in a transaction, counts for the role all the same', async () => {
+  const app = stage.as(stage.app);
+  await stage.as(stage.other)`SELECT migrate_lock.acquire('long', 's', 600000, '{}', '{}')`;
+  const attempts = 100 * RATE + 20 * RATE;
+  const answers = await Promise.all(
+    Array.from({ length: attempts }, async () => {
+      await Promise.resolve();
+      return app.unsafe<{ answer: Answer }[]>(
+        `BEGIN; SELECT migrate_lock.acquire(gen_random_uuid()::text, 's', 60000, '{}', '{}') AS answer; ROLLBACK`,
+      );
+    }),
+  );
+  expect(
+    await stage.db.sql`SELECT FROM migrate_lock.migration_lock_client WHERE db_role = ${stage.app.name}`,
+  ).toHaveLength(0);
+  const refused = JSON.stringify(answers).match(/retryAfterMs/g) ?? [];
+  expect(refused.length).toBeGreaterThan(0);
+  // Another role has a sequence of its own.
+  expect((await attempt(stage.as(stage.other))).retryAfterMs).toBeUndefined();
+});
+
 test('the clock steps back: what was counted in the future counts no more', async () => {
   await stage.db.sql`
     INSERT INTO migrate_lock.migration_lock_client (kind, db_role, address, next_at, counted_at)
