@@ -18,3 +18,12 @@ AS $body$
 $body$;
 
 REVOKE ALL ON FUNCTION "migrate_lock".roles_of("migrate_lock".migration_lock) FROM PUBLIC;
+
+-- Whether the caller's role is one of those, or can do all that the owner can.
+CREATE OR REPLACE FUNCTION "migrate_lock".works_under(lease "migrate_lock".migration_lock) RETURNS boolean
+    LANGUAGE sql STABLE
+AS $body$
+    SELECT session_user = ANY ("migrate_lock".roles_of(lease)) OR "migrate_lock".is_owner(session_user::text)
+$body$;
+
+REVOKE ALL ON FUNCTION "migrate_lock".works_under("migrate_lock".migration_lock) FROM PUBLIC;

@@ -39,8 +39,9 @@ DECLARE
     advance CONSTANT interval := interval '10 seconds';
     from_   text := coalesce(host(inet_client_addr()), '');
     longest bigint;
-    outer_  regclass;
-    spent   bigint;
+    of_role regclass;
+    ahead   bigint;
+    now_us  bigint;
     rate    integer;
     due     timestamptz;
     counted timestamptz;
@@ -51,7 +52,7 @@ DECLARE
     counts  boolean := "migrate_lock".may_write_client('attempt', from_);
 BEGIN
     SELECT setting.max_ttl_ms, setting.attempts_per_second, client.next_at, client.counted_at, role.attempts
-      INTO longest, rate, due, counted, outer_
+      INTO longest, rate, due, counted, of_role
       FROM "migrate_lock".migration_lock_setting AS setting
       LEFT JOIN "migrate_lock".migration_lock_client AS client
         ON client.kind = 'attempt' AND client.db_role = session_user::text AND client.address = from_
@@ -74,15 +75,16 @@ BEGIN
         latest := moment;
     END IF;
 
-    IF outer_ IS NOT NULL THEN
-        -- How far it is ahead of the clock; behind it there is nothing to be had.
-        spent := nextval(outer_) - (extract(epoch FROM moment) * 1000000)::bigint;
-        IF spent NOT BETWEEN -10000000 AND 12000000 THEN
-            PERFORM setval(outer_, (extract(epoch FROM moment) * 1000000)::bigint + CASE WHEN spent > 0 THEN 11000000 ELSE 0 END);
+    IF of_role IS NOT NULL THEN
+        now_us := extract(epoch FROM moment) * 1000000;
+        ahead  := nextval(of_role) - now_us;
+        -- Who has been silent has saved nothing up, and who went on asking has not to wait for longer than a second or two.
+        IF ahead NOT BETWEEN -10000000 AND 12000000 THEN
+            PERFORM setval(of_role, now_us + CASE WHEN ahead > 0 THEN 11000000 ELSE 0 END);
         END IF;
     END IF;
     wait_ms := CASE
-        WHEN spent > 10000000 THEN 1000
+        WHEN ahead > 10000000 THEN 1000
         WHEN due > moment + advance THEN ceil(extract(epoch FROM due - advance - moment) * 1000)
         -- Who is far behind and asks over many connections at once is not let in uncounted.
         WHEN NOT counts AND due > moment + advance / 2 THEN 100

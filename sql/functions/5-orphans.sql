@@ -54,10 +54,10 @@ DECLARE
     ended    integer[] := '{}';
     denied   integer := 0;
     told     jsonb;
-    is_own   boolean := session_user = ANY ("migrate_lock".roles_of(lease)) OR "migrate_lock".is_owner(session_user::text);
+    is_own   boolean;
 BEGIN
     IF policy = 'ignore' THEN
-        IF is_own THEN
+        IF "migrate_lock".works_under(lease) THEN
             RETURN NULL;
         END IF;
         policy := 'wait';
@@ -72,6 +72,7 @@ BEGIN
             WHERE mark.locktype = 'advisory' AND mark.classid = "migrate_lock".assert_class()::oid) THEN
         RETURN NULL;
     END IF;
+    is_own := "migrate_lock".works_under(lease);
     FOR session IN SELECT * FROM "migrate_lock".sessions_of(lease) LOOP
         told := jsonb_build_object('pid', session.pid, 'role', session.role, 'state', session.state,
             'since', extract(epoch FROM session.in_transaction_since)::text);

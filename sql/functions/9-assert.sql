@@ -17,7 +17,7 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'Its time is over or somebody else has the lock: stop here, and run the migration again.';
     END IF;
-    IF NOT (session_user = ANY ("migrate_lock".roles_of(lease)) OR "migrate_lock".is_owner(session_user::text)) THEN
+    IF NOT "migrate_lock".works_under(lease) THEN
         RAISE EXCEPTION 'the lease % is of the role %, and % is none that works under it',
             p_instance_id, lease.db_role, session_user
             USING ERRCODE = 'insufficient_privilege',

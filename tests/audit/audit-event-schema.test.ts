@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { EVENT_NAMES, EVENT_VERSION, OUTCOMES } from '../../src/events.js';
 import { parseAuditLine } from '../harness/audit-line.js';
-import { SAMPLES } from './event-samples.js';
+import { auditHash, common, SAMPLES } from './event-samples.js';
 
 interface Schema {
   properties: { v: { const: number } };
@@ -13,18 +13,7 @@ const schema = JSON.parse(
   readFileSync(new URL('../../src/audit/audit-event.schema.json', import.meta.url), 'utf8'),
 ) as Schema;
 
-const auditHash = '0f'.repeat(32);
 const OPTIONAL = new Set(['hint']);
-const common = {
-  v: EVENT_VERSION,
-  time: '2026-01-02T03:04:05.678Z',
-  instanceId: 'a',
-  fencingToken: 7,
-  host: 'h',
-  pid: 1,
-  database: 'd',
-  schema: 's',
-};
 const isValid = (event: object): boolean => {
   try {
     return Boolean(parseAuditLine(JSON.stringify(event)));

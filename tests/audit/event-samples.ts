@@ -1,4 +1,4 @@
-import { OUTCOMES, type EventName, type EventOf } from '../../src/events.js';
+import { EVENT_VERSION, OUTCOMES, type EventName, type EventOf } from '../../src/events.js';
 
 const holder = {
   holder: 'V1StGXR8',
@@ -17,7 +17,19 @@ const nobody = {
   queueLength: 0,
 };
 const expiresAt = '2026-01-02T03:04:05.678Z';
-const auditHash = '0f'.repeat(32);
+export const auditHash = '0f'.repeat(32);
+
+/** What every event has. */
+export const common = {
+  v: EVENT_VERSION,
+  time: '2026-01-02T03:04:05.678Z',
+  instanceId: 'a',
+  fencingToken: 7,
+  host: 'h',
+  pid: 1,
+  database: 'd',
+  schema: 's',
+};
 
 /** Of each event what its type allows: TypeScript holds these against src/events.ts, the test against the schema. */
 export const SAMPLES: { [N in EventName]: Omit<EventOf<N>, 'event'>[] } = {

@@ -5,14 +5,14 @@ import fc from 'fast-check';
 import { createAuditLog, escapeForTerminals } from '../../src/audit/audit-log.js';
 import type { RawOutput } from '../../src/audit/output.js';
 import { MigrateLockError } from '../../src/errors.js';
-import { EVENT_NAMES, EVENT_VERSION, type MigrateLockEvent } from '../../src/events.js';
+import { EVENT_NAMES, type MigrateLockEvent } from '../../src/events.js';
 import { formatMoment } from '../../src/moment.js';
 import { describeEntry } from '../../src/ui/history-text.js';
 import { LiveOutput } from '../../src/ui/live-output.js';
 import { createReporter } from '../../src/ui/reporter.js';
 import { describeStatus } from '../../src/ui/status-text.js';
 import { unlockLine } from '../../src/unlock-line.js';
-import { SAMPLES } from '../audit/event-samples.js';
+import { common, SAMPLES } from '../audit/event-samples.js';
 import { parseAuditLine } from '../harness/audit-line.js';
 import { anyText, HOSTILE, RAW_CONTROL } from '../harness/hostile-text.js';
 import { screenOf } from '../harness/screen.js';
@@ -34,20 +34,7 @@ const NEVER_EMPTY = new Set([
   'runKey',
 ]);
 
-const samples = EVENT_NAMES.flatMap((event) =>
-  SAMPLES[event].map((own) => ({
-    v: EVENT_VERSION,
-    time: '2026-01-02T03:04:05.678Z',
-    instanceId: 'a',
-    fencingToken: 7,
-    host: 'h',
-    pid: 1,
-    database: 'd',
-    schema: 's',
-    ...own,
-    event,
-  })),
-);
+const samples = EVENT_NAMES.flatMap((event) => SAMPLES[event].map((own) => ({ ...common, ...own, event })));
 /** Of every kind of event, with hostile text wherever text comes from elsewhere. */
 const events: fc.Arbitrary<MigrateLockEvent> = fc
   .tuple(fc.constantFrom(...samples), fc.array(anyText, { minLength: 12, maxLength: 12 }))
