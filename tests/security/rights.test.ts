@@ -190,6 +190,13 @@ describe('search_path and pg_temp', () => {
     await lock.release(me);
   });
 
+  test('a cast between types that are not its own is not for the caller to make', async () => {
+    const caster = stage.as(stage.app);
+    await caster.unsafe(`CREATE FUNCTION pg_temp.lie(jsonb) RETURNS text LANGUAGE sql AS $$ SELECT 'x' $$`);
+    const cast = 'CREATE CAST (jsonb AS text) WITH FUNCTION pg_temp.lie(jsonb) AS IMPLICIT';
+    expect(await sqlState(caster.unsafe(cast))).toBe(DENIED);
+  });
+
   test('every function of the lock that has more rights than its caller has a search_path of its own', async () => {
     const open = await stage.db.sql`
       SELECT proname FROM pg_proc
