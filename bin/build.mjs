@@ -21,7 +21,14 @@ const common = {
 };
 
 /** @type {import('esbuild').BuildOptions} */
-const minified = { ...common, format: 'cjs', minify: true, keepNames: true, legalComments: 'inline' };
+const minified = {
+  ...common,
+  format: 'cjs',
+  // Names stay: errors bear those of their classes, and to set them at run time takes a fiftieth of a whole run.
+  minifyWhitespace: true,
+  minifySyntax: true,
+  legalComments: 'inline',
+};
 
 /** Modules that the command line imports when it needs them, each with its packages in a file of its own: they cost no start. */
 const ON_DEMAND = { drawing: 'src/ui/drawing.ts', prometheus: 'src/metrics/prometheus.ts' };
@@ -38,23 +45,48 @@ const loadOnDemand = {
 };
 
 /**
- * What postgres.js imports of Node and never uses here: it is given sockets on which TLS is spoken already. To load Node's tls
- * takes a tenth of the whole start.
+ * What packages import of Node that takes long to load, and what they get instead. postgres.js never uses Node's tls here, as it
+ * is given sockets on which TLS is spoken already. What fills nanoid's bytes is the same generator, without all of Web Crypto.
+ * @type {Record<string, Record<string, string>>}
  */
-const UNUSED = {
-  tls: 'export default { connect() { throw new Error("sockets come with TLS here"); } };',
-  perf_hooks: 'const own = performance; export { own as performance };',
+const INSTEAD = {
+  postgres: {
+    tls: 'export default { connect() { throw new Error("sockets come with TLS here"); } };',
+    perf_hooks: 'const own = performance; export { own as performance };',
+  },
+  nanoid: {
+    'node:crypto':
+      'const { randomFillSync } = require("crypto"); export const webcrypto = { getRandomValues: randomFillSync };',
+  },
 };
 
 /** @type {import('esbuild').Plugin} */
-const leaveOutUnused = {
-  name: 'leave-out-unused',
+const loadLessOfNode = {
+  name: 'load-less-of-node',
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^(tls|perf_hooks)$/ }, ({ path: imported, importer }) => {
-      if (/[\\/]postgres[\\/]/.test(importer)) return { path: imported, namespace: 'unused' };
+    onResolve({ filter: /^(tls|perf_hooks|node:crypto)$/ }, ({ path: imported, importer }) => {
+      const [, name = ''] = /[\\/]node_modules[\\/](postgres|nanoid)[\\/]/.exec(importer) ?? [];
+      const contents = INSTEAD[name]?.[imported];
+      if (contents !== undefined) return { path: imported, namespace: 'instead', pluginData: contents };
     });
-    onLoad({ filter: /.*/, namespace: 'unused' }, ({ path: imported }) => {
-      return { contents: UNUSED[/** @type {keyof typeof UNUSED} */ (imported)] };
+    onLoad({ filter: /.*/, namespace: 'instead' }, ({ pluginData }) => ({ contents: pluginData }));
+  },
+};
+
+/** @type {import('esbuild').Plugin} */
+const importNodeAsItIs = {
+  name: 'import-node-as-it-is',
+  setup({ onEnd }) {
+    onEnd(({ outputFiles = [] }) => {
+      for (const file of outputFiles) {
+        // esbuild would copy every module whose default export is imported, property by property.
+        const text = file.text.replaceAll(
+          /\b__toESM\((require\("(?:node:)?[a-z_/]+"\)),1\)/g,
+          '(module=>({__proto__:module,default:module}))($1)',
+        );
+        if (text === file.text) return { errors: [{ text: 'esbuild writes its imports in another way now' }] };
+        file.contents = Buffer.from(text);
+      }
     });
   },
 };
@@ -71,7 +103,7 @@ const results = await Promise.all([
     entryPoints: ['bin/migrate-lock.ts'],
     outfile: 'dist/program.cjs',
     inject: ['bin/monotonic-clock.ts'],
-    plugins: [loadOnDemand, leaveOutUnused],
+    plugins: [loadOnDemand, loadLessOfNode, importNodeAsItIs],
     // A require() does without Node's loader of ES modules.
     supported: { 'dynamic-import': false },
   }),
