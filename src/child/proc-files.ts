@@ -1,19 +1,39 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { errorCode } from './error-code.js';
 import type { ProcessEntry } from './process-table.js';
 
-/** Every process in /proc whose number is `from` or higher; and ourselves, for a list that shows nobody is no look at all. */
-export function readProc(from: number): ProcessEntry[] {
+export interface PidRange {
+  first: number;
+  last: number;
+}
+
+/** To ask for each number takes less than to have all of /proc listed, as long as there are not more of them. */
+const FEW_PIDS = 50;
+
+/** Every process in /proc, or those in a range of numbers; and ourselves, for a list that shows nobody is no look at all. */
+export function readProc(range?: PidRange): ProcessEntry[] {
   const entries: ProcessEntry[] = [];
-  for (const name of readdirSync('/proc')) {
-    const first = name.charCodeAt(0);
-    if (first < 0x31 || first > 0x39) continue;
-    const pid = Number(name);
-    if (pid < from && pid !== process.pid) continue;
+  for (const pid of pidsIn(range)) {
     const entry = readProcEntry(pid);
     if (entry !== undefined) entries.push(entry);
   }
   return entries;
+}
+
+function pidsIn(range: PidRange | undefined): number[] {
+  if (range === undefined || range.last - range.first > FEW_PIDS) {
+    const pids = readdirSync('/proc')
+      .filter((name) => /^[1-9]/.test(name))
+      .map(Number);
+    return range === undefined ? pids : pids.filter((pid) => pid >= range.first || pid === process.pid);
+  }
+  const pids = [process.pid];
+  for (let pid = range.first; pid <= range.last; pid++) {
+    // A thread has a number and a folder too. It shows its process, of which nothing else can be told.
+    if (pid !== process.pid && statSync(`/proc/${pid}`, { throwIfNoEntry: false }) !== undefined)
+      pids.push(pid);
+  }
+  return pids;
 }
 
 /** Undefined when there is no such process (any more). */

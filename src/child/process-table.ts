@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { lastPid, readEnvironment, readProc, readProcEntry } from './proc-files.js';
+import { lastPid, readEnvironment, readProc, readProcEntry, type PidRange } from './proc-files.js';
 import { readPs } from './ps-command.js';
 
 /** One process. Its identity is `pid` and `startedAt` together: a pid alone is used again. */
@@ -20,10 +20,10 @@ export interface ProcessEntry {
 /** How a system shows its processes. */
 export interface ProcessTable {
   /**
-   * All processes that can be seen; empty when the system does not tell. Rejects when there was no room to look. Those whose
-   * pid is lower than `from` may be left out, but for ourselves.
+   * All processes that can be seen; empty when the system does not tell. Rejects when there was no room to look. With a
+   * range of pids, those outside of it may be left out, but for ourselves.
    */
-  list(from?: number): Promise<ProcessEntry[]>;
+  list(range?: PidRange): Promise<ProcessEntry[]>;
   /** The process that has this pid now. Undefined: none, or the system has no quick answer. */
   find(pid: number): ProcessEntry | undefined;
   /** Whether `entry` is still the process that it was, zombie or not. */
@@ -36,7 +36,7 @@ export interface ProcessTable {
 
 /** Linux: /proc, about 20 microseconds for each process. */
 const procTable: ProcessTable = {
-  list: (from = 0) => Promise.resolve(readProc(from)),
+  list: (range) => Promise.resolve(readProc(range)),
   find: readProcEntry,
   isStill: (entry) => readProcEntry(entry.pid)?.startedAt === entry.startedAt,
   environment: readEnvironment,

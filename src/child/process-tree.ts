@@ -60,7 +60,9 @@ export class ProcessTree {
   async #look(): Promise<TreeScan> {
     const lastBefore = this.table.lastPid();
     const { pid } = this.root;
-    const entries = await this.table.list(this.isBelowAllYounger(pid) ? pid : 0);
+    const range =
+      lastBefore !== undefined && this.isBelowAllYounger(pid) ? { first: pid, last: lastBefore } : undefined;
+    const entries = await this.table.list(range);
     this.#noticeEndOfGroup(entries);
 
     const outside = this.#selfAndAncestors(entries);

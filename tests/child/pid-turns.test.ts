@@ -61,9 +61,12 @@ describe('whether whoever is younger than a process has a higher pid', () => {
       const [one = 0, two = 0] = [first.pid, second.pid];
       // A new turn may have begun just now; then it is not so for this pair.
       expect(isBelowAllYounger(one)).toBe(two > one);
-      const pids = (await systemProcessTable().list(one)).map(({ pid }) => pid);
-      expect(pids).toEqual(expect.arrayContaining([process.pid, one, two]));
-      expect(pids.filter((pid) => pid < one && pid !== process.pid)).toEqual([]);
+      // Asked for each of a few numbers, and the whole list of many.
+      for (const last of [two, two + 1_000]) {
+        const pids = (await systemProcessTable().list({ first: one, last })).map(({ pid }) => pid);
+        expect(pids).toEqual(expect.arrayContaining([process.pid, one, two]));
+        expect(pids.filter((pid) => pid < one && pid !== process.pid)).toEqual([]);
+      }
     } finally {
       first.kill('SIGKILL');
       second.kill('SIGKILL');
