@@ -21,14 +21,7 @@ const common = {
 };
 
 /** @type {import('esbuild').BuildOptions} */
-const minified = {
-  ...common,
-  format: 'cjs',
-  // Names stay: errors bear those of their classes, and to set them at run time takes a fiftieth of a whole run.
-  minifyWhitespace: true,
-  minifySyntax: true,
-  legalComments: 'inline',
-};
+const minified = { ...common, format: 'cjs', minify: true, keepNames: true, legalComments: 'inline' };
 
 /** Modules that the command line imports when it needs them, each with its packages in a file of its own: they cost no start. */
 const ON_DEMAND = { drawing: 'src/ui/drawing.ts', prometheus: 'src/metrics/prometheus.ts' };
@@ -74,18 +67,21 @@ const loadLessOfNode = {
 };
 
 /** @type {import('esbuild').Plugin} */
-const importNodeAsItIs = {
-  name: 'import-node-as-it-is',
+const touchUp = {
+  name: 'touch-up',
   setup({ onEnd }) {
     onEnd(({ outputFiles = [] }) => {
       for (const file of outputFiles) {
-        // esbuild would copy every module whose default export is imported, property by property.
-        const text = file.text.replaceAll(
+        // esbuild copies every module of Node.js whose default export is imported, property by property.
+        const quick = file.text.replaceAll(
           /\b__toESM\((require\("(?:node:)?[a-z_/]+"\)),1\)/g,
           '(module=>({__proto__:module,default:module}))($1)',
         );
-        if (text === file.text) return { errors: [{ text: 'esbuild writes its imports in another way now' }] };
-        file.contents = Buffer.from(text);
+        // And names packages' modules by where they lie for who builds.
+        const anywhere = quick.replaceAll(/\b__commonJS\(\{"[^"]*node_modules\//g, '__commonJS({"');
+        if (quick === file.text || anywhere === quick)
+          return { errors: [{ text: 'esbuild writes its output in another way now: see build.mjs' }] };
+        file.contents = Buffer.from(anywhere);
       }
     });
   },
@@ -100,10 +96,18 @@ const results = await Promise.all([
   }),
   build({
     ...minified,
+    // Errors bear the names of their classes: these stay, as to set them at run time takes a fiftieth of a whole run.
+    minify: false,
+    keepNames: false,
+    minifyWhitespace: true,
+    minifySyntax: true,
     entryPoints: ['bin/migrate-lock.ts'],
+    // As Node.js wraps a CommonJS module: there it would copy the whole text for that.
+    banner: { js: '(function (exports, require, module, __filename, __dirname) {' },
+    footer: { js: '})' },
     outfile: 'dist/program.cjs',
     inject: ['bin/monotonic-clock.ts'],
-    plugins: [loadOnDemand, loadLessOfNode, importNodeAsItIs],
+    plugins: [loadOnDemand, loadLessOfNode, touchUp],
     // A require() does without Node's loader of ES modules.
     supported: { 'dynamic-import': false },
   }),

@@ -9,7 +9,8 @@ import { Script } from 'node:vm';
 const MADE_FOR = Buffer.from(`${process.version} ${process.platform} ${process.arch}\n`);
 
 /**
- * The program as a function, from the cache when there is one for this Node.js and this very text.
+ * The program, from the cache when there is one for this Node.js and this very text: a function that takes what Node.js gives
+ * a CommonJS module.
  * @param {string} file
  * @param {string} cacheFile
  * @returns {Script}
@@ -17,7 +18,7 @@ const MADE_FOR = Buffer.from(`${process.version} ${process.platform} ${process.a
 export function compileProgram(file, cacheFile) {
   const text = readFileSync(file);
   const cachedData = readCache(cacheFile, text);
-  return new Script(wrap(text), { filename: file, ...(cachedData === undefined ? {} : { cachedData }) });
+  return new Script(text.toString(), { filename: file, ...(cachedData === undefined ? {} : { cachedData }) });
 }
 
 /**
@@ -28,14 +29,6 @@ export function compileProgram(file, cacheFile) {
  */
 export function makeCache(text, code) {
   return Buffer.concat([MADE_FOR, text, code]);
-}
-
-/**
- * As Node.js does it with a CommonJS module. One that begins with `#!` could not be wrapped.
- * @param {Buffer} text
- */
-export function wrap(text) {
-  return `(function (exports, require, module, __filename, __dirname) { ${text.toString()}\n})`;
 }
 
 /**

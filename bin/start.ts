@@ -11,4 +11,5 @@ type Program = (
 
 const file = path.join(__dirname, 'program.cjs');
 const program = compileProgram(file, path.join(__dirname, 'program.cache')).runInThisContext() as Program;
-program({}, require, { exports: {} }, file, __dirname);
+// What is started once more (by the guard) is this file.
+program({}, require, { exports: {} }, __filename, __dirname);

@@ -1,6 +1,14 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
@@ -148,9 +156,14 @@ const WAITING = /^waiting \d+s · held by \S+ \(sh -c .*…\) for \d+s · lease 
     ['in the background', 'set -m; $RUN -- true > out & wait'],
     ['for the program without its other files', '"$NODE" "$ALONE" run -- true > out'],
   ])('%s a wait is plain lines', async (_, line) => {
-    copyFileSync(join(dirname(CLI), 'program.cjs'), path('alone.cjs'));
+    mkdirSync(path('alone'), { recursive: true });
+    const [alone = ''] = ['migrate-lock.cjs', 'program.cjs'].map((name) => {
+      const copy = path(join('alone', name));
+      copyFileSync(join(dirname(CLI), name), copy);
+      return copy;
+    });
     const holder = await hold();
-    const ended = once(inTerminal(line, { ALONE: path('alone.cjs') }), 'exit');
+    const ended = once(inTerminal(line, { ALONE: alone }), 'exit');
     await waitFor('a line', () =>
       screen().some((one) => one.startsWith('migrate-lock: waiting for the lock: held by')),
     );
