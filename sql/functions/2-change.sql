@@ -19,10 +19,10 @@ BEGIN
     IF current_setting('synchronous_commit') IN ('off', 'local', 'remote_write') THEN
         setting := set_config('synchronous_commit', 'on', true);
     END IF;
-    -- A transaction whose client is gone behind a dead link must not keep the row locked.
-    setting := set_config('lock_timeout', '2s', true) || set_config('idle_in_transaction_session_timeout', '5s', true);
-    -- What this statement changes, it also writes into the history: see migration_lock_manipulated.
-    setting := set_config('migrate_lock.changed_by', statement_timestamp()::text, true);
+    -- A transaction whose client is gone behind a dead link must not keep the row locked. And what this statement changes, it
+    -- also writes into the history: see migration_lock_manipulated.
+    setting := set_config('lock_timeout', '2s', true) || set_config('idle_in_transaction_session_timeout', '5s', true)
+        || set_config('migrate_lock.changed_by', statement_timestamp()::text, true);
 END
 $body$;
 

@@ -14,7 +14,8 @@ REVOKE ALL ON FUNCTION "migrate_lock".audit_text(bigint, timestamptz, text, text
     FROM PUBLIC;
 
 -- Writes a row of history about a change, in the transaction of the change, and chains it to the one before. Its caller has
--- locked the row of the lock: so nobody waits here who would not have waited there. Answers its hash, in hexadecimal.
+-- locked the row of the lock: so nobody waits here who would not have waited there. Answers its hash, in hexadecimal. Without an
+-- event (NULL) it is a rehearsal: nothing is written.
 CREATE OR REPLACE FUNCTION "migrate_lock".record_change(
     p_event text, p_instance_id text, p_fencing_token bigint, p_details jsonb
 ) RETURNS text
@@ -30,7 +31,7 @@ AS $body$
                    chain.head_seq + 1, entry.at, p_event, p_instance_id, p_fencing_token, entry.db_role,
                    entry.client_addr, entry.application_name, entry.details), 'UTF8'))
           FROM entry
-         WHERE chain.id = 1
+         WHERE chain.id = 1 AND p_event IS NOT NULL
         RETURNING chain.head_seq, chain.head_hash
     )
     INSERT INTO "migrate_lock".migration_lock_audit
@@ -39,6 +40,7 @@ AS $body$
            entry.application_name, entry.details, head.head_seq, head.head_hash
       FROM entry
       LEFT JOIN head ON true  -- a history without its head is still written, and found by who verifies it
+     WHERE p_event IS NOT NULL
     RETURNING encode(hash, 'hex')
 $body$;
 

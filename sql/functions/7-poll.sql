@@ -69,6 +69,11 @@ BEGIN
     IF listens THEN
         LISTEN "migrate_lock";
     END IF;
+    IF listens AND NOT listened THEN
+        -- This session will try as soon as it is notified: all that it will do then is done once without effect.
+        PERFORM "migrate_lock".acquire_free(false, NULL, NULL, NULL, p_secret, p_ttl_ms, p_client);
+        PERFORM "migrate_lock".forget_waiters(NULL);
+    END IF;
 
     -- The longest pause between two polls is 1.5 times the poll interval, or n / 20 s with many waiters.
     -- A waiter counts for four of these, and renews when half of that is over.

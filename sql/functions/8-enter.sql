@@ -7,13 +7,14 @@ CREATE OR REPLACE FUNCTION "migrate_lock".enter(
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $body$
 DECLARE
-    schema jsonb := "migrate_lock".version();
+    is_usable boolean;
 BEGIN
-    IF (schema ->> 'version')::integer < p_program OR (schema ->> 'oldestProgram')::integer > p_program THEN
-        RETURN schema || '{"outcome": "schema"}';
+    SELECT version >= p_program AND oldest_program <= p_program INTO is_usable FROM "migrate_lock".migration_lock_version;
+    IF is_usable THEN
+        RETURN jsonb_build_object('backendPid', pg_backend_pid()) || "migrate_lock".poll(
+            p_instance_id, p_secret, p_ttl_ms, p_client, p_takeover, p_poll_interval_ms, p_last);
     END IF;
-    RETURN schema || "migrate_lock".poll(
-        p_instance_id, p_secret, p_ttl_ms, p_client, p_takeover, p_poll_interval_ms, p_last);
+    RETURN "migrate_lock".version() || '{"outcome": "schema"}';
 END
 $body$;
 

@@ -6,6 +6,7 @@
 --   orphans           sessions of the lease are still at work: settle_orphans() has seen to them, call again
 -- released and lost leave their row in the history once, refused at most once a second. p_policy is that of settle_orphans().
 -- With {"run": ...} in p_details, how the work of the lease's run key ended is stored in the same transaction.
+-- Without an instance id (NULL) it is a rehearsal, as in acquire_free(): nothing is read of the lock, and nothing changed.
 CREATE OR REPLACE FUNCTION "migrate_lock".release(
     p_instance_id text, p_secret text, p_policy jsonb, p_details jsonb
 ) RETURNS jsonb
@@ -21,7 +22,7 @@ BEGIN
     PERFORM "migrate_lock".begin_change();
 
     -- NO KEY: a transaction that merely references the row does not hold up a release.
-    SELECT * INTO lease FROM "migrate_lock".migration_lock WHERE id = 1 FOR NO KEY UPDATE;
+    SELECT * INTO lease FROM "migrate_lock".migration_lock WHERE id = 1 AND p_instance_id IS NOT NULL FOR NO KEY UPDATE;
 
     IF lease.instance_id IS DISTINCT FROM p_instance_id THEN
         IF "migrate_lock".was_released(p_instance_id) THEN
@@ -65,14 +66,18 @@ BEGIN
            released_by = coalesce(p_details ->> 'by', 'holder'),
            expires_at  = least(expires_at, moment),
            locked_at   = least(locked_at, moment - interval '1 microsecond')
-     WHERE id = 1;
+     WHERE id = 1 AND p_instance_id IS NOT NULL;
     IF lease.run_key IS NOT NULL AND p_details ? 'run' THEN
         PERFORM "migrate_lock".settle_run(lease, p_details -> 'run');
     ELSE
         -- A release that is lost in a crash of the server costs the rest of the lease, and nothing else.
         PERFORM set_config('synchronous_commit', 'off', true);
     END IF;
-    hash := "migrate_lock".record_change('lock.released', p_instance_id, lease.fencing_token, details);
+    hash := "migrate_lock".record_change(
+        CASE WHEN p_instance_id IS NOT NULL THEN 'lock.released' END, p_instance_id, lease.fencing_token, details);
+    IF p_instance_id IS NULL THEN
+        RETURN '{"outcome": "rehearsed"}';
+    END IF;
     NOTIFY "migrate_lock";
     RETURN jsonb_build_object('outcome', 'released', 'auditHash', hash) || details;
 END

@@ -113,6 +113,18 @@ export class LockCalls {
     return (await this.#call('release', 'release the lease', parameters, limitMs)) as ReleaseAnswer;
   }
 
+  /**
+   * Has the session do all that release() will do, on nothing: what PostgreSQL and we do for the first time takes three times as
+   * long. To be called before there is a child: while it runs, nothing is sent. Nothing depends on it.
+   */
+  rehearseRelease(): void {
+    if (!this.database.isDirect) return;
+    const policy = JSON.stringify(policyOf(this.orphanMode === 'auto' ? 'terminate' : this.orphanMode, null));
+    this.#call('release', 'rehearse the release', [null, null, policy, '{}'], CALL_LIMIT_MS).catch(
+      () => undefined,
+    );
+  }
+
   /** Refused when the lease is over, or not mine. The lease's new end counts from before the call was sent. */
   async extend(me: Identity, ttlMs: number, limitMs = CALL_LIMIT_MS): Promise<ExtendAnswer> {
     const sentAtMs = performance.now();

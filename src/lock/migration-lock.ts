@@ -175,6 +175,7 @@ export class MigrationLock {
       pollIntervalMs: positive('pollIntervalMs', pollIntervalMs),
       listen: this.#options.listen ?? true,
       failureMemoryMs: null,
+      releasesHere: false,
       signal,
       emit: this.#events.emit,
       renewIdentity: () => {

@@ -30,6 +30,8 @@ export interface WaitOptions {
    * is somebody else's by now. Nothing was done under it.
    */
   renewIdentity: () => Identity;
+  /** The session that acquires will also release: it rehearses that while there is time. */
+  releasesHere: boolean;
   /** Called with the lease before the events that tell of it. */
   onLease: (lease: Lease) => void;
 }
@@ -111,6 +113,8 @@ class Waiter {
     }
     switch (answer.outcome) {
       case 'acquired':
+        // One that listens has done so then.
+        if (this.#options.releasesHere && !this.#listens) this.#calls.rehearseRelease();
         this.#tellAcquired(answer);
         return answer.lease;
       case 'settled':
@@ -157,6 +161,7 @@ class Waiter {
       // This poll has told them to end: that takes a moment, not a poll interval.
       return this.#within(ORPHAN_PAUSE_MS);
     }
+    if (hasBegunToListen && this.#options.releasesHere) this.#calls.rehearseRelease();
     // A release between the look and the LISTEN was missed. And only the first answer tells whether one may LISTEN at all.
     if (hasBegunToListen || (isFirst && this.#mayListen() && queueLength <= SHORT_QUEUE))
       return this.#within(0);

@@ -94,6 +94,7 @@ export class Story {
       signal,
       emit: this.context.events.emit,
       renewIdentity: () => this.#renewIdentity(),
+      releasesHere: true,
       onLease: ({ fencingToken }) => (this.context.events.context.fencingToken = fencingToken),
     });
   }

@@ -5,7 +5,7 @@ import { CALLS } from '../generated/sql.js';
 import { renderSql } from './render.js';
 
 /** The version of the lock schema that this program was built for. */
-export const SCHEMA_VERSION = 3;
+export const SCHEMA_VERSION = 4;
 
 export interface SchemaState {
   version: number;

@@ -17,9 +17,9 @@ $body$;`;
 /** A change of the product's SQL that breaks it: `from` has to be there, exactly once. */
 export interface Mutation {
   name: string;
-  /** The end of the file's name in sql/functions. */
+  /** The end of the file's name in sql/functions, for all edits that name no other. */
   file: string;
-  edits: readonly { from: string; to: string }[];
+  edits: readonly { from: string; to: string; file?: string }[];
 }
 
 /** The product's own text but for the clock, which the model moves, and for what a mutation breaks. */
@@ -35,17 +35,19 @@ export function modelDefinition(mutation?: Mutation): SchemaDefinition {
     name,
     sql: mutate(name, sql, mutation).replaceAll(CLOCK, MODEL_CLOCK),
   }));
-  if (mutation !== undefined && !functions.some(({ name }) => name.endsWith(mutation.file))) {
-    throw new Error(`${mutation.name}: there is no file ${mutation.file}`);
+  for (const { file = mutation?.file ?? '' } of mutation?.edits ?? []) {
+    if (!functions.some(({ name }) => name.endsWith(file)))
+      throw new Error(`${mutation?.name}: there is no file ${file}`);
   }
   return { ...DEFINITION, steps, functions };
 }
 
 function mutate(name: string, sql: string, mutation: Mutation | undefined): string {
-  if (mutation === undefined || !name.endsWith(mutation.file)) return sql;
-  return mutation.edits.reduce((text, { from, to }) => {
+  return (mutation?.edits ?? []).reduce((text, { from, to, file = mutation?.file ?? '' }) => {
+    if (!name.endsWith(file)) return text;
     const parts = text.split(from);
-    if (parts.length !== 2) throw new Error(`${mutation.name}: "${from}" is there ${parts.length - 1} times`);
+    if (parts.length !== 2)
+      throw new Error(`${mutation?.name}: "${from}" is there ${parts.length - 1} times`);
     return parts.join(to);
   }, sql);
 }

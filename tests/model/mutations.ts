@@ -1,8 +1,15 @@
 import type { Mutation } from './model-schema.js';
 
+export const ACQUIRE_FREE = '6-acquire-free.sql';
+
 const acquire = (name: string, ...edits: Mutation['edits']): Mutation => ({
   name: `acquire: ${name}`,
   file: '6-acquire.sql',
+  edits,
+});
+const acquireFree = (name: string, ...edits: Mutation['edits']): Mutation => ({
+  name: `acquire: ${name}`,
+  file: ACQUIRE_FREE,
   edits,
 });
 const release = (name: string, ...edits: Mutation['edits']): Mutation => ({
@@ -29,7 +36,7 @@ const PROVES =
   "lease.instance_id = p_instance_id AND lease.secret_sha256 = sha256(convert_to(p_secret, 'UTF8'))";
 const ROW_TIMES = `locked_at     = clock_timestamp(),
         expires_at    = clock_timestamp() + p_ttl_ms * interval '1 millisecond',`;
-const FIRST_ROW = 'IF seen.id IS NULL THEN';
+const FIRST_ROW = 'IF p_is_first AND p_instance_id IS NOT NULL THEN';
 
 /** Each breaks one promise, and the model has to see it. */
 export const FOUND_BY_THE_MODEL: readonly Mutation[] = [
@@ -37,7 +44,7 @@ export const FOUND_BY_THE_MODEL: readonly Mutation[] = [
     'the expiry is tested nowhere',
     { from: EARLY_LOOK, to: 'IF false THEN' },
     { from: SECOND_LOOK, to: "seen.fencing_token = (p_takeover ->> 'respect')::bigint" },
-    { from: UPSERT, to: 'WHERE true' },
+    { file: ACQUIRE_FREE, from: UPSERT, to: 'WHERE true' },
   ),
   acquire('does not recognize its own lease', { from: EARLY_LOOK, to: 'IF false THEN' }),
   acquire('a microsecond too late for the waiter', { from: EARLY_LOOK, to: EARLY_LOOK.replace('>', '>=') }),
@@ -52,11 +59,12 @@ export const FOUND_BY_THE_MODEL: readonly Mutation[] = [
       to: SECOND_LOOK.replace('> clock_timestamp()', "> clock_timestamp() + interval '1 microsecond'"),
     },
     {
+      file: ACQUIRE_FREE,
       from: UPSERT,
       to: UPSERT.replace('<= clock_timestamp()', "<= clock_timestamp() + interval '1 microsecond'"),
     },
   ),
-  acquire('the upsert demands a lease that is over since a microsecond', {
+  acquireFree('the upsert demands a lease that is over since a microsecond', {
     from: UPSERT,
     to: UPSERT.replace('<=', '<'),
   }),
@@ -64,7 +72,7 @@ export const FOUND_BY_THE_MODEL: readonly Mutation[] = [
     from: EARLY_LOOK,
     to: 'IF seen.expires_at > clock_timestamp() THEN',
   }),
-  acquire('the upsert knows nothing of a release', {
+  acquireFree('the upsert knows nothing of a release', {
     from: UPSERT,
     to: 'WHERE lock.expires_at <= clock_timestamp()',
   }),
@@ -72,40 +80,41 @@ export const FOUND_BY_THE_MODEL: readonly Mutation[] = [
     from: SECOND_LOOK,
     to: 'seen.expires_at > clock_timestamp()',
   }),
-  acquire('a used instance id is not refused', {
+  acquireFree('a used instance id is not refused', {
     from: 'IF "migrate_lock".was_used(p_instance_id)',
     to: 'IF false',
   }),
-  acquire('its own released lease is acquired again', {
-    from: 'OR seen.released_at IS NOT NULL\n',
+  acquireFree('its own released lease is acquired again', {
+    from: 'OR before_.released_at IS NOT NULL\n',
     to: '\n',
   }),
-  acquire('a takeover is not told', { from: 'IF takeover IS NOT NULL THEN', to: 'IF false THEN' }),
-  acquire('a takeover of a released lease is told', {
-    from: '        IF seen.released_at IS NULL THEN',
-    to: '        IF true THEN',
-  }),
-  acquire('takes two tokens', {
+  acquireFree('a takeover is not told', { from: 'IF p_takeover IS NOT NULL THEN', to: 'IF false THEN' }),
+  acquire(
+    'a takeover of a released lease is told',
+    { from: 'IF seen.id IS NOT NULL AND seen.released_at IS NULL THEN', to: 'IF seen.id IS NOT NULL THEN' },
+    { from: '        IF seen.released_at IS NULL THEN', to: '        IF true THEN' },
+  ),
+  acquireFree('takes two tokens', {
     from: 'fencing_token = excluded.fencing_token',
     to: `fencing_token = nextval('"migrate_lock".migration_lock_fencing_token_seq')`,
   }),
-  acquire('counts tokens in the row', {
+  acquireFree('counts tokens in the row', {
     from: 'fencing_token = excluded.fencing_token',
     to: 'fencing_token = lock.fencing_token + 1',
   }),
-  acquire('keeps the token', {
+  acquireFree('keeps the token', {
     from: 'fencing_token = excluded.fencing_token',
     to: 'fencing_token = lock.fencing_token',
   }),
-  acquire('keeps the secret of the one before', {
+  acquireFree('keeps the secret of the one before', {
     from: 'secret_sha256 = excluded.secret_sha256',
     to: 'secret_sha256 = lock.secret_sha256',
   }),
-  acquire('keeps the release of the one before', {
+  acquireFree('keeps the release of the one before', {
     from: 'released_at   = NULL',
     to: 'released_at   = lock.released_at',
   }),
-  acquire('keeps the beginning of the one before', {
+  acquireFree('keeps the beginning of the one before', {
     from: ROW_TIMES,
     to: ROW_TIMES.replace('clock_timestamp(),', 'lock.locked_at,'),
   }),
@@ -216,13 +225,13 @@ export const FOUND_BY_THE_MODEL: readonly Mutation[] = [
 
 /** What only shows when another transaction is open at the same time. */
 export const FOUND_BY_OVERLAPS: readonly Mutation[] = [
-  acquire('the upsert takes whatever is there', { from: UPSERT, to: 'WHERE true' }),
-  acquire(
+  acquireFree('the upsert takes whatever is there', { from: UPSERT, to: 'WHERE true' }),
+  acquireFree(
     'times from before the wait',
     { from: ROW_TIMES, to: 'locked_at = excluded.locked_at,\n        expires_at = excluded.expires_at,' },
     { from: FIRST_ROW, to: 'IF false THEN' },
   ),
-  acquire('the times of the first row from before the wait', { from: FIRST_ROW, to: 'IF false THEN' }),
+  acquireFree('the times of the first row from before the wait', { from: FIRST_ROW, to: 'IF false THEN' }),
   acquire('queues on the row', {
     from: '    SELECT * INTO seen FROM "migrate_lock".migration_lock WHERE id = 1 FOR NO KEY UPDATE SKIP LOCKED;',
     to: '    SELECT * INTO seen FROM "migrate_lock".migration_lock WHERE id = 1 FOR NO KEY UPDATE;',
@@ -237,10 +246,18 @@ export const FOUND_BETWEEN_LOOKS: readonly Mutation[] = [
   }),
 ];
 
+/** What only shows when somebody else's lease comes and runs out between a look at a released one and its row. */
+export const FOUND_BEFORE_THE_ROW: readonly Mutation[] = [
+  acquireFree('whatever lease has run out is taken', {
+    from: 'IF before_.released_at IS NULL AND before_.fencing_token IS DISTINCT FROM p_expired_token THEN',
+    to: 'IF false THEN',
+  }),
+];
+
 /** What no run can tell from the product's own text, each with the reason. */
 export const EQUIVALENT: readonly (Mutation & { reason: string })[] = [
   {
-    ...acquire('only the upsert takes its times from before the wait', {
+    ...acquireFree('only the upsert takes its times from before the wait', {
       from: ROW_TIMES,
       to: 'locked_at = excluded.locked_at,\n        expires_at = excluded.expires_at,',
     }),

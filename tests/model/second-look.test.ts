@@ -4,7 +4,7 @@ import { createDatabase, type TestDatabase } from '../harness/database.js';
 import { waitFor } from '../harness/wait-for.js';
 import type { Answer } from './calls.js';
 import type { Mutation } from './model-schema.js';
-import { FOUND_BETWEEN_LOOKS } from './mutations.js';
+import { ACQUIRE_FREE, FOUND_BEFORE_THE_ROW, FOUND_BETWEEN_LOOKS } from './mutations.js';
 import { leaseOf, request, someone } from './overlap.js';
 import { applyModelSchema, lockAt, RealLock } from './real-lock.js';
 
@@ -41,6 +41,46 @@ const gatedClock = (schema: string): string => `
   END
   $body$;`;
 
+interface Stopped {
+  schema: string;
+  mutation?: Mutation | undefined;
+  /** How the lock comes to be free at START_US + LEASE_MS. */
+  before: (lock: RealLock) => Promise<unknown>;
+  /** How often the slow one reads the clock before it stops. */
+  reads: number;
+}
+
+/** A slow waiter has seen that the lock is free, and stops before it locks the row. */
+async function stopBetweenLooks<T>(
+  { schema, mutation, before, reads }: Stopped,
+  meanwhile: (quick: RealLock, goOn: () => Promise<Answer>) => Promise<T>,
+): Promise<T> {
+  await applyModelSchema(db.url, schema, mutation);
+  await db.sql.unsafe(gatedClock(schema));
+  const locks = Array.from({ length: 3 }, () => new RealLock(db.url, schema));
+  const [slow, quick, observer] = [lockAt(locks, 0), lockAt(locks, 1), lockAt(locks, 2)];
+  const gate = await db.sql.reserve();
+  try {
+    await observer.setClock(START_US);
+    await before(observer);
+    await observer.setClock(START_US + LEASE_MS * 1000);
+    await slow.sql`SELECT set_config('model.reads_before_gate', ${String(reads)}, false)`;
+    await gate`SELECT pg_advisory_lock(${GATE})`;
+    const polled = slow.poll(someone(), request(LEASE_MS));
+    await waitFor('the slow one to be between its looks', async () => {
+      return (await observer.countWaiting([slow])) === 1;
+    });
+    return await meanwhile(quick, async () => {
+      await gate`SELECT pg_advisory_unlock(${GATE})`;
+      return polled;
+    });
+  } finally {
+    await gate`SELECT pg_advisory_unlock_all()`;
+    gate.release();
+    await Promise.all(locks.map((lock) => lock.end()));
+  }
+}
+
 interface Outcome {
   slow: Answer;
   nextToken: number;
@@ -49,65 +89,90 @@ interface Outcome {
 }
 
 /**
- * A slow waiter has read a lease that is over. Before it locks the row somebody else takes over, and is at work in an
- * assert_held transaction, which the slow one must not take for an orphan.
+ * The lease has run out. In between somebody else takes over, and is at work in an assert_held transaction, which the slow one
+ * must not take for an orphan.
  */
-async function comeInBetween(schema: string, mutation?: Mutation): Promise<Outcome> {
-  await applyModelSchema(db.url, schema, mutation);
-  await db.sql.unsafe(gatedClock(schema));
-  const locks = Array.from({ length: 3 }, () => new RealLock(db.url, schema));
-  const [slow, quick, observer] = [lockAt(locks, 0), lockAt(locks, 1), lockAt(locks, 2)];
+async function takeOverInBetween(schema: string, mutation?: Mutation): Promise<Outcome> {
   const migration = postgres(db.url, { max: 1, onnotice: () => undefined });
-  const gate = await db.sql.reserve();
+  const before = (lock: RealLock): Promise<unknown> => lock.poll(someone(), request(LEASE_MS));
   try {
-    await observer.setClock(START_US);
-    await observer.poll(someone(), request(LEASE_MS));
-    await observer.setClock(START_US + LEASE_MS * 1000);
     // The attempt is counted first.
-    await slow.sql`SET model.reads_before_gate = 1`;
-    await gate`SELECT pg_advisory_lock(${GATE})`;
-    const polled = slow.poll(someone(), request(LEASE_MS));
-    await waitFor('the slow one to be between its looks', async () => {
-      return (await observer.countWaiting([slow])) === 1;
+    return await stopBetweenLooks({ schema, mutation, before, reads: 1 }, async (quick, goOn) => {
+      const next = someone();
+      const nextToken = leaseOf(await quick.poll(next, request(LEASE_MS))).fencingToken;
+      await migration.unsafe('BEGIN');
+      const [session] = await migration<{ pid: number }[]>`
+        SELECT pg_backend_pid() AS pid, ${migration(schema)}.assert_held(${next.instanceId}, ${nextToken})`;
+      const slow = await goOn();
+      const lives = async (): Promise<boolean> => {
+        return (await db.sql`SELECT FROM pg_stat_activity WHERE pid = ${session?.pid ?? 0}`).length === 1;
+      };
+      // Who is told to end does so a moment later; and postgres.js fails by itself when it is asked after that.
+      if (hasOrphans(slow)) await waitFor('its end', async () => !(await lives()));
+      const committed = (await lives()) && (await migration.unsafe('COMMIT')).command === 'COMMIT';
+      return { slow, nextToken, committed };
     });
-
-    const next = someone();
-    const nextToken = leaseOf(await quick.poll(next, request(LEASE_MS))).fencingToken;
-    await migration.unsafe('BEGIN');
-    const [session] = await migration<{ pid: number }[]>`
-      SELECT pg_backend_pid() AS pid, ${migration(schema)}.assert_held(${next.instanceId}, ${nextToken})`;
-    await gate`SELECT pg_advisory_unlock(${GATE})`;
-    const answer = await polled;
-    const lives = async (): Promise<boolean> => {
-      return (await db.sql`SELECT FROM pg_stat_activity WHERE pid = ${session?.pid ?? 0}`).length === 1;
-    };
-    // Who is told to end does so a moment later; and postgres.js fails by itself when it is asked after that.
-    if (hasOrphans(answer)) await waitFor('its end', async () => !(await lives()));
-    const committed = (await lives()) && (await migration.unsafe('COMMIT')).command === 'COMMIT';
-    return { slow: answer, nextToken, committed };
   } finally {
-    await gate`SELECT pg_advisory_unlock_all()`;
-    gate.release();
-    await Promise.all([...locks.map((lock) => lock.end()), migration.end({ timeout: 1 })]);
+    await migration.end({ timeout: 1 });
   }
 }
+
+/** The lease was released. In between somebody else has one, and it runs out: its orphans are still to be ended. */
+async function runOutInBetween(
+  schema: string,
+  mutation?: Mutation,
+): Promise<{ slow: Answer; token: number }> {
+  const before = async (lock: RealLock): Promise<void> => {
+    const first = someone();
+    await lock.poll(first, request(LEASE_MS));
+    await lock.release(first, {});
+  };
+  const edits = [...STOP_BEFORE_THE_ROW, ...(mutation?.edits ?? [])];
+  const stopping = { name: mutation?.name ?? 'stops before the row', file: ACQUIRE_FREE, edits };
+  return stopBetweenLooks({ schema, mutation: stopping, before, reads: 1 }, async (quick, goOn) => {
+    const token = leaseOf(await quick.poll(someone(), request(1))).fencingToken;
+    await quick.setClock(START_US + (LEASE_MS + 1) * 1000);
+    return { slow: await goOn(), token };
+  });
+}
+
+/** A look at the clock, where the product has none. */
+const STOP_BEFORE_THE_ROW = [
+  {
+    from: '    IF NOT p_is_first THEN\n',
+    to: '    PERFORM clock_timestamp();\n    IF NOT p_is_first THEN\n',
+  },
+];
 
 const hasOrphans = (answer: Answer): boolean => typeof answer === 'object' && 'orphans' in answer;
 
 test('between two looks at an expired lease somebody else takes over, and is left alone', async () => {
-  const { slow, nextToken, committed } = await comeInBetween('between_looks');
+  const { slow, nextToken, committed } = await takeOverInBetween('between_looks');
   expect(slow).toMatchObject({ outcome: 'held', holder: { fencingToken: nextToken } });
   expect(slow).not.toHaveProperty('orphans');
   expect(committed).toBe(true);
+});
+
+test('between a look at a released lease and its row, the lease of somebody else runs out: it is not just taken', async () => {
+  const { slow, token } = await runOutInBetween('run_out');
+  expect(slow).toMatchObject({ outcome: 'held', holder: { fencingToken: token } });
 });
 
 describe('that shows', () => {
   test.each(FOUND_BETWEEN_LOOKS.map((mutation) => [mutation.name, mutation] as const))(
     '%s',
     async (_, mutation) => {
-      const { slow, committed } = await comeInBetween('between_looks_mutated', mutation);
+      const { slow, committed } = await takeOverInBetween('between_looks_mutated', mutation);
       expect(slow).toHaveProperty('orphans');
       expect(committed).toBe(false);
+    },
+  );
+
+  test.each(FOUND_BEFORE_THE_ROW.map((mutation) => [mutation.name, mutation] as const))(
+    '%s',
+    async (_, mutation) => {
+      const { slow } = await runOutInBetween('run_out_mutated', mutation);
+      expect(slow).toMatchObject({ outcome: 'acquired' });
     },
   );
 });
