@@ -12,7 +12,8 @@ const TRIGGER_LIMIT_MS = 15_000;
 
 /**
  * What a request holds by which it is known. A call is two requests: its text, and then, on which it is carried out, its
- * values. (The schema's own text holds the names of the calls too, but not with their parameters.)
+ * values. (The schema's own text holds the names of the calls too, but not with their parameters. The text of a release is
+ * sent with its rehearsal, before there is a child.)
  */
 export const REQUESTS = {
   version: '.version()',
