@@ -5,7 +5,7 @@ import type { RunOptions } from './run-context.js';
 
 /** Makes audit events of what happens to the child, which knows of none. `deadlineMs`: until it is asked to end. */
 export function tellOfChild(
-  { emit }: EventStream,
+  { emit, emitSoon }: EventStream,
   { command, args, connection, ttlMs }: RunOptions,
   happening: ChildHappening,
   deadlineMs: number,
@@ -20,7 +20,8 @@ export function tellOfChild(
       });
     case 'exited': {
       const { exitCode, signal, durationMs } = happening;
-      return emit({ event: 'child.exited', exitCode, signal, durationMs: Math.round(durationMs) });
+      // The next holder waits for the release.
+      return emitSoon({ event: 'child.exited', exitCode, signal, durationMs: Math.round(durationMs) });
     }
     case 'deadline':
       return emit({ event: 'child.deadline', ttlMs, ranMs: Math.round(happening.ranMs) });
