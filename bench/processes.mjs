@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { openPipe } from './pipe.mjs';
 
 /** What would change the ways of the programs that are measured. */
 const STRIPPED = /^(PG|MIGRATE_LOCK_|DATABASE_URL$|NODE_|npm_|FORCE_COLOR$|NO_COLOR$)/;
@@ -15,15 +16,16 @@ const running = new Set();
 /**
  * Runs a program to its end.
  * @param {import('./contenders.mjs').Program} program
+ * @param {{ sockets?: boolean }} [options] where its output goes: to pipes by default
  * @returns {Promise<number>} how many milliseconds it took
  * @throws when it fails
  */
-export async function time(program) {
+export async function time(program, { sockets = false } = {}) {
+  const pipes = sockets ? [] : [openPipe(), openPipe()];
   const startedMs = performance.now();
-  const child = launch(program);
+  const child = launch(program, pipes);
   child.stdin?.end();
-  child.stdout?.resume();
-  child.stderr?.resume();
+  for (const stream of [child.stdout, child.stderr, ...pipes.map(({ output }) => output)]) stream?.resume();
   const [code, signal] = await once(child, 'exit');
   const tookMs = performance.now() - startedMs;
   if (code !== 0) throw new Error(`${program.file} ${program.args.join(' ')} ended with ${code ?? signal}`);
@@ -43,17 +45,22 @@ export class Running {
 
   /** @param {import('./contenders.mjs').Program} program */
   constructor(program) {
-    this.#child = launch(program);
-    for (const stream of [this.#child.stdout, this.#child.stderr]) {
-      if (stream === null) continue;
-      createInterface({ input: stream }).on('line', (line) => {
+    const pipes = [openPipe(), openPipe()];
+    this.#child = launch(program, pipes);
+    for (const { output } of pipes) {
+      createInterface({ input: output }).on('line', (line) => {
         this.lines.push(line);
         for (const listener of this.#listeners) listener();
       });
     }
     const exited = once(this.#child, 'exit').then(() => Date.now());
     const closed = once(this.#child, 'close');
-    this.ended = Promise.all([exited, closed]).then(([atMs, [code, signal]]) => ({ code, signal, atMs }));
+    const read = Promise.all(pipes.map(({ output }) => once(output, 'close')));
+    this.ended = Promise.all([exited, closed, read]).then(([atMs, [code, signal]]) => ({
+      code,
+      signal,
+      atMs,
+    }));
     // Told to whoever waits for it.
     this.ended.catch(() => undefined);
   }
@@ -127,10 +134,18 @@ export class Running {
 
 /** @typedef {{ event: string, time: string } & Record<string, unknown>} AuditEvent */
 
-/** @param {import('./contenders.mjs').Program} program */
-function launch({ file, args, env = {} }) {
-  const child = spawn(file, args, { env: environmentOf(env), stdio: 'pipe' });
-  child.stdin.on('error', () => undefined);
+/**
+ * @param {import('./contenders.mjs').Program} program
+ * @param {ReturnType<typeof openPipe>[]} pipes for its stdout and stderr; none: sockets
+ */
+function launch({ file, args, env = {} }, [stdout, stderr]) {
+  const child = spawn(file, args, {
+    env: environmentOf(env),
+    stdio: ['pipe', stdout?.fd ?? 'pipe', stderr?.fd ?? 'pipe'],
+  });
+  stdout?.handOver();
+  stderr?.handOver();
+  child.stdin?.on('error', () => undefined);
   followToEnd(child);
   return child;
 }

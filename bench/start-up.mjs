@@ -7,6 +7,7 @@ import { time } from './processes.mjs';
 
 const WARM_UP = 3;
 const ROUNDS = 41;
+const ON_SOCKETS = 'migrate-lock, on sockets';
 
 /** What a run costs that need not wait: process start, lock, `true`, release, guard included. */
 /** @type {import('./rows.mjs').Row} */
@@ -21,6 +22,7 @@ export const startUp = {
     else say('no flock here: left out');
     if (hasEtcd()) contenders['etcdctl'] = etcdctlLock;
     else say('no etcdctl with an etcd here: left out');
+    contenders[ON_SOCKETS] = migrateLock(url);
     try {
       const times = await interleaved(contenders);
       /** @param {string} name */
@@ -31,6 +33,11 @@ export const startUp = {
       return [
         ratio(`${what} \`withlock x -- true\``, ours, series('withlock'), { must: 0.85, aim: 0.72, unit }),
         ratio(`${what} \`node -e 0\``, ours, series('node'), { must: 1.5, aim: 1.3, unit }),
+        figure(
+          'start-up of `migrate-lock` where stdout and stderr are sockets (systemd)',
+          series(ON_SOCKETS),
+          { unit },
+        ),
         ...['flock', 'etcdctl']
           .filter((name) => name in contenders)
           .map((name) => figure(`start-up of \`${name}\``, series(name), { unit })),
@@ -51,7 +58,8 @@ async function interleaved(contenders) {
   for (let round = -WARM_UP; round < ROUNDS; round++) {
     for (let turn = 0; turn < names.length; turn++) {
       const name = names[(Math.abs(round) + turn) % names.length] ?? '';
-      const tookMs = await time(/** @type {any} */ (contenders)[name](['true']));
+      const program = /** @type {any} */ (contenders)[name](['true']);
+      const tookMs = await time(program, { sockets: name === ON_SOCKETS });
       if (round >= 0) times.get(name)?.push(tookMs);
     }
   }
