@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmdirSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -37,6 +37,8 @@ type Answering = (request: HolderRequest, asker: Asker) => Promise<HolderAnswer>
 export interface HolderSocket {
   /** Undefined: there is no place for a socket, and the child cannot ask. */
   path: string | undefined;
+  /** From now on one may ask. */
+  listen: () => void;
   close: () => void;
 }
 
@@ -47,26 +49,36 @@ const LONGEST_PATH = 104;
 
 /**
  * A Unix socket in a folder that only its user may enter: whatever the child wants of its holder it asks the living holder
- * itself, so that the lease's secret never leaves the process. One line of JSON in, one out. It is listened to from the next
- * turn of the event loop on: long before a child that is started later can ask.
+ * itself, so that the lease's secret never leaves the process. One line of JSON in, one out. Its place is made first, as it is
+ * told to the child; to listen takes Node.js a millisecond, and can wait until the child is there.
  */
-export function openHolderSocket(answer: Answering): HolderSocket {
+export function makeHolderSocket(answer: Answering): HolderSocket {
   let folder: string;
   try {
     folder = mkdtempSync(path.join(shortTemporaryFolder(), 'migrate-lock-'));
     chmodSync(folder, 0o700);
   } catch {
-    return { path: undefined, close: () => undefined };
+    return { path: undefined, listen: () => undefined, close: () => undefined };
   }
   const socketPath = path.join(folder, 's');
-  const server = listen(socketPath, answer);
+  let server: net.Server | undefined;
   return {
     path: socketPath,
+    listen: () => (server ??= listen(socketPath, answer)),
     close: () => {
-      server.close();
-      rmSync(folder, { recursive: true, force: true });
+      server?.close();
+      remove(folder);
     },
   };
+}
+
+/** Closing the socket has removed it: the folder is empty, and to remove one that may not be takes Node.js longer. */
+function remove(folder: string): void {
+  try {
+    rmdirSync(folder);
+  } catch {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 function shortTemporaryFolder(): string {

@@ -6,7 +6,7 @@ import { RunSettled } from '../lock/run-settled.js';
 import { waitForLease } from '../lock/wait.js';
 import { redactCommand } from '../redact/command.js';
 import {
-  openHolderSocket,
+  makeHolderSocket,
   type Asker,
   type HolderAnswer,
   type HolderRequest,
@@ -36,7 +36,7 @@ export class Story {
     const { options, desk, calls } = this.context;
     const file = resolveCommand(options.command, options.env, options.cwd);
     // While the server makes a session for us: what the child will need.
-    this.#socket = openHolderSocket((request, asker) => this.#answer(request, asker));
+    this.#socket = makeHolderSocket((request, asker) => this.#answer(request, asker));
     this.#prepareGuard();
     const interrupt = new AbortController();
     desk.handTo((signal) => interrupt.abort(new Interrupted(signal)));
@@ -101,7 +101,7 @@ export class Story {
 
   async #runChild(file: string, lease: Lease, interrupt: AbortSignal): Promise<RunResult> {
     const forwarded = new Set<NodeJS.Signals>();
-    const under = new UnderLease(this.context, this.me, lease, this.#socket?.path);
+    const under = new UnderLease(this.context, this.me, lease, this.#socket);
     this.#under = under;
     let end: ChildEnd;
     try {

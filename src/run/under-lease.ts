@@ -7,7 +7,7 @@ import type { LockCalls } from '../lock/calls.js';
 import type { Identity, Lease } from '../lock/lease.js';
 import { marginMs } from '../lock/margin.js';
 import { childEnvironment } from './child-environment.js';
-import type { Asker, HeldLease, HolderAnswer, HolderRequest } from './holder-socket.js';
+import type { Asker, HeldLease, HolderAnswer, HolderRequest, HolderSocket } from './holder-socket.js';
 import { writeWill } from './last-will.js';
 import type { RunContext, RunOptions } from './run-context.js';
 import { watchStandstill } from './standstill.js';
@@ -35,7 +35,7 @@ export class UnderLease {
     private readonly context: RunContext,
     private readonly me: Identity,
     lease: Lease,
-    private readonly socketPath: string | undefined,
+    private readonly socket: HolderSocket | undefined,
   ) {
     const { options, calls, events, guard } = context;
     this.#options = options;
@@ -68,7 +68,7 @@ export class UnderLease {
         this.context.mark,
         this.me,
         this.#lease,
-        this.socketPath,
+        this.socket?.path,
       ),
     });
     await this.#guard.ready;
@@ -81,7 +81,7 @@ export class UnderLease {
         file,
         command,
         args,
-        env: childEnvironment(env, this.#lease, this.socketPath),
+        env: childEnvironment(env, this.#lease, this.socket?.path),
         instanceId: this.context.mark,
         stdio: [0, childStdout === 'stdout' ? 1 : 2, 2],
         timeline: this.#timeline(),
@@ -93,6 +93,7 @@ export class UnderLease {
         },
       });
       this.#child = child;
+      this.socket?.listen();
       this.#warnInTime();
       early.passTo((signal) => {
         forwarded.add(signal);
