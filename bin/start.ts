@@ -1,4 +1,4 @@
-import path from 'node:path';
+import { join } from 'node:path';
 import { compileProgram } from './code-cache.mjs';
 
 type Program = (
@@ -9,7 +9,7 @@ type Program = (
   folder: string,
 ) => void;
 
-const file = path.join(__dirname, 'program.cjs');
-const program = compileProgram(file, path.join(__dirname, 'program.cache')).runInThisContext() as Program;
+const file = join(__dirname, 'program.cjs');
+const program = compileProgram(file, join(__dirname, 'program.cache')).runInThisContext() as Program;
 // What is started once more (by the guard) is this file.
 program({}, require, { exports: {} }, __filename, __dirname);
