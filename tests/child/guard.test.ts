@@ -226,7 +226,8 @@ describe('the guard', () => {
     await lab.line('entry');
     say('dismiss');
     await lab.line('dismissed');
-    expect(isAlive(guard)).toBe(false);
+    // What is killed takes a moment to be gone.
+    await waitUntilGone(guard);
     await untilSessionIsOver(guard);
     const { pid = 0 } = await lab.line('started');
     expect(isAlive(pid)).toBe(true);

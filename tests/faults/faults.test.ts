@@ -63,7 +63,8 @@ describe('the harness finds out', () => {
     seed: 0,
     runs: [
       { ...CALM, child: { runMs: 100, statement: 'sleep' } },
-      { ...CALM, startAtMs: 300 },
+      // Long enough to write on a busy machine too.
+      { ...CALM, startAtMs: 300, child: { runMs: 1_000 } },
     ],
     faults: [{ run: 0, when: { at: 'child', word: 'stated', afterMs: 0 }, deed: { kind: 'machine dies' } }],
   };
