@@ -20,12 +20,15 @@ DECLARE
     from_    text        := coalesce(host(inet_client_addr()), '');
     told_at  timestamptz;
 BEGIN
+    -- First of all: whoever had it before has committed what is read then.
+    IF NOT "migrate_lock".may_write_client(p_kind, from_) THEN
+        RETURN;
+    END IF;
     SELECT client.refused_at INTO told_at
       FROM "migrate_lock".migration_lock_client AS client
      WHERE client.kind = p_kind AND client.db_role = session_user::text AND client.address = from_;
     -- A clock that stepped back does not silence anybody for long.
-    IF moment < told_at + interval '1 second' AND moment > told_at - interval '1 second'
-       OR NOT "migrate_lock".may_write_client(p_kind, from_) THEN
+    IF moment < told_at + interval '1 second' AND moment > told_at - interval '1 second' THEN
         RETURN;
     END IF;
     INSERT INTO "migrate_lock".migration_lock_client AS client (kind, db_role, address, next_at, counted_at, refused_at)

@@ -1,5 +1,5 @@
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
-import type postgres from 'postgres';
+import postgres from 'postgres';
 import { LockCalls } from '../../src/lock/calls.js';
 import { newIdentity } from '../../src/lock/lease.js';
 import { verifyHistory } from '../../src/lock/verify-history.js';
@@ -259,5 +259,22 @@ describe('refused attempts', () => {
     ]);
     for (const { n, most } of refused) expect(n).toBeLessThanOrEqual(most);
     await lock.release(me);
+  });
+
+  test('of the same kind in the same moment leave one row', async () => {
+    const kinds = Array.from({ length: 150 }, (_, n) => `kind ${n}`);
+    const sessions = postgres(db.url, { max: 8, onnotice: () => undefined });
+    for (const kind of kinds) {
+      await Promise.all(
+        Array.from(
+          { length: 8 },
+          () => sessions`SELECT migrate_lock.record_refusal(${kind}, ${kind}, 'somebody', '{}')`,
+        ),
+      );
+    }
+    await sessions.end({ timeout: 1 });
+    const rows = await db.sql<{ n: number }[]>`
+      SELECT count(*)::int AS n FROM migrate_lock.migration_lock_audit WHERE event LIKE 'kind %' GROUP BY event`;
+    expect(rows.map(({ n }) => n)).toEqual(kinds.map(() => 1));
   });
 });
