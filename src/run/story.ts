@@ -1,5 +1,6 @@
 import { resolveCommand } from '../child/resolve-command.js';
 import type { ChildEnd } from '../child/supervise.js';
+import { hasControllingTerminal, terminalDelivers } from '../child/terminal.js';
 import { giveBack, type GiveBackOutcome } from '../lock/give-back.js';
 import { describeThisProcess, newIdentity, type Identity, type Lease } from '../lock/lease.js';
 import { RunSettled } from '../lock/run-settled.js';
@@ -118,6 +119,8 @@ export class Story {
       return decideOutcome(end, 'failed', forwarded);
     }
     const { exitCode, signal, reason, leftovers } = end;
+    // Ctrl-C goes to both of us: on a busy machine the child has died of it, and the lease is released, before we hear of it.
+    if (signal !== null && hasControllingTerminal() && terminalDelivers(signal)) forwarded.add(signal);
     const run = this.context.options.once === null ? undefined : resultOfWork(end, forwarded);
     const details = { exitCode, signal, reason, leftovers, ...(run === undefined ? {} : { run }) };
     const released = await this.#giveBack(under.lease, details, (late) => forwarded.add(late));
