@@ -119,7 +119,7 @@ export class LockCalls {
    */
   rehearseRelease(): void {
     if (!this.database.isDirect) return;
-    const policy = JSON.stringify(policyOf(this.orphanMode === 'auto' ? 'terminate' : this.orphanMode, null));
+    const policy = JSON.stringify(this.#pollPolicy(null));
     this.#call('release', 'rehearse the release', [null, null, policy, '{}'], CALL_LIMIT_MS).catch(
       () => undefined,
     );
