@@ -16,7 +16,7 @@ function readFolder(folder) {
       const sql = readFileSync(path.join(here, folder, name), 'utf8');
       for (const [index, line] of sql.split('\n').entries()) {
         // A schema name with a line break in it would end the comment.
-        if (line.includes('--') && line.slice(line.indexOf('--')).includes('"migrate_lock"')) {
+        if (line.includes('--') && /["']migrate_lock["']/.test(line.slice(line.indexOf('--')))) {
           throw new Error(
             `sql/${folder}/${name}:${index + 1}: the schema placeholder must not stand in a comment`,
           );

@@ -1,1 +1,1 @@
-SELECT "migrate_lock".admit($1, $2::pg_catalog.text::pg_catalog.jsonb) AS answer
+SELECT "migrate_lock".admit(p_db_role => $1, p_child_roles => $2::pg_catalog.text::pg_catalog.jsonb) AS answer

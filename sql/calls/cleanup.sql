@@ -1,1 +1,1 @@
-SELECT "migrate_lock".cleanup($1::pg_catalog.text::pg_catalog.jsonb) AS answer
+SELECT "migrate_lock".cleanup(p_orphans => $1, p_seen => $2::pg_catalog.text::pg_catalog.jsonb) AS answer

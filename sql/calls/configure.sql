@@ -1,1 +1,1 @@
-SELECT "migrate_lock".configure($1::pg_catalog.text::pg_catalog.jsonb) AS answer
+SELECT "migrate_lock".configure(p_max_ttl_ms => $1, p_attempts_per_second => $2) AS answer

@@ -1,1 +1,1 @@
-SELECT "migrate_lock".look($1, $2) AS answer
+SELECT "migrate_lock".look(p_run_key => $1, p_command_sha256 => $2, p_failure_memory_ms => $3) AS answer

@@ -1,1 +1,1 @@
-SELECT "migrate_lock".prune($1) AS answer
+SELECT "migrate_lock".prune(p_keep_ms => $1, p_limit => $2) AS answer

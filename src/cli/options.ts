@@ -83,9 +83,11 @@ export function saysYes(variable: string | undefined): boolean {
 export function ownerOptions(): Option[] {
   return [
     new Option('--grant-to <role>', 'let this role use the lock, and nothing else'),
+    new Option('--revoke <role>', 'take the right to use the lock from this role'),
     new Option(
       '--child-role <role>',
-      'with --grant-to: a role as which the commands of its runs work in the database; can be repeated',
+      'a role as which the commands of the runs connect to the database; can be repeated. With --grant-to: of the runs ' +
+        'of that role, with --revoke: it is one no longer, else of the runs of the owner itself',
     )
       .default([], 'none')
       .argParser((value: string, before: string[]) => [...before, value]),
@@ -108,6 +110,7 @@ export function ownerOptions(): Option[] {
 
 export interface OwnerOptionValues {
   grantTo?: string;
+  revoke?: string;
   childRole: string[];
   /** Milliseconds. */
   maxTtl?: number;

@@ -1,6 +1,7 @@
-import { classify } from '../db/classify.js';
+import { classify, errorCode, UNTRUSTED_SCHEMA } from '../db/classify.js';
 import type { Database } from '../db/database.js';
 import { LockCalls } from '../lock/calls.js';
+import { mustReadTables, readStatusTables } from '../lock/read-tables.js';
 import { formatMoment } from '../moment.js';
 import type { StatusReport } from '../ui/status-text.js';
 
@@ -30,6 +31,8 @@ async function readStatus(database: Database, schema: string): Promise<Status> {
   try {
     return await new LockCalls(database, schema).status();
   } catch (error) {
+    if (errorCode(error) === UNTRUSTED_SCHEMA && (await mustReadTables(database, schema)))
+      return readStatusTables(database, schema);
     if (classify(error) === 'absent') return { state: 'free', lease: null, waiters: [] };
     throw error;
   }

@@ -20,6 +20,9 @@ export function lookForPooler(limitMs: number): Call {
  * round trip instead of two.
  */
 export async function ask(session: Session, call: Call, { prepare = false } = {}): Promise<Answer> {
+  if (call.precondition !== undefined) {
+    call.precondition.check(await session.unsafe(call.precondition.statement, [], { prepare }));
+  }
   const parameters = [...call.parameters];
   const asked = session.unsafe<{ answer: unknown }[]>(call.statement, parameters, { prepare });
   const rows = await asked.catch((error: unknown) => {

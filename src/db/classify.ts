@@ -20,6 +20,10 @@ export type ErrorKind =
 export const CALL_TIMEOUT = 'CALL_TIMEOUT';
 /** The server did not offer TLS although it was required, or its certificate was not accepted. */
 export const TLS_REFUSED = 'TLS_REFUSED';
+/** What is in the lock schema may be another role's: nothing in it is called. */
+export const UNTRUSTED_SCHEMA = 'SCHEMA_NOT_TRUSTED';
+/** SQLSTATE: no such schema. */
+export const ABSENT_SCHEMA = '3F000';
 /** Of several hosts, none is one that takes writes. */
 export const NO_PRIMARY = 'NO_PRIMARY';
 
@@ -49,6 +53,7 @@ const KINDS: Record<string, ErrorKind> = {
   CONNECTION_ENDED: 'unavailable',
   CONNECTION_DESTROYED: 'unavailable',
   [TLS_REFUSED]: 'refused',
+  [UNTRUSTED_SCHEMA]: 'denied',
   AUTH_TYPE_NOT_IMPLEMENTED: 'refused',
   SASL_SIGNATURE_MISMATCH: 'refused',
   // SQLSTATEs: https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -58,11 +63,11 @@ const KINDS: Record<string, ErrorKind> = {
   '25006': 'settings', // read-only transaction
   '28': 'refused', // password, pg_hba.conf
   '3D000': 'refused', // no such database
-  '3F000': 'absent', // no such schema
+  [ABSENT_SCHEMA]: 'absent',
   '42P01': 'absent', // no such table
   '42883': 'absent', // no such function
   '42501': 'denied',
-  ML001: 'usage', // a code of our own: sql/functions/5-limits.sql
+  ML001: 'usage', // a code of our own: refuse() in sql/functions/change.sql
   '40001': 'contention', // serialization failure
   '40P01': 'contention', // deadlock
   '55P03': 'contention', // lock_timeout

@@ -37,6 +37,8 @@ const APPLICATION_NAME = 'migrate-lock';
  * the start-up packet they win over ALTER ROLE and ALTER DATABASE. PgBouncer refuses them: see database.ts.
  */
 const SESSION_SETTINGS = {
+  // A database's own setting could put another schema's operators before PostgreSQL's.
+  search_path: 'pg_catalog, pg_temp',
   default_transaction_isolation: 'read committed',
   default_transaction_read_only: 'off' as unknown as boolean, // postgres.js leaves out what is false
   statement_timeout: 15_000,

@@ -7,6 +7,15 @@ export interface Call {
   statement: string;
   parameters: readonly (string | number | boolean | null)[];
   limitMs: number;
+  /** What has to hold before the statement is sent. */
+  precondition?: Precondition;
+}
+
+/** A statement without parameters whose rows say whether a call may be made. */
+export interface Precondition {
+  statement: string;
+  /** @throws when it may not. */
+  check: (rows: readonly unknown[]) => void;
 }
 
 /** Work in one transaction that is not a single call: applying the schema. */

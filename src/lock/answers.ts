@@ -4,10 +4,14 @@ import type { HolderDescription, Lease } from './lease.js';
 export interface OrphanSession {
   pid: number;
   role: string | null;
+  /** The client's address; null: hidden from us, or over a Unix socket. */
+  client: string | null;
   /** null: hidden from us. */
   state: string | null;
   /** When its transaction began, as the database wrote it; null: none, or hidden. */
   since: string | null;
+  /** For how long its transaction is open; null: none, or hidden. */
+  openMs: number | null;
 }
 
 /** What a takeover or a release still waits for. */
@@ -23,6 +27,8 @@ export interface Acquired {
   takeover: Takeover | null;
   /** The hash of this step's row in the history; null: the history has lost its chain. */
   auditHash: string | null;
+  /** How many more connections our role can make; null: this answer does not say. */
+  connectionsLeft: number | null;
 }
 
 export interface Takeover {
@@ -64,6 +70,8 @@ export interface Look {
   /** null: the work is still to be done. */
   run: RunDescription | null;
   isHeld: boolean;
+  /** The command with which the same run key is known, where it is another one than ours. */
+  otherCommand: string | null;
 }
 
 /** The work of the run key is done, or failed just now: there is nothing to wait for. */
@@ -130,8 +138,6 @@ export interface ChainEnds {
   /** The last row that cleanup has removed; 0: none. */
   tailSeq: number;
   tailHash: string;
-  /** Rows up to this id are older than the chain. */
-  firstAuditId: number;
 }
 
 export interface ChainRow {
@@ -155,4 +161,11 @@ export interface CleanupAnswer {
   leases: number;
   waiters: number;
   orphans: Orphans | null;
+}
+
+export interface PruneAnswer {
+  runs: number;
+  rows: number;
+  /** There may be more to remove. */
+  more: boolean;
 }

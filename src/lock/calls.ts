@@ -1,7 +1,7 @@
 import { classify } from '../db/classify.js';
-import type { Call, Database } from '../db/database.js';
+import type { Call, Database, Precondition } from '../db/database.js';
 import { CALLS } from '../generated/sql.js';
-import { SCHEMA_VERSION } from '../schema/look.js';
+import { trustedSchema } from '../schema/owners.js';
 import { renderSql } from '../schema/render.js';
 import type {
   Attempt,
@@ -12,6 +12,7 @@ import type {
   LockStatus,
   Look,
   Orphans,
+  PruneAnswer,
   ReleaseAnswer,
   UnlockAnswer,
 } from './answers.js';
@@ -29,22 +30,41 @@ import {
 /** How long one call may take before its connection counts as dead. */
 export const CALL_LIMIT_MS = 5_000;
 
-/** To forget years of history takes longer; it must stay below the session's statement_timeout. */
+/** A batch of old history takes longer; it must stay below the session's statement_timeout. */
 const PRUNE_LIMIT_MS = 14_000;
+/** Rows of each kind that one batch removes at most. */
+const PRUNE_BATCH = 10_000;
 
 export interface UnlockOptions {
   /** Also while the lease runs. */
   force: boolean;
-  /** Also when sessions of the lease are still at work. */
+  /** Also when sessions of the lease are still open. */
   leaveSessions?: boolean;
   /** What the last call said is still in the way. */
   orphans?: Orphans | null;
   limitMs?: number;
 }
 
+/** How the command ended, for the history. */
+export interface EndDetails {
+  exitCode?: number | null;
+  signal?: string | null;
+  reason?: string;
+  leftovers?: number;
+}
+
+/** How the work of a run key ended. */
+export interface WorkResult {
+  succeeded: boolean;
+  exitCode: number;
+  durationMs: number;
+}
+
 export interface ReleaseOptions {
-  /** What is kept in the history about the use that was made of the lease. */
-  details?: object;
+  by?: 'holder' | 'guard';
+  end?: EndDetails;
+  /** null: nothing is stored for the lease's run key. */
+  work?: WorkResult | null;
   /** What the last call said is still in the way. */
   orphans?: Orphans | null;
   limitMs?: number;
@@ -52,50 +72,48 @@ export interface ReleaseOptions {
 
 /** The operations on one lock: one SQL function, one transaction each. Errors are the database's (see classify()). */
 export class LockCalls {
+  readonly #trusted: Precondition;
+
   constructor(
     readonly database: Database,
     readonly schema: string,
     readonly orphanMode: OrphanMode = 'auto',
-  ) {}
-
-  /**
-   * One attempt that also announces me as a waiter, and learns how many wait. The last one leaves the queue if it does
-   * not acquire, and goes into the history as a timeout.
-   */
-  async poll(me: Identity, client: ClientDescription, options: PollOptions): Promise<Attempt> {
-    const policy = this.#pollPolicy(options.orphans);
-    const sentAtMs = performance.now();
-    const parameters = pollParameters(me, client, options, policy);
-    const answer = await this.#call('poll', 'poll the lock', parameters, options.limitMs);
-    return this.#afterLook(me, client, options, policy, readAttempt(answer, sentAtMs));
+  ) {
+    this.#trusted = trustedSchema(schema);
   }
 
   /**
-   * The first poll, which looks at the lock schema in the same round trip.
-   * @returns null when the schema is not there, or has another version than this program needs: nothing was done.
+   * One attempt, which also announces this instance as a waiter. The last one leaves the queue if it does not acquire, and goes
+   * into the history as a timeout.
+   * @returns null when the lock schema is missing, or has another version than this program needs: nothing was done.
    */
-  async enter(me: Identity, client: ClientDescription, options: PollOptions): Promise<Attempt | null> {
+  async poll(me: Identity, client: ClientDescription, options: PollOptions): Promise<Attempt | null> {
     const policy = this.#pollPolicy(options.orphans);
     const sentAtMs = performance.now();
-    const parameters = [SCHEMA_VERSION, ...pollParameters(me, client, options, policy)];
+    const parameters = pollParameters(me, client, options, policy);
+    let answer: unknown;
     try {
-      const answer = await this.#call('enter', 'poll the lock', parameters, options.limitMs);
-      if ((answer as { outcome: string }).outcome === 'schema') return null;
-      return await this.#afterLook(me, client, options, policy, readAttempt(answer, sentAtMs));
+      answer = await this.#call('poll', 'poll the lock', parameters, options.limitMs);
     } catch (error) {
       if (classify(error) === 'absent') return null;
       throw error;
     }
+    if ((answer as { outcome: string }).outcome === 'schema') return null;
+    const attempt = readAttempt(answer, sentAtMs);
+    if (policy.orphans !== 'look' || attempt.outcome !== 'held' || attempt.orphans === null) return attempt;
+    // Now it is known which kind of connection this is, and so what may be done about the orphans.
+    await this.database.findPooler(options.limitMs);
+    return this.poll(me, client, options);
   }
 
   /** Whether the work of a run key is still to be done, and whether anybody has the lock: the cheapest of all calls. */
-  async look(runKey: string, failureMemoryMs: number | null, limitMs = CALL_LIMIT_MS): Promise<Look> {
-    return (await this.#call('look', 'look at the run key', [runKey, failureMemoryMs], limitMs)) as Look;
-  }
-
-  /** Leaves the queue, when nothing can have been acquired. */
-  async forget(me: Identity, limitMs = CALL_LIMIT_MS): Promise<void> {
-    await this.#call('forget', 'leave the queue', [me.instanceId], limitMs);
+  async look(
+    { runKey, commandSha256 }: Pick<ClientDescription, 'runKey' | 'commandSha256'>,
+    failureMemoryMs: number | null,
+    limitMs = CALL_LIMIT_MS,
+  ): Promise<Look> {
+    const parameters = [runKey, commandSha256, failureMemoryMs];
+    return (await this.#call('look', 'look at the run key', parameters, limitMs)) as Look;
   }
 
   /** Leaves the queue, and gives back what an attempt whose answer was not waited for may have brought. */
@@ -106,23 +124,15 @@ export class LockCalls {
 
   async release(
     me: Identity,
-    { details = {}, orphans = null, limitMs = CALL_LIMIT_MS }: ReleaseOptions = {},
+    { by = 'holder', end = {}, work = null, orphans = null, limitMs = CALL_LIMIT_MS }: ReleaseOptions = {},
   ): Promise<ReleaseAnswer> {
-    const policy = JSON.stringify(await this.#policy(orphans, limitMs));
-    const parameters = [me.instanceId, me.secret, policy, JSON.stringify(details)];
+    const { orphans: mode, seen } = await this.#policy(orphans, limitMs);
+    const { succeeded = null, exitCode = null, durationMs = null } = work ?? {};
+    const parameters = [
+      ...[me.instanceId, me.secret, by, mode, seen, JSON.stringify(end)],
+      ...[succeeded, exitCode, durationMs],
+    ];
     return (await this.#call('release', 'release the lease', parameters, limitMs)) as ReleaseAnswer;
-  }
-
-  /**
-   * Has the session do all that release() will do, on nothing: what PostgreSQL and we do for the first time takes three times as
-   * long. To be called before there is a child: while it runs, nothing is sent. Nothing depends on it.
-   */
-  rehearseRelease(): void {
-    if (!this.database.isDirect) return;
-    const policy = JSON.stringify(this.#pollPolicy(null));
-    this.#call('release', 'rehearse the release', [null, null, policy, '{}'], CALL_LIMIT_MS).catch(
-      () => undefined,
-    );
   }
 
   /** Refused when the lease is over, or not mine. The lease's new end counts from before the call was sent. */
@@ -162,18 +172,29 @@ export class LockCalls {
     instanceId: string,
     { force, leaveSessions = false, orphans = null, limitMs = CALL_LIMIT_MS }: UnlockOptions,
   ): Promise<UnlockAnswer> {
-    const policy = JSON.stringify({ ...(await this.#policy(orphans, limitMs)), leave: leaveSessions });
-    return (await this.#call('unlock', 'unlock', [instanceId, force, policy], limitMs)) as UnlockAnswer;
+    const { orphans: mode, seen } = await this.#policy(orphans, limitMs);
+    const parameters = [instanceId, force, leaveSessions, mode, seen];
+    return (await this.#call('unlock', 'unlock', parameters, limitMs)) as UnlockAnswer;
   }
 
   async cleanup(orphans: Orphans | null = null, limitMs = CALL_LIMIT_MS): Promise<CleanupAnswer> {
-    const policy = JSON.stringify(await this.#policy(orphans, limitMs));
-    return (await this.#call('cleanup', 'clean up', [policy], limitMs)) as CleanupAnswer;
+    const { orphans: mode, seen } = await this.#policy(orphans, limitMs);
+    return (await this.#call('cleanup', 'clean up', [mode, seen], limitMs)) as CleanupAnswer;
   }
 
-  /** Forgets run keys whose last run is longer ago, and what is older of the history. @returns how many of each. */
+  /**
+   * Removes run keys whose last run is longer ago, and older history, in batches: none holds the lock's row for long.
+   * @returns how many rows of each.
+   */
   async prune(keepMs: number, limitMs = PRUNE_LIMIT_MS): Promise<{ runs: number; rows: number }> {
-    return (await this.#call('prune', 'prune', [keepMs], limitMs)) as { runs: number; rows: number };
+    const removed = { runs: 0, rows: 0 };
+    for (let more = true; more; ) {
+      const answer = (await this.#call('prune', 'prune', [keepMs, PRUNE_BATCH], limitMs)) as PruneAnswer;
+      removed.runs += answer.runs;
+      removed.rows += answer.rows;
+      more = answer.more;
+    }
+    return removed;
   }
 
   /** Whether sessions that are in the way are told to end, as far as is known; else they are waited for. */
@@ -199,19 +220,6 @@ export class LockCalls {
     return policyOf(isPooled ? 'wait' : isDirect ? 'terminate' : 'look', seen);
   }
 
-  /** Orphans that were only looked at are dealt with at once, now that it is known how. */
-  async #afterLook(
-    me: Identity,
-    client: ClientDescription,
-    options: PollOptions,
-    policy: Policy,
-    attempt: Attempt,
-  ): Promise<Attempt> {
-    if (policy.orphans !== 'look' || attempt.outcome !== 'held' || attempt.orphans === null) return attempt;
-    await this.database.findPooler(options.limitMs);
-    return this.poll(me, client, options);
-  }
-
   #call(
     statement: keyof typeof CALLS,
     name: string,
@@ -223,6 +231,7 @@ export class LockCalls {
       statement: renderSql(CALLS[statement], this.schema),
       parameters,
       limitMs,
+      precondition: this.#trusted,
     });
   }
 }

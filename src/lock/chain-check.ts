@@ -1,13 +1,17 @@
 import { createHash } from 'node:crypto';
 import type { ChainEnds, ChainRow } from './answers.js';
 
-/** What a row tells that has to be of the chain: one beside it was not written by the lock's functions. */
+/** Events whose rows are chained: one beside the chain was not written by the lock's functions. */
 const CHAINED = new Set([
   'lock.acquired',
   'lock.takeover',
   'lock.released',
+  'lock.lost',
   'lease.extended',
   'lock.manipulated',
+  'lock.role_admitted',
+  'lock.role_expelled',
+  'lock.configured',
   'history.pruned',
 ]);
 
@@ -34,8 +38,7 @@ export class ChainCheck {
 
   follow({ id, seq, event, details, hash, text }: ChainRow): string | null {
     if (seq === null || hash === null) {
-      const isOlder = id <= this.#start.firstAuditId;
-      return CHAINED.has(event) && !isOlder ? `row ${id} (${event}) was inserted beside the chain` : null;
+      return CHAINED.has(event) ? `row ${id} (${event}) was inserted beside the chain` : null;
     }
     if (seq !== this.#seq + 1) {
       return seq <= this.#seq

@@ -6,14 +6,17 @@ import { MigrateLockError } from '../errors.js';
 import type { Occurrence } from '../events.js';
 import { unlockLine } from '../unlock-line.js';
 import type { Orphans, ReleaseAnswer } from './answers.js';
-import { CALL_LIMIT_MS, type LockCalls } from './calls.js';
+import { CALL_LIMIT_MS, type EndDetails, type LockCalls, type WorkResult } from './calls.js';
 import type { Identity, Lease } from './lease.js';
 import { nameSessions } from './name-sessions.js';
 import { orAborted } from './or-aborted.js';
 
 export interface GiveBackOptions {
-  /** What is kept in the history about the use that was made of the lease. */
-  details: object;
+  by?: 'holder' | 'guard';
+  /** How the command ended. */
+  end: EndDetails;
+  /** How the work of the run key ended; null: nothing is stored for it. */
+  work?: WorkResult | null;
   /** Ends the tries: the lease then runs out by itself. */
   signal?: AbortSignal;
   emit: (occurrence: Occurrence) => void;
@@ -67,7 +70,8 @@ async function tryToRelease(
     let failure: unknown;
     let pauseMs: number;
     try {
-      const releasing = calls.release(me, { details: options.details, orphans, limitMs });
+      const { by = 'holder', end, work = null } = options;
+      const releasing = calls.release(me, { by, end, work, orphans, limitMs });
       const answer = await orAborted(releasing, abandoned);
       if (answer.outcome !== 'orphans') return tell(answer, lease, options.emit);
       orphans = answer;

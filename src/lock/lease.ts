@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { nanoid } from 'nanoid';
 import { shorten } from '../shorten.js';
@@ -16,6 +16,8 @@ export interface ClientDescription {
   pid: number;
   /** The command line, redacted. */
   command: string | null;
+  /** Identifies the command; see command-identity.ts. null: there is none. */
+  commandSha256: string | null;
   runKey: string | null;
 }
 
@@ -61,6 +63,7 @@ export function describeThisProcess(command: string | null, runKey: string | nul
     host: shorten(storable(hostname()), LONGEST_HOST),
     pid: process.pid,
     command: command === null ? null : shorten(storable(command), LONGEST_COMMAND),
+    commandSha256: command === null ? null : createHash('sha256').update(command).digest('hex'),
     runKey: runKey === null ? null : checkRunKey(runKey),
   };
 }

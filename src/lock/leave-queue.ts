@@ -14,7 +14,7 @@ const LEAVE_LIMIT_MS = 2_000;
 export async function leaveQueue(
   calls: LockCalls,
   me: Identity,
-  polling: Promise<Attempt> | undefined,
+  polling: Promise<Attempt | null> | undefined,
   tell: { acquired: (acquired: Acquired) => void; emit: (occurrence: Occurrence) => void },
 ): Promise<void> {
   const { database } = calls;

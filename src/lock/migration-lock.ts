@@ -121,7 +121,7 @@ export class MigrationLock {
     this.#lease = undefined;
     const { signal } = this.#options;
     const outcome = await giveBack(this.#calls, this.#identity, lease, {
-      details: {},
+      end: {},
       emit: this.#events.emit,
       ...(signal === undefined ? {} : { signal }),
     });
@@ -175,7 +175,6 @@ export class MigrationLock {
       pollIntervalMs: positive('pollIntervalMs', pollIntervalMs),
       listen: this.#options.listen ?? true,
       failureMemoryMs: null,
-      releasesHere: false,
       signal,
       emit: this.#events.emit,
       renewIdentity: () => {

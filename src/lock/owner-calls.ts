@@ -1,12 +1,15 @@
 import type { Database } from '../db/database.js';
 import { CALLS } from '../generated/sql.js';
+import { trustedSchema } from '../schema/owners.js';
 import { quoteIdentifier, quoteLiteral, renderSql } from '../schema/render.js';
 
 /** What the owner of a lock decides. */
 export interface OwnerDecisions {
   /** May use the lock from now on, and nothing else. */
   role?: string;
-  /** As which roles the commands of its runs work in the database: their sessions count as its leases'. */
+  /** May not use it any more; with child roles, only these are taken from it. */
+  expelled?: string;
+  /** The roles as which the commands of its runs connect: their sessions count as its leases'. Without a role, the owner's. */
   childRoles: readonly string[];
   maxTtlMs?: number;
   attemptsPerSecond?: number;
@@ -14,8 +17,8 @@ export interface OwnerDecisions {
 
 /** One statement of sql/calls, as it is sent or as it is printed. */
 export interface OwnerCall {
-  statement: 'admit' | 'configure';
-  parameters: readonly string[];
+  statement: 'admit' | 'configure' | 'expel';
+  parameters: readonly (string | number | null)[];
 }
 
 /** What the owner of the lock can do about the sessions of a role. */
@@ -37,12 +40,17 @@ export interface Admission {
 const LIMIT_MS = 10_000;
 
 /** The statements that carry the decisions out. */
-export function ownerCalls({ role, childRoles, ...settings }: OwnerDecisions): OwnerCall[] {
+export function ownerCalls(decisions: OwnerDecisions): OwnerCall[] {
+  const { role, expelled, childRoles, maxTtlMs, attemptsPerSecond } = decisions;
+  const children = JSON.stringify(childRoles);
   const calls: OwnerCall[] = [];
-  if (Object.keys(settings).length > 0) {
-    calls.push({ statement: 'configure', parameters: [JSON.stringify(settings)] });
+  if (maxTtlMs !== undefined || attemptsPerSecond !== undefined) {
+    calls.push({ statement: 'configure', parameters: [maxTtlMs ?? null, attemptsPerSecond ?? null] });
   }
-  if (role !== undefined) calls.push({ statement: 'admit', parameters: [role, JSON.stringify(childRoles)] });
+  if (expelled !== undefined) calls.push({ statement: 'expel', parameters: [expelled, children] });
+  else if (role !== undefined || childRoles.length > 0) {
+    calls.push({ statement: 'admit', parameters: [role ?? null, children] });
+  }
   return calls;
 }
 
@@ -59,17 +67,22 @@ export async function decide(
       statement: renderSql(CALLS[statement], schema),
       parameters,
       limitMs: LIMIT_MS,
+      precondition: trustedSchema(schema),
     });
     if (statement === 'admit') admission = answer as Admission;
   }
   return admission;
 }
 
+function literal(parameter: string | number | null): string {
+  return parameter === null ? 'NULL' : quoteLiteral(String(parameter));
+}
+
 /** The same as SQL, for an administrator to read and to apply. */
 export function printCall(schema: string, { statement, parameters }: OwnerCall): string {
-  // In one pass: what a parameter says is not looked at again.
+  // In one pass: what a parameter contains is not replaced once more.
   const sql = CALLS[statement].replace(/\$(\d+)|"migrate_lock"/g, (_, n: string | undefined) =>
-    n === undefined ? quoteIdentifier(schema) : quoteLiteral(parameters[Number(n) - 1] ?? ''),
+    n === undefined ? quoteIdentifier(schema) : literal(parameters[Number(n) - 1] ?? null),
   );
   return `${sql};`;
 }

@@ -65,7 +65,7 @@ export function nextPause(outlook: Outlook, pace: Pace): Pause {
     pauseMs = expiresInMs + 1 + random() * SOON_MS;
   }
   if (looks && pauseMs > LONGEST_LOOK_MS) {
-    // The looks tell when there is something to poll for. It polls to be counted as a waiter (7-poll.sql says for how long).
+    // The looks tell when there is something to poll for. It polls to be counted as a waiter (poll.sql says for how long).
     pauseMs = Math.max(6_000, 120 * outlook.queueLength) * (0.5 + random() / 2);
   }
   const lastMs = lastAttemptMs(outlook, pace);
@@ -84,7 +84,9 @@ function lastAttemptMs(outlook: Outlook, { pollIntervalMs, leftMs, random }: Pac
     const spreadMs = queueLength <= FEW ? SOON_MS : pollIntervalMs;
     if (random() < (2 * spreadMs) / sharedMs(outlook)) return expiresInMs + 1 + random() * spreadMs;
   }
-  return queueLength <= FEW ? Math.max(0, leftMs) : Math.max(0, leftMs - random() * sharedMs(outlook));
+  // Others can announce waiters that do not exist: no more than half of what is left is given up for them.
+  const spreadMs = queueLength <= FEW ? 0 : Math.min(sharedMs(outlook), leftMs / 2);
+  return Math.max(0, leftMs - random() * spreadMs);
 }
 
 /** How soon a waiter with a run key looks at it again: within two seconds, however many wait, and not all at once. */

@@ -9,10 +9,12 @@ import type { WaitReport } from './wait-report.js';
 interface Surroundings {
   /** A release is heard of on our connection, which is kept for that. */
   listens: boolean;
+  /** For so long a notification does not end the pause; it is heard afterwards. */
+  quietMs: number;
   /** Asks whether the work of the run key is done; undefined without a run key. */
   look: (() => Promise<Look>) | undefined;
   /** Leaves the queue: a look that finds the work done has not. */
-  forget: () => Promise<void>;
+  leave: () => Promise<unknown>;
   report: WaitReport;
   signal: AbortSignal;
 }
@@ -26,9 +28,10 @@ interface Surroundings {
 export async function pauseBetweenPolls(
   { database }: LockCalls,
   pauseMs: number,
-  { listens, look, forget, report, signal }: Surroundings,
+  { listens, quietMs, look, leave, report, signal }: Surroundings,
 ): Promise<boolean> {
-  const endsAtMs = performance.now() + pauseMs;
+  const startedAtMs = performance.now();
+  const [endsAtMs, hearsFromMs] = [startedAtMs + pauseMs, startedAtMs + quietMs];
   const letGo = (): void => {
     if (pauseMs > 0 && !listens) database.disconnect();
   };
@@ -45,15 +48,17 @@ export async function pauseBetweenPolls(
       );
       if (seen?.run != null) {
         // If that fails, the row of the queue ages out.
-        await forget().catch(() => undefined);
+        await leave().catch(() => undefined);
         throw new RunSettled(seen.run);
       }
       if (seen?.isHeld === false) return true;
       letGo();
       lookAtMs = performance.now() + nextLookMs(Math.random);
     }
-    const napMs = Math.min(endsAtMs, lookAtMs, nowMs + report.dueInMs()) - performance.now();
-    if (await nap(Math.max(0, napMs), listens ? database.bell : undefined, signal)) return true;
+    const hears = listens && nowMs >= hearsFromMs;
+    const wakeAtMs = Math.min(endsAtMs, lookAtMs, nowMs + report.dueInMs(), nowMs < hearsFromMs ? hearsFromMs : Infinity);
+    const napMs = Math.max(0, wakeAtMs - performance.now());
+    if (await nap(napMs, hears ? database.bell : undefined, signal)) return true;
     report.tellWhatIsDue();
   }
 }

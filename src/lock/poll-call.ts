@@ -1,8 +1,9 @@
 import type { Call } from '../db/database.js';
+import { SCHEMA_VERSION } from '../schema/look.js';
 import type { Attempt, Orphans, Settled, Takeover } from './answers.js';
 import type { ClientDescription, HolderDescription, Identity, Lease } from './lease.js';
 
-/** What happens to sessions of a lease whose holder no longer speaks for it; see settle_orphans() in sql/. */
+/** What happens to sessions of a lease whose holder no longer speaks for it; see settle_orphans() in sql/functions/sessions.sql. */
 export type OrphanMode = 'auto' | 'terminate' | 'wait' | 'ignore';
 
 export interface PollOptions {
@@ -22,32 +23,47 @@ export interface PollOptions {
 
 export interface Policy {
   orphans: Exclude<OrphanMode, 'auto'> | 'look';
-  seen?: Orphans['sessions'];
+  /** The sessions that the last call saw, as JSON; null: this is the first look. */
+  seen: string | null;
 }
 
 export function policyOf(orphans: Policy['orphans'], seen: Orphans | null): Policy {
-  return seen === null ? { orphans } : { orphans, seen: seen.sessions };
+  return { orphans, seen: seen === null ? null : JSON.stringify(seen.sessions) };
 }
 
 export function pollParameters(
   me: Identity,
   client: ClientDescription,
   { ttlMs, pollIntervalMs, isLast, respect, failureMemoryMs = null, listens = false }: PollOptions,
-  policy: Policy,
+  { orphans, seen }: Policy,
 ): Call['parameters'] {
+  const { host, pid, command, commandSha256, runKey } = client;
   return [
+    SCHEMA_VERSION,
     me.instanceId,
     me.secret,
     ttlMs,
-    JSON.stringify({ ...client, failureMemoryMs, listens }),
-    JSON.stringify({ ...policy, respect }),
+    JSON.stringify({ host, pid, command }),
+    commandSha256,
+    runKey,
+    failureMemoryMs,
+    respect,
+    orphans,
+    seen,
     pollIntervalMs,
     isLast,
+    listens,
   ];
 }
 
 type RawAttempt =
-  | { outcome: 'acquired'; lease: HolderDescription; takeover: Takeover | null; auditHash: string | null }
+  | {
+      outcome: 'acquired';
+      lease: HolderDescription;
+      takeover: Takeover | null;
+      auditHash: string | null;
+      connectionsLeft?: number;
+    }
   | {
       outcome: 'held';
       holder: HolderDescription | null;
@@ -78,6 +94,7 @@ export function readAttempt(answer: unknown, sentAtMs: number): Attempt {
         outcome: 'acquired',
         takeover: attempt.takeover,
         auditHash: attempt.auditHash,
+        connectionsLeft: attempt.connectionsLeft ?? null,
         lease: readLease(attempt.lease, sentAtMs),
       };
   }

@@ -1,10 +1,11 @@
 import { backoffMs } from '../db/backoff.js';
-import { classify, errorCode } from '../db/classify.js';
+import { ABSENT_SCHEMA, classify, errorCode } from '../db/classify.js';
 import { explain } from '../db/explain.js';
+import { codedError } from '../db/socket.js';
 import type { Occurrence } from '../events.js';
 import type { Acquired, Attempt, Held } from './answers.js';
 import { CALL_LIMIT_MS, type LockCalls } from './calls.js';
-import { enter } from './enter.js';
+import { ensureSchema } from '../schema/apply.js';
 import type { ClientDescription, Identity, Lease } from './lease.js';
 import { leaveQueue } from './leave-queue.js';
 import { LockWaitTimeoutError } from './lock-wait-timeout-error.js';
@@ -30,8 +31,6 @@ export interface WaitOptions {
    * is somebody else's by now. Nothing was done under it.
    */
   renewIdentity: () => Identity;
-  /** The session that acquires will also release: it rehearses that while there is time. */
-  releasesHere: boolean;
   /** Called with the lease before the events that tell of it. */
   onLease: (lease: Lease) => void;
 }
@@ -40,12 +39,14 @@ export interface WaitOptions {
 const INSTANCE_ID_USED = '23505';
 /** How soon one looks again whether sessions that were told to end are gone. */
 const ORPHAN_PAUSE_MS = 20;
+/** Every role can send our notification: after one that brought nothing, none is heard for so long. */
+const QUIET_MS = 1_000;
 /** Who joins so short a queue asks at once for one of the places that a release notifies. */
 const SHORT_QUEUE = 4;
 
 /**
- * Makes sure of the lock schema, then polls until the lease is acquired. A database that cannot be reached or has no
- * place for us is tried again until the wait timeout.
+ * Polls until the lease is acquired. A database that cannot be reached or has no place for us is tried again until the wait
+ * timeout.
  * @throws {LockWaitTimeoutError} when it was not acquired in time.
  * @throws {RunSettled} when the work of the client's run key is done.
  * @throws {MigrateLockError} what the database said, explained.
@@ -66,14 +67,17 @@ class Waiter {
   readonly #client: ClientDescription;
   readonly #options: WaitOptions;
   readonly #report: WaitReport;
-  #entered = false;
   #failures = 0;
   #lastSeen: Held | undefined;
   #lastSeenAtMs = 0;
   /** A release notifies our session, as long as the connection lives. */
   #listens = false;
   /** The last poll, answered or not. */
-  #polling: Promise<Attempt> | undefined;
+  #polling: Promise<Attempt | null> | undefined;
+  /** The last pause ended with a notification. */
+  #wasNotified = false;
+  /** Notifications are not heard before this moment. */
+  #quietUntilMs = 0;
 
   constructor(calls: LockCalls, me: Identity, client: ClientDescription, options: WaitOptions) {
     this.#calls = calls;
@@ -89,8 +93,8 @@ class Waiter {
       for (;;) {
         const result = await this.#step(isLast);
         if (!('pauseMs' in result)) return result;
-        const rang = await this.#pause(result.pauseMs);
-        isLast = result.isLast && !rang;
+        this.#wasNotified = await this.#pause(result.pauseMs);
+        isLast = result.isLast && !this.#wasNotified;
       }
     } catch (error) {
       const { signal, emit } = this.#options;
@@ -113,8 +117,6 @@ class Waiter {
     }
     switch (answer.outcome) {
       case 'acquired':
-        // One that listens has done so then.
-        if (this.#options.releasesHere && !this.#listens) this.#calls.rehearseRelease();
         this.#tellAcquired(answer);
         return answer.lease;
       case 'settled':
@@ -138,18 +140,33 @@ class Waiter {
       listens: this.#mayListen(),
     };
     this.#calls.database.bell?.silence();
-    this.#polling = this.#entered
-      ? this.#calls.poll(this.#me, this.#client, options)
-      : enter(this.#calls, this.#me, this.#client, options, this.#options);
-    const answer = await this.#polling;
-    this.#entered = true;
+    this.#polling = this.#calls.poll(this.#me, this.#client, options);
+    let answer = await this.#polling;
+    if (answer === null) {
+      await this.#applySchema();
+      this.#polling = this.#calls.poll(this.#me, this.#client, options);
+      answer = await this.#polling;
+    }
+    if (answer === null) throw codedError(ABSENT_SCHEMA, 'the lock schema is gone again');
     this.#report.polls++;
     return answer;
+  }
+
+  /** The lock schema is almost always there: only an attempt that does not find it applies or upgrades it. */
+  async #applySchema(): Promise<void> {
+    const { emit, signal } = this.#options;
+    const applied = await ensureSchema(this.#calls.database, this.#calls.schema);
+    if (applied !== null) emit({ event: 'schema.applied', ...applied });
+    signal.throwIfAborted();
   }
 
   #pauseAfterHeld(held: Held, isLast: boolean): Pause {
     if (held.retryAfterMs !== null) return this.#pauseAfterLimit(held.retryAfterMs, isLast);
     const isFirst = this.#lastSeen === undefined;
+    const token = held.holder?.fencingToken;
+    if (this.#wasNotified && token !== undefined && token === this.#lastSeen?.holder?.fencingToken) {
+      this.#quietUntilMs = performance.now() + QUIET_MS;
+    }
     const hasBegunToListen = held.listens && !this.#listens;
     this.#lastSeen = held;
     this.#lastSeenAtMs = performance.now();
@@ -161,7 +178,6 @@ class Waiter {
       // This poll has told them to end: that takes a moment, not a poll interval.
       return this.#within(ORPHAN_PAUSE_MS);
     }
-    if (hasBegunToListen && this.#options.releasesHere) this.#calls.rehearseRelease();
     // A release between the look and the LISTEN was missed. And only the first answer tells whether one may LISTEN at all.
     if (hasBegunToListen || (isFirst && this.#mayListen() && queueLength <= SHORT_QUEUE))
       return this.#within(0);
@@ -204,8 +220,9 @@ class Waiter {
     const { runKey } = this.#client;
     return pauseBetweenPolls(this.#calls, pauseMs, {
       listens: this.#listens,
-      look: runKey === null ? undefined : () => this.#calls.look(runKey, failureMemoryMs),
-      forget: () => this.#calls.forget(this.#me),
+      quietMs: this.#quietUntilMs - performance.now(),
+      look: runKey === null ? undefined : () => this.#calls.look(this.#client, failureMemoryMs),
+      leave: () => this.#calls.leave(this.#me, CALL_LIMIT_MS),
       report: this.#report,
       signal,
     });

@@ -87,7 +87,8 @@ async function release({ identity, lease }: Will, calls: LockCalls): Promise<boo
     endsAtMs: performance.now() + endsAtEpochMs - Date.now(),
   };
   const outcome = await giveBack(calls, identity, held, {
-    details: { by: 'guard' },
+    by: 'guard',
+    end: {},
     emit: () => undefined, // nobody reads our stdout any more: the database's history tells
   });
   return outcome === 'released';

@@ -1,17 +1,11 @@
 import type { ChildEnd } from '../child/supervise.js';
 import { EXIT_CODES } from '../exit-codes.js';
 import type { RunDescription } from '../lock/answers.js';
+import type { WorkResult } from '../lock/calls.js';
 import { formatMoment } from '../moment.js';
 import { redactCommand } from '../redact/command.js';
 import { decideOutcome, type RunResult } from './outcome.js';
 import type { RunContext } from './run-context.js';
-
-/** How the work of a run key ended, as it is stored with the release. */
-interface WorkResult {
-  succeeded: boolean;
-  exitCode: number;
-  durationMs: number;
-}
 
 /**
  * Whether the work is done. A child that ended with 0 after a signal that we forwarded, or leaving processes that had to

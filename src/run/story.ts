@@ -2,7 +2,14 @@ import { resolveCommand } from '../child/resolve-command.js';
 import type { ChildEnd } from '../child/supervise.js';
 import { hasControllingTerminal, terminalDelivers } from '../child/terminal.js';
 import { giveBack, type GiveBackOutcome } from '../lock/give-back.js';
-import { describeThisProcess, newIdentity, type Identity, type Lease } from '../lock/lease.js';
+import type { EndDetails, WorkResult } from '../lock/calls.js';
+import {
+  describeThisProcess,
+  newIdentity,
+  type ClientDescription,
+  type Identity,
+  type Lease,
+} from '../lock/lease.js';
 import { RunSettled } from '../lock/run-settled.js';
 import { waitForLease } from '../lock/wait.js';
 import { redactCommand } from '../redact/command.js';
@@ -82,11 +89,14 @@ export class Story {
     return this.me;
   }
 
+  #client(): ClientDescription {
+    const { command, args, connection, once } = this.context.options;
+    return describeThisProcess(redactCommand([command, ...args], connection.secrets), once?.runKey);
+  }
+
   #wait(signal: AbortSignal): Promise<Lease> {
-    const { command, args, connection, ttlMs, waitTimeoutMs, pollIntervalMs, listen, once } =
-      this.context.options;
-    const client = describeThisProcess(redactCommand([command, ...args], connection.secrets), once?.runKey);
-    return waitForLease(this.context.calls, this.me, client, {
+    const { ttlMs, waitTimeoutMs, pollIntervalMs, listen, once } = this.context.options;
+    return waitForLease(this.context.calls, this.me, this.#client(), {
       ttlMs,
       waitTimeoutMs,
       pollIntervalMs,
@@ -95,7 +105,6 @@ export class Story {
       signal,
       emit: this.context.events.emit,
       renewIdentity: () => this.#renewIdentity(),
-      releasesHere: true,
       onLease: ({ fencingToken }) => (this.context.events.context.fencingToken = fencingToken),
     });
   }
@@ -110,7 +119,7 @@ export class Story {
       end = await under.run(file, forwarded);
     } catch (error) {
       await this.#giveBack(lease, {
-        reason: interrupt.aborted ? 'interrupted' : 'the child could not be started',
+        end: { reason: interrupt.aborted ? 'interrupted' : 'the command could not be started' },
       });
       throw error;
     }
@@ -121,9 +130,9 @@ export class Story {
     const { exitCode, signal, reason, leftovers } = end;
     // Ctrl-C goes to both of us: on a busy machine the child has died of it, and the lease is released, before we hear of it.
     if (signal !== null && hasControllingTerminal() && terminalDelivers(signal)) forwarded.add(signal);
-    const run = this.context.options.once === null ? undefined : resultOfWork(end, forwarded);
-    const details = { exitCode, signal, reason, leftovers, ...(run === undefined ? {} : { run }) };
-    const released = await this.#giveBack(under.lease, details, (late) => forwarded.add(late));
+    const work = this.context.options.once === null ? null : (resultOfWork(end, forwarded) ?? null);
+    const told = { end: { exitCode, signal, reason, leftovers }, work };
+    const released = await this.#giveBack(under.lease, told, (late) => forwarded.add(late));
     return decideOutcome(end, released, forwarded);
   }
 
@@ -132,7 +141,7 @@ export class Story {
     const { options } = this.context;
     const { once } = options;
     if (once !== null) {
-      const look = await this.context.calls.look(once.runKey, once.failureMemoryMs).catch(() => null);
+      const look = await this.context.calls.look(this.#client(), once.failureMemoryMs).catch(() => null);
       if (look?.run != null) throw new RunSettled(look.run);
     }
     const inherited = await inheritLease(outer, options.waitTimeoutMs, signal);
@@ -151,7 +160,7 @@ export class Story {
   /** A signal ends the tries. It may also be one of which the child has died before we heard of it. */
   #giveBack(
     lease: Lease,
-    details: object,
+    told: { end: EndDetails; work?: WorkResult | null },
     onSignal: (signal: NodeJS.Signals) => void = () => undefined,
   ): Promise<GiveBackOutcome> {
     const enough = new AbortController();
@@ -160,7 +169,7 @@ export class Story {
       enough.abort(new Interrupted(signal));
     });
     return giveBack(this.context.calls, this.me, lease, {
-      details,
+      ...told,
       signal: enough.signal,
       emit: this.context.events.emit,
     });

@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { classify, errorCode } from '../db/classify.js';
+import { classify, errorCode, UNTRUSTED_SCHEMA } from '../db/classify.js';
 import type { Database, Session } from '../db/database.js';
 import { MigrateLockError } from '../errors.js';
 import { CALLS, FUNCTIONS, STEPS } from '../generated/sql.js';
 import { isUsable, lookAtSchema, SCHEMA_VERSION, type SchemaState } from './look.js';
+import { readOwners, refuseForeign, refuseSuperuser, type SchemaOwners } from './owners.js';
 import { renderSql } from './render.js';
 
 /** The parts of which the schema is made; tests bring those of a later version. */
@@ -21,7 +22,7 @@ export interface SchemaApplied {
   toVersion: number;
 }
 
-/** How long one attempt to apply the schema may take, and how long others are given to finish theirs. */
+/** How long one attempt to apply the schema may take, and for how long others may finish theirs. */
 const APPLY_LIMIT_MS = 20_000;
 const LOOK_LIMIT_MS = 5_000;
 const PATIENCE_MS = 15_000;
@@ -33,8 +34,8 @@ const LOCK_TIMEOUT_MS = 200;
 const ANOTHER_ONE_DID_IT = new Set(['23505', '42P07', '42723', '42P06', '42710', 'XX000']);
 
 /**
- * Makes sure that the lock schema is there and new enough. Looks first (one read); applies or upgrades it in one
- * transaction under an advisory lock otherwise, while others that start at the same instant look again.
+ * Makes sure that the lock schema is there and new enough. Looks first; otherwise applies or upgrades it in one transaction.
+ * Others that start at the same instant wait at CREATE SCHEMA, the first table or the lock on its version, and look again.
  * @returns what was done, or null when nothing had to be.
  * @throws {MigrateLockError} SCHEMA_TOO_NEW, SCHEMA_CONFLICT; otherwise what the database said (see classify()).
  */
@@ -45,7 +46,7 @@ export async function ensureSchema(
 ): Promise<SchemaApplied | null> {
   const endsAtMs = performance.now() + PATIENCE_MS;
   for (let clashes = 0; ;) {
-    const state = await lookAtSchema(database, schema, LOOK_LIMIT_MS);
+    const state = await lookForVersion(database, schema);
     if (isUsable(state, schema, definition.version)) return null;
     let clash: unknown;
     try {
@@ -61,28 +62,59 @@ export async function ensureSchema(
   }
 }
 
-/** @returns null when somebody else is applying it now, or has done so since the look. */
+/** A superuser may not call what another role made, and may still create the lock for it. */
+async function lookForVersion(database: Database, schema: string): Promise<SchemaState | null> {
+  try {
+    return await lookAtSchema(database, schema, LOOK_LIMIT_MS);
+  } catch (error) {
+    if (errorCode(error) === UNTRUSTED_SCHEMA) return null;
+    throw error;
+  }
+}
+
+/** @returns null when another one has applied it since the look. */
 function tryToApply(
   database: Database,
   schema: string,
   definition: SchemaDefinition,
 ): Promise<SchemaApplied | null> {
   return database.transaction('apply the lock schema', APPLY_LIMIT_MS, async (session) => {
-    const [look] = await session.unsafe<{ mine: boolean; present: boolean }[]>(CALLS.claimSchema, [schema]);
-    if (look?.mine !== true) return null;
-    const state = look.present ? await readVersion(session, schema) : null;
+    await session.unsafe(`SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}; SET LOCAL check_function_bodies = off`);
+    const owners = await readOwners(session, schema);
+    if (owners !== null) await becomeOwner(session, schema, owners);
+    const state = owners?.isApplied === true ? await lockVersion(session, schema) : null;
     if (isUsable(state, schema, definition.version)) return null;
-    await session.unsafe(
-      `SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}; SET LOCAL search_path = pg_catalog, pg_temp`,
-    );
-    await session.unsafe(CALLS.becomeOwner, [schema]);
     for (const { name, sql } of pending(definition, state)) {
       // A schema that an administrator made for us needs no CREATE right on the database.
-      if (look.present && name.endsWith('-schema.sql')) continue;
+      if (owners !== null && name.endsWith('-schema.sql')) continue;
       await session.unsafe(renderSql(sql, schema));
     }
     return { fromVersion: state?.version ?? null, toVersion: definition.version };
   });
+}
+
+/** What is created belongs to the schema's owner. A superuser creates objects for another role only where nothing is yet. */
+async function becomeOwner(session: Session, schema: string, owners: SchemaOwners): Promise<void> {
+  refuseForeign(owners, schema);
+  if (!owners.isEmpty) refuseSuperuser(owners, schema);
+  if (!owners.canBecomeOwner) {
+    throw new MigrateLockError(
+      `The schema "${schema}" belongs to ${owners.owner}, and only ${owners.owner} can apply or upgrade the lock in it.`,
+      {
+        code: 'PERMISSION_DENIED',
+        exit: 'denied',
+        hint: `Let ${owners.owner} run \`migrate-lock init\` with the newest version that is in use.`,
+      },
+    );
+  }
+  await session.unsafe(CALLS.becomeOwner, [owners.owner]);
+}
+
+/** Lets one upgrade at a time go on. */
+async function lockVersion(session: Session, schema: string): Promise<SchemaState | null> {
+  await session.unsafe(renderSql(CALLS.lockVersion, schema));
+  const [row] = await session.unsafe<{ answer: SchemaState }[]>(renderSql(CALLS.readVersion, schema));
+  return row?.answer ?? null;
 }
 
 function pending(
@@ -91,13 +123,6 @@ function pending(
 ): readonly { name: string; sql: string }[] {
   const steps = definition.steps.filter(({ version }) => version > (state?.version ?? 0));
   return [...steps.flatMap(({ files }) => files), ...definition.functions];
-}
-
-async function readVersion(session: Session, schema: string): Promise<SchemaState | null> {
-  const [present] = await session.unsafe<{ versioned: boolean }[]>(CALLS.isVersioned, [schema]);
-  if (present?.versioned !== true) return null;
-  const [row] = await session.unsafe<{ answer: SchemaState }[]>(renderSql(CALLS.version, schema));
-  return row?.answer ?? null;
 }
 
 function conflict(schema: string, cause: unknown): MigrateLockError {

@@ -2,10 +2,11 @@ import { classify } from '../db/classify.js';
 import type { Database } from '../db/database.js';
 import { MigrateLockError } from '../errors.js';
 import { CALLS } from '../generated/sql.js';
+import { trustedSchema } from './owners.js';
 import { renderSql } from './render.js';
 
 /** The version of the lock schema that this program was built for. */
-export const SCHEMA_VERSION = 4;
+export const SCHEMA_VERSION = 1;
 
 export interface SchemaState {
   version: number;
@@ -28,6 +29,7 @@ export async function lookAtSchema(
       statement: renderSql(CALLS.version, schema),
       parameters: [],
       limitMs,
+      precondition: trustedSchema(schema),
     });
     return answer as SchemaState;
   } catch (error) {

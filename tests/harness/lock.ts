@@ -30,5 +30,6 @@ export async function tryToAcquire(
     respect: null,
     orphans: null,
   });
+  if (answer === null) throw new Error('there is no lock schema');
   return { me, answer };
 }

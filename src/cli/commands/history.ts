@@ -1,10 +1,11 @@
 import { escapeForTerminals } from '../../audit/audit-log.js';
-import { classify } from '../../db/classify.js';
+import { classify, errorCode, UNTRUSTED_SCHEMA } from '../../db/classify.js';
 import { readConnectionConfig } from '../../db/connection-config.js';
 import { explain } from '../../db/explain.js';
 import { OwnDatabase } from '../../db/own-database.js';
 import type { HistoryRow } from '../../lock/answers.js';
 import { CALL_LIMIT_MS, LockCalls } from '../../lock/calls.js';
+import { readHistoryTable, mustReadTables } from '../../lock/read-tables.js';
 import { verifyHistory, type VerifiedHistory } from '../../lock/verify-history.js';
 import { formatMoment } from '../../moment.js';
 import { lookAtSchema } from '../../schema/look.js';
@@ -61,6 +62,8 @@ async function readHistory(
   try {
     return await new LockCalls(database, schema).history(limit, sinceMs);
   } catch (error) {
+    if (errorCode(error) === UNTRUSTED_SCHEMA && (await mustReadTables(database, schema)))
+      return readHistoryTable(database, schema, limit, sinceMs);
     // A schema of an older version has a history, but not yet the function.
     if (classify(error) === 'absent' && (await lookAtSchema(database, schema, CALL_LIMIT_MS)) === null)
       return [];

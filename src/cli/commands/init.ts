@@ -54,12 +54,13 @@ export async function initCommand(values: InitOptionValues, surroundings: Surrou
   }
 }
 
-function readDecisions({ grantTo, childRole, maxTtl, rateLimit }: OwnerOptionValues): OwnerCall[] {
-  if (grantTo === undefined && childRole.length > 0) {
-    throw new UsageError('--child-role needs --grant-to.', 'It names a role of the runs of that one.');
+function readDecisions({ grantTo, revoke, childRole, maxTtl, rateLimit }: OwnerOptionValues): OwnerCall[] {
+  if (grantTo !== undefined && revoke !== undefined) {
+    throw new UsageError('--grant-to and --revoke exclude each other.', 'Run init once for each.');
   }
   return ownerCalls({
     childRoles: childRole,
+    ...(revoke === undefined ? {} : { expelled: revoke }),
     ...(grantTo === undefined ? {} : { role: grantTo }),
     ...(maxTtl === undefined ? {} : { maxTtlMs: maxTtl }),
     ...(rateLimit === undefined ? {} : { attemptsPerSecond: rateLimit }),
@@ -67,7 +68,7 @@ function readDecisions({ grantTo, childRole, maxTtl, rateLimit }: OwnerOptionVal
 }
 
 function tellDecided(
-  { schema, grantTo }: InitOptionValues,
+  { schema, grantTo, revoke, childRole }: InitOptionValues,
   applied: SchemaApplied | null,
   calls: readonly OwnerCall[],
   admission: Admission | null,
@@ -75,8 +76,15 @@ function tellDecided(
   const unchanged = calls.length === 0 ? ', nothing was changed' : '';
   const told = applied === null ? [`the lock schema "${schema}" is there already${unchanged}`] : [];
   if (calls.some(({ statement }) => statement === 'configure')) told.push('the limits of the lock are set');
+  if (revoke !== undefined) {
+    told.push(
+      childRole.length > 0
+        ? `${childRole.join(', ')} is no child role of ${revoke} any more`
+        : `${revoke} may not use the lock any more; a lease that it has runs out`,
+    );
+  }
   if (admission === null) return told;
-  told.push(`${grantTo ?? ''} may use the lock now, and nothing else of it`);
+  if (grantTo !== undefined) told.push(`${grantTo} may use the lock now, and nothing else of it`);
   return [...told, ...admission.roles.flatMap((reach) => tellReach(admission.owner, reach))];
 }
 

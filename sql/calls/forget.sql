@@ -1,1 +1,0 @@
-SELECT "migrate_lock".forget($1) AS answer

@@ -1,2 +1,0 @@
--- The functions are new, perhaps: whoever was admitted may use them too.
-SELECT "migrate_lock".grant_rights();

@@ -1,0 +1,47 @@
+-- For migrations: fails unless the lease is held now, and keeps takeovers out until the caller's transaction ends. Neither the
+-- holder's extension nor its release waits for it, and it leaves no setting behind. It works only for the lease's own roles:
+-- any other could keep a transaction open, and everybody out.
+CREATE OR REPLACE FUNCTION "migrate_lock".assert_held(p_instance_id text, p_fencing_token bigint) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $body$
+DECLARE
+    lease   "migrate_lock".migration_lock;
+    is_held boolean;
+BEGIN
+    -- First without a lock: the error of a call that is refused must not be sent while the row is locked.
+    SELECT * INTO lease FROM "migrate_lock".migration_lock WHERE id = 1;
+    is_held := "migrate_lock".is_held(lease, p_instance_id, p_fencing_token);
+    IF is_held IS TRUE AND "migrate_lock".works_under(lease) IS NOT TRUE THEN
+        RAISE EXCEPTION 'the lease is of the role %, and % is not one of its roles', lease.db_role, session_user
+            USING ERRCODE = 'insufficient_privilege',
+                  HINT = 'Let the owner of the lock name it: migrate-lock init --grant-to ... --child-role ...';
+    END IF;
+    IF is_held IS TRUE THEN
+        BEGIN
+            -- KEY SHARE: the weakest row lock, so that a change of the row's times does not wait for it. Waiters skip it.
+            SELECT * INTO lease FROM "migrate_lock".migration_lock WHERE id = 1 FOR KEY SHARE;
+            is_held := "migrate_lock".is_held(lease, p_instance_id, p_fencing_token);
+            IF is_held IS NOT TRUE THEN
+                RAISE EXCEPTION USING ERRCODE = 'ML002';  -- leaves the block, which gives up the row lock
+            END IF;
+            LOCK TABLE "migrate_lock".migration_lock_assertion IN ROW SHARE MODE;
+        EXCEPTION WHEN SQLSTATE 'ML002' THEN
+            NULL;
+        END;
+    END IF;
+    IF is_held IS NOT TRUE THEN
+        RAISE EXCEPTION 'the lease % with fencing token % is not held', left(p_instance_id, 60), p_fencing_token
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'It has ended, or another instance has the lock: stop here, and run the migration again.';
+    END IF;
+END
+$body$;
+
+CREATE OR REPLACE FUNCTION "migrate_lock".is_held(
+    lease "migrate_lock".migration_lock, p_instance_id text, p_fencing_token bigint
+) RETURNS boolean
+    LANGUAGE sql VOLATILE
+AS $body$
+    SELECT (lease.instance_id = p_instance_id AND lease.fencing_token = p_fencing_token
+            AND lease.released_at IS NULL AND lease.expires_at > clock_timestamp()) IS TRUE
+$body$;

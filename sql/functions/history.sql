@@ -1,0 +1,147 @@
+-- Writing and reading the history.
+
+-- Writes a row that is not chained, in the transaction of the caller.
+CREATE OR REPLACE FUNCTION "migrate_lock".record(p_event text, p_instance_id text, p_details jsonb) RETURNS void
+    LANGUAGE sql
+AS $body$
+    INSERT INTO "migrate_lock".migration_lock_audit (event, instance_id, details) VALUES (p_event, p_instance_id, p_details)
+$body$;
+
+-- A chained row as the text whose hash it has: the same whatever DateStyle, TimeZone and the like are.
+CREATE OR REPLACE FUNCTION "migrate_lock".audit_text(
+    p_seq bigint, p_at timestamptz, p_event text, p_instance_id text, p_fencing_token bigint, p_db_role text,
+    p_client_addr inet, p_application_name text, p_details jsonb
+) RETURNS text
+    LANGUAGE sql STABLE
+AS $body$
+    SELECT jsonb_build_array(
+        p_seq, to_char(p_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), p_event, p_instance_id, p_fencing_token,
+        p_db_role, host(p_client_addr), p_application_name, p_details)::text
+$body$;
+
+-- Writes a row about a change, in the transaction of the change, and chains it to the one before. The caller has locked the row
+-- of the lock, so nobody waits here who has not waited there. Answers the row's hash, in hexadecimal.
+CREATE OR REPLACE FUNCTION "migrate_lock".record_change(
+    p_event text, p_instance_id text, p_fencing_token bigint, p_details jsonb, p_secret_sha256 bytea DEFAULT NULL
+) RETURNS text
+    LANGUAGE sql
+AS $body$
+    WITH entry AS MATERIALIZED (
+        SELECT clock_timestamp() AS at, session_user::text AS db_role, inet_client_addr() AS client_addr,
+               current_setting('application_name') AS application_name
+    ), head AS (
+        UPDATE "migrate_lock".migration_lock_chain AS chain
+           SET head_seq  = chain.head_seq + 1,
+               head_hash = sha256(chain.head_hash || convert_to("migrate_lock".audit_text(
+                   chain.head_seq + 1, entry.at, p_event, p_instance_id, p_fencing_token, entry.db_role,
+                   entry.client_addr, entry.application_name, p_details), 'UTF8'))
+          FROM entry
+         WHERE chain.id = 1
+        RETURNING chain.head_seq, chain.head_hash
+    )
+    INSERT INTO "migrate_lock".migration_lock_audit
+        (at, event, instance_id, fencing_token, db_role, client_addr, application_name, details, secret_sha256, chain_seq, hash)
+    SELECT entry.at, p_event, p_instance_id, p_fencing_token, entry.db_role, entry.client_addr, entry.application_name,
+           p_details, p_secret_sha256, head.head_seq, head.head_hash
+      FROM entry
+      LEFT JOIN head ON true  -- a history without its head is still written, and --verify finds it
+    RETURNING encode(hash, 'hex')
+$body$;
+
+-- The hash of the last row of this kind about an instance, for a call whose first answer was lost.
+CREATE OR REPLACE FUNCTION "migrate_lock".hash_of(p_event text, p_instance_id text) RETURNS text
+    LANGUAGE sql STABLE
+AS $body$
+    SELECT encode(hash, 'hex')
+      FROM "migrate_lock".migration_lock_audit
+     WHERE instance_id = p_instance_id AND event = p_event
+     ORDER BY id DESC
+     LIMIT 1
+$body$;
+
+-- Records a refused attempt: at most one a second for each kind and client, as a client in a loop would fill the history. It is
+-- about the caller, who did not prove anything about the instance that it named: that stands in the details only. A client
+-- whose row another transaction has locked is just being recorded.
+CREATE OR REPLACE FUNCTION "migrate_lock".record_refusal(
+    p_kind text, p_event text, p_named_instance_id text, p_details jsonb
+) RETURNS void
+    LANGUAGE plpgsql
+AS $body$
+DECLARE
+    moment      timestamptz := clock_timestamp();
+    client_at   text        := coalesce(host(inet_client_addr()), '');
+    recorded_at timestamptz;
+BEGIN
+    SELECT client.refused_at INTO recorded_at
+      FROM "migrate_lock".migration_lock_client AS client
+     WHERE client.kind = p_kind AND client.db_role = session_user::text AND client.address = client_at
+       FOR UPDATE SKIP LOCKED;
+    IF FOUND THEN
+        -- A clock that has stepped back silences nobody for long.
+        IF moment < recorded_at + interval '1 second' AND moment > recorded_at - interval '1 second' THEN
+            RETURN;
+        END IF;
+        UPDATE "migrate_lock".migration_lock_client SET refused_at = moment
+         WHERE kind = p_kind AND db_role = session_user::text AND address = client_at;
+    ELSE
+        INSERT INTO "migrate_lock".migration_lock_client (kind, db_role, address, next_at, counted_at, refused_at)
+        VALUES (p_kind, session_user, client_at, moment, moment, moment)
+        ON CONFLICT (kind, db_role, address) DO NOTHING;
+        IF NOT FOUND THEN
+            RETURN;
+        END IF;
+    END IF;
+    IF p_named_instance_id IS NOT NULL THEN
+        p_details := p_details || jsonb_build_object('namedInstanceId', left(p_named_instance_id, 200));
+    END IF;
+    PERFORM "migrate_lock".record(p_event, NULL, p_details);
+END
+$body$;
+
+-- The newest p_limit rows of the history, oldest first; with p_since_ms only those of that long. Reads only.
+CREATE OR REPLACE FUNCTION "migrate_lock".history(p_limit integer, p_since_ms bigint) RETURNS jsonb
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $body$
+    SELECT coalesce(jsonb_agg(jsonb_build_object(
+               'id', newest.id,
+               'atMs', "migrate_lock".epoch_ms(newest.at),
+               'event', newest.event,
+               'instanceId', newest.instance_id,
+               'fencingToken', newest.fencing_token,
+               'dbRole', newest.db_role,
+               'clientAddress', host(newest.client_addr),
+               'applicationName', newest.application_name,
+               'details', newest.details,
+               'auditHash', encode(newest.hash, 'hex')
+           ) ORDER BY newest.id), '[]')
+      FROM (SELECT *
+              FROM "migrate_lock".migration_lock_audit
+             WHERE at >= coalesce(statement_timestamp() - p_since_ms * interval '1 millisecond', '-infinity')
+             ORDER BY at DESC, id DESC
+             LIMIT greatest(0, least(p_limit, 10000))) AS newest
+$body$;
+
+-- For `history --verify`: both ends of the chain, and p_limit rows after the id p_after, chained or not, each as the text that
+-- its hash is of.
+CREATE OR REPLACE FUNCTION "migrate_lock".chain(p_after bigint, p_limit integer) RETURNS jsonb
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $body$
+    SELECT jsonb_build_object(
+        'ends', (
+            SELECT jsonb_build_object(
+                       'headSeq', head_seq, 'headHash', encode(head_hash, 'hex'),
+                       'tailSeq', tail_seq, 'tailHash', encode(tail_hash, 'hex'))
+              FROM "migrate_lock".migration_lock_chain),
+        'rows', (
+            SELECT coalesce(jsonb_agg(jsonb_build_object(
+                       'id', page.id, 'seq', page.chain_seq, 'event', page.event, 'details', page.details,
+                       'hash', encode(page.hash, 'hex'),
+                       'text', "migrate_lock".audit_text(
+                           page.chain_seq, page.at, page.event, page.instance_id, page.fencing_token, page.db_role,
+                           page.client_addr, page.application_name, page.details)) ORDER BY page.id), '[]')
+              FROM (SELECT *
+                      FROM "migrate_lock".migration_lock_audit
+                     WHERE id > p_after
+                     ORDER BY id
+                     LIMIT greatest(0, least(p_limit, 1000))) AS page))
+$body$;

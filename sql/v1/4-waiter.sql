@@ -1,0 +1,16 @@
+-- The instances that wait. Unlogged: a crash of the server ends every wait, and waiting must not write WAL.
+CREATE UNLOGGED TABLE "migrate_lock".migration_lock_waiter (
+    instance_id   text        PRIMARY KEY,
+    secret_sha256 bytea       NOT NULL,
+    arrived_at    timestamptz NOT NULL,
+    counts_until  timestamptz NOT NULL,   -- renewed by polls; after it the waiter does not count
+    host          text,
+    pid           integer,
+    db_role       text        NOT NULL,
+    command       text,
+    run_key       text,
+    listens       boolean     NOT NULL    -- one of the few that a release notifies
+);
+
+-- A migration's open transaction keeps every dead version of a row. With this index a poll does not read them.
+CREATE INDEX migration_lock_waiter_counts_until ON "migrate_lock".migration_lock_waiter (counts_until);

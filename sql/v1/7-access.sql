@@ -1,0 +1,28 @@
+-- What the owner has decided for this lock; `migrate-lock init` sets it.
+CREATE TABLE "migrate_lock".migration_lock_setting (
+    id                  smallint PRIMARY KEY DEFAULT 1 CHECK (id = 1),
+    max_ttl_ms          bigint            CHECK (max_ttl_ms > 0),           -- null: no limit
+    attempts_per_second integer  NOT NULL DEFAULT 200 CHECK (attempts_per_second BETWEEN 1 AND 100000)
+);
+
+INSERT INTO "migrate_lock".migration_lock_setting (id) VALUES (1);
+
+-- The roles that may use the lock, by OID: a role that is dropped and created again is another role. The owner has a row too,
+-- for its counter and its child roles.
+CREATE TABLE "migrate_lock".migration_lock_role (
+    role        oid      PRIMARY KEY,
+    child_roles oid[]    NOT NULL DEFAULT '{}',   -- as which the commands of its runs connect to the database
+    attempts    regclass NOT NULL,                -- a sequence that counts: a rollback does not take it back
+    granted     text[]   NOT NULL DEFAULT '{}'    -- functions that were granted once: one that was revoked by hand stays so
+);
+
+-- How much each client (a role at an address) has asked for. Unlogged: what a crash of the server loses is forgiven.
+CREATE UNLOGGED TABLE "migrate_lock".migration_lock_client (
+    kind       text        NOT NULL,    -- attempt, or what was refused
+    db_role    text        NOT NULL,
+    address    text        NOT NULL,    -- empty: over a Unix socket
+    next_at    timestamptz NOT NULL,    -- attempts so far are paid for at this moment (GCRA's theoretical arrival time)
+    counted_at timestamptz NOT NULL,
+    refused_at timestamptz,             -- when a refusal was last written into the history
+    PRIMARY KEY (kind, db_role, address)
+) WITH (fillfactor = 50);

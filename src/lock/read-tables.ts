@@ -1,0 +1,136 @@
+import type { Database, Session } from '../db/database.js';
+import { CALLS } from '../generated/sql.js';
+import { readOwners } from '../schema/owners.js';
+import { renderSql } from '../schema/render.js';
+import type { HistoryRow, LockStatus } from './answers.js';
+
+/**
+ * Status and history for a superuser, where the lock belongs to a role that is not one: a superuser calls no function of it.
+ * COPY of a table reads rows and runs no code (no view, no rule, no function, no planner), and fails for what is not a table.
+ */
+
+const LIMIT_MS = 15_000;
+
+type Row = (string | null)[];
+
+/** Whether our role has to read the tables instead of calling functions. */
+export function mustReadTables(database: Database, schema: string): Promise<boolean> {
+  return database.transaction('look at the lock schema', LIMIT_MS, async (session) => {
+    const owners = await readOwners(session, schema);
+    return owners !== null && owners.isApplied && owners.isSuperuser && !owners.ownerIsSuperuser;
+  });
+}
+
+export function readStatusTables(
+  database: Database,
+  schema: string,
+): Promise<LockStatus & { isReplica?: boolean }> {
+  return database.transaction('read the status', LIMIT_MS, async (session) => {
+    await session.unsafe(CALLS.copySettings);
+    const [clock] = await session.unsafe<{ answer: { nowMs: number; isReplica: boolean } }[]>(CALLS.clock);
+    const { nowMs = Date.now(), isReplica = false } = clock?.answer ?? {};
+    const [row] = await copy(session, CALLS.copyLock, schema);
+    const lease = row === undefined ? null : leaseOf(row, nowMs);
+    // A replica does not have the unlogged table of the waiters.
+    const waiting = isReplica ? [] : await copy(session, CALLS.copyWaiters, schema);
+    const isOver = lease === null || lease.releasedAtMs !== null;
+    return {
+      state: isOver ? 'free' : lease.expiresAtMs <= nowMs ? 'expired' : 'held',
+      lease,
+      waiters: waiting
+        .filter((waiter) => timeMs(waiter[7]) > nowMs)
+        .sort((a, b) => timeMs(a[6]) - timeMs(b[6]))
+        .map(([instanceId, host, pid, dbRole, command, runKey, arrivedAt]) => ({
+          instanceId: text(instanceId),
+          host: host ?? null,
+          pid: number(pid),
+          dbRole: text(dbRole),
+          command: command ?? null,
+          runKey: runKey ?? null,
+          waitingMs: nowMs - timeMs(arrivedAt),
+        })),
+      ...(isReplica ? { isReplica } : {}),
+    };
+  });
+}
+
+export function readHistoryTable(
+  database: Database,
+  schema: string,
+  limit: number,
+  sinceMs: number | null,
+): Promise<HistoryRow[]> {
+  return database.transaction('read the history', LIMIT_MS, async (session) => {
+    await session.unsafe(CALLS.copySettings);
+    const [clock] = await session.unsafe<{ answer: { nowMs: number } }[]>(CALLS.clock);
+    const earliestMs = sinceMs === null ? -Infinity : (clock?.answer.nowMs ?? Date.now()) - sinceMs;
+    const rows = (await copy(session, CALLS.copyHistory, schema)).map(historyRow);
+    return rows
+      .filter(({ atMs }) => atMs >= earliestMs)
+      .sort((a, b) => a.id - b.id)
+      .slice(-limit);
+  });
+}
+
+function leaseOf(row: Row, nowMs: number): NonNullable<LockStatus['lease']> {
+  const [instanceId, token, host, pid, dbRole, command, runKey, lockedAt, expiresAt, releasedAt] = row;
+  return {
+    instanceId: text(instanceId),
+    fencingToken: number(token) ?? 0,
+    host: host ?? null,
+    pid: number(pid),
+    dbRole: text(dbRole),
+    command: command ?? null,
+    runKey: runKey ?? null,
+    lockedAtMs: timeMs(lockedAt),
+    expiresAtMs: timeMs(expiresAt),
+    heldMs: nowMs - timeMs(lockedAt),
+    expiresInMs: timeMs(expiresAt) - nowMs,
+    releasedAtMs: releasedAt == null ? null : timeMs(releasedAt),
+  };
+}
+
+function historyRow(row: Row): HistoryRow {
+  const [id, at, event, instanceId, token, dbRole, address, applicationName, details, hash] = row;
+  return {
+    id: number(id) ?? 0,
+    atMs: timeMs(at),
+    event: text(event),
+    instanceId: instanceId ?? null,
+    fencingToken: number(token),
+    dbRole: text(dbRole),
+    clientAddress: address ?? null,
+    applicationName: applicationName ?? null,
+    details: JSON.parse(text(details)) as Record<string, unknown>,
+    auditHash: hash?.replace(/^\\x/, '') ?? null,
+  };
+}
+
+async function copy(session: Session, statement: string, schema: string): Promise<Row[]> {
+  const chunks: Buffer[] = [];
+  const stream = await session.unsafe(renderSql(statement, schema)).readable();
+  for await (const chunk of stream) chunks.push(chunk as Buffer);
+  const lines = Buffer.concat(chunks).toString('utf8').split('\n').slice(0, -1);
+  return lines.map((line) => line.split('\t').map(readField));
+}
+
+const ESCAPES: Record<string, string> = { b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v' };
+
+/** One field of COPY's text format. */
+function readField(field: string): string | null {
+  if (field === '\\N') return null;
+  return field.replace(/\\(.)/g, (_, letter: string) => ESCAPES[letter] ?? letter);
+}
+
+function text(field: string | null | undefined): string {
+  return field ?? '';
+}
+
+function number(field: string | null | undefined): number | null {
+  return field == null ? null : Number(field);
+}
+
+/** PostgreSQL writes `2026-01-31 12:00:00.5+00`. */
+function timeMs(field: string | null | undefined): number {
+  return Math.floor(Date.parse(text(field).replace(' ', 'T').replace(/\+00$/, 'Z')));
+}

@@ -1,0 +1,84 @@
+import { UNTRUSTED_SCHEMA, ABSENT_SCHEMA } from '../db/classify.js';
+import type { Precondition, Session } from '../db/database.js';
+import { codedError } from '../db/socket.js';
+import { MigrateLockError } from '../errors.js';
+import { CALLS } from '../generated/sql.js';
+import { renderSql } from './render.js';
+
+/** Whose the lock schema is, as the catalog says; see sql/calls/owners.sql. */
+export interface SchemaOwners {
+  owner: string;
+  ownerIsSuperuser: boolean;
+  /** Whether our session's role, or the role that it logged in as, is a superuser. */
+  isSuperuser: boolean;
+  canBecomeOwner: boolean;
+  isEmpty: boolean;
+  isApplied: boolean;
+  /** What belongs to another role than the schema, at most five. */
+  foreignObjects: string[];
+  /** Other roles that may create objects in it, at most five. */
+  foreignCreators: string[];
+}
+
+/**
+ * Reads whose the schema is. Nothing in the schema is called.
+ * @returns null when there is no such schema.
+ */
+export async function readOwners(session: Session, schema: string): Promise<SchemaOwners | null> {
+  const rows = await session.unsafe<{ answer: SchemaOwners }[]>(renderSql(CALLS.owners, schema));
+  return rows[0]?.answer ?? null;
+}
+
+/**
+ * What is looked at before each call of a function in the lock schema: a function that another role could have made would run
+ * with our rights. Where the schema is missing, the call is not made either: another role could create it in this moment.
+ */
+export function trustedSchema(schema: string): Precondition {
+  return {
+    statement: renderSql(CALLS.owners, schema),
+    check: (rows) => {
+      const owners = (rows[0] as { answer: SchemaOwners } | undefined)?.answer;
+      if (owners === undefined) throw codedError(ABSENT_SCHEMA, 'there is no lock schema');
+      refuseForeign(owners, schema);
+      refuseSuperuser(owners, schema);
+      if (!owners.isApplied) throw codedError(ABSENT_SCHEMA, 'there is no lock in this schema');
+    },
+  };
+}
+
+/** @throws {MigrateLockError} when anything in the schema belongs to another role than the schema itself, or may do so soon. */
+export function refuseForeign({ owner, foreignObjects, foreignCreators }: SchemaOwners, schema: string): void {
+  if (foreignObjects.length > 0) {
+    throw untrusted(
+      `not everything in the schema "${schema}" belongs to its owner ${owner}: ${foreignObjects.join(', ')}`,
+      'Remove it, or use a schema of the lock alone, with --schema.',
+    );
+  }
+  if (foreignCreators.length > 0) {
+    const creators = foreignCreators.map((role) => (role === 'PUBLIC' ? 'every role' : role)).join(', ');
+    throw untrusted(
+      `${creators} may create objects in the schema "${schema}" of ${owner}, and their code would run with our rights`,
+      `Use a schema of the lock alone, with --schema, or revoke the right: REVOKE CREATE ON SCHEMA ... FROM ${foreignCreators.join(', ')}.`,
+    );
+  }
+}
+
+/**
+ * A superuser calls nothing that another role could have made. SET ROLE is no protection: a function may reset it.
+ * @throws {MigrateLockError} when we are a superuser and the schema's owner is not.
+ */
+export function refuseSuperuser({ owner, isSuperuser, ownerIsSuperuser }: SchemaOwners, schema: string): void {
+  if (!isSuperuser || ownerIsSuperuser) return;
+  throw untrusted(
+    `we are a superuser, and the lock schema "${schema}" belongs to ${owner}, who is not: a superuser runs no code of other roles`,
+    `Connect as ${owner}, or as a role that ${owner} has admitted.`,
+  );
+}
+
+export function untrusted(message: string, hint: string): MigrateLockError {
+  return new MigrateLockError(`The lock schema cannot be trusted: ${message}.`, {
+    code: UNTRUSTED_SCHEMA,
+    exit: 'denied',
+    hint,
+  });
+}
