@@ -62,8 +62,8 @@ async function admitAbuser(url, admin) {
   const owner = postgres(url, { max: 1, onnotice: () => undefined });
   await owner`SELECT migrate_lock.admit('abuser', '[]')`;
   await owner`
-    INSERT INTO migrate_lock.migration_lock_run (run_key, succeeded, exit_code, finished_at, duration_ms, instance_id, fencing_token, db_role)
-    VALUES ('done', true, 0, now(), 1, 'somebody', 0, 'app')`;
+    INSERT INTO migrate_lock.migration_lock_run (run_key, command_sha256, succeeded, exit_code, finished_at, duration_ms, instance_id, fencing_token, db_role)
+    VALUES ('done', 'sha', true, 0, now(), 1, 'somebody', 0, 'app')`;
   await owner.end();
   const its = new URL(url);
   its.username = 'abuser';

@@ -3,8 +3,8 @@ import { randomUUID } from 'node:crypto';
 import postgres from 'postgres';
 
 const CONNECTIONS = 20;
-/** Its work is done: it never gets the lock, as who has got it rightly would have to be waited for. This is about the load. */
-const CLIENT = JSON.stringify({ host: 'abuser', runKey: 'done' });
+/** Its work is done, so it never gets the lock, for which others would have to wait. This is about the load. */
+const CLIENT = JSON.stringify({ host: 'abuser' });
 
 const sql = postgres(process.env['DATABASE_URL'] ?? '', { max: CONNECTIONS, onnotice: () => undefined });
 let attempts = 0;
@@ -13,7 +13,8 @@ let refused = 0;
 async function askWithoutEnd() {
   for (;;) {
     const [row] = await sql`
-      SELECT migrate_lock.poll(${randomUUID()}, 'secret', 60000, ${CLIENT}::text::jsonb, '{}', 1000, true) AS answer`;
+      SELECT migrate_lock.poll(
+        1, ${randomUUID()}, 'secret', 60000, ${CLIENT}::text::jsonb, 'sha', 'done', NULL, NULL, 'terminate', NULL, 1000, true, false) AS answer`;
     attempts++;
     if (row?.['answer'].retryAfterMs !== undefined) refused++;
   }

@@ -23,9 +23,9 @@ async function runKeys(): Promise<string[]> {
 test('forgets run keys whose last run is longer ago, and only when it is asked to', async () => {
   (await openLock(db.url)).database.disconnect();
   await db.sql`INSERT INTO migrate_lock.migration_lock_run VALUES
-    ('old', true, 0, now() - interval '91 d', 1, 'a', 1, NULL, 'app', NULL),
-    ('old failure', false, 1, now() - interval '91 d', 1, 'a', 1, NULL, 'app', NULL),
-    ('recent', true, 0, now() - interval '89 d', 1, 'a', 1, NULL, 'app', NULL)`;
+    ('old', '', true, 0, now() - interval '91 d', 1, 'a', 1, NULL, 'app', NULL),
+    ('old failure', '', false, 1, now() - interval '91 d', 1, 'a', 1, NULL, 'app', NULL),
+    ('recent', '', true, 0, now() - interval '89 d', 1, 'a', 1, NULL, 'app', NULL)`;
   expect(await cleanup()).toMatchObject({ code: 0, stdout: '' });
   expect(await runKeys()).toEqual(['old', 'old failure', 'recent']);
   const pruned = await cleanup('--keep', '90d');

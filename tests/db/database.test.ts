@@ -93,7 +93,7 @@ describe('an answer that is lost after the commit', () => {
   test('of an acquisition: the next attempt recognizes the lease', async () => {
     const calls = await openLock(relay.through(db.url));
     const me = newIdentity();
-    relay.beforeRequest('.poll($1', () => relay.dropAnswersAfter(1));
+    relay.beforeRequest('.poll(', () => relay.dropAnswersAfter(1));
     const attempt = tryToAcquire(calls, { me }).catch((error: unknown) => error);
     await waitFor('it is acquired', async () => {
       return (await db.sql`SELECT FROM migrate_lock.migration_lock WHERE released_at IS NULL`).length === 1;
@@ -110,9 +110,9 @@ describe('an answer that is lost after the commit', () => {
     const calls = await openLock(relay.through(db.url));
     const { me, answer } = await tryToAcquire(calls);
     if (answer.outcome !== 'acquired') throw new Error('not acquired');
-    relay.beforeRequest('.release($1', () => relay.dropAnswersAfter(1));
+    relay.beforeRequest('.release(', () => relay.dropAnswersAfter(1));
     const events: Occurrence[] = [];
-    const releasing = giveBack(calls, me, answer.lease, { details: {}, emit: (event) => events.push(event) });
+    const releasing = giveBack(calls, me, answer.lease, { end: {}, emit: (event) => events.push(event) });
     await waitFor('it is released', async () => {
       const [row] = await db.sql`SELECT released_at FROM migrate_lock.migration_lock`;
       return row?.released_at !== null;

@@ -17,9 +17,9 @@ const TRIGGER_LIMIT_MS = 15_000;
  */
 export const REQUESTS = {
   version: '.version()',
-  poll: '.poll($1',
+  poll: '.poll(',
   'poll, values': '"command"',
-  release: '.release($1',
+  release: '.release(',
   'release, values': '"exitCode"',
 };
 

@@ -4,7 +4,14 @@ import postgres from 'postgres';
 import { createDatabase, type TestDatabase } from '../harness/database.js';
 import { HOSTILE, RAW_CONTROL_IN_LINES } from '../harness/hostile-text.js';
 import { openLock } from '../harness/lock.js';
+import { pollInSql } from '../harness/poll-in-sql.js';
 import { assertNothingLeft, runCli } from '../harness/run-cli.js';
+
+const sqlState = (work: PromiseLike<unknown>): Promise<string> =>
+  Promise.resolve(work).then(
+    () => 'done',
+    (error: unknown) => (error as { code: string }).code,
+  );
 
 const TEXT = HOSTILE.join(' ');
 let db: TestDatabase;
@@ -27,6 +34,14 @@ afterAll(async () => {
 
 const ask = (...args: string[]) => runCli(args, { env: { DATABASE_URL: db.url }, auditOnly: false });
 const applySchema = async () => (await openLock(db.url)).database.disconnect();
+
+/** As a client that says so of itself, or the owner by hand. */
+async function storeRun(key: string, run: { succeeded: boolean; exitCode: number; durationMs: number }) {
+  await db.sql`
+    INSERT INTO migrate_lock.migration_lock_run VALUES (
+      ${key}, ${commandIdentity(['true'])}, ${run.succeeded}, ${run.exitCode}, now(), ${run.durationMs},
+      ${`${TEXT}${key}`}, 1, ${TEXT}, 'app', ${TEXT})`;
+}
 
 /** Everything that tells of the lock. Every line of a run's stdout is an event of the schema, or runCli() throws. */
 async function lookEverywhere(): Promise<{ code: number | null; text: string }[]> {
@@ -69,26 +84,20 @@ describe('written through the functions', () => {
     ['much of it', 'a'.repeat(2_000), { host: '\u001b[2J'.repeat(50), command: '\u009b'.repeat(1_000) }],
   ])('%s', async (_, instanceId, client) => {
     await applySchema();
-    const attempt = attacker`
-      SELECT migrate_lock.poll(${instanceId}, 's', 600000, ${JSON.stringify(client)}::text::jsonb, '{}', 1000, false)`;
-    // To refuse it is as good; then it is somebody plain who has the lock.
-    await attempt.catch(() => attacker`SELECT migrate_lock.acquire('b', 's', 600000, '{}', '{}')`);
-    await attacker`
-      SELECT migrate_lock.poll(${`w${instanceId}`}, 's', 600000, ${JSON.stringify(client)}::text::jsonb, '{}', 600000, false)`.catch(
-      () => undefined,
-    );
-    await attacker`SELECT migrate_lock.release(${TEXT.slice(0, 100)}, 'wrong', '{}', '{}')`;
-    await attacker`SELECT migrate_lock.unlock(${TEXT.slice(0, 100)}, false, '{}')`;
+    const runKey = (client as { runKey?: string }).runKey ?? null;
+    const hostile = { client, runKey: typeof runKey === 'string' ? runKey : null, ttlMs: 600_000, isLast: false };
+    // To refuse it is as good; then an ordinary client has the lock.
+    await pollInSql(attacker, instanceId, hostile).catch(() => pollInSql(attacker, 'b', { ttlMs: 600_000 }));
+    await pollInSql(attacker, `w${instanceId}`, hostile).catch(() => undefined);
+    await attacker`SELECT migrate_lock.release(${TEXT.slice(0, 100)}, 'wrong', 'holder', 'ignore', NULL, '{}', NULL, NULL, NULL)`;
+    await attacker`SELECT migrate_lock.unlock(${TEXT.slice(0, 100)}, false, false, 'ignore', NULL)`;
     await expectHarmless(OF_A_HELD_LOCK);
   });
 
   test('a lease that ends when no date can tell it, taken over, broken and looked at', async () => {
     await applySchema();
-    const taken = await attacker`SELECT migrate_lock.acquire('a', 's', 8700000000000000, '{}', '{}')`.then(
-      () => true,
-      () => false,
-    );
-    if (!taken) await attacker`SELECT migrate_lock.acquire('a', 's', 1000, '{}', '{}')`;
+    expect(await sqlState(pollInSql(attacker, 'a', { ttlMs: 8_700_000_000_000_000 }))).toBe('ML001');
+    await pollInSql(attacker, 'a');
     await db.sql`UPDATE migrate_lock.migration_lock SET expires_at = '294000-01-01'`;
     await expectHarmless(OF_A_HELD_LOCK);
     expect((await ask('status')).stdout).toContain('9999-12-31T23:59:59.999Z');
@@ -105,10 +114,7 @@ test("a run key's result is somebody else's word: a failure never comes out as a
     ['k-1', { succeeded: false, exitCode: -1, durationMs: 1 }],
     ['k9', { succeeded: true, exitCode: 9, durationMs: 1 }],
   ] as const) {
-    const client = JSON.stringify({ host: TEXT, command: TEXT, runKey: key });
-    await attacker`SELECT migrate_lock.acquire(${`${TEXT}${key}`}, 's', 60000, ${client}::text::jsonb, '{}')`;
-    const details = JSON.stringify({ run });
-    await attacker`SELECT migrate_lock.release(${`${TEXT}${key}`}, 's', '{"orphans": "ignore"}', ${details}::text::jsonb)`;
+    await storeRun(key, run);
     const { code, stdout, stderr } = await runCli(
       ['run', '--once', key, '--on-failure', 'fail', '--', 'true'],
       {

@@ -47,7 +47,7 @@ function recorder(): { database: Database; calls: Call[] } {
 
 async function callEverything(lock: LockCalls, [id, secret, host, command, key]: string[]): Promise<void> {
   const me: Identity = { instanceId: id ?? '', secret: secret ?? '' };
-  const client = { host: host ?? '', pid: 1, command: command ?? '', runKey: key ?? '' };
+  const client = { host: host ?? '', pid: 1, command: command ?? '', commandSha256: 'sha', runKey: key ?? '' };
   const orphans = { sessions: [{ pid: 1, xid: null, role: host ?? '', state: command ?? '' }], denied: 0 };
   const options = {
     ttlMs: 1,
@@ -59,11 +59,9 @@ async function callEverything(lock: LockCalls, [id, secret, host, command, key]:
   };
   const settled = await Promise.allSettled([
     lock.poll(me, client, options),
-    lock.enter(me, client, options),
-    lock.look(client.runKey, 1),
-    lock.forget(me),
+    lock.look(client, 1),
     lock.leave(me, LIMIT_MS),
-    lock.release(me, { details: { [client.host]: client.command }, orphans: orphans as never }),
+    lock.release(me, { end: { reason: client.command }, orphans: orphans as never }),
     lock.extend(me, 1),
     lock.assertHeld(me.instanceId, 1),
     lock.status(),
@@ -153,7 +151,7 @@ describe('in PostgreSQL itself', () => {
         // Neither is ever used twice, nor empty.
         const me = { instanceId: `${++runs} ${id}`, secret: `s${id}` };
         const runKey = `${runs} ${key}`;
-        const client = { host: `h${host}`, pid: 7, command: `c${command}`, runKey };
+        const client = { host: `h${host}`, pid: 7, command: `c${command}`, commandSha256: 'sha', runKey };
         const options = {
           ttlMs: 60_000,
           pollIntervalMs: 1_000,
@@ -167,13 +165,15 @@ describe('in PostgreSQL itself', () => {
           lease: { instanceId: me.instanceId },
         });
         const { instanceId } = me;
-        expect((await lock.status()).lease).toMatchObject({ ...client, instanceId });
-        const details = { [host]: command, run: { succeeded: true, exitCode: 0, durationMs: 1 } };
-        expect(await lock.release(me, { details })).toMatchObject({ outcome: 'released' });
-        expect(await lock.look(runKey, null)).toMatchObject({
+        const { commandSha256: _, ...shown } = client;
+        expect((await lock.status()).lease).toMatchObject({ ...shown, instanceId });
+        const end = { reason: `r${command}` };
+        const work = { succeeded: true, exitCode: 0, durationMs: 1 };
+        expect(await lock.release(me, { end, work })).toMatchObject({ outcome: 'released' });
+        expect(await lock.look(client, null)).toMatchObject({
           run: { instanceId, host: client.host, command: client.command },
         });
-        expect((await lock.history(1, null)).at(-1)).toMatchObject({ instanceId, details });
+        expect((await lock.history(1, null)).at(-1)).toMatchObject({ instanceId, details: end });
       }),
       { numRuns: 60, endOnFailure: true },
     );

@@ -3,6 +3,7 @@ import type { LockCalls } from '../../src/lock/calls.js';
 import { newIdentity } from '../../src/lock/lease.js';
 import { createDatabase, type TestDatabase } from '../harness/database.js';
 import { openLock, tryToAcquire } from '../harness/lock.js';
+import { pollInSql } from '../harness/poll-in-sql.js';
 
 let db: TestDatabase;
 let lock: LockCalls;
@@ -80,9 +81,8 @@ describe('acquire', () => {
       const other = newIdentity();
       await db.sql
         .begin(async (sql) => {
-          const [given] = await sql`
-            SELECT migrate_lock.acquire(${other.instanceId}, ${other.secret}, 30000, '{}', '{}') -> 'lease' ->> 'fencingToken' AS token`;
-          tokens.push(Number(given?.token));
+          const [given] = await pollInSql(sql, other.instanceId, { secret: other.secret });
+          tokens.push((given?.answer.lease as { fencingToken: number }).fencingToken);
           throw new Error('roll back');
         })
         .catch(() => undefined);
@@ -143,7 +143,7 @@ describe('acquire', () => {
     let waiting: ReturnType<typeof tryToAcquire> | undefined;
     await db.sql
       .begin(async (sql) => {
-        await sql`SELECT migrate_lock.acquire(${other.instanceId}, ${other.secret}, 30000, '{}', '{}')`;
+        await pollInSql(sql, other.instanceId, { secret: other.secret });
         waiting = tryToAcquire(lock, { me, ttlMs: 1_000 });
         for (let blocked = false; !blocked;) {
           const [found] = await db.sql`SELECT count(*)::int AS n FROM pg_locks WHERE NOT granted`;

@@ -5,6 +5,7 @@ import { LockCalls } from '../../src/lock/calls.js';
 import { MigrationLock } from '../../src/lock/migration-lock.js';
 import { createDatabase, type TestDatabase } from '../harness/database.js';
 import { openLock, tryToAcquire } from '../harness/lock.js';
+import { pollInSql } from '../harness/poll-in-sql.js';
 
 /** What a role may bring along, and under which the lock must work all the same. */
 const SETTINGS = [
@@ -58,7 +59,7 @@ async function expectALockThatWorks(lock: LockCalls): Promise<void> {
     outcome: 'held',
     holder: { instanceId: first.me.instanceId },
   });
-  expect(await lock.release(first.me, { details: { exitCode: 0 } })).toMatchObject({
+  expect(await lock.release(first.me, { end: { exitCode: 0 } })).toMatchObject({
     outcome: 'released',
     late: false,
   });
@@ -99,7 +100,7 @@ test('an acquisition is durable although the role says synchronous_commit = off'
   (await openLock(role.url)).database.disconnect();
   const sql = postgres(role.url, { max: 1, onnotice: () => undefined });
   await sql.begin(async (transaction) => {
-    await transaction`SELECT migrate_lock.acquire('one', 'secret', 1000, '{}', '{}')`;
+    await pollInSql(transaction, 'one');
     const [setting] = await transaction`SELECT current_setting('synchronous_commit') AS value`;
     expect(setting?.value).toBe('on'); // what counts at COMMIT
   });
@@ -109,9 +110,6 @@ test('an acquisition is durable although the role says synchronous_commit = off'
 test('a call that would see an old snapshot is refused', async () => {
   (await openLock(db.url)).database.disconnect();
   await expect(
-    db.sql.begin(
-      'isolation level serializable',
-      (sql) => sql`SELECT migrate_lock.acquire('one', 'secret', 1000, '{}', '{}')`,
-    ),
+    db.sql.begin('isolation level serializable', (sql) => pollInSql(sql, 'one')),
   ).rejects.toMatchObject({ code: '25000' });
 });

@@ -50,8 +50,8 @@ describe('unlock', () => {
     });
     expect(await lastAudited()).toMatchObject({
       event: 'lock.unlock_refused',
-      instance_id: me.instanceId,
-      details: { reason: 'live', holder: me.instanceId },
+      instance_id: null,
+      details: { reason: 'live', holder: me.instanceId, namedInstanceId: me.instanceId },
     });
     expect(await unlock(`${me.instanceId}x`)).toMatchObject({ outcome: 'refused', reason: 'holder' });
     await expire();

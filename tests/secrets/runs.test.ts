@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/
 import { watchFamily, type FamilyWatch } from '../harness/family-watch.js';
 import { assertNothingLeft, CLI, runCli, startCli } from '../harness/run-cli.js';
 import { leaksIn, type Evidence } from '../harness/secret-forms.js';
+import { pollInSql } from '../harness/poll-in-sql.js';
 import { waitFor } from '../harness/wait-for.js';
 import { isOneOf, openStage, outputsOf, PASSWORD, type Stage } from './stage.js';
 
@@ -106,7 +107,7 @@ test('a holder that is killed, whose guard releases', async () => {
 
 test('a takeover, a deadline, a break of the lease', async () => {
   await ask('init');
-  await stage.db.sql`SELECT migrate_lock.acquire('before', 's', 1, '{}', '{}')`;
+  await pollInSql(stage.db.sql, 'before', { ttlMs: 1 });
   const late = start('--ttl', '2s', '--kill-grace', '200ms', '--', 'sleep', '1000');
   const { code, events, ...outputs } = await late.done;
   expect(code).toBe(124);
@@ -165,9 +166,9 @@ test('the library: its events, its errors, and all that an inspection of them sh
   await ask('init');
   // Only what has reached the server can fail there, with the secret among what was bound to the statement.
   await stage.db.sql.unsafe(`
-    CREATE FUNCTION migrate_lock.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$;
+    CREATE FUNCTION migrate_lock.refuse_long() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$;
     CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON migrate_lock.migration_lock
-       FOR EACH ROW WHEN (NEW.expires_at > NEW.locked_at + interval '1 hour') EXECUTE FUNCTION migrate_lock.refuse()`);
+       FOR EACH ROW WHEN (NEW.expires_at > NEW.locked_at + interval '1 hour') EXECUTE FUNCTION migrate_lock.refuse_long()`);
   const library = pathToFileURL(join(CLI, '..', 'index.js')).href;
   const program = `
     import { readFileSync } from 'node:fs';

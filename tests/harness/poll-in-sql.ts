@@ -1,0 +1,33 @@
+import type postgres from 'postgres';
+
+interface Poll {
+  secret?: string;
+  ttlMs?: number;
+  client?: object;
+  runKey?: string | null;
+  orphans?: string;
+  isLast?: boolean;
+  listens?: boolean;
+}
+
+/** One poll in plain SQL: a client that is not the program, on a session of the test's own. */
+export function pollInSql(
+  sql: postgres.Sql | postgres.TransactionSql,
+  instanceId: string,
+  {
+    secret = 's',
+    ttlMs = 30_000,
+    client = {},
+    runKey = null,
+    orphans = 'terminate',
+    isLast = true,
+    listens = false,
+  }: Poll = {},
+) {
+  return sql<{ answer: { outcome: string } & Record<string, unknown> }[]>`
+    SELECT migrate_lock.poll(
+      p_program => 1, p_instance_id => ${instanceId}, p_secret => ${secret}, p_ttl_ms => ${ttlMs},
+      p_client => ${JSON.stringify(client)}::text::jsonb, p_command_sha256 => 'sha', p_run_key => ${runKey},
+      p_failure_memory_ms => NULL, p_respect => NULL, p_orphans => ${orphans}, p_seen => NULL,
+      p_poll_interval_ms => 1000, p_last => ${isLast}, p_listens => ${listens}) AS answer`;
+}
