@@ -17,6 +17,8 @@ export interface ClientDescription {
   /** The command line, redacted. */
   command: string | null;
   runKey: string | null;
+  /** What the command is, whatever is cut of the text above: see commandIdentity(). null: it is not known. */
+  commandSha256: string | null;
 }
 
 /** The right to run, as its holder knows it. */
@@ -56,12 +58,17 @@ const LONGEST_HOST = 255;
 const LONGEST_COMMAND = 2_000;
 
 /** @throws {UsageError} when the run key cannot be stored. */
-export function describeThisProcess(command: string | null, runKey: string | null = null): ClientDescription {
+export function describeThisProcess(
+  command: string | null,
+  runKey: string | null = null,
+  commandSha256: string | null = null,
+): ClientDescription {
   return {
     host: shorten(storable(hostname()), LONGEST_HOST),
     pid: process.pid,
     command: command === null ? null : shorten(storable(command), LONGEST_COMMAND),
     runKey: runKey === null ? null : checkRunKey(runKey),
+    commandSha256,
   };
 }
 

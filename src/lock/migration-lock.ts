@@ -8,7 +8,7 @@ import { MigrateLockError } from '../errors.js';
 import { createEventStream, type EventStream } from '../event-stream.js';
 import { redactText } from '../redact/command.js';
 import { ensureSchema } from '../schema/apply.js';
-import { checkSchemaName } from '../schema/render.js';
+import { checkSchemaName } from '../schema/schema-name.js';
 import type { LockStatus } from './answers.js';
 import { CALL_LIMIT_MS, LockCalls } from './calls.js';
 import { cleanUp } from './clean-up.js';
@@ -51,7 +51,7 @@ export class MigrationLock {
       this.#database = new BorrowedDatabase(connection);
     }
     this.#command = command === undefined ? null : redactText(command, secrets);
-    const schema = checkSchemaName(options.schema ?? 'migrate_lock');
+    const schema = checkSchemaName(options.schema ?? 'migrate_lock', 'schema');
     this.#calls = new LockCalls(this.#database, schema);
     this.#events = createEventStream(
       {

@@ -5,6 +5,7 @@ import { giveBack, type GiveBackOutcome } from '../lock/give-back.js';
 import { describeThisProcess, newIdentity, type Identity, type Lease } from '../lock/lease.js';
 import { RunSettled } from '../lock/run-settled.js';
 import { waitForLease } from '../lock/wait.js';
+import { commandIdentity } from '../redact/command-identity.js';
 import { redactCommand } from '../redact/command.js';
 import {
   makeHolderSocket,
@@ -85,7 +86,12 @@ export class Story {
   #wait(signal: AbortSignal): Promise<Lease> {
     const { command, args, connection, ttlMs, waitTimeoutMs, pollIntervalMs, listen, once } =
       this.context.options;
-    const client = describeThisProcess(redactCommand([command, ...args], connection.secrets), once?.runKey);
+    const argv = [command, ...args];
+    const client = describeThisProcess(
+      redactCommand(argv, connection.secrets),
+      once?.runKey,
+      commandIdentity(argv, connection.secrets),
+    );
     return waitForLease(this.context.calls, this.me, client, {
       ttlMs,
       waitTimeoutMs,

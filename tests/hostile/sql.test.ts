@@ -6,7 +6,8 @@ import { CALLS } from '../../src/generated/sql.js';
 import { LockCalls } from '../../src/lock/calls.js';
 import { describeThisProcess, type Identity } from '../../src/lock/lease.js';
 import { ensureSchema } from '../../src/schema/apply.js';
-import { checkSchemaName, renderSql } from '../../src/schema/render.js';
+import { renderSql } from '../../src/schema/render.js';
+import { checkSchemaName } from '../../src/schema/schema-name.js';
 import { createDatabase, type TestDatabase } from '../harness/database.js';
 import { anyText, hostileText, HOSTILE } from '../harness/hostile-text.js';
 import { LIMIT_MS, openDatabase, openLock } from '../harness/lock.js';
@@ -47,7 +48,13 @@ function recorder(): { database: Database; calls: Call[] } {
 
 async function callEverything(lock: LockCalls, [id, secret, host, command, key]: string[]): Promise<void> {
   const me: Identity = { instanceId: id ?? '', secret: secret ?? '' };
-  const client = { host: host ?? '', pid: 1, command: command ?? '', runKey: key ?? '' };
+  const client = {
+    host: host ?? '',
+    pid: 1,
+    command: command ?? '',
+    runKey: key ?? '',
+    commandSha256: command ?? '',
+  };
   const orphans = { sessions: [{ pid: 1, xid: null, role: host ?? '', state: command ?? '' }], denied: 0 };
   const options = {
     ttlMs: 1,
@@ -162,7 +169,7 @@ describe('in PostgreSQL itself', () => {
           respect: null,
           orphans: null,
         };
-        expect(await lock.poll(me, client, options)).toMatchObject({
+        expect(await lock.poll(me, { ...client, commandSha256: null }, options)).toMatchObject({
           outcome: 'acquired',
           lease: { instanceId: me.instanceId },
         });

@@ -160,7 +160,7 @@ describe('a takeover', () => {
     await busy`SELECT 1`;
     const again = await patient.poll(
       newIdentity(),
-      { host: 'h', pid: 1, command: null, runKey: null },
+      { host: 'h', pid: 1, command: null, runKey: null, commandSha256: null },
       {
         ttlMs: 30_000,
         pollIntervalMs: 1_000,
@@ -180,7 +180,7 @@ describe('a takeover', () => {
     const poll = (respect: number | null) =>
       lock.poll(
         newIdentity(),
-        { host: 'h', pid: 1, command: null, runKey: null },
+        { host: 'h', pid: 1, command: null, runKey: null, commandSha256: null },
         {
           ttlMs: 30_000,
           pollIntervalMs: 1_000,
