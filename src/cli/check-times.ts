@@ -31,6 +31,7 @@ export function checkTimes(
   throw new UsageError(
     `${written(ttlName, durationOption(ttl))} leaves the command no time: ${written(graceName, durationOption(killGrace))} ` +
       `and the safety margins take ${formatDuration(neededMs)} of it.`,
-    `Give ${proposals.join(', or ')}.`,
+    // Neither alone may do: the one is too short, the other too long for any lease.
+    `Give ${proposals.join(', or ') || `for example ${written(ttlName, '30s')} and ${written(graceName, '5s')}`}.`,
   );
 }
