@@ -12,7 +12,7 @@ type Unit = keyof typeof UNIT_MS;
 export function parseDuration(text: string, longestMs = MAX_DURATION_MS): number | undefined {
   const trimmed = text.trim();
   if (trimmed === '0') return 0;
-  const match = /^(\d{1,15}(?:\.\d{1,6})?) ?(ms|s|m|h|d)$/.exec(trimmed);
+  const match = /^(\d+(?:\.\d{1,6})?) ?(ms|s|m|h|d)$/.exec(trimmed);
   if (match === null) return undefined;
   const ms = Number(match[1]) * UNIT_MS[match[2] as Unit];
   // A fraction of a millisecond must not become the 0 that means "do not wait".

@@ -42,6 +42,16 @@ export interface Audited {
   auditHash: string | null;
 }
 
+/** A database session that keeps an expired lease from being taken over. */
+export interface SessionSummary {
+  pid: number;
+  role: string | null;
+  /** The client's address; null: hidden from us, or a Unix socket. */
+  client: string | null;
+  /** For how long its transaction is open; null: none, or hidden from us. */
+  openMs: number | null;
+}
+
 export interface EventFields {
   /** The lock schema was created (fromVersion null) or upgraded. */
   'schema.applied': { fromVersion: number | null; toVersion: number };
@@ -50,9 +60,16 @@ export interface EventFields {
   'lock.waiting': HolderSummary & { queueLength: number; waitedMs: number };
   /** Too many attempts came from here: this one was not made, and the next comes after `retryAfterMs` at the earliest. */
   'lock.rate_limited': { retryAfterMs: number };
-  'lock.acquired': { waitedMs: number; polls: number; ttlMs: number; expiresAt: string } & Audited;
-  /** The lease is over, but database sessions of it are still at work; `denied` of them our role may not end. */
-  'lock.orphans': { holder: string; pids: number[]; denied: number };
+  /** `runKeyOfOtherCommand`: our run key is known with this other command too, whose work is another. */
+  'lock.acquired': {
+    waitedMs: number;
+    polls: number;
+    ttlMs: number;
+    expiresAt: string;
+    runKeyOfOtherCommand?: string;
+  } & Audited;
+  /** The lease has expired, but database sessions of it are still open; `denied` of them our role may not end. */
+  'lock.orphans': { holder: string; sessions: SessionSummary[]; denied: number };
   /** This run is inside the command of another run, which holds the lock: it runs under that lease, and its deadline. */
   'lock.inherited': { holder: string; expiresAt: string };
   /** The lease that was acquired had expired without having been released. */
@@ -83,9 +100,8 @@ export interface EventFields {
     exitCode: number;
     by: string;
     byHost: string | null;
-    /** Its command line, redacted; `sameCommand`: as ours. */
+    /** Its command line, redacted. */
     byCommand: string | null;
-    sameCommand: boolean;
     finishedAt: string;
     ranMs: number;
   };

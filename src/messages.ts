@@ -40,10 +40,7 @@ export function describeEvent(event: MigrateLockEvent): Message | null {
         `too many attempts came from here; the next one is made in ${formatDuration(event.retryAfterMs)}`,
       );
     case 'lock.acquired':
-      return good(
-        `acquired the lock after ${formatDuration(event.waitedMs)} (token ${event.fencingToken ?? 'unknown'}), ` +
-          `for ${formatDuration(event.ttlMs)}`,
-      );
+      return acquired(event);
     case 'lock.takeover':
       return warn(
         `taking over from ${event.previousInstanceId}, whose lease expired ${formatDuration(event.expiredMs)} ago ` +
@@ -63,15 +60,15 @@ export function describeEvent(event: MigrateLockEvent): Message | null {
     case 'lock.orphans':
       return {
         ...warn(
-          `the lease of ${event.holder} is over, but database sessions of it are still at work: ${event.pids.join(', ')}`,
+          `the lease of ${event.holder} has expired, but database sessions of it are still open: ` +
+            event.sessions.map(orphan).join(', '),
         ),
-        ...(event.denied === 0
-          ? {}
-          : {
-              hint:
-                'Our role may not end them: that needs the same role, or pg_signal_backend. We wait until they are gone; ' +
-                `when nobody can end them: \`${unlockLine(event.holder)}\`.`,
-            }),
+        hint:
+          event.denied === 0
+            ? 'The takeover waits until they are gone.'
+            : 'Our role may not end them: that needs the same role, or pg_signal_backend. The takeover waits until they are ' +
+              `gone. To end one: SELECT pg_terminate_backend(${event.sessions[0]?.pid ?? 'pid'}). When nobody can end them: ` +
+              `\`${unlockLine(event.holder)}\`. If they are not the command's, name its roles with init --child-role.`,
       };
     case 'lock.inherited':
       return info(`running under the lease of ${event.holder}, inside its command`);
@@ -195,6 +192,12 @@ function exited(exitCode: number | null, signal: string | null, durationMs: numb
     : warn(`the command failed with exit code ${exitCode ?? 'unknown'} ${after}`);
 }
 
+function orphan({ pid, role, client, openMs }: EventOf<'lock.orphans'>['sessions'][number]): string {
+  const where = client === null ? '' : ` at ${client}`;
+  const since = openMs === null ? '' : `, in a transaction for ${formatDuration(openMs)}`;
+  return `${pid} (${role ?? 'unknown role'}${where}${since})`;
+}
+
 function adviceAfterWait(handovers: number): string {
   if (handovers === 0) {
     return 'The lock did not move meanwhile. To wait longer, use --wait-timeout, for example --wait-timeout 5m.';
@@ -203,6 +206,19 @@ function adviceAfterWait(handovers: number): string {
     `The lock changed hands ${count(handovers, 'time', 'times')} meanwhile. To wait longer, use --wait-timeout, for example ` +
     '--wait-timeout 5m; if the work needs to be done only once for all of them, use --once with a key, for example the release.'
   );
+}
+
+function acquired(event: MigrateLockEvent & EventOf<'lock.acquired'>): Message {
+  const text =
+    `acquired the lock after ${formatDuration(event.waitedMs)} (token ${event.fencingToken ?? 'unknown'}), ` +
+    `for ${formatDuration(event.ttlMs)}`;
+  if (event.runKeyOfOtherCommand === undefined) return good(text);
+  return {
+    ...warn(text),
+    hint:
+      `The run key is known with another command too: ${shortened(event.runKeyOfOtherCommand)}. The same key with another ` +
+      'command is other work.',
+  };
 }
 
 function skipped(event: EventOf<'run.skipped'>): Message {
@@ -217,8 +233,7 @@ function skipped(event: EventOf<'run.skipped'>): Message {
     };
   }
   const text = `nothing to run: the work of ${runKey} was done by ${who} at ${finishedAt}`;
-  if (event.sameCommand) return good(text);
-  return { ...warn(text), hint: 'It was done by another command: the key is what counts.' };
+  return good(text);
 }
 
 function sessionsEnded(ended: number): string {

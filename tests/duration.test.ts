@@ -45,6 +45,7 @@ describe('parseDuration', () => {
     '0x10s',
     '25d',
     '99999999999999999999h',
+    `${'9'.repeat(400)}h`,
     '999999999999999d',
     '1s; rm',
   ])('%j is refused', (text) => {

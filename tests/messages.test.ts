@@ -29,7 +29,6 @@ const skipped = {
   by: 'V1StGXR8_Z5jdHi6B-myT',
   byHost: 'web-7f9',
   byCommand: 'knex migrate:latest',
-  sameCommand: true,
   finishedAt: '2026-01-02T03:04:00.000Z',
   ranMs: 1_200,
 };
@@ -185,10 +184,9 @@ describe('describeEvent', () => {
       'nothing to run: the work of 4f2c1d was done by web-7f9 (knex migrate:latest) at 2026-01-02T03:04:00.000Z',
     ],
     [
-      { event: 'run.skipped', ...skipped, byHost: null, byCommand: 'true', sameCommand: false },
-      'warn',
+      { event: 'run.skipped', ...skipped, byHost: null, byCommand: 'true' },
+      'good',
       'nothing to run: the work of 4f2c1d was done by V1StGXR8_Z5jdHi6B-myT (true) at 2026-01-02T03:04:00.000Z',
-      'It was done by another command: the key is what counts.',
     ],
     [
       { event: 'run.skipped', ...skipped, succeeded: false, exitCode: 3 },
@@ -202,7 +200,15 @@ describe('describeEvent', () => {
       'the guard of the command had died; started another one',
     ],
     [
-      { event: 'lock.orphans', holder: 'x', pids: [4711, 4712], denied: 1 },
+      {
+        event: 'lock.orphans',
+        holder: 'x',
+        sessions: [
+          { pid: 4711, role: 'app', client: '10.0.0.7', openMs: 21_000 },
+          { pid: 4712, role: null, client: null, openMs: null },
+        ],
+        denied: 1,
+      },
       'warn',
       'the lease of x is over, but database sessions of it are still at work: 4711, 4712',
       'Our role may not end them: that needs the same role, or pg_signal_backend. We wait until they are gone; ' +

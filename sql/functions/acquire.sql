@@ -145,6 +145,7 @@ BEGIN
         acquired.secret_sha256);
     RETURN jsonb_build_object(
         'outcome', 'acquired', 'lease', "migrate_lock".describe(acquired), 'takeover', takeover, 'auditHash', hash,
-        'connectionsLeft', "migrate_lock".connections_left());
+        'connectionsLeft', "migrate_lock".connections_left(),
+        'otherCommand', "migrate_lock".other_command(p_run_key, p_command_sha256));
 END
 $body$;

@@ -41,8 +41,19 @@ AS $body$
         command       = excluded.command
 $body$;
 
--- What a waiter with a run key asks between two polls, in one read: whether its work is still to be done, whether anybody
--- has the lock, and whether the key is known with another command.
+-- Another command that the same run key is known with: a warning, as two services may share a key by mistake.
+CREATE OR REPLACE FUNCTION "migrate_lock".other_command(p_run_key text, p_command_sha256 text) RETURNS text
+    LANGUAGE sql STABLE
+AS $body$
+    SELECT coalesce(command, 'a command that is not known')
+      FROM "migrate_lock".migration_lock_run
+     WHERE run_key = p_run_key AND command_sha256 <> p_command_sha256
+     ORDER BY finished_at DESC
+     LIMIT 1
+$body$;
+
+-- What a waiter with a run key asks between two polls, in one read: whether its work is still to be done, and whether anybody has
+-- the lock.
 CREATE OR REPLACE FUNCTION "migrate_lock".look(p_run_key text, p_command_sha256 text, p_failure_memory_ms bigint)
     RETURNS jsonb
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -51,10 +62,5 @@ AS $body$
         'run', "migrate_lock".settled_run(p_run_key, p_command_sha256, p_failure_memory_ms),
         'isHeld', EXISTS (
             SELECT FROM "migrate_lock".migration_lock
-             WHERE id = 1 AND released_at IS NULL AND expires_at > clock_timestamp()),
-        'otherCommand', (
-            SELECT command FROM "migrate_lock".migration_lock_run
-             WHERE run_key = p_run_key AND command_sha256 <> p_command_sha256
-             ORDER BY finished_at DESC
-             LIMIT 1))
+             WHERE id = 1 AND released_at IS NULL AND expires_at > clock_timestamp()))
 $body$;

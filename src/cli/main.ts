@@ -34,6 +34,7 @@ export async function main(
     for (const command of [commands, ...commands.commands]) {
       command.exitOverride().configureOutput({
         writeOut: (text) => stdout.writeLine(text.trimEnd()),
+        writeErr: (text) => stderr.writeLine(text.trimEnd()),
         outputError: () => undefined, // told below
       });
     }
@@ -41,6 +42,9 @@ export async function main(
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) {
       exitCode = 0; // --help, --version
+    } else if (error instanceof CommanderError && error.code === 'commander.help') {
+      // No command was given, and the help went to stderr: nothing was run, which a script has to notice.
+      exitCode = EXIT_CODES.usage.code;
     } else {
       const told = error instanceof CommanderError ? asUsageError(error) : error;
       reporterFor(false).error(told);
@@ -55,10 +59,11 @@ export async function main(
 }
 
 function asUsageError(error: CommanderError): UsageError {
-  const message = error.message.replace(/^error: /, '');
+  const [, message = '', suggestion] =
+    /^(?:error: )?(.*?)(?:\n\((Did you mean [^\n]*)\))?$/s.exec(error.message) ?? [];
   return new UsageError(
     `${message.charAt(0).toUpperCase()}${message.slice(1)}`,
-    'See migrate-lock --help.',
+    suggestion ?? 'See migrate-lock --help.',
     error,
   );
 }

@@ -1,5 +1,6 @@
-import { Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { EXIT_CODES } from '../exit-codes.js';
+import { checkTimes } from './check-times.js';
 import { assertCommand } from './commands/assert.js';
 import { cleanupCommand, type CleanupOptionValues } from './commands/cleanup.js';
 import { EXECUTE_WILL, executeWillCommand } from './commands/execute-will.js';
@@ -10,18 +11,17 @@ import { runCommand } from './commands/run.js';
 import { statusCommand, type StatusOptionValues } from './commands/status.js';
 import { unlockCommand, type UnlockOptionValues } from './commands/unlock.js';
 import {
+  cleanupOptions,
   connectionOptions,
+  extendOptions,
+  historyOptions,
   ownerOptions,
-  parseKeep,
-  parseLimit,
-  parseSince,
-  parseTtl,
-  quietOption,
   runOptions,
-  saysYes,
   type ConnectionOptionValues,
   type RunOptionValues,
 } from './options.js';
+import { OwnCommand } from './own-command.js';
+import { nameGiven, readVariables } from './own-option.js';
 import type { Surroundings } from './surroundings.js';
 import { VERSION } from './version.js';
 
@@ -32,20 +32,12 @@ type OnExitCode = (code: number) => void;
  * was `chosen`, the other commands, each with its options, are not made.
  */
 export function createProgram(surroundings: Surroundings, onExitCode: OnExitCode, chosen?: string): Command {
-  const program = new Command('migrate-lock')
+  const program = new OwnCommand('migrate-lock')
     .description('Lets exactly one process at a time run a database migration, whatever tool runs it.')
     .version(VERSION)
     .enablePositionalOptions()
     .addHelpText('after', `\n${exitCodesHelp()}`)
-    .hook('preAction', (_, command) => {
-      const { MIGRATE_LOCK_QUIET, MIGRATE_LOCK_NO_LISTEN } = surroundings.env;
-      if (command.getOptionValueSource('quiet') === 'env') {
-        command.setOptionValue('quiet', saysYes(MIGRATE_LOCK_QUIET));
-      }
-      if (command.getOptionValueSource('listen') === 'env') {
-        command.setOptionValue('listen', !saysYes(MIGRATE_LOCK_NO_LISTEN));
-      }
-    });
+    .hook('preAction', (_, command) => readVariables(command, surroundings.env));
 
   addRun(program, surroundings, onExitCode);
   if (chosen !== 'run') addOthers(program, surroundings, onExitCode);
@@ -64,6 +56,7 @@ function addRun(program: Command, surroundings: Surroundings, onExitCode: OnExit
     .addHelpText('after', RUN_HELP);
   for (const option of [...connectionOptions(), ...runOptions()]) run.addOption(option);
   run.action(async (command: string[], values: RunOptionValues) => {
+    checkTimes(values, (key) => nameGiven(run, key));
     onExitCode(await runCommand(command, values, surroundings));
   });
 }
@@ -73,24 +66,18 @@ function addOthers(program: Command, surroundings: Surroundings, onExitCode: OnE
     .command('init')
     .description("apply the lock schema and nothing else, and set what the lock's owner decides")
     .option('--print', 'print the SQL for a database administrator to apply, and change nothing', false);
-  for (const option of ownerOptions()) init.addOption(option);
-  for (const option of connectionOptions()) init.addOption(option);
+  for (const option of [...ownerOptions(), ...connectionOptions()]) init.addOption(option);
   init.action(async (values: InitOptionValues) => {
     onExitCode(await initCommand(values, surroundings));
   });
 
-  program
+  const extend = program
     .command('extend')
-    .description('inside the command: make its lease last longer, an explicit decision')
-    .addOption(
-      new Option('--ttl <duration>', 'how long the lease shall last from now, at least')
-        .argParser(parseTtl)
-        .makeOptionMandatory(),
-    )
-    .addOption(quietOption())
-    .action(async (values: ExtendOptionValues) => {
-      onExitCode(await extendCommand(values, surroundings));
-    });
+    .description('inside the command: make its lease last longer, an explicit decision');
+  for (const option of extendOptions()) extend.addOption(option);
+  extend.action(async (values: ExtendOptionValues) => {
+    onExitCode(await extendCommand(values, surroundings));
+  });
 
   const assert = program
     .command('assert')
@@ -112,17 +99,9 @@ function addOthers(program: Command, surroundings: Surroundings, onExitCode: OnE
   const history = program
     .command('history')
     .description('tell what has happened to the lock, the newest last; changes nothing')
-    .addOption(
-      new Option('--limit <n>', 'how many rows at most, the newest').default(20).argParser(parseLimit),
-    )
-    .addOption(
-      new Option('--since <duration>', 'only what happened in this time, for example 1d').argParser(
-        parseSince,
-      ),
-    )
     .option('--json', 'print one JSON object a line instead of text', false)
     .option('--verify', 'check that no row was changed, inserted or removed, and print none', false);
-  for (const option of connectionOptions()) history.addOption(option);
+  for (const option of [...historyOptions(), ...connectionOptions()]) history.addOption(option);
   history.action(async (values: HistoryOptionValues) => {
     onExitCode(await historyCommand(values, surroundings));
   });
@@ -141,14 +120,8 @@ function addOthers(program: Command, surroundings: Surroundings, onExitCode: OnE
 
   const cleanup = program
     .command('cleanup')
-    .description('clear what a crash has left, as the next run would by itself, and forget old run keys')
-    .addOption(
-      new Option(
-        '--keep <duration>',
-        'forget run keys whose last run is longer ago, and older history, for example 90d',
-      ).argParser(parseKeep),
-    );
-  for (const option of connectionOptions()) cleanup.addOption(option);
+    .description('clear what a crash has left, as the next run would by itself, and forget old run keys');
+  for (const option of [...cleanupOptions(), ...connectionOptions()]) cleanup.addOption(option);
   cleanup.action(async (values: CleanupOptionValues) => {
     onExitCode(await cleanupCommand(values, surroundings));
   });

@@ -29,6 +29,8 @@ export interface Acquired {
   auditHash: string | null;
   /** How many more connections our role can make; null: this answer does not say. */
   connectionsLeft: number | null;
+  /** Another command that our run key is known with; null: none. */
+  otherCommand: string | null;
 }
 
 export interface Takeover {
@@ -70,8 +72,6 @@ export interface Look {
   /** null: the work is still to be done. */
   run: RunDescription | null;
   isHeld: boolean;
-  /** The command with which the same run key is known, where it is another one than ours. */
-  otherCommand: string | null;
 }
 
 /** The work of the run key is done, or failed just now: there is nothing to wait for. */

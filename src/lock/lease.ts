@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { nanoid } from 'nanoid';
 import { shorten } from '../shorten.js';
@@ -16,9 +16,9 @@ export interface ClientDescription {
   pid: number;
   /** The command line, redacted. */
   command: string | null;
-  /** Identifies the command; see command-identity.ts. null: there is none. */
-  commandSha256: string | null;
   runKey: string | null;
+  /** Identifies the command, of which the text above may be cut: see commandIdentity(). null: it is not known. */
+  commandSha256: string | null;
 }
 
 /** The right to run, as its holder knows it. */
@@ -58,13 +58,17 @@ const LONGEST_HOST = 255;
 const LONGEST_COMMAND = 2_000;
 
 /** @throws {UsageError} when the run key cannot be stored. */
-export function describeThisProcess(command: string | null, runKey: string | null = null): ClientDescription {
+export function describeThisProcess(
+  command: string | null,
+  runKey: string | null = null,
+  commandSha256: string | null = null,
+): ClientDescription {
   return {
     host: shorten(storable(hostname()), LONGEST_HOST),
     pid: process.pid,
     command: command === null ? null : shorten(storable(command), LONGEST_COMMAND),
-    commandSha256: command === null ? null : createHash('sha256').update(command).digest('hex'),
     runKey: runKey === null ? null : checkRunKey(runKey),
+    commandSha256,
   };
 }
 

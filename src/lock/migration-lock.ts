@@ -8,7 +8,7 @@ import { MigrateLockError } from '../errors.js';
 import { createEventStream, type EventStream } from '../event-stream.js';
 import { redactText } from '../redact/command.js';
 import { ensureSchema } from '../schema/apply.js';
-import { checkSchemaName } from '../schema/render.js';
+import { checkSchemaName } from '../schema/schema-name.js';
 import type { LockStatus } from './answers.js';
 import { CALL_LIMIT_MS, LockCalls } from './calls.js';
 import { cleanUp } from './clean-up.js';
@@ -32,6 +32,8 @@ export class MigrationLock {
   /** What is told of the work. */
   readonly #command: string | null;
   readonly #ttlMs: number;
+  /** Follows the caller's, on which many instances may not listen: Node warns of a leak when more than ten do. */
+  readonly #signal: AbortSignal;
   readonly #events: EventStream;
   #identity: Identity = newIdentity();
   #lease: Lease | undefined;
@@ -41,6 +43,8 @@ export class MigrationLock {
   constructor(options: MigrationLockOptions) {
     this.#options = options;
     this.#ttlMs = positive('ttlMs', options.ttlMs ?? 30_000);
+    this.#signal =
+      options.signal === undefined ? new AbortController().signal : AbortSignal.any([options.signal]);
     const { connection, command } = options;
     let secrets: string[] = [];
     if (typeof connection === 'string') {
@@ -51,7 +55,7 @@ export class MigrationLock {
       this.#database = new BorrowedDatabase(connection);
     }
     this.#command = command === undefined ? null : redactText(command, secrets);
-    const schema = checkSchemaName(options.schema ?? 'migrate_lock');
+    const schema = checkSchemaName(options.schema ?? 'migrate_lock', 'schema');
     this.#calls = new LockCalls(this.#database, schema);
     this.#events = createEventStream(
       {
@@ -119,11 +123,10 @@ export class MigrationLock {
       return false;
     }
     this.#lease = undefined;
-    const { signal } = this.#options;
     const outcome = await giveBack(this.#calls, this.#identity, lease, {
       end: {},
       emit: this.#events.emit,
-      ...(signal === undefined ? {} : { signal }),
+      signal: this.#signal,
     });
     this.#database.disconnect();
     this.#startOver();
@@ -168,14 +171,14 @@ export class MigrationLock {
   }
 
   async #wait(waitTimeoutMs: number): Promise<Lease> {
-    const { pollIntervalMs = 1_000, signal = new AbortController().signal } = this.#options;
+    const { pollIntervalMs = 1_000 } = this.#options;
     return waitForLease(this.#calls, this.#identity, describeThisProcess(this.#command), {
       ttlMs: this.#ttlMs,
       waitTimeoutMs: waitTimeoutMs === 0 ? 0 : positive('waitTimeoutMs', waitTimeoutMs),
       pollIntervalMs: positive('pollIntervalMs', pollIntervalMs),
       listen: this.#options.listen ?? true,
       failureMemoryMs: null,
-      signal,
+      signal: this.#signal,
       emit: this.#events.emit,
       renewIdentity: () => {
         this.#startOver();

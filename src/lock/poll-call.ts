@@ -63,6 +63,7 @@ type RawAttempt =
       takeover: Takeover | null;
       auditHash: string | null;
       connectionsLeft?: number;
+      otherCommand?: string | null;
     }
   | {
       outcome: 'held';
@@ -95,6 +96,7 @@ export function readAttempt(answer: unknown, sentAtMs: number): Attempt {
         takeover: attempt.takeover,
         auditHash: attempt.auditHash,
         connectionsLeft: attempt.connectionsLeft ?? null,
+        otherCommand: attempt.otherCommand ?? null,
         lease: readLease(attempt.lease, sentAtMs),
       };
   }

@@ -46,10 +46,13 @@ export class WaitReport {
 
   #tellOrphans({ holder, orphans }: Held): void {
     if (holder === null || orphans === null) return;
-    const pids = orphans.sessions.map(({ pid }) => pid).sort((a, b) => a - b);
-    if (pids.join() === this.#toldOrphans) return;
-    this.#toldOrphans = pids.join();
-    this.#emit({ event: 'lock.orphans', holder: holder.instanceId, pids, denied: orphans.denied });
+    const sessions = orphans.sessions
+      .map(({ pid, role, client, openMs }) => ({ pid, role, client, openMs: openMs && Math.max(0, openMs) }))
+      .sort((a, b) => a.pid - b.pid);
+    const pids = sessions.map(({ pid }) => pid).join();
+    if (pids === this.#toldOrphans) return;
+    this.#toldOrphans = pids;
+    this.#emit({ event: 'lock.orphans', holder: holder.instanceId, sessions, denied: orphans.denied });
   }
 
   unavailable(code: string, message: string, attempts: number): void {
@@ -65,7 +68,7 @@ export class WaitReport {
     this.#emit({ event: 'lock.rate_limited', retryAfterMs });
   }
 
-  acquired({ lease, takeover, auditHash }: Acquired): void {
+  acquired({ lease, takeover, auditHash, otherCommand }: Acquired): void {
     if (takeover !== null) this.#emit({ event: 'lock.takeover', ...takeover });
     this.#emit({
       event: 'lock.acquired',
@@ -74,6 +77,7 @@ export class WaitReport {
       ttlMs: this.#ttlMs,
       expiresAt: lease.expiresAt.toISOString(),
       auditHash,
+      ...(otherCommand === null ? {} : { runKeyOfOtherCommand: otherCommand }),
     });
   }
 

@@ -3,7 +3,6 @@ import { EXIT_CODES } from '../exit-codes.js';
 import type { RunDescription } from '../lock/answers.js';
 import type { WorkResult } from '../lock/calls.js';
 import { formatMoment } from '../moment.js';
-import { redactCommand } from '../redact/command.js';
 import { decideOutcome, type RunResult } from './outcome.js';
 import type { RunContext } from './run-context.js';
 
@@ -21,7 +20,7 @@ export function resultOfWork(end: ChildEnd, forwarded: ReadonlySet<NodeJS.Signal
 
 /** There is nothing to run: it was done by somebody else, or has failed there. */
 export function tellSkipped(run: RunDescription, { options, events }: RunContext): RunResult {
-  const { command, args, connection, once } = options;
+  const { once } = options;
   const { succeeded, instanceId, host, finishedAtMs, durationMs } = run;
   const exitCode = exitCodeOf(run);
   events.emit({
@@ -32,7 +31,6 @@ export function tellSkipped(run: RunDescription, { options, events }: RunContext
     by: instanceId,
     byHost: host,
     byCommand: run.command,
-    sameCommand: run.command === redactCommand([command, ...args], connection.secrets),
     finishedAt: formatMoment(finishedAtMs),
     ranMs: Math.max(0, durationMs),
   });

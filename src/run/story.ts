@@ -12,6 +12,7 @@ import {
 } from '../lock/lease.js';
 import { RunSettled } from '../lock/run-settled.js';
 import { waitForLease } from '../lock/wait.js';
+import { commandIdentity } from '../redact/command-identity.js';
 import { redactCommand } from '../redact/command.js';
 import {
   makeHolderSocket,
@@ -91,7 +92,12 @@ export class Story {
 
   #client(): ClientDescription {
     const { command, args, connection, once } = this.context.options;
-    return describeThisProcess(redactCommand([command, ...args], connection.secrets), once?.runKey);
+    const argv = [command, ...args];
+    return describeThisProcess(
+      redactCommand(argv, connection.secrets),
+      once?.runKey,
+      commandIdentity(argv, connection.secrets),
+    );
   }
 
   #wait(signal: AbortSignal): Promise<Lease> {

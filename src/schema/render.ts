@@ -1,29 +1,6 @@
-import { UsageError } from '../errors.js';
-
 const PLACEHOLDER = '"migrate_lock"';
 const LITERAL_PLACEHOLDER = "'migrate_lock'";
 const BODY_TAG = '$body$';
-/** PostgreSQL cuts longer identifiers off: two different names would be one lock. */
-const MAX_IDENTIFIER_BYTES = 63;
-
-/**
- * Checks a schema name. Any identifier that PostgreSQL can have is allowed, as it is quoted everywhere.
- * @throws {UsageError} when it is empty, too long, contains NUL, is reserved, or is a URL.
- */
-export function checkSchemaName(schema: string): string {
-  const example = 'Use a plain name, for example --schema migrate_lock.';
-  if (schema === '') throw new UsageError('--schema is empty.', example);
-  // It would be told in every event, password and all.
-  if (schema.includes('://')) throw new UsageError('--schema is a URL.', example);
-  if (schema.includes('\0')) throw new UsageError('--schema contains a NUL character.', example);
-  if (Buffer.byteLength(schema) > MAX_IDENTIFIER_BYTES) {
-    throw new UsageError(`--schema is longer than ${MAX_IDENTIFIER_BYTES} bytes.`, example);
-  }
-  if (schema.startsWith('pg_')) {
-    throw new UsageError(`--schema ${schema}: names that begin with pg_ are PostgreSQL's own.`, example);
-  }
-  return schema;
-}
 
 export function quoteIdentifier(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;

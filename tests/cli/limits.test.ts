@@ -30,7 +30,7 @@ const random = (length: number, from: number, to: number) =>
 
 describe('a run key', () => {
   test.each([
-    ['1,000 letters', random(1_000, 0x21, 0x7f).replace('://', '___')],
+    ['1,000 letters', random(1_000, 0x61, 0x7b)],
     ['1,000 letters of two bytes', random(1_000, 0xc0, 0x24f)],
     ['2,600 bytes', random(650, 0x1f600, 0x1f64f)],
   ])('of %s is stored, and found again', async (_, key) => {

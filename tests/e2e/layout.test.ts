@@ -72,6 +72,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'src/generated': [],
   'src/errors': [],
   'src/unlock-line': [],
+  'src/fixed-name': [],
+  'src/longer-wait': [],
   'src/moment': [],
   'src/shorten': [],
   'src/unprintable': [],
@@ -79,7 +81,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 /** Plain tables and values, which know nothing of anybody. */
 const KNOWN_TO_ALL = [
   ...['src/errors', 'src/exit-codes', 'src/events', 'src/duration', 'src/unlock-line'],
-  ...['src/moment', 'src/shorten', 'src/unprintable'],
+  ...['src/moment', 'src/shorten', 'src/unprintable', 'src/fixed-name', 'src/longer-wait'],
 ];
 
 describe('the way of the data', () => {

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from '@jest/globals';
-import { Command, type Option } from 'commander';
+import { Command } from 'commander';
 import { connectionOptions, runOptions } from '../../src/cli/options.js';
+import type { OwnOption } from '../../src/cli/own-option.js';
 import { EVENT_NAMES, OUTCOMES } from '../../src/events.js';
 import { EXIT_CODES } from '../../src/exit-codes.js';
 import { marginMs } from '../../src/lock/margin.js';
@@ -49,7 +50,7 @@ describe('README', () => {
       const areExplained = choices.length > 0 && choices.every((choice) => about.includes(choice));
       return [
         areExplained ? flagOf(option, []) : flagOf(option, choices),
-        option.envVar ?? '',
+        option.variable ?? '',
         defaultOf(option),
       ];
     });
@@ -98,7 +99,7 @@ describe('--help', () => {
         new RegExp(`^  ${escaped(option.flags)} ([\\s\\S]*?)(?=^  -|^$)`, 'm').exec(run) ?? [];
       const text = entry.replace(/\s+/g, ' ');
       expect(text).toContain(option.description);
-      expect(text).toContain(`env: ${option.envVar ?? '?'}`);
+      expect(text).toContain(`env: ${option.variable ?? '?'}`);
       expect(text).toContain(defaultOf(option));
     }
   });
@@ -162,21 +163,21 @@ async function help(...args: string[]): Promise<string> {
   return stdout;
 }
 
-function one(name: string): Option {
+function one(name: string): OwnOption {
   const found = OPTIONS.find((option) => option.name() === name);
   if (found === undefined) throw new Error(`there is no option --${name}`);
   return found;
 }
 
 /** `--ttl DURATION`, `--child-stdout stderr|stdout`, `--quiet`. */
-function flagOf(option: Option, choices: readonly string[]): string {
+function flagOf(option: OwnOption, choices: readonly string[]): string {
   const [long = '', value] = option.flags.split(' ');
   if (choices.length > 0) return `${long} ${choices.join('|')}`;
   return value === undefined ? long : `${long} ${value.replace(/[<>]/g, '').toUpperCase()}`;
 }
 
 /** As people write it; what depends on the surroundings stands in the option's description. */
-function defaultOf(option: Option): string {
+function defaultOf(option: OwnOption): string {
   const fromSurroundings = /; default (\w+)/.exec(option.description)?.[1] ?? '';
   const byDefault = (option.defaultValueDescription ?? option.defaultValue ?? fromSurroundings) as
     string | number | boolean;

@@ -1,7 +1,8 @@
 /** Hostile text in every option and variable: it is used as it is, or refused with a word, and never makes anything fall over. */
 import { CommanderError, type Command } from 'commander';
-import { expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { OwnOption } from '../../src/cli/own-option.js';
 import { createProgram } from '../../src/cli/program.js';
 import { redactInput } from '../../src/cli/redact-input.js';
 import { readConnectionConfig } from '../../src/db/connection-config.js';
@@ -46,34 +47,25 @@ function program(env: NodeJS.ProcessEnv): {
 
 /** Every option of every command, as the program itself knows them. */
 const OPTIONS: Given[] = program({}).commands.commands.flatMap((command) =>
-  command.options.map(({ long, envVar, required }) => ({
+  command.options.map((option) => ({
     command: command.name(),
-    option: long ?? '',
-    variable: envVar,
-    takesValue: required,
+    option: option.long ?? '',
+    variable: option instanceof OwnOption ? option.variable : undefined,
+    takesValue: option.required,
   })),
 );
 
 /** Parses and runs it where no database is named: that is as far as it comes. */
 async function outcome(args: string[], env: NodeJS.ProcessEnv): Promise<unknown> {
   const { commands, lines, reporter } = program(env);
-  const before = Object.entries(env).map(([name]) => [name, process.env[name]] as const);
-  Object.assign(process.env, env); // commander reads the variables there
-  try {
-    return await commands.parseAsync(args, { from: 'user' }).then(
-      () => 'done',
-      (error: unknown) => {
-        reporter.error(error);
-        expect(lines.join('')).not.toMatch(RAW_CONTROL);
-        return error;
-      },
-    );
-  } finally {
-    for (const [name, value] of before) {
-      if (value === undefined) Reflect.deleteProperty(process.env, name);
-      else process.env[name] = value;
-    }
-  }
+  return commands.parseAsync(args, { from: 'user' }).then(
+    () => 'done',
+    (error: unknown) => {
+      reporter.error(error);
+      expect(lines.join('')).not.toMatch(RAW_CONTROL);
+      return error;
+    },
+  );
 }
 
 function isUsage(error: unknown): boolean {
@@ -116,7 +108,86 @@ test('every variable', async () => {
 
 test('the variables are read', async () => {
   expect(await outcome(['run', '--', 'true'], { MIGRATE_LOCK_TTL: 'a\u009bb' })).toMatchObject({
-    message: '--ttl "a\u009bb" is not a duration.',
+    message: 'MIGRATE_LOCK_TTL "a\u009bb" is not a duration.',
+  });
+});
+
+const TAKING = OPTIONS.filter(({ takesValue }) => takesValue);
+const VARIABLES = OPTIONS.filter(({ variable }) => variable !== undefined);
+
+/** As far as it comes without a database. */
+const REST: Partial<Record<string, string[]>> = { run: ['--', 'true'], extend: ['--ttl', '5m'] };
+const plain = (command: string) => [command, ...(REST[command] ?? [])];
+
+describe('a value is never swallowed', () => {
+  test.each(TAKING)('$command $option takes no word that begins with -, and no empty one', async (given) => {
+    const { command, option } = given;
+    for (const next of ['--', '-', '--quiet', option, '-x', '-5s', '--help', '--schema=a']) {
+      expect(await outcome([command, option, next, '--', 'true'], {})).toMatchObject({
+        exitCode: 64,
+        message: `${option} is followed by ${next}, not by its value.`,
+        hint: expect.stringContaining('variable empty or unset'),
+      });
+    }
+    expect(await outcome([command, option], {})).toMatchObject({ message: `${option} has no value.` });
+    for (const empty of [[option, ''], [`${option}=`]]) {
+      expect(await outcome([command, ...empty, '--', 'true'], {})).toMatchObject({
+        exitCode: 64,
+        message: `${option} is empty.`,
+      });
+    }
+  });
+
+  test('a value that is meant so is joined to its option', async () => {
+    // It was read: what it is not is told, or the next thing that is missing.
+    expect(await outcome(['run', '--ttl=-5s', '--', 'true'], {})).toMatchObject({
+      message: '--ttl "-5s" is not a duration.',
+    });
+    expect(await outcome(['run', '--metrics-file=-x', '--', 'true'], {})).toMatchObject({
+      message: 'No database is named.',
+    });
+  });
+
+  test('what belongs to the command is not looked at', async () => {
+    for (const args of [
+      ['--', 'knex', '--schema', '--once', ''],
+      ['knex', '--schema', '--once', ''],
+      ['--ttl=5m', 'knex', '--once', '--'],
+    ]) {
+      expect(await outcome(['run', ...args], {})).toMatchObject({ message: 'No database is named.' });
+    }
+  });
+
+  test.each(['--once', '--schema', '--ttl'])(
+    'run %s $UNSET npx knex: whether npx is its value, nobody knows',
+    async (option) => {
+      expect(await outcome(['run', option, 'npx', 'knex'], {})).toMatchObject({
+        exitCode: 64,
+        message: expect.stringContaining(option),
+        hint: expect.stringContaining('--'),
+      });
+    },
+  );
+});
+
+describe('a variable', () => {
+  test.each(VARIABLES)('$variable of $command: an empty one is unset', async ({ command, variable = '' }) => {
+    const bare = await outcome(plain(command), {});
+    expect(await outcome(plain(command), { [variable]: '' })).toEqual(bare);
+  });
+
+  test.each(VARIABLES.filter(({ option }) => !option.startsWith('--database-url')))(
+    '$variable of $command is named, and not its flag',
+    async ({ command, option, variable = '' }) => {
+      const ended = await outcome(plain(command), { [variable]: '${X}://' });
+      expect(ended).toMatchObject({ exitCode: 64, message: expect.stringMatching(`^${variable} `) });
+      expect(`${String(ended)} ${(ended as MigrateLockError).hint}`).not.toContain(`${option} `);
+    },
+  );
+
+  test('gives way to its flag', async () => {
+    const ended = await outcome(['run', '--ttl', '1m', '--', 'true'], { MIGRATE_LOCK_TTL: 'nonsense' });
+    expect(ended).toMatchObject({ message: 'No database is named.' });
   });
 });
 

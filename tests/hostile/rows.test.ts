@@ -1,6 +1,7 @@
 /** Rows as another client may write them, through the SQL functions or by hand, and what everybody else is shown of them. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import postgres from 'postgres';
+import { commandIdentity } from '../../src/redact/command-identity.js';
 import { createDatabase, type TestDatabase } from '../harness/database.js';
 import { HOSTILE, RAW_CONTROL_IN_LINES } from '../harness/hostile-text.js';
 import { openLock } from '../harness/lock.js';

@@ -6,7 +6,8 @@ import { CALLS } from '../../src/generated/sql.js';
 import { LockCalls } from '../../src/lock/calls.js';
 import { describeThisProcess, type Identity } from '../../src/lock/lease.js';
 import { ensureSchema } from '../../src/schema/apply.js';
-import { checkSchemaName, renderSql } from '../../src/schema/render.js';
+import { renderSql } from '../../src/schema/render.js';
+import { checkSchemaName } from '../../src/schema/schema-name.js';
 import { createDatabase, type TestDatabase } from '../harness/database.js';
 import { anyText, hostileText, HOSTILE } from '../harness/hostile-text.js';
 import { LIMIT_MS, openDatabase, openLock } from '../harness/lock.js';
@@ -160,7 +161,7 @@ describe('in PostgreSQL itself', () => {
           respect: null,
           orphans: null,
         };
-        expect(await lock.poll(me, client, options)).toMatchObject({
+        expect(await lock.poll(me, { ...client, commandSha256: null }, options)).toMatchObject({
           outcome: 'acquired',
           lease: { instanceId: me.instanceId },
         });

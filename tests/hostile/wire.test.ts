@@ -38,16 +38,18 @@ const groups = [0, 6, 12].map((at) => HOSTILE.slice(at, at + 6));
 
 test.each(groups.map((texts) => [texts]))('hostile values, part %#', async (texts) => {
   const value = marked(texts.join(MARK));
+  // A run key holds nothing that somebody forgot to expand.
+  const key = `${value.replace(/[$%{}<>`]/g, '')}${MARK}`;
   const before = holding('B').length;
   const settings = {
     program: ['--require', HOST_NAME, CLI],
-    env: { DATABASE_URL: url, TEST_HOST_NAME: value, MIGRATE_LOCK_ONCE: value },
+    env: { DATABASE_URL: url, TEST_HOST_NAME: value, MIGRATE_LOCK_ONCE: key },
   };
   const command = ['sh', '-c', 'sleep 1000', value, `-${value}`];
   const holder = startCli(['run', '--', ...command], settings);
   await holder.waitForEvent('child.started');
   const others = await Promise.all([
-    runCli(['run', '--wait-timeout', '0', '--once', value, '--', ...command], settings),
+    runCli(['run', '--wait-timeout', '0', '--once', key, '--', ...command], settings),
     ...[
       ['status'],
       ['status', '--json'],

@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { commandIdentity } from '../../src/redact/command-identity.js';
 import { createDatabase, type TestDatabase } from '../harness/database.js';
 import { assertNothingLeft, runCli, startCli, type CliResult } from '../harness/run-cli.js';
 import { waitFor } from '../harness/wait-for.js';

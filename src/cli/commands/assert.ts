@@ -15,9 +15,9 @@ export async function assertCommand(
   values: ConnectionOptionValues,
   { env, reporterFor }: Surroundings,
 ): Promise<number> {
-  const instanceId = env.MIGRATE_LOCK_INSTANCE_ID;
-  const fencingToken = Number(env.MIGRATE_LOCK_FENCING_TOKEN);
-  if (instanceId === undefined || !Number.isSafeInteger(fencingToken)) {
+  const { MIGRATE_LOCK_INSTANCE_ID: instanceId = '', MIGRATE_LOCK_FENCING_TOKEN: token = '' } = env;
+  const fencingToken = Number(token);
+  if (instanceId === '' || token === '' || !Number.isSafeInteger(fencingToken)) {
     throw new UsageError(
       'There is no lease to assert: MIGRATE_LOCK_INSTANCE_ID and MIGRATE_LOCK_FENCING_TOKEN are not set.',
       'Use it inside the command of a migrate-lock run.',

@@ -1,11 +1,9 @@
 import { resolve } from 'node:path';
 import { createAuditLog } from '../../audit/audit-log.js';
 import { readConnectionConfig } from '../../db/connection-config.js';
-import { formatDuration } from '../../duration.js';
 import { UsageError } from '../../errors.js';
 import { MetricsFile } from '../../metrics/metrics-file.js';
 import { hasOwnApplicationName } from '../../run/child-environment.js';
-import { childTimes, leavesTimeToRun } from '../../run/timeline.js';
 import { run } from '../../run/run.js';
 import type { OnceOptions } from '../../run/run-context.js';
 import type { RunOptionValues } from '../options.js';
@@ -23,7 +21,6 @@ export async function runCommand(
       'Write it after --, as in: migrate-lock run -- knex migrate:latest',
     );
   }
-  checkTimes(values);
   const connection = readConnectionConfig({ url: values.databaseUrl, urlFile: values.databaseUrlFile, env });
   const reporter = reporterFor(values.quiet);
   if (connection.ignored.length > 0) {
@@ -67,14 +64,4 @@ export async function runCommand(
 function readOnce({ once, onFailure, failureMemory }: RunOptionValues): OnceOptions | null {
   if (once === undefined) return null;
   return { runKey: once, failureMemoryMs: onFailure === 'fail' ? failureMemory : null };
-}
-
-function checkTimes({ ttl, killGrace }: RunOptionValues): void {
-  if (leavesTimeToRun(ttl, killGrace)) return;
-  const neededMs = childTimes(ttl, killGrace).termBeforeEndMs;
-  throw new UsageError(
-    `--ttl ${formatDuration(ttl)} leaves the command no time: --kill-grace ${formatDuration(killGrace)} and the safety ` +
-      `margins take ${formatDuration(neededMs)} of it.`,
-    `Write a longer --ttl, for example ${formatDuration(Math.ceil((neededMs * 4) / 1000) * 1000)}, or a shorter --kill-grace, for example 100ms.`,
-  );
 }

@@ -1,0 +1,37 @@
+import { durationOption, formatDuration, MAX_DURATION_MS } from '../duration.js';
+import { UsageError } from '../errors.js';
+import { childTimes, leavesTimeToRun } from '../run/timeline.js';
+import type { RunOptionValues } from './options.js';
+import { written } from './own-option.js';
+
+/** Shorter ones that are proposed, in this order. */
+const GRACES_MS = [5_000, 100, 0];
+
+/**
+ * Checks that a lease leaves its command time to run. `nameOf` tells how an option was given.
+ * @throws {UsageError} whose hint names values that are accepted.
+ */
+export function checkTimes(
+  { ttl, killGrace }: Pick<RunOptionValues, 'ttl' | 'killGrace'>,
+  nameOf: (key: 'ttl' | 'killGrace') => string,
+): void {
+  if (leavesTimeToRun(ttl, killGrace)) return;
+  const neededMs = childTimes(ttl, killGrace).termBeforeEndMs;
+  const [ttlName, graceName] = [nameOf('ttl'), nameOf('killGrace')];
+  const longerMs = Math.min(MAX_DURATION_MS, Math.ceil((neededMs * 4) / 1_000) * 1_000);
+  const shorterMs = GRACES_MS.find((graceMs) => graceMs < killGrace && leavesTimeToRun(ttl, graceMs));
+  const proposals = [
+    ...(leavesTimeToRun(longerMs, killGrace)
+      ? [`a longer lease, for example ${written(ttlName, durationOption(longerMs))}`]
+      : []),
+    ...(shorterMs === undefined
+      ? []
+      : [`a shorter kill grace, for example ${written(graceName, durationOption(shorterMs))}`]),
+  ];
+  throw new UsageError(
+    `${written(ttlName, durationOption(ttl))} leaves the command no time: ${written(graceName, durationOption(killGrace))} ` +
+      `and the safety margins take ${formatDuration(neededMs)} of it.`,
+    // Neither alone may do: the one is too short, the other too long for any lease.
+    `Give ${proposals.join(', or ') || `for example ${written(ttlName, '30s')} and ${written(graceName, '5s')}`}.`,
+  );
+}

@@ -1,0 +1,13 @@
+import { createHash } from 'node:crypto';
+import { redactWords } from './argument.js';
+import { redactSecrets } from './secrets.js';
+
+/**
+ * The SHA-256 in hexadecimal of a whole command line without its credentials: of its words as JSON, so that `a b` and `a` `b`
+ * are two commands, and before anything is cut or escaped for those who read it. A password that was changed makes no other
+ * command.
+ */
+export function commandIdentity(argv: readonly string[], secrets: readonly string[] = []): string {
+  const words = redactWords(argv).map((word) => redactSecrets(word, secrets));
+  return createHash('sha256').update(JSON.stringify(words)).digest('hex');
+}

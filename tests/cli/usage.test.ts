@@ -1,0 +1,27 @@
+import { expect, test } from '@jest/globals';
+import { runCli } from '../harness/run-cli.js';
+
+const ask = async (...args: string[]) => {
+  const { code, stdout, stderr } = await runCli(args, { auditOnly: false });
+  return { code, stdout, stderr };
+};
+
+test('without arguments: the help on stderr, nothing else, and an exit code that a script notices', async () => {
+  const asked = await ask('--help');
+  expect(asked).toMatchObject({ code: 0, stderr: '' });
+  expect(await ask()).toEqual({ code: 64, stdout: '', stderr: asked.stdout });
+  expect(await ask('help')).toEqual(asked);
+});
+
+test.each([
+  ['rn', "Unknown command 'rn'", 'Did you mean run?'],
+  ['run --tll 5s -- true', "Unknown option '--tll'", 'Did you mean --ttl?'],
+  ['init --chld-role x', "Unknown option '--chld-role'", 'Did you mean --child-role?'],
+  ['nonsense', "Unknown command 'nonsense'", 'See migrate-lock --help.'],
+])('%s', async (line, problem, hint) => {
+  expect(await ask(...line.split(' '))).toEqual({
+    code: 64,
+    stdout: '',
+    stderr: `migrate-lock: ${problem}\nmigrate-lock: ${hint}\n`,
+  });
+});
