@@ -210,9 +210,10 @@ describe('describeEvent', () => {
         denied: 1,
       },
       'warn',
-      'the lease of x is over, but database sessions of it are still at work: 4711, 4712',
-      'Our role may not end them: that needs the same role, or pg_signal_backend. We wait until they are gone; ' +
-        'when nobody can end them: `migrate-lock unlock --force --instance x`.',
+      'the lease of x has expired, but database sessions of it are still open: 4711 (app at 10.0.0.7, in a transaction for 21s), 4712 (unknown role)',
+      'Our role may not end them: that needs the same role, or pg_signal_backend. The takeover waits until they are gone. ' +
+        'To end one: SELECT pg_terminate_backend(4711). When nobody can end them: `migrate-lock unlock --force --instance x`. ' +
+        "If they are not the command's, name its roles with init --child-role.",
     ],
     [
       { event: 'lock.inherited', holder: 'x', expiresAt },

@@ -1,6 +1,5 @@
-const PLACEHOLDER = '"migrate_lock"';
-const LITERAL_PLACEHOLDER = "'migrate_lock'";
 const BODY_TAG = '$body$';
+const PLACEHOLDERS = /"migrate_lock"|'migrate_lock'|\$body\$/g;
 
 export function quoteIdentifier(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
@@ -17,9 +16,9 @@ export function renderSql(sql: string, schema: string): string {
   let tag = BODY_TAG;
   // A name that contains the delimiter of the function bodies would end them.
   for (let n = 1; schema.includes(tag); n++) tag = `$body${n}$`;
-  // Replacer functions: `$&` and the like in a name are no patterns.
-  return sql
-    .replaceAll(BODY_TAG, () => tag)
-    .replaceAll(LITERAL_PLACEHOLDER, () => quoteLiteral(schema))
-    .replaceAll(PLACEHOLDER, () => quoteIdentifier(schema));
+  // In one pass: a name is not looked at again for what it contains.
+  return sql.replace(PLACEHOLDERS, (found) => {
+    if (found === BODY_TAG) return tag;
+    return found.startsWith("'") ? quoteLiteral(schema) : quoteIdentifier(schema);
+  });
 }
