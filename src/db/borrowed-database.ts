@@ -9,6 +9,8 @@ export class BorrowedDatabase implements Database {
   readonly description: string;
   readonly name: string;
   readonly bell = undefined;
+  readonly hosts = 1;
+  readonly connectTimeoutMs = undefined;
   readonly #sql: postgres.Sql;
   #speaksThroughPooler: boolean | undefined;
 

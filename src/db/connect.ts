@@ -16,6 +16,8 @@ export interface ConnectionTarget {
   tls: TlsMaterial;
   /** Passed on as libpq's `options`, for example what a hosted database needs to find the tenant. */
   options: string | undefined;
+  /** How long a connection to one host may take; undefined: nothing is said. */
+  connectTimeoutMs?: number | undefined;
   /** The same for people, without the password. */
   describe: string;
 }

@@ -27,6 +27,10 @@ export interface Database {
   readonly description: string;
   /** The database's name. */
   readonly name: string;
+  /** How many hosts it may be at. */
+  readonly hosts: number;
+  /** What the user allows for a connection to one host (`connect_timeout`); undefined: nothing is said. */
+  readonly connectTimeoutMs: number | undefined;
   /** Whether a pooler stands between us and the server, as far as the calls so far have told. */
   readonly isPooled: boolean;
   /** Whether it is certain that none does. */

@@ -13,6 +13,8 @@ export class OwnDatabase implements Database {
   readonly description: string;
   readonly name: string;
   readonly bell = new Bell();
+  readonly hosts: number;
+  readonly connectTimeoutMs: number | undefined;
   #target: ConnectionTarget;
   #connection: Connection | undefined;
   #opening: Promise<Connection> | undefined;
@@ -24,6 +26,8 @@ export class OwnDatabase implements Database {
     this.#target = target;
     this.description = target.describe;
     this.name = target.database;
+    this.hosts = target.hosts.length;
+    this.connectTimeoutMs = target.connectTimeoutMs;
   }
 
   get isPooled(): boolean {

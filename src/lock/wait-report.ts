@@ -4,6 +4,7 @@ import type { Acquired, Held } from './answers.js';
 /** What changed is told at most this often, and what did not change at least this often. */
 const AT_MOST_EVERY_MS = 1_000;
 const AT_LEAST_EVERY_MS = 10_000;
+const NAMELESS_MOMENT_MS = 1_000;
 
 /** Tells of a wait as it goes on: at once, then as things change, and as a sign of life when they do not. */
 export class WaitReport {
@@ -22,6 +23,8 @@ export class WaitReport {
   #firstToken = 0;
   #lastToken = 0;
   #seen: { held: Held; atMs: number } | undefined;
+  /** Since when no holder could be named. */
+  #namelessSinceMs: number | undefined;
   #unavailable: { code: string; message: string; attempts: number } | undefined;
 
   constructor(emit: (occurrence: Occurrence) => void, ttlMs: number) {
@@ -34,12 +37,16 @@ export class WaitReport {
   }
 
   held(held: Held): void {
+    this.#unavailable = undefined;
+    const nowMs = performance.now();
+    this.#namelessSinceMs = held.holder === null ? (this.#namelessSinceMs ?? nowMs) : undefined;
+    // While the lock changes hands nobody can be named, for a moment: that is not worth an event.
+    if (nowMs - (this.#namelessSinceMs ?? -Infinity) < NAMELESS_MOMENT_MS) return this.tellWhatIsDue();
     this.#seen = { held, atMs: performance.now() };
     if (held.holder !== null) {
       this.#lastToken = held.holder.fencingToken;
       this.#firstToken ||= this.#lastToken;
     }
-    this.#unavailable = undefined;
     this.#tellOrphans(held);
     this.tellWhatIsDue();
   }
@@ -93,7 +100,7 @@ export class WaitReport {
   }
 
   tellWhatIsDue(): void {
-    if (this.dueInMs() > 0) return;
+    if (this.dueInMs() > 0 || (this.#unavailable === undefined && this.#seen === undefined)) return;
     if (this.#unavailable !== undefined) {
       this.#emit({ event: 'database.unavailable', ...this.#unavailable });
     } else if (this.#seen !== undefined) {

@@ -1,5 +1,5 @@
 import { backoffMs } from '../db/backoff.js';
-import { ABSENT_SCHEMA, classify, errorCode } from '../db/classify.js';
+import { ABSENT_SCHEMA, CALL_TIMEOUT, classify, errorCode } from '../db/classify.js';
 import { explain } from '../db/explain.js';
 import { codedError } from '../db/socket.js';
 import type { Occurrence } from '../events.js';
@@ -37,7 +37,13 @@ export interface WaitOptions {
 
 /** SQLSTATE with which acquire() refuses an instance id that was used before. */
 const INSTANCE_ID_USED = '23505';
-/** How soon one looks again whether sessions that were told to end are gone. */
+/** SQLSTATE: too many connections. */
+const TOO_MANY_CONNECTIONS = '53300';
+/** With fewer connections left the holder keeps none; queue() in sql/functions/poll.sql lets nobody listen then. */
+const FEW_CONNECTIONS = 5;
+/** The last attempt, made at the wait timeout, may take this long. */
+const LAST_ATTEMPT_MS = 800;
+/** How soon the next look is made whether sessions that were told to end are gone. */
 const ORPHAN_PAUSE_MS = 20;
 /** Every role can send our notification: after one that brought nothing, none is heard for so long. */
 const QUIET_MS = 1_000;
@@ -61,13 +67,21 @@ export function waitForLease(
   return new Waiter(calls, me, client, options).wait();
 }
 
+function isSilence(error: unknown): boolean {
+  return [CALL_TIMEOUT, 'ETIMEDOUT', 'CONNECT_TIMEOUT'].includes(errorCode(error));
+}
+
 class Waiter {
   readonly #calls: LockCalls;
   #me: Identity;
   readonly #client: ClientDescription;
   readonly #options: WaitOptions;
   readonly #report: WaitReport;
+  /** Failed attempts since the last answer, and how many of them had no answer in time. */
   #failures = 0;
+  #silences = 0;
+  /** The server, the database or our role has no connection to spare: we keep none. */
+  #connectionsAreFew = false;
   #lastSeen: Held | undefined;
   #lastSeenAtMs = 0;
   /** A release notifies our session, as long as the connection lives. */
@@ -117,6 +131,7 @@ class Waiter {
     }
     switch (answer.outcome) {
       case 'acquired':
+        this.#spareConnection(answer);
         this.#tellAcquired(answer);
         return answer.lease;
       case 'settled':
@@ -133,7 +148,7 @@ class Waiter {
       ttlMs,
       pollIntervalMs,
       isLast,
-      limitMs: CALL_LIMIT_MS,
+      limitMs: this.#limitMs(),
       respect: this.#respect(),
       orphans: this.#lastSeen?.orphans ?? null,
       failureMemoryMs,
@@ -148,6 +163,8 @@ class Waiter {
       answer = await this.#polling;
     }
     if (answer === null) throw codedError(ABSENT_SCHEMA, 'the lock schema is gone again');
+    this.#failures = 0;
+    this.#silences = 0;
     this.#report.polls++;
     return answer;
   }
@@ -203,13 +220,19 @@ class Waiter {
     }
     const kind = classify(error);
     if (kind !== 'unavailable' && kind !== 'contention') throw this.#explain(error);
-    if (wasLast)
+    if (wasLast || this.#leftMs() <= 0)
       throw this.#lastSeen === undefined && kind === 'unavailable' ? this.#explain(error) : this.#timeout();
     this.#failures++;
     if (kind === 'unavailable') {
       this.#listens = false;
       const message = error instanceof Error ? error.message : String(error);
       this.#report.unavailable(errorCode(error), message, this.#failures);
+    }
+    if (isSilence(error)) this.#silences++;
+    if (errorCode(error) === TOO_MANY_CONNECTIONS) {
+      // The command of the holder, and the release, need one of the places that polls take.
+      this.#connectionsAreFew = true;
+      return this.#within(1_000 * (1 + Math.random()));
     }
     return this.#within(backoffMs(kind === 'contention' ? 1 : this.#failures));
   }
@@ -242,7 +265,24 @@ class Waiter {
 
   #mayListen(): boolean {
     const { bell, isDirect } = this.#calls.database;
-    return this.#options.listen && isDirect && bell !== undefined;
+    return this.#options.listen && isDirect && bell !== undefined && !this.#connectionsAreFew;
+  }
+
+  /**
+   * How long one attempt may take: 5 s for each host, twice as long after each attempt that had no answer (a database may need
+   * time to wake up), or `connect_timeout`. Never more than is left, but for a moment that the last attempt needs.
+   */
+  #limitMs(): number {
+    const { hosts, connectTimeoutMs } = this.#calls.database;
+    const ownMs = hosts * (connectTimeoutMs ?? CALL_LIMIT_MS * 2 ** Math.min(this.#silences, 20));
+    if (this.#options.waitTimeoutMs === 0) return Math.min(ownMs, CALL_LIMIT_MS);
+    return Math.max(LAST_ATTEMPT_MS, Math.min(ownMs, this.#leftMs()));
+  }
+
+  /** The command may need the connection that we would keep for the release. */
+  #spareConnection({ connectionsLeft }: Acquired): void {
+    const { database } = this.#calls;
+    if (!database.isDirect || (connectionsLeft ?? 0) < FEW_CONNECTIONS) database.disconnect();
   }
 
   /** A pause, unless the wait timeout comes first. */

@@ -35,6 +35,8 @@ function recorder(): { database: Database; calls: Call[] } {
     isPooled: false,
     isDirect: true,
     bell: undefined,
+    hosts: 1,
+    connectTimeoutMs: undefined,
     findPooler: () => Promise.resolve(false),
     call: (call) => {
       calls.push(call);
