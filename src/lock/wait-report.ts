@@ -95,12 +95,13 @@ export class WaitReport {
 
   /** When tellWhatIsDue() has something to tell at the earliest. */
   dueInMs(): number {
+    if (this.#unavailable === undefined && this.#seen === undefined) return AT_MOST_EVERY_MS;
     const everyMs = this.#key() === this.#toldKey ? AT_LEAST_EVERY_MS : AT_MOST_EVERY_MS;
     return Math.max(0, this.#toldAtMs + everyMs - performance.now());
   }
 
   tellWhatIsDue(): void {
-    if (this.dueInMs() > 0 || (this.#unavailable === undefined && this.#seen === undefined)) return;
+    if (this.dueInMs() > 0) return;
     if (this.#unavailable !== undefined) {
       this.#emit({ event: 'database.unavailable', ...this.#unavailable });
     } else if (this.#seen !== undefined) {

@@ -47,7 +47,10 @@ export function trustedSchema(schema: string): Precondition {
 }
 
 /** @throws {MigrateLockError} when anything in the schema belongs to another role than the schema itself, or may do so soon. */
-export function refuseForeign({ owner, foreignObjects, foreignCreators }: SchemaOwners, schema: string): void {
+export function refuseForeign(
+  { owner, foreignObjects, foreignCreators }: SchemaOwners,
+  schema: string,
+): void {
   if (foreignObjects.length > 0) {
     throw untrusted(
       `not everything in the schema "${schema}" belongs to its owner ${owner}: ${foreignObjects.join(', ')}`,
@@ -67,7 +70,10 @@ export function refuseForeign({ owner, foreignObjects, foreignCreators }: Schema
  * A superuser calls nothing that another role could have made. SET ROLE is no protection: a function may reset it.
  * @throws {MigrateLockError} when we are a superuser and the schema's owner is not.
  */
-export function refuseSuperuser({ owner, isSuperuser, ownerIsSuperuser }: SchemaOwners, schema: string): void {
+export function refuseSuperuser(
+  { owner, isSuperuser, ownerIsSuperuser }: SchemaOwners,
+  schema: string,
+): void {
   if (!isSuperuser || ownerIsSuperuser) return;
   throw untrusted(
     `we are a superuser, and the lock schema "${schema}" belongs to ${owner}, who is not: a superuser runs no code of other roles`,

@@ -89,7 +89,7 @@ describe('migrate-lock history', () => {
     expect(await entries()).toHaveLength(2);
   });
 
-  test("control characters that others wrote do not reach the terminal", async () => {
+  test('control characters that others wrote do not reach the terminal', async () => {
     const lock = await openLock(db.url);
     const hostile = 'true\n\u001b[2J\u009b\u202eThe lock is free.';
     const client = { host: hostile, pid: 1, command: hostile };

@@ -86,7 +86,12 @@ describe('written through the functions', () => {
   ])('%s', async (_, instanceId, client) => {
     await applySchema();
     const runKey = (client as { runKey?: string }).runKey ?? null;
-    const hostile = { client, runKey: typeof runKey === 'string' ? runKey : null, ttlMs: 600_000, isLast: false };
+    const hostile = {
+      client,
+      runKey: typeof runKey === 'string' ? runKey : null,
+      ttlMs: 600_000,
+      isLast: false,
+    };
     // To refuse it is as good; then an ordinary client has the lock.
     await pollInSql(attacker, instanceId, hostile).catch(() => pollInSql(attacker, 'b', { ttlMs: 600_000 }));
     await pollInSql(attacker, `w${instanceId}`, hostile).catch(() => undefined);

@@ -50,7 +50,13 @@ function recorder(): { database: Database; calls: Call[] } {
 
 async function callEverything(lock: LockCalls, [id, secret, host, command, key]: string[]): Promise<void> {
   const me: Identity = { instanceId: id ?? '', secret: secret ?? '' };
-  const client = { host: host ?? '', pid: 1, command: command ?? '', commandSha256: 'sha', runKey: key ?? '' };
+  const client = {
+    host: host ?? '',
+    pid: 1,
+    command: command ?? '',
+    commandSha256: 'sha',
+    runKey: key ?? '',
+  };
   const orphans = { sessions: [{ pid: 1, xid: null, role: host ?? '', state: command ?? '' }], denied: 0 };
   const options = {
     ttlMs: 1,

@@ -158,18 +158,14 @@ describe('a takeover', () => {
     await busy`COMMIT`;
     await busy`BEGIN`;
     await busy`SELECT 1`;
-    const again = await patient.poll(
-      newIdentity(),
-      describeThisProcess(null),
-      {
-        ttlMs: 30_000,
-        pollIntervalMs: 1_000,
-        isLast: true,
-        limitMs: 5_000,
-        respect: null,
-        orphans: first.answer.orphans,
-      },
-    );
+    const again = await patient.poll(newIdentity(), describeThisProcess(null), {
+      ttlMs: 30_000,
+      pollIntervalMs: 1_000,
+      isLast: true,
+      limitMs: 5_000,
+      respect: null,
+      orphans: first.answer.orphans,
+    });
     expect(again?.outcome).toBe('acquired');
     for (const pid of [idle, busyPid]) expect(await isConnected(pid)).toBe(true);
   });
@@ -178,18 +174,14 @@ describe('a takeover', () => {
     const { token } = await held();
     await expire();
     const poll = (respect: number | null) =>
-      lock.poll(
-        newIdentity(),
-        describeThisProcess(null),
-        {
-          ttlMs: 30_000,
-          pollIntervalMs: 1_000,
-          isLast: true,
-          limitMs: 5_000,
-          respect,
-          orphans: null,
-        },
-      );
+      lock.poll(newIdentity(), describeThisProcess(null), {
+        ttlMs: 30_000,
+        pollIntervalMs: 1_000,
+        isLast: true,
+        limitMs: 5_000,
+        respect,
+        orphans: null,
+      });
     expect((await poll(token))?.outcome).toBe('held');
     expect((await poll(token + 1))?.outcome).toBe('acquired');
   });
