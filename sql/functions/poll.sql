@@ -1,7 +1,7 @@
 -- The one call of an instance that wants the lease: checks the request, counts it, tries to acquire, and otherwise announces
 -- the instance as a waiter. While the lock is held it writes nothing but the announcement, and that rarely.
 -- Answers as acquire() does. A held answer also has "queueLength": how many wait, the caller included; "listens": a release
--- notifies this session; "listening": how many are notified; "retryAfterMs": too many attempts came from this client, this one
+-- notifies this session; "listening": how many are notified; "connectionsLeft"; "retryAfterMs": too many attempts came from this client, this one
 -- was not made. Answers "schema", with what version() says, to a program that this lock schema is not for.
 -- The last attempt at the wait timeout (p_last) leaves the queue in the same call.
 CREATE OR REPLACE FUNCTION "migrate_lock".poll(
@@ -115,6 +115,7 @@ DECLARE
     of_my_role bigint;
     listening  bigint;
     listens    boolean;
+    left_over  bigint      := "migrate_lock".connections_left();
     counts_for interval;
 BEGIN
     SELECT * INTO mine FROM "migrate_lock".migration_lock_waiter
@@ -139,7 +140,7 @@ BEGIN
 
     -- The first to come while a place is free, not the first in order: all places are then taken again a few polls after each
     -- handover, however short the commands are. Where connections are few, nobody keeps one.
-    listens := p_wants_to_listen AND (mine.listens IS TRUE OR listening < 4) AND "migrate_lock".connections_left() >= 5;
+    listens := p_wants_to_listen AND (mine.listens IS TRUE OR listening < 4) AND left_over >= 5;
     IF listens THEN
         LISTEN "migrate_lock";
     ELSIF p_wants_to_listen THEN
@@ -161,7 +162,7 @@ BEGIN
             WHERE waiter.db_role = session_user AND waiter.secret_sha256 = secret;
     END IF;
     RETURN jsonb_build_object(
-        'queueLength', waiting, 'listens', listens, 'listening', listening + listens::integer);
+        'queueLength', waiting, 'listens', listens, 'listening', listening + listens::integer, 'connectionsLeft', left_over);
 END
 $body$;
 

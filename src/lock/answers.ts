@@ -52,6 +52,8 @@ export interface Held {
   listens: boolean;
   /** How many are notified. */
   listening: number;
+  /** How many more connections our role can make; null: this answer does not say. */
+  connectionsLeft: number | null;
   /** Not null: too many attempts came from here, this one was not made, and the next is to come after this time at the earliest. */
   retryAfterMs: number | null;
 }

@@ -1,5 +1,7 @@
 /** All waiters together stay near this rate, whatever their number. */
 const POLLS_PER_SECOND = 50;
+/** Where connections are few: the command needs some of them, and each poll takes one for a moment. */
+const POLLS_PER_SECOND_ON_FEW_CONNECTIONS = 5;
 /** While a few are notified of a release, the others only have to be there when one of these has got the lock. */
 const POLLS_PER_SECOND_BESIDE_FEW = 20;
 /** One could be dead already; two are enough. */
@@ -24,6 +26,8 @@ export interface Outlook {
   queueLength: number;
   /** How many of them a release notifies. */
   listening?: number;
+  /** The server, the database or our role has few connections left. */
+  connectionsAreFew?: boolean;
 }
 
 export interface Pace {
@@ -51,9 +55,7 @@ export interface Pause {
 export function nextPause(outlook: Outlook, pace: Pace): Pause {
   const { pollIntervalMs, random, looks = false } = pace;
   const own = Math.min(Math.max(outlook.heldMs / 10, SHORTEST_PAUSE_MS), pollIntervalMs);
-  const perSecond =
-    (outlook.listening ?? 0) >= ENOUGH_LISTENING ? POLLS_PER_SECOND_BESIDE_FEW : POLLS_PER_SECOND;
-  let pauseMs = Math.max(own, (outlook.queueLength * 1000) / perSecond) * (0.5 + random());
+  let pauseMs = Math.max(own, (outlook.queueLength * 1000) / pollsPerSecond(outlook)) * (0.5 + random());
   const { expiresInMs } = outlook;
   // Once it has passed, what is still in the way is looked at with the common pace.
   if (
@@ -87,6 +89,11 @@ function lastAttemptMs(outlook: Outlook, { pollIntervalMs, leftMs, random }: Pac
   // Others can announce waiters that do not exist: no more than half of what is left is given up for them.
   const spreadMs = queueLength <= FEW ? 0 : Math.min(sharedMs(outlook), leftMs / 2);
   return Math.max(0, leftMs - random() * spreadMs);
+}
+
+function pollsPerSecond({ listening = 0, connectionsAreFew = false }: Outlook): number {
+  if (connectionsAreFew) return POLLS_PER_SECOND_ON_FEW_CONNECTIONS;
+  return listening >= ENOUGH_LISTENING ? POLLS_PER_SECOND_BESIDE_FEW : POLLS_PER_SECOND;
 }
 
 /** How soon a waiter with a run key looks at it again: within two seconds, however many wait, and not all at once. */

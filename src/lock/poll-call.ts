@@ -72,6 +72,7 @@ type RawAttempt =
       orphans?: Orphans;
       listens?: boolean;
       listening?: number;
+      connectionsLeft?: number;
       retryAfterMs?: number;
     }
   | Settled;
@@ -87,8 +88,8 @@ export function readAttempt(answer: unknown, sentAtMs: number): Attempt {
       return { outcome: 'settled', run: attempt.run };
     case 'held': {
       const { holder, queueLength, orphans = null, listens = false, listening = 0 } = attempt;
-      const { retryAfterMs = null } = attempt;
-      return { outcome: 'held', holder, queueLength, orphans, listens, listening, retryAfterMs };
+      const { retryAfterMs = null, connectionsLeft = null } = attempt;
+      return { outcome: 'held', holder, queueLength, orphans, listens, listening, connectionsLeft, retryAfterMs };
     }
     case 'acquired':
       return {

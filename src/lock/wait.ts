@@ -190,7 +190,8 @@ class Waiter {
     this.#listens = held.listens;
     this.#report.held(held);
     if (isLast) throw this.#timeout();
-    const { orphans, queueLength, holder, listening } = held;
+    const { orphans, queueLength, holder, listening, connectionsLeft } = held;
+    if (connectionsLeft !== null) this.#connectionsAreFew = connectionsLeft < FEW_CONNECTIONS;
     if (orphans !== null && this.#calls.endsOrphans && orphans.sessions.length > orphans.denied) {
       // This poll has told them to end: that takes a moment, not a poll interval.
       return this.#within(ORPHAN_PAUSE_MS);
@@ -199,7 +200,8 @@ class Waiter {
     if (hasBegunToListen || (isFirst && this.#mayListen() && queueLength <= SHORT_QUEUE))
       return this.#within(0);
     const [heldMs, expiresInMs] = [holder?.heldMs ?? 0, holder?.expiresInMs ?? null];
-    const outlook = { heldMs, expiresInMs, queueLength, listening };
+    const connectionsAreFew = this.#connectionsAreFew;
+    const outlook = { heldMs, expiresInMs, queueLength, listening, connectionsAreFew };
     const { pollIntervalMs } = this.#options;
     const looks = this.#client.runKey !== null;
     return nextPause(outlook, { pollIntervalMs, leftMs: this.#leftMs(), looks, random: Math.random });

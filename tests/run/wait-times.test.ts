@@ -62,7 +62,8 @@ describe('a server that accepts and never answers', () => {
 });
 
 test('a server that needs longer than five seconds for a connection and its first answer is reached', async () => {
-  relay.set({ delayMs: 700 });
+  expect((await runCli(['init'], { env: { DATABASE_URL: db.url } })).code).toBe(0);
+  relay.set({ delayMs: 500 });
   const { code } = await timed(['--wait-timeout', '60s'], relay.through(db.url));
   relay.set('pass');
   expect(code).toBe(0);
