@@ -16,6 +16,8 @@ export class OwnDatabase implements Database {
   #target: ConnectionTarget;
   #connection: Connection | undefined;
   #opening: Promise<Connection> | undefined;
+  /** Ends the connection that we have or are about to have. */
+  #ending = new AbortController();
   /** A pooler refuses or drops our session settings: each call then brings its own transaction. */
   #settingsRefused = false;
   #speaksThroughPooler: boolean | undefined;
@@ -78,9 +80,9 @@ export class OwnDatabase implements Database {
   }
 
   disconnect(): void {
-    this.#connection?.destroy();
+    this.#ending.abort();
+    this.#ending = new AbortController();
     this.#connection = undefined;
-    this.#opening?.then(({ destroy }) => destroy()).catch(() => undefined);
     this.#opening = undefined;
   }
 
@@ -88,6 +90,7 @@ export class OwnDatabase implements Database {
     return connect(this.#target, {
       withSettings: !this.#settingsRefused,
       limitMs,
+      signal: this.#ending.signal,
       onNotification: () => this.bell.ring(),
     });
   }
