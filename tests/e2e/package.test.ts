@@ -81,7 +81,14 @@ describe('what is packed', () => {
     const ofSaslprep = ['@mongodb-js', 'memory-pager', 'sparse-bitfield'];
     const ofPromClient = ['@opentelemetry', 'bintrees', 'tdigest'];
     const ofCliTruncate = ['ansi-regex', 'ansi-styles', 'get-east-asian-width', 'is-fullwidth-code-point'];
-    const others = [...ofSaslprep, ...ofPromClient, ...ofCliTruncate, 'slice-ansi', 'string-width', 'strip-ansi'];
+    const others = [
+      ...ofSaslprep,
+      ...ofPromClient,
+      ...ofCliTruncate,
+      'slice-ansi',
+      'string-width',
+      'strip-ansi',
+    ];
     expect(brought.sort()).toEqual([...own, ...others].sort());
   });
 
