@@ -1,5 +1,6 @@
 import { classify } from '../db/classify.js';
 import type { Call, Database } from '../db/database.js';
+import type { Shape } from '../db/shape.js';
 import { CALLS } from '../generated/sql.js';
 import { SCHEMA_VERSION } from '../schema/look.js';
 import { renderSql } from '../schema/render.js';
@@ -15,7 +16,7 @@ import type {
   ReleaseAnswer,
   UnlockAnswer,
 } from './answers.js';
-import type { ClientDescription, HolderDescription, Identity } from './lease.js';
+import type { ClientDescription, Identity } from './lease.js';
 import {
   policyOf,
   pollParameters,
@@ -25,6 +26,19 @@ import {
   type Policy,
   type PollOptions,
 } from './poll-call.js';
+import {
+  chainShape,
+  cleanupShape,
+  extendShape,
+  historyShape,
+  isAboutSchema,
+  leaveShape,
+  lookShape,
+  pruneShape,
+  releaseShape,
+  statusShape,
+  unlockShape,
+} from './read-answers.js';
 
 /** How long one call may take before its connection counts as dead. */
 export const CALL_LIMIT_MS = 5_000;
@@ -67,7 +81,8 @@ export class LockCalls {
     const sentAtMs = performance.now();
     const parameters = pollParameters(me, client, options, policy);
     const answer = await this.#call('poll', 'poll the lock', parameters, options.limitMs);
-    return this.#afterLook(me, client, options, policy, readAttempt(answer, sentAtMs));
+    const attempt = readAttempt(answer, { me, ttlMs: options.ttlMs, sentAtMs });
+    return this.#afterLook(me, client, options, policy, attempt);
   }
 
   /**
@@ -80,8 +95,9 @@ export class LockCalls {
     const parameters = [SCHEMA_VERSION, ...pollParameters(me, client, options, policy)];
     try {
       const answer = await this.#call('enter', 'poll the lock', parameters, options.limitMs);
-      if ((answer as { outcome: string }).outcome === 'schema') return null;
-      return await this.#afterLook(me, client, options, policy, readAttempt(answer, sentAtMs));
+      if (isAboutSchema(answer)) return null;
+      const attempt = readAttempt(answer, { me, ttlMs: options.ttlMs, sentAtMs });
+      return await this.#afterLook(me, client, options, policy, attempt);
     } catch (error) {
       if (classify(error) === 'absent') return null;
       throw error;
@@ -89,8 +105,8 @@ export class LockCalls {
   }
 
   /** Whether the work of a run key is still to be done, and whether anybody has the lock: the cheapest of all calls. */
-  async look(runKey: string, failureMemoryMs: number | null, limitMs = CALL_LIMIT_MS): Promise<Look> {
-    return (await this.#call('look', 'look at the run key', [runKey, failureMemoryMs], limitMs)) as Look;
+  look(runKey: string, failureMemoryMs: number | null, limitMs = CALL_LIMIT_MS): Promise<Look> {
+    return this.#read(lookShape, 'look', 'look at the run key', [runKey, failureMemoryMs], limitMs);
   }
 
   /** Leaves the queue, when nothing can have been acquired. */
@@ -99,9 +115,8 @@ export class LockCalls {
   }
 
   /** Leaves the queue, and gives back what an attempt whose answer was not waited for may have brought. */
-  async leave(me: Identity, limitMs: number): Promise<ReleaseAnswer | { outcome: 'left' }> {
-    const answer = await this.#call('leave', 'leave the queue', [me.instanceId, me.secret], limitMs);
-    return answer as ReleaseAnswer | { outcome: 'left' };
+  leave(me: Identity, limitMs: number): Promise<ReleaseAnswer | { outcome: 'left' }> {
+    return this.#read(leaveShape, 'leave', 'leave the queue', [me.instanceId, me.secret], limitMs);
   }
 
   async release(
@@ -110,7 +125,7 @@ export class LockCalls {
   ): Promise<ReleaseAnswer> {
     const policy = JSON.stringify(await this.#policy(orphans, limitMs));
     const parameters = [me.instanceId, me.secret, policy, JSON.stringify(details)];
-    return (await this.#call('release', 'release the lease', parameters, limitMs)) as ReleaseAnswer;
+    return this.#read(releaseShape, 'release', 'release the lease', parameters, limitMs);
   }
 
   /**
@@ -128,14 +143,10 @@ export class LockCalls {
   /** Refused when the lease is over, or not mine. The lease's new end counts from before the call was sent. */
   async extend(me: Identity, ttlMs: number, limitMs = CALL_LIMIT_MS): Promise<ExtendAnswer> {
     const sentAtMs = performance.now();
-    const answer = (await this.#call(
-      'extend',
-      'extend the lease',
-      [me.instanceId, me.secret, ttlMs],
-      limitMs,
-    )) as
-      { outcome: 'extended'; lease: HolderDescription; auditHash: string | null } | { outcome: 'refused' };
-    return answer.outcome === 'refused' ? answer : { ...answer, lease: readLease(answer.lease, sentAtMs) };
+    const parameters = [me.instanceId, me.secret, ttlMs];
+    const answer = await this.#read(extendShape, 'extend', 'extend the lease', parameters, limitMs);
+    if (answer.outcome === 'refused') return answer;
+    return { ...answer, lease: readLease(answer.lease, { me, ttlMs, sentAtMs }) };
   }
 
   /** @throws SQLSTATE 55000 when the lease is not held. */
@@ -143,18 +154,18 @@ export class LockCalls {
     await this.#call('assertHeld', 'assert the lease', [instanceId, fencingToken], limitMs);
   }
 
-  async status(limitMs = CALL_LIMIT_MS): Promise<LockStatus> {
-    return (await this.#call('status', 'read the status', [], limitMs)) as LockStatus;
+  status(limitMs = CALL_LIMIT_MS): Promise<LockStatus & { isReplica: boolean }> {
+    return this.#read(statusShape, 'status', 'read the status', [], limitMs);
   }
 
   /** The newest rows of the history, oldest first. */
-  async history(limit: number, sinceMs: number | null, limitMs = CALL_LIMIT_MS): Promise<HistoryRow[]> {
-    return (await this.#call('history', 'read the history', [limit, sinceMs], limitMs)) as HistoryRow[];
+  history(limit: number, sinceMs: number | null, limitMs = CALL_LIMIT_MS): Promise<HistoryRow[]> {
+    return this.#read(historyShape, 'history', 'read the history', [limit, sinceMs], limitMs);
   }
 
   /** The history's rows after one, for who verifies it. */
-  async chain(afterId: number, limit: number, limitMs = CALL_LIMIT_MS): Promise<ChainPage> {
-    return (await this.#call('chain', 'read the history', [afterId, limit], limitMs)) as ChainPage;
+  chain(afterId: number, limit: number, limitMs = CALL_LIMIT_MS): Promise<ChainPage> {
+    return this.#read(chainShape(afterId, limit), 'chain', 'read the history', [afterId, limit], limitMs);
   }
 
   /** Ends the lease of the holder that is named, without its secret. */
@@ -163,17 +174,17 @@ export class LockCalls {
     { force, leaveSessions = false, orphans = null, limitMs = CALL_LIMIT_MS }: UnlockOptions,
   ): Promise<UnlockAnswer> {
     const policy = JSON.stringify({ ...(await this.#policy(orphans, limitMs)), leave: leaveSessions });
-    return (await this.#call('unlock', 'unlock', [instanceId, force, policy], limitMs)) as UnlockAnswer;
+    return this.#read(unlockShape, 'unlock', 'unlock', [instanceId, force, policy], limitMs);
   }
 
   async cleanup(orphans: Orphans | null = null, limitMs = CALL_LIMIT_MS): Promise<CleanupAnswer> {
     const policy = JSON.stringify(await this.#policy(orphans, limitMs));
-    return (await this.#call('cleanup', 'clean up', [policy], limitMs)) as CleanupAnswer;
+    return this.#read(cleanupShape, 'cleanup', 'clean up', [policy], limitMs);
   }
 
   /** Forgets run keys whose last run is longer ago, and what is older of the history. @returns how many of each. */
-  async prune(keepMs: number, limitMs = PRUNE_LIMIT_MS): Promise<{ runs: number; rows: number }> {
-    return (await this.#call('prune', 'prune', [keepMs], limitMs)) as { runs: number; rows: number };
+  prune(keepMs: number, limitMs = PRUNE_LIMIT_MS): Promise<{ runs: number; rows: number }> {
+    return this.#read(pruneShape, 'prune', 'prune', [keepMs], limitMs);
   }
 
   /** Whether sessions that are in the way are told to end, as far as is known; else they are waited for. */
@@ -210,6 +221,17 @@ export class LockCalls {
     if (policy.orphans !== 'look' || attempt.outcome !== 'held' || attempt.orphans === null) return attempt;
     await this.database.findPooler(options.limitMs);
     return this.poll(me, client, options);
+  }
+
+  /** @throws {InvalidAnswer} */
+  async #read<T>(
+    shape: Shape<T>,
+    statement: keyof typeof CALLS,
+    name: string,
+    parameters: Call['parameters'],
+    limitMs: number,
+  ): Promise<T> {
+    return shape(await this.#call(statement, name, parameters, limitMs), `${statement}()`);
   }
 
   #call(

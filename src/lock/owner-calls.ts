@@ -1,4 +1,5 @@
 import type { Database } from '../db/database.js';
+import { list, object, text, truth } from '../db/shape.js';
 import { CALLS } from '../generated/sql.js';
 import { quoteIdentifier, quoteLiteral, renderSql } from '../schema/render.js';
 
@@ -36,6 +37,11 @@ export interface Admission {
 
 const LIMIT_MS = 10_000;
 
+const admissionShape = object<Admission>({
+  owner: text(),
+  roles: list(object<RoleReach>({ role: text(), canSee: truth, canEnd: truth, tables: truth })),
+});
+
 /** The statements that carry the decisions out. */
 export function ownerCalls({ role, childRoles, ...settings }: OwnerDecisions): OwnerCall[] {
   const calls: OwnerCall[] = [];
@@ -60,7 +66,7 @@ export async function decide(
       parameters,
       limitMs: LIMIT_MS,
     });
-    if (statement === 'admit') admission = answer as Admission;
+    if (statement === 'admit') admission = admissionShape(answer, 'admit()');
   }
   return admission;
 }

@@ -3,7 +3,7 @@ import { classify, errorCode } from '../db/classify.js';
 import type { Database, Session } from '../db/database.js';
 import { MigrateLockError } from '../errors.js';
 import { CALLS, FUNCTIONS, STEPS } from '../generated/sql.js';
-import { isUsable, lookAtSchema, SCHEMA_VERSION, type SchemaState } from './look.js';
+import { isUsable, lookAtSchema, readSchemaState, SCHEMA_VERSION, type SchemaState } from './look.js';
 import { renderSql } from './render.js';
 
 /** The parts of which the schema is made; tests bring those of a later version. */
@@ -96,8 +96,8 @@ function pending(
 async function readVersion(session: Session, schema: string): Promise<SchemaState | null> {
   const [present] = await session.unsafe<{ versioned: boolean }[]>(CALLS.isVersioned, [schema]);
   if (present?.versioned !== true) return null;
-  const [row] = await session.unsafe<{ answer: SchemaState }[]>(renderSql(CALLS.version, schema));
-  return row?.answer ?? null;
+  const [row] = await session.unsafe<{ answer: unknown }[]>(renderSql(CALLS.version, schema));
+  return row === undefined ? null : readSchemaState(row.answer);
 }
 
 function conflict(schema: string, cause: unknown): MigrateLockError {

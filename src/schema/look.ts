@@ -1,11 +1,20 @@
 import { classify } from '../db/classify.js';
 import type { Database } from '../db/database.js';
+import { integer, object } from '../db/shape.js';
 import { MigrateLockError } from '../errors.js';
 import { CALLS } from '../generated/sql.js';
 import { renderSql } from './render.js';
 
 /** The version of the lock schema that this program was built for. */
 export const SCHEMA_VERSION = 4;
+
+const version = integer(1, 1e6);
+const shape = object<SchemaState>({ version, oldestProgram: version });
+
+/** @throws {InvalidAnswer} */
+export function readSchemaState(answer: unknown): SchemaState {
+  return shape(answer, 'version()');
+}
 
 export interface SchemaState {
   version: number;
@@ -29,7 +38,7 @@ export async function lookAtSchema(
       parameters: [],
       limitMs,
     });
-    return answer as SchemaState;
+    return readSchemaState(answer);
   } catch (error) {
     if (classify(error) === 'absent') return null;
     throw error;

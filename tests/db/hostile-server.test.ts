@@ -1,6 +1,7 @@
 /** Servers that lie, on the real wire: what they get of us, and what they cost. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { readConnectionConfig } from '../../src/db/connection-config.js';
+import { classify } from '../../src/db/classify.js';
 import { explain } from '../../src/db/explain.js';
 import { OwnDatabase } from '../../src/db/own-database.js';
 import { Certificates, hasOpenssl, type Certificate } from '../harness/certificates.js';
@@ -14,6 +15,7 @@ import {
   type FakeServer,
 } from '../harness/fake-server.js';
 import { assertNothingLeft, runCli, startCli } from '../harness/run-cli.js';
+import { waitFor } from '../harness/wait-for.js';
 
 const PASSWORD = 'secret-of-the-database';
 const MEGABYTE = 1024 * 1024;
@@ -329,6 +331,21 @@ describe('a server that sends too much, or what makes no sense', () => {
     const before = process.memoryUsage.rss();
     expect(await ask()).toMatchObject({ exitCode: 69 });
     expect(process.memoryUsage.rss() - before).toBeLessThan(256 * MEGABYTE);
+  });
+
+  test('who does not need the connection any more does not wait for a silent server', async () => {
+    const arrived: FakeClient[] = [];
+    server = await startFakeServer(async (client) => {
+      await client.next();
+      arrived.push(client);
+    });
+    const database = new OwnDatabase(readConnectionConfig({ url: urlOf(), env: {} }));
+    const call = { name: 'ask', statement: 'SELECT 1 AS answer', parameters: [], limitMs: 60_000 };
+    const asking = database.call(call).catch((error: unknown) => error);
+    await waitFor('the client', () => arrived.length === 1);
+    database.disconnect();
+    expect(classify(await asking)).toBe('unavailable');
+    await waitFor('the end of the connection', () => arrived[0]?.socket.destroyed === true);
   });
 
   test('a message that comes in pieces is a message', async () => {
