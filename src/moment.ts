@@ -7,5 +7,10 @@ const EARLIEST_MS = -62_167_219_200_000;
  * that PostgreSQL knows, and whoever looks at it, or breaks it, must not fail over that.
  */
 export function formatMoment(epochMs: number): string {
-  return new Date(Math.min(LATEST_MS, Math.max(EARLIEST_MS, epochMs))).toISOString();
+  return dateOf(epochMs).toISOString();
+}
+
+/** The same as a date, which can always be written. */
+export function dateOf(epochMs: number): Date {
+  return new Date(Math.min(LATEST_MS, Math.max(EARLIEST_MS, epochMs)));
 }

@@ -5,9 +5,7 @@ import { mustReadTables, readStatusTables } from '../lock/read-tables.js';
 import { formatMoment } from '../moment.js';
 import type { StatusReport } from '../ui/status-text.js';
 
-type LockStatus = Awaited<ReturnType<LockCalls['status']>>;
-/** `isReplica` is only there when it is true: see status() in sql/. */
-type Status = LockStatus & { isReplica?: boolean };
+type Status = Awaited<ReturnType<LockCalls['status']>>;
 
 /** What is known of the lock now. Reads only. */
 export async function readStatusReport(
@@ -15,7 +13,7 @@ export async function readStatusReport(
   databaseName: string,
   schema: string,
 ): Promise<StatusReport> {
-  const { state, lease, waiters, isReplica = false } = await readStatus(database, schema);
+  const { state, lease, waiters, isReplica } = await readStatus(database, schema);
   return {
     database: databaseName,
     schema,
@@ -33,12 +31,12 @@ async function readStatus(database: Database, schema: string): Promise<Status> {
   } catch (error) {
     if (errorCode(error) === UNTRUSTED_SCHEMA && (await mustReadTables(database, schema)))
       return readStatusTables(database, schema);
-    if (classify(error) === 'absent') return { state: 'free', lease: null, waiters: [] };
+    if (classify(error) === 'absent') return { state: 'free', lease: null, waiters: [], isReplica: false };
     throw error;
   }
 }
 
-function withMoments(lease: NonNullable<LockStatus['lease']>) {
+function withMoments(lease: NonNullable<Status['lease']>) {
   const { lockedAtMs, expiresAtMs, releasedAtMs } = lease;
   return {
     ...lease,

@@ -24,6 +24,12 @@ export const TLS_REFUSED = 'TLS_REFUSED';
 export const UNTRUSTED_SCHEMA = 'SCHEMA_NOT_TRUSTED';
 /** SQLSTATE: no such schema. */
 export const ABSENT_SCHEMA = '3F000';
+/** What the server asks for is less than was demanded, more than we can do, or it has not proved who it is. */
+export const AUTHENTICATION_REFUSED = 'AUTHENTICATION_REFUSED';
+/** The server sent what is no message of the protocol, or is too long. */
+export const PROTOCOL_VIOLATION = 'PROTOCOL_VIOLATION';
+/** The lock schema's functions answered what makes no sense. */
+export const INVALID_ANSWER = 'INVALID_ANSWER';
 /** Of several hosts, none is one that takes writes. */
 export const NO_PRIMARY = 'NO_PRIMARY';
 
@@ -54,6 +60,9 @@ const KINDS: Record<string, ErrorKind> = {
   CONNECTION_DESTROYED: 'unavailable',
   [TLS_REFUSED]: 'refused',
   [UNTRUSTED_SCHEMA]: 'denied',
+  [AUTHENTICATION_REFUSED]: 'refused',
+  [PROTOCOL_VIOLATION]: 'refused',
+  [INVALID_ANSWER]: 'refused',
   AUTH_TYPE_NOT_IMPLEMENTED: 'refused',
   SASL_SIGNATURE_MISMATCH: 'refused',
   // SQLSTATEs: https://www.postgresql.org/docs/current/errcodes-appendix.html

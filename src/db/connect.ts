@@ -1,7 +1,10 @@
 import postgres from 'postgres';
 import { errorCode, TLS_REFUSED } from './classify.js';
 import { connectToPrimary } from './primary.js';
+import type { AuthWish } from './required-auth.js';
 import { codedError, openSocket, type Address, type HostSocket } from './socket.js';
+import { StartedSocket } from './started-socket.js';
+import { startSession } from './startup.js';
 import { upgrade, type SslMode, type TlsMaterial } from './tls.js';
 
 /** Where the database is, and who we are to it. */
@@ -14,6 +17,7 @@ export interface ConnectionTarget {
   passwordFile?: { path: string; unusable: string | null };
   ssl: SslMode;
   tls: TlsMaterial;
+  auth: AuthWish;
   /** Passed on as libpq's `options`, for example what a hosted database needs to find the tenant. */
   options: string | undefined;
   /** How long a connection to one host may take; undefined: nothing is said. */
@@ -42,8 +46,8 @@ const SESSION_SETTINGS = {
   // A database's own setting could put another schema's operators before PostgreSQL's.
   search_path: 'pg_catalog, pg_temp',
   default_transaction_isolation: 'read committed',
-  default_transaction_read_only: 'off' as unknown as boolean, // postgres.js leaves out what is false
-  statement_timeout: 15_000,
+  default_transaction_read_only: 'off',
+  statement_timeout: '15000',
   // Our sessions are short: to plan each of their statements anew five times takes longer than to run it.
   plan_cache_mode: 'force_generic_plan',
 } as const;
@@ -51,12 +55,14 @@ const SESSION_SETTINGS = {
 interface ConnectOptions {
   withSettings: boolean;
   limitMs: number;
+  /** Ends the connection at once, also while it is being opened. */
+  signal?: AbortSignal;
   onNotification?: () => void;
 }
 
 /**
- * Opens a connection. The socket (and TLS) is up when this resolves; with one host, the start-up follows with the first statement.
- * @throws what the network or TLS said; classify() knows the codes.
+ * Opens a connection: socket, TLS, authentication. The session stands when this resolves.
+ * @throws what the network, TLS or the server said; classify() knows the codes.
  */
 export async function connect(target: ConnectionTarget, options: ConnectOptions): Promise<Connection> {
   const [only, ...others] = target.hosts;
@@ -67,38 +73,52 @@ export async function connect(target: ConnectionTarget, options: ConnectOptions)
   );
 }
 
-async function openSecured(address: Address, target: ConnectionTarget, limitMs: number): Promise<HostSocket> {
-  const endsAtMs = performance.now() + limitMs;
-  const leftMs = (): number => Math.max(1, endsAtMs - performance.now());
-  const plain = await openSocket(address, limitMs);
+async function openSecured(
+  address: Address,
+  target: ConnectionTarget,
+  leftMs: () => number,
+  signal: AbortSignal | undefined,
+): Promise<HostSocket> {
+  const plain = await openSocket(address, leftMs(), signal);
   try {
     return await upgrade(plain, target, leftMs());
   } catch (error) {
     // As libpq: what is only preferred is done without when it fails.
     if (target.ssl !== 'prefer' || errorCode(error) !== TLS_REFUSED) throw error;
-    return openSocket(address, leftMs());
+    return openSocket(address, leftMs(), signal);
   }
 }
 
 async function connectTo(
   address: Address,
   target: ConnectionTarget,
-  { withSettings, limitMs, onNotification }: ConnectOptions,
+  { withSettings, limitMs, signal, onNotification }: ConnectOptions,
 ): Promise<Connection> {
-  const socket = await openSecured(address, target, limitMs);
-  let open = true;
+  const endsAtMs = performance.now() + limitMs;
+  const leftMs = (): number => Math.max(1, endsAtMs - performance.now());
+  const socket = await openSecured(address, target, leftMs, signal);
+  const request = {
+    user: target.user,
+    password: target.password ?? address.password,
+    auth: target.auth,
+    database: target.database,
+    settings: {
+      application_name: APPLICATION_NAME,
+      options: target.options,
+      ...(withSettings ? SESSION_SETTINGS : {}),
+    },
+  };
+  const session = new StartedSocket(socket, await startSession(socket, request, leftMs()));
   let handedOver = false;
   let failure: Error | undefined;
-  socket.once('close', () => (open = false));
   // Until the first statement nobody else listens, and an error that nobody hears ends the process.
-  socket.once('error', (error) => (failure = error));
+  session.on('error', (error) => (failure ??= error));
 
   const options = {
     host: 'localhost',
     port: 5432,
     database: target.database,
     username: target.user,
-    password: target.password ?? address.password ?? '',
     // Everything that postgres.js would otherwise take from an environment variable of the same name.
     ssl: false,
     max: 1,
@@ -110,24 +130,19 @@ async function connectTo(
     fetch_types: false,
     onnotice: () => undefined, // its default prints to stdout
     ...(onNotification === undefined ? {} : { onnotify: onNotification }),
-    connection: {
-      application_name: APPLICATION_NAME,
-      ...(target.options === undefined ? {} : { options: target.options }),
-      ...(withSettings ? SESSION_SETTINGS : {}),
-    },
     socket: () => {
       if (failure !== undefined && !handedOver) throw failure;
-      if (handedOver || !open)
+      if (handedOver || session.destroyed)
         throw codedError('CONNECTION_CLOSED', 'the connection to the database was lost');
       handedOver = true;
-      return socket;
+      return session;
     },
   };
-  const destroy = (): void => {
-    open = false;
-    socket.destroy();
+  return {
+    sql: withoutTargetVariable(() => postgres(options)),
+    isOpen: () => !session.destroyed,
+    destroy: () => session.destroy(),
   };
-  return { sql: withoutTargetVariable(() => postgres(options)), isOpen: () => open, destroy };
 }
 
 /** postgres.js obeys PGTARGETSESSIONATTRS without an option to say otherwise, and fails on `any`. */

@@ -7,6 +7,7 @@ import { checkSessionAttributes, describeAddress, pairHosts } from './connection
 import { readTls, reasonOf } from './connection-tls.js';
 import { filled, parseConnectionUrl, type UrlParts } from './connection-url.js';
 import { readPasswordFile } from './password-file.js';
+import { readAuthWish } from './required-auth.js';
 import type { Address } from './socket.js';
 
 export interface ConnectionSource {
@@ -32,18 +33,12 @@ export interface ConnectionConfig extends ConnectionTarget {
 
 const READ = new Set([
   ...['host', 'hostaddr', 'port', 'user', 'password', 'passfile', 'dbname', 'database', 'options'],
-  'target_session_attrs',
+  ...['target_session_attrs', 'channel_binding', 'require_auth'],
   ...['sslmode', 'ssl', 'sslrootcert', 'sslcert', 'sslkey', 'sslpassword'],
 ]);
 /** PostgreSQL's own, and of no consequence here: leaving them out is not worth a word. */
 const PASSED_OVER = new Set([
-  ...[
-    'application_name',
-    'fallback_application_name',
-    'client_encoding',
-    'connect_timeout',
-    'channel_binding',
-  ],
+  ...['application_name', 'fallback_application_name', 'client_encoding', 'connect_timeout'],
   ...['keepalives', 'keepalives_idle', 'keepalives_interval', 'keepalives_count', 'tcp_user_timeout'],
   ...['gssencmode', 'sslcompression', 'sslnegotiation', 'sslsni'],
 ]);
@@ -108,6 +103,10 @@ export function readConnectionConfig(source: ConnectionSource): ConnectionConfig
     },
     readFile,
   );
+  const auth = readAuthWish({
+    channelBinding: parameter('channel_binding') ?? variable('PGCHANNELBINDING'),
+    requireAuth: parameter('require_auth') ?? variable('PGREQUIREAUTH'),
+  });
   const names = [...(url?.parameters.keys() ?? [])].filter(
     (name) => !READ.has(name) && !PASSED_OVER.has(name),
   );
@@ -121,6 +120,7 @@ export function readConnectionConfig(source: ConnectionSource): ConnectionConfig
     ...(file === null ? {} : { passwordFile: { path: file.path, unusable: file.unusable } }),
     ssl,
     tls,
+    auth,
     options: parameter('options') ?? variable('PGOPTIONS'),
     // One that is also the name of something public would only blot that out.
     secrets: [...new Set(passwords)].filter(

@@ -1,5 +1,12 @@
 import { MigrateLockError, UsageError } from '../errors.js';
-import { classify, errorCode, NO_PRIMARY, TLS_REFUSED } from './classify.js';
+import {
+  AUTHENTICATION_REFUSED,
+  classify,
+  errorCode,
+  NO_PRIMARY,
+  PROTOCOL_VIOLATION,
+  TLS_REFUSED,
+} from './classify.js';
 
 /**
  * What a replica says to a read-write transaction, and to a look at an unlogged table: SQLSTATE feature_not_supported. To
@@ -20,7 +27,7 @@ export function explain(error: unknown, database: string, schema: string): Migra
         cause: error,
       });
     case 'refused':
-      return new MigrateLockError(`The database refuses us (${database}): ${said}.`, {
+      return new MigrateLockError(`${refusedSubject(errorCode(error))} (${database}): ${said}.`, {
         code: 'DATABASE_REFUSED',
         exit: 'refused',
         hint: refusedHint(errorCode(error)),
@@ -81,6 +88,11 @@ function unreachableHint(code: string): string {
   }
 }
 
+function refusedSubject(code: string): string {
+  const byUs = code === AUTHENTICATION_REFUSED || code === PROTOCOL_VIOLATION;
+  return byUs ? 'The database server is not accepted' : 'The database refuses us';
+}
+
 function refusedHint(code: string): string {
   if (code.startsWith('ERR_SSL_'))
     return 'Check sslcert and sslkey: the server does not accept this certificate.';
@@ -91,6 +103,10 @@ function refusedHint(code: string): string {
       return 'Create it first: the lock is kept in the database that is migrated, so the migration cannot be what creates it.';
     case TLS_REFUSED:
       return 'Check sslmode and the certificates; sslmode=disable connects without TLS.';
+    case AUTHENTICATION_REFUSED:
+      return "Check the address, channel_binding and require_auth, and how the server's pg_hba.conf authenticates this user.";
+    case PROTOCOL_VIOLATION:
+      return 'Check the address: is it that of a PostgreSQL server?';
     default:
       return "Check the user, the database's name and the server's pg_hba.conf.";
   }

@@ -18,6 +18,8 @@ export class OwnDatabase implements Database {
   #target: ConnectionTarget;
   #connection: Connection | undefined;
   #opening: Promise<Connection> | undefined;
+  /** Ends the connection that we have or are about to have. */
+  #ending = new AbortController();
   /** A pooler refuses or drops our session settings: each call then brings its own transaction. */
   #settingsRefused = false;
   #speaksThroughPooler: boolean | undefined;
@@ -82,9 +84,9 @@ export class OwnDatabase implements Database {
   }
 
   disconnect(): void {
-    this.#connection?.destroy();
+    this.#ending.abort();
+    this.#ending = new AbortController();
     this.#connection = undefined;
-    this.#opening?.then(({ destroy }) => destroy()).catch(() => undefined);
     this.#opening = undefined;
   }
 
@@ -92,6 +94,7 @@ export class OwnDatabase implements Database {
     return connect(this.#target, {
       withSettings: !this.#settingsRefused,
       limitMs,
+      signal: this.#ending.signal,
       onNotification: () => this.bell.ring(),
     });
   }

@@ -1,3 +1,4 @@
+import type { X509Certificate } from 'node:crypto';
 import net from 'node:net';
 
 export interface Address {
@@ -10,16 +11,33 @@ export interface Address {
   password?: string | undefined;
 }
 
-/** postgres.js and TLS read the host from the socket that they are given. */
-export type HostSocket = net.Socket & { host?: string };
+/** TLS reads the host from the socket. Only one with TLS knows its peer's certificate. */
+export type HostSocket = net.Socket & {
+  host?: string;
+  getPeerX509Certificate?: () => X509Certificate | undefined;
+};
 
-/** A connected socket of our own: only who owns the socket can end it for certain when the peer is silent. */
-export function openSocket({ host, port, hostaddr }: Address, limitMs: number): Promise<HostSocket> {
+/**
+ * A connected socket of our own: only who owns the socket can end it for certain when the peer is silent. `signal` destroys it,
+ * now and later.
+ */
+export function openSocket(
+  { host, port, hostaddr }: Address,
+  limitMs: number,
+  signal?: AbortSignal,
+): Promise<HostSocket> {
   return new Promise((resolve, reject) => {
     const socket: HostSocket = host.startsWith('/')
       ? net.connect({ path: `${host}/.s.PGSQL.${port}` })
       : net.connect({ host: hostaddr ?? host, port, noDelay: true });
     socket.host = host;
+    // Between two readers nobody else listens, and an error that nobody hears ends the process.
+    socket.on('error', () => undefined);
+    const abort = (): void => {
+      socket.destroy(codedError('CONNECTION_DESTROYED', 'the connection is not needed any more'));
+    };
+    signal?.addEventListener('abort', abort, { once: true });
+    socket.once('close', () => signal?.removeEventListener('abort', abort));
     const timer = setTimeout(() => {
       fail(codedError('ETIMEDOUT', `no connection to ${host}:${port} within ${Math.round(limitMs)} ms`));
     }, limitMs);

@@ -60,16 +60,25 @@ function serverOffersTls(socket: net.Socket): Promise<boolean> {
       socket.off('error', reject);
       socket.off('close', closed);
       // More than the one byte was put there by somebody in between, to be read as if it had come encrypted.
-      if (answer.length === 1) resolve(answer[0] === 'S'.charCodeAt(0));
-      else reject(codedError(TLS_REFUSED, 'the server answered the request for TLS with more than it may'));
+      const said = answer.length === 1 ? answer.toString('latin1') : '';
+      if (said === 'S' || said === 'N') resolve(said === 'S');
+      else reject(codedError(TLS_REFUSED, 'the server answered the request for TLS with what is no answer'));
     });
     socket.write(SSL_REQUEST);
   });
 }
 
 async function handshake(socket: HostSocket, { ssl: mode, tls: material }: TlsWish): Promise<HostSocket> {
+  if (mode === 'verify-ca' && material.ca === undefined) {
+    // As libpq. Node's own authorities sign for everybody: without a look at the name they say nothing.
+    throw codedError(
+      TLS_REFUSED,
+      'sslmode=verify-ca needs a root certificate: name it (sslrootcert), or use verify-full',
+    );
+  }
   // To load it takes a tenth of the whole start, and many servers do without.
   const { connect } = await import('node:tls');
+  if (socket.destroyed) throw codedError('CONNECTION_CLOSED', 'the connection was closed before TLS began');
   return new Promise((resolve, reject) => {
     const host = socket.host ?? '';
     const verifies = mode === 'verify-ca' || mode === 'verify-full';

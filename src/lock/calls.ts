@@ -1,5 +1,6 @@
 import { classify } from '../db/classify.js';
 import type { Call, Database, Precondition } from '../db/database.js';
+import type { Shape } from '../db/shape.js';
 import { CALLS } from '../generated/sql.js';
 import { trustedSchema } from '../schema/owners.js';
 import { renderSql } from '../schema/render.js';
@@ -12,11 +13,10 @@ import type {
   LockStatus,
   Look,
   Orphans,
-  PruneAnswer,
   ReleaseAnswer,
   UnlockAnswer,
 } from './answers.js';
-import type { ClientDescription, HolderDescription, Identity } from './lease.js';
+import type { ClientDescription, Identity } from './lease.js';
 import {
   policyOf,
   pollParameters,
@@ -26,6 +26,19 @@ import {
   type Policy,
   type PollOptions,
 } from './poll-call.js';
+import {
+  chainShape,
+  cleanupShape,
+  extendShape,
+  historyShape,
+  isAboutSchema,
+  leaveShape,
+  lookShape,
+  pruneShape,
+  releaseShape,
+  statusShape,
+  unlockShape,
+} from './read-answers.js';
 
 /** How long one call may take before its connection counts as dead. */
 export const CALL_LIMIT_MS = 5_000;
@@ -98,8 +111,8 @@ export class LockCalls {
       if (classify(error) === 'absent') return null;
       throw error;
     }
-    if ((answer as { outcome: string }).outcome === 'schema') return null;
-    const attempt = readAttempt(answer, sentAtMs);
+    if (isAboutSchema(answer)) return null;
+    const attempt = readAttempt(answer, { me, ttlMs: options.ttlMs, sentAtMs });
     if (policy.orphans !== 'look' || attempt.outcome !== 'held' || attempt.orphans === null) return attempt;
     // Now it is known which kind of connection this is, and so what may be done about the orphans.
     await this.database.findPooler(options.limitMs);
@@ -107,19 +120,18 @@ export class LockCalls {
   }
 
   /** Whether the work of a run key is still to be done, and whether anybody has the lock: the cheapest of all calls. */
-  async look(
+  look(
     { runKey, commandSha256 }: Pick<ClientDescription, 'runKey' | 'commandSha256'>,
     failureMemoryMs: number | null,
     limitMs = CALL_LIMIT_MS,
   ): Promise<Look> {
     const parameters = [runKey, commandSha256, failureMemoryMs];
-    return (await this.#call('look', 'look at the run key', parameters, limitMs)) as Look;
+    return this.#read(lookShape, 'look', 'look at the run key', parameters, limitMs);
   }
 
   /** Leaves the queue, and gives back what an attempt whose answer was not waited for may have brought. */
-  async leave(me: Identity, limitMs: number): Promise<ReleaseAnswer | { outcome: 'left' }> {
-    const answer = await this.#call('leave', 'leave the queue', [me.instanceId, me.secret], limitMs);
-    return answer as ReleaseAnswer | { outcome: 'left' };
+  leave(me: Identity, limitMs: number): Promise<ReleaseAnswer | { outcome: 'left' }> {
+    return this.#read(leaveShape, 'leave', 'leave the queue', [me.instanceId, me.secret], limitMs);
   }
 
   async release(
@@ -132,20 +144,16 @@ export class LockCalls {
       ...[me.instanceId, me.secret, by, mode, seen, JSON.stringify(end)],
       ...[succeeded, exitCode, durationMs],
     ];
-    return (await this.#call('release', 'release the lease', parameters, limitMs)) as ReleaseAnswer;
+    return this.#read(releaseShape, 'release', 'release the lease', parameters, limitMs);
   }
 
   /** Refused when the lease is over, or not mine. The lease's new end counts from before the call was sent. */
   async extend(me: Identity, ttlMs: number, limitMs = CALL_LIMIT_MS): Promise<ExtendAnswer> {
     const sentAtMs = performance.now();
-    const answer = (await this.#call(
-      'extend',
-      'extend the lease',
-      [me.instanceId, me.secret, ttlMs],
-      limitMs,
-    )) as
-      { outcome: 'extended'; lease: HolderDescription; auditHash: string | null } | { outcome: 'refused' };
-    return answer.outcome === 'refused' ? answer : { ...answer, lease: readLease(answer.lease, sentAtMs) };
+    const parameters = [me.instanceId, me.secret, ttlMs];
+    const answer = await this.#read(extendShape, 'extend', 'extend the lease', parameters, limitMs);
+    if (answer.outcome === 'refused') return answer;
+    return { ...answer, lease: readLease(answer.lease, { me, ttlMs, sentAtMs }) };
   }
 
   /** @throws SQLSTATE 55000 when the lease is not held. */
@@ -153,18 +161,18 @@ export class LockCalls {
     await this.#call('assertHeld', 'assert the lease', [instanceId, fencingToken], limitMs);
   }
 
-  async status(limitMs = CALL_LIMIT_MS): Promise<LockStatus> {
-    return (await this.#call('status', 'read the status', [], limitMs)) as LockStatus;
+  status(limitMs = CALL_LIMIT_MS): Promise<LockStatus & { isReplica: boolean }> {
+    return this.#read(statusShape, 'status', 'read the status', [], limitMs);
   }
 
   /** The newest rows of the history, oldest first. */
-  async history(limit: number, sinceMs: number | null, limitMs = CALL_LIMIT_MS): Promise<HistoryRow[]> {
-    return (await this.#call('history', 'read the history', [limit, sinceMs], limitMs)) as HistoryRow[];
+  history(limit: number, sinceMs: number | null, limitMs = CALL_LIMIT_MS): Promise<HistoryRow[]> {
+    return this.#read(historyShape, 'history', 'read the history', [limit, sinceMs], limitMs);
   }
 
   /** The history's rows after one, for who verifies it. */
-  async chain(afterId: number, limit: number, limitMs = CALL_LIMIT_MS): Promise<ChainPage> {
-    return (await this.#call('chain', 'read the history', [afterId, limit], limitMs)) as ChainPage;
+  chain(afterId: number, limit: number, limitMs = CALL_LIMIT_MS): Promise<ChainPage> {
+    return this.#read(chainShape(afterId, limit), 'chain', 'read the history', [afterId, limit], limitMs);
   }
 
   /** Ends the lease of the holder that is named, without its secret. */
@@ -174,12 +182,12 @@ export class LockCalls {
   ): Promise<UnlockAnswer> {
     const { orphans: mode, seen } = await this.#policy(orphans, limitMs);
     const parameters = [instanceId, force, leaveSessions, mode, seen];
-    return (await this.#call('unlock', 'unlock', parameters, limitMs)) as UnlockAnswer;
+    return this.#read(unlockShape, 'unlock', 'unlock', parameters, limitMs);
   }
 
   async cleanup(orphans: Orphans | null = null, limitMs = CALL_LIMIT_MS): Promise<CleanupAnswer> {
     const { orphans: mode, seen } = await this.#policy(orphans, limitMs);
-    return (await this.#call('cleanup', 'clean up', [mode, seen], limitMs)) as CleanupAnswer;
+    return this.#read(cleanupShape, 'cleanup', 'clean up', [mode, seen], limitMs);
   }
 
   /**
@@ -189,7 +197,7 @@ export class LockCalls {
   async prune(keepMs: number, limitMs = PRUNE_LIMIT_MS): Promise<{ runs: number; rows: number }> {
     const removed = { runs: 0, rows: 0 };
     for (let more = true; more;) {
-      const answer = (await this.#call('prune', 'prune', [keepMs, PRUNE_BATCH], limitMs)) as PruneAnswer;
+      const answer = await this.#read(pruneShape, 'prune', 'prune', [keepMs, PRUNE_BATCH], limitMs);
       removed.runs += answer.runs;
       removed.rows += answer.rows;
       more = answer.more;
@@ -218,6 +226,17 @@ export class LockCalls {
     if (this.orphanMode !== 'auto') return policyOf(this.orphanMode, seen);
     const { isPooled, isDirect } = this.database;
     return policyOf(isPooled ? 'wait' : isDirect ? 'terminate' : 'look', seen);
+  }
+
+  /** @throws {InvalidAnswer} */
+  async #read<T>(
+    shape: Shape<T>,
+    statement: keyof typeof CALLS,
+    name: string,
+    parameters: Call['parameters'],
+    limitMs: number,
+  ): Promise<T> {
+    return shape(await this.#call(statement, name, parameters, limitMs), `${statement}()`);
   }
 
   #call(

@@ -1,4 +1,5 @@
 import type { Database } from '../db/database.js';
+import { list, object, text, truth } from '../db/shape.js';
 import { CALLS } from '../generated/sql.js';
 import { trustedSchema } from '../schema/owners.js';
 import { quoteIdentifier, quoteLiteral, renderSql } from '../schema/render.js';
@@ -39,6 +40,11 @@ export interface Admission {
 
 const LIMIT_MS = 10_000;
 
+const admissionShape = object<Admission>({
+  owner: text(),
+  roles: list(object<RoleReach>({ role: text(), canSee: truth, canEnd: truth, tables: truth })),
+});
+
 /** The statements that carry the decisions out. */
 export function ownerCalls(decisions: OwnerDecisions): OwnerCall[] {
   const { role, expelled, childRoles, maxTtlMs, attemptsPerSecond } = decisions;
@@ -69,7 +75,7 @@ export async function decide(
       limitMs: LIMIT_MS,
       precondition: trustedSchema(schema),
     });
-    if (statement === 'admit') admission = answer as Admission;
+    if (statement === 'admit') admission = admissionShape(answer, 'admit()');
   }
   return admission;
 }

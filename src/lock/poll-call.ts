@@ -1,7 +1,10 @@
 import type { Call } from '../db/database.js';
+import { InvalidAnswer } from '../db/shape.js';
+import { dateOf } from '../moment.js';
 import { SCHEMA_VERSION } from '../schema/look.js';
-import type { Attempt, Orphans, Settled, Takeover } from './answers.js';
+import type { Attempt, Orphans } from './answers.js';
 import type { ClientDescription, HolderDescription, Identity, Lease } from './lease.js';
+import { attemptShape } from './read-answers.js';
 
 /** What happens to sessions of a lease whose holder no longer speaks for it; see settle_orphans() in sql/functions/sessions.sql. */
 export type OrphanMode = 'auto' | 'terminate' | 'wait' | 'ignore';
@@ -56,59 +59,32 @@ export function pollParameters(
   ];
 }
 
-type RawAttempt =
-  | {
-      outcome: 'acquired';
-      lease: HolderDescription;
-      takeover: Takeover | null;
-      auditHash: string | null;
-      connectionsLeft?: number;
-      otherCommand?: string | null;
-    }
-  | {
-      outcome: 'held';
-      holder: HolderDescription | null;
-      queueLength: number;
-      orphans?: Orphans;
-      listens?: boolean;
-      listening?: number;
-      connectionsLeft?: number;
-      retryAfterMs?: number;
-    }
-  | Settled;
-
-/**
- * The holder counts its lease from before the call was sent: the database started it later, so ours ends earlier.
- * That also holds when the answer only recognizes a lease that an earlier, unanswered call had acquired.
- */
-export function readAttempt(answer: unknown, sentAtMs: number): Attempt {
-  const attempt = answer as RawAttempt;
-  switch (attempt.outcome) {
-    case 'settled':
-      return { outcome: 'settled', run: attempt.run };
-    case 'held': {
-      const { holder, queueLength, orphans = null, listens = false, listening = 0 } = attempt;
-      const { retryAfterMs = null, connectionsLeft = null } = attempt;
-      return { outcome: 'held', holder, queueLength, orphans, listens, listening, connectionsLeft, retryAfterMs };
-    }
-    case 'acquired':
-      return {
-        outcome: 'acquired',
-        takeover: attempt.takeover,
-        auditHash: attempt.auditHash,
-        connectionsLeft: attempt.connectionsLeft ?? null,
-        otherCommand: attempt.otherCommand ?? null,
-        lease: readLease(attempt.lease, sentAtMs),
-      };
-  }
+/** What the answer to a call is read with: whose call it was, and when it was sent. */
+export interface Sent {
+  me: Identity;
+  ttlMs: number;
+  sentAtMs: number;
 }
 
-export function readLease(lease: HolderDescription, sentAtMs: number): Lease {
+/** @throws {InvalidAnswer} */
+export function readAttempt(answer: unknown, sent: Sent): Attempt {
+  const attempt = attemptShape(answer, 'the answer to an attempt');
+  if (attempt.outcome !== 'acquired') return attempt;
+  return { ...attempt, lease: readLease(attempt.lease, sent) };
+}
+
+/**
+ * The holder counts its lease from before the call was sent: the database started it later, so ours ends earlier. That also holds
+ * when the answer only recognizes a lease that an earlier, unanswered call had acquired. It is never longer than was asked for.
+ * @throws {InvalidAnswer} when it is somebody else's.
+ */
+export function readLease(lease: HolderDescription, { me, ttlMs, sentAtMs }: Sent): Lease {
+  if (lease.instanceId !== me.instanceId) throw new InvalidAnswer('lease.instanceId', 'ours');
   return {
     instanceId: lease.instanceId,
     fencingToken: lease.fencingToken,
-    lockedAt: new Date(lease.lockedAtMs),
-    expiresAt: new Date(lease.expiresAtMs),
-    endsAtMs: sentAtMs + lease.expiresInMs,
+    lockedAt: dateOf(lease.lockedAtMs),
+    expiresAt: dateOf(lease.expiresAtMs),
+    endsAtMs: sentAtMs + Math.min(lease.expiresInMs, ttlMs),
   };
 }

@@ -24,7 +24,7 @@ export function mustReadTables(database: Database, schema: string): Promise<bool
 export function readStatusTables(
   database: Database,
   schema: string,
-): Promise<LockStatus & { isReplica?: boolean }> {
+): Promise<LockStatus & { isReplica: boolean }> {
   return database.transaction('read the status', LIMIT_MS, async (session) => {
     await session.unsafe(CALLS.copySettings);
     const [clock] = await session.unsafe<{ answer: { nowMs: number; isReplica: boolean } }[]>(CALLS.clock);
@@ -49,7 +49,7 @@ export function readStatusTables(
           runKey: runKey ?? null,
           waitingMs: nowMs - timeMs(arrivedAt),
         })),
-      ...(isReplica ? { isReplica } : {}),
+      isReplica,
     };
   });
 }

@@ -3,7 +3,7 @@ import { classify, errorCode, UNTRUSTED_SCHEMA } from '../db/classify.js';
 import type { Database, Session } from '../db/database.js';
 import { MigrateLockError } from '../errors.js';
 import { CALLS, FUNCTIONS, STEPS } from '../generated/sql.js';
-import { isUsable, lookAtSchema, SCHEMA_VERSION, type SchemaState } from './look.js';
+import { isUsable, lookAtSchema, readSchemaState, SCHEMA_VERSION, type SchemaState } from './look.js';
 import { readOwners, refuseForeign, refuseSuperuser, type SchemaOwners } from './owners.js';
 import { renderSql } from './render.js';
 
@@ -115,8 +115,8 @@ async function becomeOwner(session: Session, schema: string, owners: SchemaOwner
 /** Lets one upgrade at a time go on. */
 async function lockVersion(session: Session, schema: string): Promise<SchemaState | null> {
   await session.unsafe(renderSql(CALLS.lockVersion, schema));
-  const [row] = await session.unsafe<{ answer: SchemaState }[]>(renderSql(CALLS.readVersion, schema));
-  return row?.answer ?? null;
+  const [row] = await session.unsafe<{ answer: unknown }[]>(renderSql(CALLS.readVersion, schema));
+  return row === undefined ? null : readSchemaState(row.answer);
 }
 
 function pending(

@@ -1,5 +1,6 @@
 import { classify } from '../db/classify.js';
 import type { Database } from '../db/database.js';
+import { integer, object } from '../db/shape.js';
 import { MigrateLockError } from '../errors.js';
 import { CALLS } from '../generated/sql.js';
 import { trustedSchema } from './owners.js';
@@ -7,6 +8,14 @@ import { renderSql } from './render.js';
 
 /** The version of the lock schema that this program was built for. */
 export const SCHEMA_VERSION = 1;
+
+const version = integer(1, 1e6);
+const shape = object<SchemaState>({ version, oldestProgram: version });
+
+/** @throws {InvalidAnswer} */
+export function readSchemaState(answer: unknown): SchemaState {
+  return shape(answer, 'version()');
+}
 
 export interface SchemaState {
   version: number;
@@ -31,7 +40,7 @@ export async function lookAtSchema(
       limitMs,
       precondition: trustedSchema(schema),
     });
-    return answer as SchemaState;
+    return readSchemaState(answer);
   } catch (error) {
     if (classify(error) === 'absent') return null;
     throw error;

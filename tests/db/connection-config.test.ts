@@ -86,6 +86,11 @@ describe('where the configuration comes from', () => {
       password: 'pw',
       ssl: 'prefer',
       tls: {},
+      auth: {
+        channelBinding: 'prefer',
+        methods: ['password', 'md5', 'gss', 'sspi', 'scram-sha-256', 'oauth'],
+        allowsNone: true,
+      },
       options: '-c a=b',
       secrets: ['pw'],
       ignored: [],

@@ -40,6 +40,16 @@ export class Certificates {
     return made;
   }
 
+  /** Signed by itself, with a key and a signature as openssl's arguments say. */
+  selfSigned(name: string, ...algorithm: string[]): Certificate {
+    const made = this.#paths(name);
+    this.#openssl(
+      ...['req', '-x509', '-days', '2', '-nodes', '-subj', `/CN=${name}`, ...algorithm],
+      ...['-keyout', made.key, '-out', made.cert],
+    );
+    return made;
+  }
+
   remove(): void {
     rmSync(this.folder, { recursive: true });
   }

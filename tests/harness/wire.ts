@@ -53,7 +53,7 @@ export async function startWire(target: { host: string; port: number }): Promise
 }
 
 /** Cuts the bytes of one connection into messages: a letter, a length that counts itself, the body. */
-function reader(tell: (message: Message) => void): (bytes: Buffer) => void {
+export function reader(tell: (message: Message) => void): (bytes: Buffer) => void {
   let rest = Buffer.alloc(0);
   let isStarted = false;
   return (bytes) => {

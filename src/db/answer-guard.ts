@@ -1,0 +1,52 @@
+import { letterOf, LONGEST_MESSAGE, violation } from './message-reader.js';
+
+/** What comes at any time, belongs to no answer, and is not stored. */
+const ASIDE = 'NAS';
+/** What else a server sends to the statements that we send. Never a request for the password once the session stands. */
+const PARTS_OF_ANSWERS = 'DTCIE12tn';
+const READY = 'Z';
+
+/** The driver keeps an answer in memory until it is complete: ours are a row or two. */
+const LONGEST_ANSWER = 2 * LONGEST_MESSAGE;
+const MOST_MESSAGES = 10_000;
+/** It goes into events and onto the screen. */
+const LONGEST_ERROR = 64 * 1024;
+
+/** Looks at each message of a session before the driver reads it: a server must not fill our memory, or make the driver loop. */
+export class AnswerGuard {
+  #bytes = 0;
+  #messages = 0;
+
+  /** @throws PROTOCOL_VIOLATION */
+  check(message: Buffer): void {
+    const letter = letterOf(message);
+    if (letter === READY) {
+      this.#bytes = 0;
+      this.#messages = 0;
+      return;
+    }
+    if (letter === 'T') checkColumns(message);
+    if (letter === 'A' && message.indexOf(0, 9) === -1) throw violation('a notification without a name');
+    if (ASIDE.includes(letter)) return;
+    if (!PARTS_OF_ANSWERS.includes(letter)) throw violation(`message ${JSON.stringify(letter)} in a session`);
+    if (letter === 'E' && message.length > LONGEST_ERROR) {
+      throw violation(`an error of ${message.length} bytes (allowed: ${LONGEST_ERROR})`);
+    }
+    this.#bytes += message.length;
+    this.#messages++;
+    if (this.#bytes > LONGEST_ANSWER || this.#messages > MOST_MESSAGES) {
+      throw violation(`an answer of more than ${LONGEST_ANSWER} bytes or ${MOST_MESSAGES} messages`);
+    }
+  }
+}
+
+/** The driver looks for the NUL after each name for ever. */
+function checkColumns(message: Buffer): void {
+  const count = message.length < 7 ? 0 : message.readUInt16BE(5);
+  let at = 7;
+  for (let column = 0; column < count; column++) {
+    const end = message.indexOf(0, at);
+    at = end + 19;
+    if (end === -1 || at > message.length) throw violation('a description of rows that is cut off');
+  }
+}

@@ -1,0 +1,74 @@
+import { letterOf, MessageReader, violation } from './message-reader.js';
+import type { HostSocket } from './socket.js';
+import { codedError } from './socket.js';
+import { errorOf } from './startup-messages.js';
+
+/** A start-up takes some kilobytes: no server needs more, whatever it has to note. */
+const LONGEST_STARTUP = 1024 * 1024;
+
+/** The start-up's messages, one by one. The socket is ours until leave(). */
+export class Conversation {
+  readonly #socket: HostSocket;
+  readonly #reader = new MessageReader(LONGEST_STARTUP);
+  readonly #messages: Buffer[] = [];
+  #received = 0;
+  #failure: Error | undefined;
+  #wake: () => void = () => undefined;
+
+  constructor(socket: HostSocket) {
+    this.#socket = socket;
+    socket.on('data', this.#take).on('error', this.#fail).on('close', this.#closed);
+  }
+
+  send(message: Buffer): void {
+    this.#socket.write(message);
+  }
+
+  /**
+   * The next message that is no notice.
+   * @throws the server's error, when that is what came; what the network said; PROTOCOL_VIOLATION.
+   */
+  async next(): Promise<Buffer> {
+    for (;;) {
+      const message = this.#messages.shift();
+      if (message !== undefined) {
+        const letter = letterOf(message);
+        if (letter === 'E') throw errorOf(message);
+        if (letter !== 'N') return message;
+      } else {
+        if (this.#failure !== undefined) throw this.#failure;
+        await new Promise<void>((resolve) => (this.#wake = resolve));
+      }
+    }
+  }
+
+  /** Lets go of the socket. What has come and was not read stays in it, for its next reader. */
+  leave(): void {
+    const socket = this.#socket;
+    socket.pause();
+    socket.off('data', this.#take).off('error', this.#fail).off('close', this.#closed);
+    const unread = Buffer.concat([...this.#messages, this.#reader.unfinished]);
+    if (unread.length > 0 && !socket.destroyed) socket.unshift(unread);
+  }
+
+  readonly #take = (bytes: Buffer): void => {
+    if (this.#failure !== undefined) return;
+    this.#received += bytes.length;
+    try {
+      if (this.#received > LONGEST_STARTUP) throw violation(`a start-up of ${this.#received} bytes or more`);
+      this.#messages.push(...this.#reader.read(bytes));
+      this.#wake();
+    } catch (error) {
+      this.#fail(error as Error);
+    }
+  };
+
+  readonly #fail = (error: Error): void => {
+    this.#failure ??= error;
+    this.#wake();
+  };
+
+  readonly #closed = (): void => {
+    this.#fail(codedError('CONNECTION_CLOSED', 'the server closed the connection before the session began'));
+  };
+}

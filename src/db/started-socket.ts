@@ -1,0 +1,67 @@
+import { Duplex } from 'node:stream';
+import { AnswerGuard } from './answer-guard.js';
+import { MessageReader } from './message-reader.js';
+import type { HostSocket } from './socket.js';
+
+/** As often as postgres.js asks of a socket of its own. */
+const KEEP_ALIVE_MS = 60_000;
+
+/**
+ * A session that stands, as a socket for postgres.js, which believes that it begins one: its StartupMessage is answered with what
+ * the server has answered to ours. Everything else passes, from the server in whole messages that are within limits.
+ */
+export class StartedSocket extends Duplex {
+  readonly #socket: HostSocket;
+  readonly #reader = new MessageReader();
+  readonly #guard = new AnswerGuard();
+  #answerToStart: Buffer | undefined;
+
+  constructor(socket: HostSocket, answerToStart: Buffer) {
+    super({ allowHalfOpen: false });
+    this.#socket = socket;
+    this.#answerToStart = answerToStart;
+    socket.setKeepAlive(true, KEEP_ALIVE_MS);
+    socket.on('data', (bytes: Buffer) => this.#take(bytes)).pause();
+    socket.on('error', (error) => this.destroy(error));
+    socket.on('close', () => this.destroy());
+  }
+
+  override _read(): void {
+    this.#socket.resume();
+  }
+
+  override _write(bytes: Buffer, _: BufferEncoding, done: (error?: Error | null) => void): void {
+    if (this.#answerToStart !== undefined) {
+      // The driver's StartupMessage, alone: it sends nothing else before it is told that the server is ready.
+      const answer = this.#answerToStart;
+      this.#answerToStart = undefined;
+      done();
+      // The driver is still in the midst of its write.
+      process.nextTick(() => this.push(answer));
+    } else if (this.#socket.write(bytes)) {
+      done();
+    } else {
+      this.#socket.once('drain', done);
+    }
+  }
+
+  override _final(done: () => void): void {
+    this.#socket.end(done);
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#socket.destroy();
+    done(error);
+  }
+
+  #take(bytes: Buffer): void {
+    try {
+      for (const message of this.#reader.read(bytes)) {
+        this.#guard.check(message);
+        if (!this.push(message)) this.#socket.pause();
+      }
+    } catch (error) {
+      this.destroy(error as Error);
+    }
+  }
+}

@@ -1,0 +1,58 @@
+/** The few messages of the start-up: https://www.postgresql.org/docs/current/protocol-message-formats.html */
+
+const PROTOCOL_3_0 = 196_608;
+const NUL = '\0';
+
+/** Parameters that are undefined are left out. */
+export function startupMessage(parameters: Readonly<Record<string, string | undefined>>): Buffer {
+  const pairs = Object.entries(parameters).flatMap(([name, value]) =>
+    value === undefined ? [] : [name + NUL + value + NUL],
+  );
+  const version = Buffer.alloc(4);
+  version.writeUInt32BE(PROTOCOL_3_0);
+  return withLength(Buffer.concat([version, Buffer.from(pairs.join('') + NUL)]));
+}
+
+export function passwordMessage(password: string): Buffer {
+  return responseMessage(Buffer.from(password + NUL));
+}
+
+/** The first message of a SASL exchange. */
+export function saslInitialResponse(mechanism: string, response: string): Buffer {
+  const length = Buffer.alloc(4);
+  length.writeInt32BE(Buffer.byteLength(response));
+  return responseMessage(Buffer.concat([Buffer.from(mechanism + NUL), length, Buffer.from(response)]));
+}
+
+/** A later message of a SASL exchange, and the answer to any other request to authenticate. */
+export function responseMessage(body: Buffer): Buffer {
+  return Buffer.concat([Buffer.from('p'), withLength(body)]);
+}
+
+function withLength(body: Buffer): Buffer {
+  const length = Buffer.alloc(4);
+  length.writeInt32BE(4 + body.length);
+  return Buffer.concat([length, body]);
+}
+
+/** The names that postgres.js gives to the fields of an error, which everybody else reads. */
+const FIELDS = new Map([
+  ['S', 'severity_local'],
+  ['V', 'severity'],
+  ['C', 'code'],
+  ['M', 'message'],
+  ['D', 'detail'],
+  ['H', 'hint'],
+  ['R', 'routine'],
+]);
+
+/** The error that an ErrorResponse tells of, as postgres.js would throw it. */
+export function errorOf(response: Buffer): Error {
+  const fields: Record<string, string> = {};
+  for (const field of response.toString('utf8', 5).split(NUL)) {
+    const name = FIELDS.get(field.charAt(0));
+    if (name !== undefined) fields[name] = field.slice(1);
+  }
+  const { message = 'an error without a message', ...others } = fields;
+  return Object.assign(new Error(message), { name: 'PostgresError', ...others });
+}
