@@ -24,7 +24,7 @@ export async function runUnderInheritedLease(
     command: options.command,
     args: options.args,
     env: options.env, // the outer run's: the lease is the same
-    instanceId: mark,
+    mark,
     stdio: [0, options.childStdout === 'stdout' ? 1 : 2, 2],
     timeline,
     killGraceMs: options.killGraceMs,

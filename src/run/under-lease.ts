@@ -82,7 +82,7 @@ export class UnderLease {
         command,
         args,
         env: childEnvironment(env, this.#lease, this.socket?.path),
-        instanceId: this.context.mark,
+        mark: this.context.mark,
         stdio: [0, childStdout === 'stdout' ? 1 : 2, 2],
         timeline: this.#timeline(),
         killGraceMs,
