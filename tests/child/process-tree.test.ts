@@ -179,11 +179,7 @@ describe('a signal', () => {
       const entry = table.find(pidOf(innocent));
       expect(entry).toMatchObject({ parent: process.pid, zombie: false, stopped: false });
       if (entry === undefined) return;
-      const tree = new ProcessTree(
-        { pid: 1, startedAt: 0, ownGroup: false, mark: 'me' },
-        table,
-        process.pid,
-      );
+      const tree = new ProcessTree({ pid: 1, startedAt: 0, ownGroup: false, mark: 'me' }, table, process.pid);
       tree.signal({ ...entry, startedAt: entry.startedAt - 1 }, 'SIGKILL');
       tree.signal(entry, 'SIGCONT');
       expect(isAlive(entry.pid)).toBe(true);

@@ -36,7 +36,7 @@ async function startStranger(instanceId: string, uid: number | undefined): Promi
     ...(uid === undefined ? {} : { uid, gid: uid }),
   });
   strangers.push(stranger);
-  await new Promise((resolve) => stranger.stdout?.once('data', resolve));
+  await new Promise((resolve) => stranger.stdout.once('data', resolve));
   return stranger.pid ?? 0;
 }
 
