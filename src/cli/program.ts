@@ -23,6 +23,7 @@ import {
   type RunOptionValues,
 } from './options.js';
 import type { Surroundings } from './surroundings.js';
+import { checkSchemaName } from '../schema/render.js';
 import { VERSION } from './version.js';
 
 type OnExitCode = (code: number) => void;
@@ -86,6 +87,12 @@ function addOthers(program: Command, surroundings: Surroundings, onExitCode: OnE
       new Option('--ttl <duration>', 'how long the lease shall last from now, at least')
         .argParser(parseTtl)
         .makeOptionMandatory(),
+    )
+    .addOption(
+      new Option(
+        '--schema <name>',
+        'which lock, inside several runs on different ones; default: that of the innermost run',
+      ).argParser(checkSchemaName),
     )
     .addOption(quietOption())
     .action(async (values: ExtendOptionValues) => {
