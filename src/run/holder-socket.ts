@@ -3,9 +3,12 @@ import net from 'node:net';
 import path from 'node:path';
 import { findOwnSocket, makeSocketFolder, socketPlaces } from './socket-place.js';
 
-/** What the child may ask of its holder. `inherit` holds the lease's turn for as long as its connection stays open. */
+/**
+ * What the child may ask of its holder. `inherit` holds the lease's turn for as long as its connection stays open and a process
+ * lives that carries the asker's mark.
+ */
 export type HolderRequest =
-  { request: 'extend'; ttlMs: number } | { request: 'describe' } | { request: 'inherit' };
+  { request: 'extend'; ttlMs: number } | { request: 'describe' } | { request: 'inherit'; mark: string };
 
 export type HolderAnswer =
   | { ok: true; lease: HeldLease }
@@ -122,8 +125,11 @@ function listen(socketPath: string, answer: Answering): Promise<net.Server> {
 
 function readRequest(text: string): HolderRequest | undefined {
   try {
-    const asked = JSON.parse(text) as { request?: unknown; ttlMs?: unknown } | null;
-    if (asked?.request === 'describe' || asked?.request === 'inherit') return { request: asked.request };
+    const asked = JSON.parse(text) as { request?: unknown; ttlMs?: unknown; mark?: unknown } | null;
+    if (asked?.request === 'describe') return { request: 'describe' };
+    if (asked?.request === 'inherit' && typeof asked.mark === 'string' && asked.mark !== '') {
+      return { request: 'inherit', mark: asked.mark };
+    }
     if (asked?.request === 'extend' && Number.isSafeInteger(asked.ttlMs) && Number(asked.ttlMs) > 0) {
       return { request: 'extend', ttlMs: Number(asked.ttlMs) };
     }

@@ -63,10 +63,11 @@ export async function confirmLease(
 export async function inheritLease(
   socketPath: string,
   calls: LockCalls,
+  mark: string,
   waitTimeoutMs: number,
   signal: AbortSignal,
 ): Promise<InheritedLease> {
-  const turn = await takeTurn(socketPath, waitTimeoutMs, signal);
+  const turn = await takeTurn(socketPath, mark, waitTimeoutMs, signal);
   try {
     const lease = await confirmLease(calls, turn.told, performance.now());
     signal.throwIfAborted();
@@ -91,12 +92,17 @@ interface Turn extends Pick<InheritedLease, 'watch' | 'giveUp'> {
   told: HeldLease;
 }
 
-function takeTurn(socketPath: string, waitTimeoutMs: number, signal: AbortSignal): Promise<Turn> {
+function takeTurn(
+  socketPath: string,
+  mark: string,
+  waitTimeoutMs: number,
+  signal: AbortSignal,
+): Promise<Turn> {
   const startedAtMs = performance.now();
   return new Promise((resolve, reject) => {
     let onChange: (lease: HeldLease) => void = () => undefined;
     let onGone: () => void = () => undefined;
-    const socket: net.Socket = openToHolder(socketPath, { request: 'inherit' }, (answer) => {
+    const socket: net.Socket = openToHolder(socketPath, { request: 'inherit', mark }, (answer) => {
       if (!answer.ok) return fail(timeout());
       settle();
       onChange(answer.lease);

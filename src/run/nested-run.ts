@@ -47,7 +47,7 @@ export async function runNested(
     const look = await calls.look(options.once.runKey, options.once.failureMemoryMs).catch(() => null);
     if (look?.run != null) throw new RunSettled(look.run);
   }
-  const inherited = await inheritLease(outer.socketPath, calls, waitTimeoutMs, signal).catch(
+  const inherited = await inheritLease(outer.socketPath, calls, context.mark, waitTimeoutMs, signal).catch(
     (error: unknown) => {
       if (error instanceof LockWaitTimeoutError) tellTimeout(context, outer.holder, error.waitedMs);
       throw error;

@@ -61,7 +61,7 @@ export class UnderInheritedLease {
   /** Answers what our child asks: for a turn under the same lease us, for more time the outer run. */
   async answer(request: HolderRequest, asker: Asker): Promise<HolderAnswer> {
     if (request.request === 'extend') return this.#extend(request);
-    if (request.request === 'inherit') await this.#turns.take(asker);
+    if (request.request === 'inherit') await this.#turns.take(asker, request.mark);
     return { ok: true, lease: this.#told() };
   }
 

@@ -120,7 +120,7 @@ export class UnderLease {
   /** Answers what the child asks of its holder. */
   async answer(request: HolderRequest, asker: Asker): Promise<HolderAnswer> {
     if (request.request === 'extend') return this.#extend(request.ttlMs);
-    if (request.request === 'inherit') await this.#turns.take(asker);
+    if (request.request === 'inherit') await this.#turns.take(asker, request.mark);
     return { ok: true, lease: this.#told() };
   }
 

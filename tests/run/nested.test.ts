@@ -1,5 +1,9 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { createDatabase, type TestDatabase } from '../harness/database.js';
+import { isAlive, signalProcess } from '../harness/processes.js';
 import { assertNothingLeft, CLI, startCli } from '../harness/run-cli.js';
 import { waitFor } from '../harness/wait-for.js';
 
@@ -108,6 +112,21 @@ test('runs at different depths take turns', async () => {
   expect(stderr).not.toContain('exclusion constraint');
   expect(code).toBe(0);
   expect(await db.sql`SELECT FROM ran`).toHaveLength(4);
+});
+
+test('one that is killed has its turn until its command is gone', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'migrate-lock-test-'));
+  const deaf = `sh -c "trap '' TERM; echo DEAF=\\$\\$; touch \\"$FLAG\\"; while :; do sleep 0.1; done"`;
+  const second = 'until [ -e "$FLAG" ]; do sleep 0.1; done; $RUN -- true';
+  const run = start(`$RUN --kill-grace 2s -- ${deaf} & ${second}; wait`, [], { FLAG: join(folder, 'flag') });
+  const [, deafPid] = await waitFor('the command', () => /^DEAF=(\d+)$/m.exec(run.stderr()));
+  const turns = () => innerEvents(run.stderr()).filter(({ event }) => event === 'lock.inherited');
+  signalProcess(Number(turns()[0]?.pid), 'SIGKILL');
+  await waitFor('the second turn', () => turns().length === 2, { intervalMs: 2 });
+  expect(isAlive(Number(deafPid))).toBe(false);
+  const { code } = await run.done;
+  rmSync(folder, { recursive: true });
+  expect(code).toBe(0);
 });
 
 test('an extension from the depth moves all deadlines', async () => {
