@@ -78,8 +78,8 @@ export interface EventFields {
   'child.started': { childPid: number; command: string; deadlineMs: number };
   /** Exactly one of `exitCode` and `signal` is not null. */
   'child.exited': { exitCode: number | null; signal: string | null; durationMs: number };
-  /** Most of the lease is used, and the child still runs; it is asked to end after `deadlineMs`. */
-  'lease.expiring': { expiresInMs: number; deadlineMs: number };
+  /** Most of the lease is used, and the child still runs; it is asked to end after `deadlineMs`. `canExtend`: it can ask for more time. */
+  'lease.expiring': { expiresInMs: number; deadlineMs: number; canExtend: boolean };
   /** The child, or the library's user, decided that the lease shall last longer. */
   'lease.extended': { ttlMs: number; expiresAt: string } & Audited;
   /** The child reached its deadline and is being ended. */
@@ -109,6 +109,8 @@ export interface EventFields {
   'guard.restarted': { restarts: number };
   /** There is no guard: if migrate-lock itself is killed, its child lives on until the lease is over. */
   'guard.absent': { reason: string };
+  /** There is no place for the socket over which the command asks for more time, and runs inside it for the lease. */
+  'socket.absent': { reason: string };
   /** `hint`: what a person can do next. */
   error: { code: string; message: string; hint?: string };
   'run.finished': { outcome: Outcome; exitCode: number; durationMs: number };
@@ -138,6 +140,7 @@ const ALL_EVENTS: Record<EventName, true> = {
   'run.skipped': true,
   'guard.restarted': true,
   'guard.absent': true,
+  'socket.absent': true,
   error: true,
   'run.finished': true,
 };

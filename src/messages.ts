@@ -55,7 +55,9 @@ export function describeEvent(event: MigrateLockEvent): Message | null {
     case 'lease.expiring':
       return {
         ...warn(`the command is still running and will be ended in ${formatDuration(event.deadlineMs)}`),
-        hint: 'More time for this run: `migrate-lock extend --ttl 10m` from inside the command.',
+        hint: event.canExtend
+          ? 'More time for this run: `migrate-lock extend --ttl 10m` from inside the command.'
+          : 'More time for the next run: a longer --ttl.',
       };
     case 'lock.orphans':
       return {
@@ -113,6 +115,14 @@ export function describeEvent(event: MigrateLockEvent): Message | null {
       return warn(
         `there is no guard (${event.reason}): should migrate-lock be killed, the command lives on, up to the lease's end`,
       );
+    case 'socket.absent':
+      return {
+        ...warn(
+          'there is no place for a socket: the command cannot ask for more time, and a migrate-lock run inside it fails ' +
+            `(${event.reason})`,
+        ),
+        hint: 'Let TMPDIR name a folder that this user can write, and in which no other user can replace files.',
+      };
     case 'error':
       return { ...bad(event.message), hint: event.hint };
     case 'run.finished':

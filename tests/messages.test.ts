@@ -123,10 +123,22 @@ describe('describeEvent', () => {
       'the command was ended by SIGKILL after 1s',
     ],
     [
-      { event: 'lease.expiring', expiresInMs: 6_000, deadlineMs: 4_000 },
+      { event: 'lease.expiring', expiresInMs: 6_000, deadlineMs: 4_000, canExtend: true },
       'warn',
       'the command is still running and will be ended in 4s',
       'More time for this run: `migrate-lock extend --ttl 10m` from inside the command.',
+    ],
+    [
+      { event: 'lease.expiring', expiresInMs: 6_000, deadlineMs: 4_000, canExtend: false },
+      'warn',
+      'the command is still running and will be ended in 4s',
+      'More time for the next run: a longer --ttl.',
+    ],
+    [
+      { event: 'socket.absent', reason: '/tmp: EROFS' },
+      'warn',
+      'there is no place for a socket: the command cannot ask for more time, and a migrate-lock run inside it fails (/tmp: EROFS)',
+      'Let TMPDIR name a folder that this user can write, and in which no other user can replace files.',
     ],
     [
       { event: 'lease.extended', ttlMs: 60_000, expiresAt, auditHash: null },

@@ -23,19 +23,20 @@
 #   showed the guard itself.
 # - DUE while the holder lives: it is stopped, or too slow. SIGKILL to the tree, and no release: that is still the holder's.
 #
-# To be run as: sh -c 'eval "$MIGRATE_LOCK_GUARD"' NAME INSTANCE PROC RELEASE-PROGRAM ARGS...
+# To be run as: sh -c 'eval "$MIGRATE_LOCK_GUARD"' NAME PROC RELEASE-PROGRAM ARGS...
 # Only what dash, busybox, mksh and bash all do is used. `kill` knows no `--` and no `-s` in some of them; mksh counts with
 # 32 bits and has no builtin printf.
 
-unset MIGRATE_LOCK_GUARD
+# Other users can read arguments: the mark is in no command's, but goes to grep through a pipe.
+mark="MIGRATE_LOCK_INSTANCES=[A-Za-z0-9_ -]*$MIGRATE_LOCK_GUARD_MARK"
+unset MIGRATE_LOCK_GUARD MIGRATE_LOCK_GUARD_MARK
 PATH=/usr/bin:/bin:$PATH
 # What others have left open in the holder is none of the guard's business: a reader of it would wait for its end.
 exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
 # What is ignored here is ignored by the sleeps and by the release program too.
 trap '' HUP INT QUIT TERM PIPE
-mark="MIGRATE_LOCK_INSTANCES=[A-Za-z0-9_ -]*$1"
-proc=$2
-shift 2
+proc=$1
+shift
 due= left= grace= child=- start=- group=- will=- watcher= tree=' ' told=' '
 
 # Sets `now`, in tenths of a second. Without /proc/uptime it counts on from one call to the next, by the date where that
@@ -120,7 +121,7 @@ has() {
 
 # Looks for the tree: sets `tree`, `grouped`, and `seen` if the look counts.
 look() {
-  set -- $(LC_ALL=C grep -l "$mark" "$proc"/[0-9]*/environ)
+  set -- $(echo "$mark" | LC_ALL=C grep -l -f - "$proc"/[0-9]*/environ)
   set -- $(list | LC_ALL=C awk -v self=$$ -v child="$child" -v start="$start" -v group="$group" \
     -v known="$tree" -v marked="$*" "$find_tree")
   seen=${1#-} grouped=${2#-} group=${3:-$group}

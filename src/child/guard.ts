@@ -31,7 +31,8 @@ export type GuardHappening =
   | { type: 'restarted' };
 
 export interface GuardOptions {
-  instanceId: string;
+  /** By which it finds the child's processes (instance-mark.ts). */
+  mark: string;
   /** Program and arguments that release the lease (see last-will.ts); nothing secret. */
   releaseProgram: readonly string[];
   /** The environment of the guard and of the release program. */
@@ -100,12 +101,17 @@ export class Guard {
   }
 
   #start(): void {
-    const { instanceId, releaseProgram, shell = ['/bin/sh'], proc = '/proc' } = this.options;
+    const { mark, releaseProgram, shell = ['/bin/sh'], proc = '/proc' } = this.options;
     const [program, ...first] = shell;
-    const call = [...first, '-c', 'eval "$MIGRATE_LOCK_GUARD"', 'migrate-lock-guard', instanceId, proc];
+    const call = [...first, '-c', 'eval "$MIGRATE_LOCK_GUARD"', 'migrate-lock-guard', proc];
     try {
       const guard = spawn(program, [...call, ...releaseProgram], {
-        env: { ...withoutMark(this.options.env), MIGRATE_LOCK_GUARD: GUARD_SCRIPT },
+        // Everybody can read arguments; the mark is for the same user only.
+        env: {
+          ...withoutMark(this.options.env),
+          MIGRATE_LOCK_GUARD: GUARD_SCRIPT,
+          MIGRATE_LOCK_GUARD_MARK: mark,
+        },
         stdio: ['pipe', 'pipe', 'ignore'],
         detached: true,
       });

@@ -31,9 +31,9 @@ export function readLastWill(line: string): LastWill {
  *
  * @returns false: somebody is left, or nothing could be seen. Then the lease must not be released.
  */
-export async function endOrphanTree(instanceId: string, child: GuardedChild | undefined): Promise<boolean> {
+export async function endOrphanTree(mark: string, child: GuardedChild | undefined): Promise<boolean> {
   // No process has the number 0: without a child only the mark counts.
-  const root = { ...(child ?? { pid: 0, startedAt: 0, ownGroup: false }), instanceId };
+  const root = { ...(child ?? { pid: 0, startedAt: 0, ownGroup: false }), mark };
   const tree = new ProcessTree(root, systemProcessTable(), process.pid);
   tree.rootReaped();
   return new TreeEnd(tree, performance.now(), () => undefined).run();

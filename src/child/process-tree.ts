@@ -8,7 +8,8 @@ export interface TreeRoot {
   startedAt: number;
   /** The child leads a group and a session of its own. */
   ownGroup: boolean;
-  instanceId: string;
+  /** See instance-mark.ts. */
+  mark: string;
 }
 
 export interface TreeScan {
@@ -22,7 +23,7 @@ export interface TreeScan {
 
 /**
  * The processes that belong to a child. One is in its tree when it is in the child's group or session, descends from a
- * member, carries the instance's mark in its environment, or was a member at an earlier look. Never in it: ourselves,
+ * member, carries the run's mark in its environment, or was a member at an earlier look. Never in it: ourselves,
  * our ancestors, and whatever is older than the child.
  */
 export class ProcessTree {
@@ -147,7 +148,7 @@ export class ProcessTree {
     if (entry.group === 0 || this.#strangers.get(entry.pid) === entry.startedAt) return false;
     const environment = this.table.environment(entry.pid);
     if (environment?.length === 0) return undefined;
-    const marked = environment !== undefined && hasMark(environment, this.root.instanceId);
+    const marked = environment !== undefined && hasMark(environment, this.root.mark);
     if (!marked) this.#strangers.set(entry.pid, entry.startedAt);
     return marked;
   }

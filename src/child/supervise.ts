@@ -29,7 +29,7 @@ export interface ChildOptions {
   /** The child's environment, complete but for the mark, which is added here. */
   env: NodeJS.ProcessEnv;
   /** Never used by another run: what leaves the child's group is found by it (instance-mark.ts). */
-  instanceId: string;
+  mark: string;
   /** Descriptors of ours that become the child's 0, 1 and 2, as they are. */
   stdio: readonly [stdin: number, stdout: number, stderr: number];
   timeline: Timeline;
@@ -84,13 +84,13 @@ export interface RunningChild {
  */
 export async function startChild(options: ChildOptions): Promise<RunningChild> {
   const ownGroup = !hasControllingTerminal();
-  const env = withMark(options.env, options.instanceId);
+  const env = withMark(options.env, options.mark);
   const isBelowAllYounger = watchPidTurns();
   return spawnChild({ ...options, env, ownGroup }, (child, pid) => {
     const table = systemProcessTable();
     const started = { pid, startedAt: startTimeOf(pid, table), ownGroup };
     options.guard?.childStarted(started);
-    const root = { ...started, instanceId: options.instanceId };
+    const root = { ...started, mark: options.mark };
     return new SupervisedChild(options, child, new ProcessTree(root, table, process.pid, isBelowAllYounger));
   });
 }

@@ -143,7 +143,15 @@ export interface RunOptionValues extends ConnectionOptionValues {
 
 export function extendOptions(): OwnOption[] {
   const ttl = new OwnOption('--ttl <duration>', 'how long the lease shall last from now, at least');
-  return [ttl.readBy(durationReader('10m')).makeOptionMandatory(), quietOption()];
+  const schema = new OwnOption(
+    '--schema <name>',
+    'which lock, inside several runs on different ones; default: that of the innermost run',
+  );
+  return [
+    ttl.readBy(durationReader('10m')).makeOptionMandatory(),
+    schema.readBy(checkSchemaName),
+    quietOption(),
+  ];
 }
 
 /** More is no history that people read, and is better asked of the table. */

@@ -2,8 +2,8 @@ import { letterOf, LONGEST_MESSAGE, violation } from './message-reader.js';
 
 /** What comes at any time, belongs to no answer, and is not stored. */
 const ASIDE = 'NAS';
-/** What else a server sends to the statements that we send. Never a request for the password once the session stands. */
-const PARTS_OF_ANSWERS = 'DTCIE12tn';
+/** What else a server sends to the statements that we send. Never a request for the password once the session stands. (H, d and c: COPY TO, by which a superuser reads tables of another role.) */
+const PARTS_OF_ANSWERS = 'DTCIE12tnHdc';
 const READY = 'Z';
 
 /** The driver keeps an answer in memory until it is complete: ours are a row or two. */

@@ -53,6 +53,8 @@ export function newIdentity(): Identity {
   return { instanceId: nanoid(), secret: randomBytes(32).toString('base64url') };
 }
 
+const TAG = 'migrate-lock:';
+
 /** What is stored of a name and of a command line; the SQL functions have the same limits. A run key has its own. */
 const LONGEST_HOST = 255;
 const LONGEST_COMMAND = 2_000;
@@ -78,6 +80,11 @@ function storable(text: string): string {
 }
 
 /** The tag of the sessions that work under a lease: `application_name` in pg_stat_activity. */
-export function applicationName(instanceId: string): string {
-  return `migrate-lock:${instanceId}`;
+export function applicationName(...instanceIds: readonly string[]): string {
+  return TAG + instanceIds.join(':');
+}
+
+/** The instance ids in such a tag; none when it is another name. */
+export function taggedInstances(name = ''): string[] {
+  return name.startsWith(TAG) ? name.slice(TAG.length).split(':') : [];
 }

@@ -1,7 +1,8 @@
 import net from 'node:net';
-import { MigrateLockError, UsageError } from '../errors.js';
+import { MigrateLockError } from '../errors.js';
 import { readAnswer } from './holder-answer.js';
-import { SOCKET_VARIABLE, type HolderAnswer, type HolderRequest } from './holder-socket.js';
+import type { HolderAnswer, HolderRequest } from './holder-socket.js';
+import { findOwnSocket } from './socket-place.js';
 
 /** Longer than the holder waits for the database. */
 const ANSWER_LIMIT_MS = 15_000;
@@ -9,49 +10,53 @@ const ANSWER_LIMIT_MS = 15_000;
 const LONGEST_ANSWER = 10_000;
 
 /**
- * Asks the holder under which this process runs.
- * @throws {UsageError} outside of a `migrate-lock run`.
- * @throws {MigrateLockError} HOLDER_UNREACHABLE: it does not live any more, or does not answer.
+ * Asks the holder that listens on a socket of our own user.
+ * @throws {MigrateLockError} HOLDER_UNREACHABLE: it does not live any more, does not answer, or is another user's.
  */
-export function askHolder(env: NodeJS.ProcessEnv, request: HolderRequest): Promise<HolderAnswer> {
-  const path = env[SOCKET_VARIABLE];
-  if (path === undefined || path === '') {
-    throw new UsageError(
-      `There is no holder to ask: ${SOCKET_VARIABLE} is not set.`,
-      'Use it inside the command of a migrate-lock run, as in: migrate-lock run -- sh -c "migrate-lock extend --ttl 10m; ..."',
-    );
-  }
+export function askHolder(socketPath: string, request: HolderRequest): Promise<HolderAnswer> {
   return new Promise((resolve, reject) => {
-    const fail = (why: string, cause?: unknown): void => {
+    const fail = (cause: unknown): void => {
       clearTimeout(timer);
-      socket.destroy();
-      reject(
-        new MigrateLockError(`The holder of the lease cannot be reached: ${why}.`, {
-          code: 'HOLDER_UNREACHABLE',
-          exit: 'lost',
-          hint: 'Do not count on the lease any more: stop, and run the migration again.',
-          cause,
-        }),
-      );
+      socket?.destroy();
+      reject(unreachable(cause));
     };
-    const timer = setTimeout(() => fail('it did not answer in time'), ANSWER_LIMIT_MS);
-    const socket = openToHolder(path, request, (answer) => {
-      clearTimeout(timer);
-      socket.destroy();
-      resolve(answer);
-    });
-    socket.on('error', (error) => fail(error.message, error));
-    socket.on('end', () => fail('it closed the connection'));
+    const timer = setTimeout(() => fail(new Error('it did not answer in time')), ANSWER_LIMIT_MS);
+    let socket: net.Socket | undefined;
+    try {
+      socket = openToHolder(socketPath, request, (answer) => {
+        clearTimeout(timer);
+        socket?.destroy();
+        resolve(answer);
+      });
+    } catch (error) {
+      return fail(error);
+    }
+    socket.on('error', fail);
+    socket.on('end', () => fail(new Error('it closed the connection')));
   });
 }
 
-/** Sends a request and calls `onAnswer` with each answer; who calls it takes care of errors and the end. */
+/** HOLDER_UNREACHABLE. */
+export function unreachable(cause: unknown): MigrateLockError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new MigrateLockError(`The holder of the lease cannot be reached: ${why}.`, {
+    code: 'HOLDER_UNREACHABLE',
+    exit: 'lost',
+    hint: 'Do not count on the lease any more: stop, and run the migration again.',
+    cause,
+  });
+}
+
+/**
+ * Sends a request and calls `onAnswer` with each answer; who calls it takes care of errors and the end.
+ * @throws Error when the socket is not one of our own user.
+ */
 export function openToHolder(
-  path: string,
+  socketPath: string,
   request: HolderRequest,
   onAnswer: (answer: HolderAnswer) => void,
 ): net.Socket {
-  const socket = net.connect(path, () => socket.write(`${JSON.stringify(request)}\n`));
+  const socket = net.connect(findOwnSocket(socketPath), () => socket.write(`${JSON.stringify(request)}\n`));
   let text = '';
   socket.setEncoding('utf8');
   socket.on('data', (chunk: string) => {
@@ -59,7 +64,7 @@ export function openToHolder(
     text = lines.pop() ?? '';
     for (const line of lines) {
       const answer = readAnswer(line);
-      // The variable that names the socket may be left over, and lead to anybody's.
+      // The variable that names the socket may be left over, and lead to anything of our user.
       if (answer === undefined) return void socket.destroy(new Error('what answered is no holder'));
       onAnswer(answer);
     }

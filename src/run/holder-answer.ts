@@ -18,8 +18,7 @@ export function readAnswer(line: string): HolderAnswer | undefined {
 function isLease(lease: unknown): lease is HeldLease & Record<string, unknown> {
   return (
     isRecord(lease) &&
-    typeof lease.instanceId === 'string' &&
-    typeof lease.expiresAt === 'string' &&
+    [lease.schema, lease.instanceId, lease.expiresAt].every((text) => typeof text === 'string') &&
     [lease.fencingToken, lease.termInMs, lease.killInMs].every(Number.isFinite)
   );
 }

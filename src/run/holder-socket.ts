@@ -1,14 +1,14 @@
-import { chmodSync, mkdtempSync, rmdirSync, rmSync } from 'node:fs';
+import { rmdirSync, rmSync } from 'node:fs';
 import net from 'node:net';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { findOwnSocket, makeSocketFolder, socketPlaces } from './socket-place.js';
 
-/** Names the holder's socket to the child. */
-export const SOCKET_VARIABLE = 'MIGRATE_LOCK_SOCKET';
-
-/** What the child may ask of its holder. `inherit` holds the lease's turn for as long as its connection stays open. */
+/**
+ * What the child may ask of its holder. `inherit` holds the lease's turn for as long as its connection stays open and a process
+ * lives that carries the asker's mark.
+ */
 export type HolderRequest =
-  { request: 'extend'; ttlMs: number } | { request: 'describe' } | { request: 'inherit' };
+  { request: 'extend'; ttlMs: number } | { request: 'describe' } | { request: 'inherit'; mark: string };
 
 export type HolderAnswer =
   | { ok: true; lease: HeldLease }
@@ -17,6 +17,8 @@ export type HolderAnswer =
 
 /** The lease as its holder tells of it to those that run under it. */
 export interface HeldLease {
+  /** The lock: its database schema. */
+  schema: string;
   instanceId: string;
   fencingToken: number;
   expiresAt: string;
@@ -37,39 +39,44 @@ type Answering = (request: HolderRequest, asker: Asker) => Promise<HolderAnswer>
 export interface HolderSocket {
   /** Undefined: there is no place for a socket, and the child cannot ask. */
   path: string | undefined;
-  /** From now on one may ask. */
-  listen: () => void;
+  /** Why there is none. */
+  problem: string;
   close: () => void;
 }
 
 /** A request is one short line; who sends more is not one of ours. */
 const LONGEST_REQUEST = 10_000;
-/** What the kernel takes as the path of a Unix socket, with its closing NUL. */
-const LONGEST_PATH = 104;
 
 /**
  * A Unix socket in a folder that only its user may enter: whatever the child wants of its holder it asks the living holder
- * itself, so that the lease's secret never leaves the process. One line of JSON in, one out. Its place is made first, as it is
- * told to the child; to listen takes Node.js a millisecond, and can wait until the child is there.
+ * itself, so that the lease's secret never leaves the process. One line of JSON in, one out. It is made while the database is
+ * being asked for the lease. `onFolder` is called as soon as there is something to clear away.
  */
-export function makeHolderSocket(answer: Answering): HolderSocket {
-  let folder: string;
-  try {
-    folder = mkdtempSync(path.join(shortTemporaryFolder(), 'migrate-lock-'));
-    chmodSync(folder, 0o700);
-  } catch {
-    return { path: undefined, listen: () => undefined, close: () => undefined };
+export async function makeHolderSocket(
+  env: NodeJS.ProcessEnv,
+  answer: Answering,
+  onFolder: (socketPath: string) => void = () => undefined,
+): Promise<HolderSocket> {
+  const problems: string[] = [];
+  for (const place of socketPlaces(env)) {
+    let socketPath: string | undefined;
+    try {
+      socketPath = makeSocketFolder(place);
+      onFolder(socketPath);
+      const folder = path.dirname(socketPath);
+      const server = await listen(socketPath, answer);
+      findOwnSocket(socketPath); // as those who ask will
+      const close = (): void => {
+        server.close();
+        remove(folder);
+      };
+      return { path: socketPath, problem: '', close };
+    } catch (error) {
+      if (socketPath !== undefined) remove(path.dirname(socketPath));
+      problems.push(`${place}: ${error instanceof Error ? error.message : String(error)}`);
+    }
   }
-  const socketPath = path.join(folder, 's');
-  let server: net.Server | undefined;
-  return {
-    path: socketPath,
-    listen: () => (server ??= listen(socketPath, answer)),
-    close: () => {
-      server?.close();
-      remove(folder);
-    },
-  };
+  return { path: undefined, problem: problems.join('; '), close: () => undefined };
 }
 
 /** Closing the socket has removed it: the folder is empty, and to remove one that may not be takes Node.js longer. */
@@ -81,12 +88,7 @@ function remove(folder: string): void {
   }
 }
 
-function shortTemporaryFolder(): string {
-  const folder = tmpdir();
-  return folder.length + '/migrate-lock-XXXXXX/s'.length < LONGEST_PATH ? folder : '/tmp';
-}
-
-function listen(socketPath: string, answer: Answering): net.Server {
+function listen(socketPath: string, answer: Answering): Promise<net.Server> {
   const server = net.createServer((socket) => {
     let text = '';
     const closed = new Promise<void>((over) => socket.once('close', () => over()));
@@ -109,16 +111,25 @@ function listen(socketPath: string, answer: Answering): net.Server {
       });
     });
   });
-  server.unref();
-  // Nobody can ask then, which the child finds out when it tries.
-  server.on('error', () => undefined);
-  return server.listen(socketPath);
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(socketPath, () => {
+      server.off('error', reject);
+      // Out of descriptors, for example: who asks sees that nobody answers.
+      server.on('error', () => undefined);
+      server.unref();
+      resolve(server);
+    });
+  });
 }
 
 function readRequest(text: string): HolderRequest | undefined {
   try {
-    const asked = JSON.parse(text) as { request?: unknown; ttlMs?: unknown } | null;
-    if (asked?.request === 'describe' || asked?.request === 'inherit') return { request: asked.request };
+    const asked = JSON.parse(text) as { request?: unknown; ttlMs?: unknown; mark?: unknown } | null;
+    if (asked?.request === 'describe') return { request: 'describe' };
+    if (asked?.request === 'inherit' && typeof asked.mark === 'string' && asked.mark !== '') {
+      return { request: 'inherit', mark: asked.mark };
+    }
     if (asked?.request === 'extend' && Number.isSafeInteger(asked.ttlMs) && Number(asked.ttlMs) > 0) {
       return { request: 'extend', ttlMs: Number(asked.ttlMs) };
     }

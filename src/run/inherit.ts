@@ -1,58 +1,117 @@
 import type net from 'node:net';
+import { MigrateLockError } from '../errors.js';
 import type { LockCalls } from '../lock/calls.js';
 import { LockWaitTimeoutError } from '../lock/lock-wait-timeout-error.js';
-import { askHolder, openToHolder } from './ask-holder.js';
-import { SOCKET_VARIABLE, type HeldLease } from './holder-socket.js';
+import { openToHolder, unreachable } from './ask-holder.js';
+import type { HeldLease } from './holder-socket.js';
+import { childTimes } from './timeline.js';
 
-/** A lease that somebody else holds, and under which we may run as long as the connection to him is open. */
+/** A lease that an outer run holds, and under which we may run as long as the connection to it is open. */
 export interface InheritedLease {
-  lease: HeldLease;
-  /** Called when the holder has extended its lease, and when it is gone. */
-  watch: (onChange: (lease: HeldLease) => void, onGone: () => void) => void;
+  /** The outer run's socket. */
+  socketPath: string;
+  /** As the database tells of it. */
+  lease: OuterLease;
+  /** Called when the holder says that it has extended its lease, and when it is gone. */
+  watch: (onChange: (told: HeldLease) => void, onGone: () => void) => void;
   giveUp: () => void;
 }
 
+export interface OuterLease {
+  schema: string;
+  instanceId: string;
+  fencingToken: number;
+  expiresAt: Date;
+  /** When our child is asked to end, and when it is killed, on performance.now()'s clock. */
+  termAtMs: number;
+  killAtMs: number;
+}
+
 /**
- * Whether this run is inside the command of another run on the same lock. The living holder is asked who it is, and the
- * database of this run who holds its lock: a variable that was left over proves nothing.
- * @returns the path of the holder's socket.
+ * What the database says of a lease that a holder has told of. A socket's word alone is no lease: token and end are the
+ * database's, and the child's times are never later than that end allows.
+ * @param toldAtMs when it told, on performance.now()'s clock.
+ * @returns undefined: it is not held any more.
+ * @throws what the database says.
  */
-export async function findOuterHolder(env: NodeJS.ProcessEnv, calls: LockCalls): Promise<string | undefined> {
-  const path = env[SOCKET_VARIABLE];
-  if (path === undefined || path === '') return undefined;
-  try {
-    const answer = await askHolder(env, { request: 'describe' });
-    if (!answer.ok) return undefined;
-    const { state, lease } = await calls.status();
-    return state === 'held' && lease?.instanceId === answer.lease.instanceId ? path : undefined;
-  } catch {
-    // No holder, or no lock schema: a run like any other, which will meet what is wrong with the database by itself.
-    return undefined;
-  }
+export async function confirmLease(
+  calls: LockCalls,
+  told: HeldLease,
+  toldAtMs: number,
+): Promise<OuterLease | undefined> {
+  const askedAtMs = performance.now();
+  const { state, lease } = await calls.status();
+  if (state !== 'held' || lease?.instanceId !== told.instanceId) return undefined;
+  const { instanceId, fencingToken, expiresAtMs, expiresInMs } = lease;
+  const lastMs = askedAtMs + expiresInMs - childTimes(0, 0).killBeforeEndMs;
+  const killAtMs = Math.min(toldAtMs + told.killInMs, lastMs);
+  return {
+    schema: calls.schema,
+    instanceId,
+    fencingToken,
+    expiresAt: new Date(expiresAtMs),
+    termAtMs: Math.min(toldAtMs + told.termInMs, killAtMs),
+    killAtMs,
+  };
 }
 
 /**
  * Waits for a turn under the outer run's lease: two inner runs at a time would be two children at once.
- * @throws {LockWaitTimeoutError} when it did not come in time; the signal's reason when it was aborted.
+ * @throws {LockWaitTimeoutError} when it did not come in time; the signal's reason when it was aborted; HOLDER_UNREACHABLE
+ * when the holder is gone; LEASE_NOT_HELD when the lease was over by then; what the database says.
  */
-export function inheritLease(
-  path: string,
+export async function inheritLease(
+  socketPath: string,
+  calls: LockCalls,
+  mark: string,
   waitTimeoutMs: number,
   signal: AbortSignal,
 ): Promise<InheritedLease> {
+  const turn = await takeTurn(socketPath, mark, waitTimeoutMs, signal);
+  try {
+    const lease = await confirmLease(calls, turn.told, performance.now());
+    signal.throwIfAborted();
+    if (lease === undefined) {
+      throw new MigrateLockError(
+        `The lease ${turn.told.instanceId}, under which this run would run, is over.`,
+        {
+          code: 'LEASE_NOT_HELD',
+          exit: 'lost',
+          hint: 'Run the outer migrate-lock run again, with a longer --ttl.',
+        },
+      );
+    }
+    return { socketPath, lease, watch: turn.watch, giveUp: turn.giveUp };
+  } catch (error) {
+    turn.giveUp();
+    throw error;
+  }
+}
+
+interface Turn extends Pick<InheritedLease, 'watch' | 'giveUp'> {
+  told: HeldLease;
+}
+
+function takeTurn(
+  socketPath: string,
+  mark: string,
+  waitTimeoutMs: number,
+  signal: AbortSignal,
+): Promise<Turn> {
   const startedAtMs = performance.now();
   return new Promise((resolve, reject) => {
     let onChange: (lease: HeldLease) => void = () => undefined;
     let onGone: () => void = () => undefined;
-    const socket: net.Socket = openToHolder(path, { request: 'inherit' }, (answer) => {
+    const socket: net.Socket = openToHolder(socketPath, { request: 'inherit', mark }, (answer) => {
       if (!answer.ok) return fail(timeout());
       settle();
       onChange(answer.lease);
       resolve({
-        lease: answer.lease,
+        told: answer.lease,
         watch: (change, gone) => {
           onChange = change;
           onGone = gone;
+          if (socket.destroyed) gone();
         },
         giveUp: () => {
           onGone = () => undefined;
@@ -73,9 +132,9 @@ export function inheritLease(
       socket.destroy();
       reject(error);
     };
-    socket.on('error', () => fail(timeout()));
+    socket.on('error', (error) => fail(unreachable(error)));
     socket.on('close', () => {
-      fail(timeout());
+      fail(unreachable(new Error('it closed the connection')));
       onGone();
     });
   });

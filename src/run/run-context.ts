@@ -38,7 +38,7 @@ export interface OnceOptions {
 /** What the parts of a run have in common. */
 export interface RunContext {
   readonly options: RunOptions;
-  /** Marks the processes of this run, for its guard too; the lease's identity may be renewed. */
+  /** Marks the processes of this run, for its guard too (instance-mark.ts). A secret. */
   readonly mark: string;
   readonly events: EventStream;
   readonly desk: SignalDesk;

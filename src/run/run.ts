@@ -1,10 +1,11 @@
 import { hostname } from 'node:os';
 import { Guard } from '../child/guard.js';
+import { newMark } from '../child/instance-mark.js';
 import { OwnDatabase } from '../db/own-database.js';
 import { createEventStream, type EventStream } from '../event-stream.js';
 import type { EventListener } from '../events.js';
 import { CALL_LIMIT_MS, LockCalls } from '../lock/calls.js';
-import { newIdentity, type Identity } from '../lock/lease.js';
+import { newIdentity } from '../lock/lease.js';
 import { tellFailure } from './failure.js';
 import type { RunResult } from './outcome.js';
 import type { RunOptions } from './run-context.js';
@@ -43,11 +44,12 @@ export async function run(options: RunOptions, listeners: readonly EventListener
   const database = new OwnDatabase(options.connection);
   // While the server makes a session for us, the guard is started.
   database.prepare(CALL_LIMIT_MS);
-  const guard = startGuard(options, me, events);
+  const mark = newMark();
+  const guard = startGuard(options, mark, events);
   let result: RunResult;
   try {
     const calls = new LockCalls(database, options.schema, options.orphans);
-    result = await new Story({ options, mark: me.instanceId, events, desk, calls, guard }, me).play();
+    result = await new Story({ options, mark, events, desk, calls, guard }, me).play();
   } catch (error) {
     result = tellFailure(error, options, events);
   } finally {
@@ -61,10 +63,10 @@ export async function run(options: RunOptions, listeners: readonly EventListener
 }
 
 /** Early: it costs nothing while the database is being asked. */
-function startGuard(options: RunOptions, me: Identity, { emit }: EventStream): Guard {
+function startGuard(options: RunOptions, mark: string, { emit }: EventStream): Guard {
   let restarts = 0;
   return new Guard({
-    instanceId: me.instanceId,
+    mark,
     releaseProgram: options.releaseProgram,
     env: Object.fromEntries(GUARD_VARIABLES.map((name) => [name, options.env[name]])),
     on: (happening) => {

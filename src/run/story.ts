@@ -3,17 +3,10 @@ import type { ChildEnd } from '../child/supervise.js';
 import { hasControllingTerminal, terminalDelivers } from '../child/terminal.js';
 import { giveBack, type GiveBackOutcome } from '../lock/give-back.js';
 import type { EndDetails, WorkResult } from '../lock/calls.js';
-import {
-  describeThisProcess,
-  newIdentity,
-  type ClientDescription,
-  type Identity,
-  type Lease,
-} from '../lock/lease.js';
+import { newIdentity, type Identity, type Lease } from '../lock/lease.js';
 import { RunSettled } from '../lock/run-settled.js';
 import { waitForLease } from '../lock/wait.js';
-import { commandIdentity } from '../redact/command-identity.js';
-import { redactCommand } from '../redact/command.js';
+import { describeRun } from './describe-run.js';
 import {
   makeHolderSocket,
   type Asker,
@@ -21,19 +14,19 @@ import {
   type HolderRequest,
   type HolderSocket,
 } from './holder-socket.js';
-import { findOuterHolder, inheritLease } from './inherit.js';
 import { writeWill } from './last-will.js';
+import { findOuterRun, runNested } from './nested-run.js';
 import { resultOfWork, tellSkipped } from './once.js';
 import { decideOutcome, type RunResult } from './outcome.js';
 import type { RunContext } from './run-context.js';
 import { Interrupted } from './signals.js';
-import { runUnderInheritedLease } from './under-inherited-lease.js';
+import type { UnderInheritedLease } from './under-inherited-lease.js';
 import { UnderLease } from './under-lease.js';
 
 /** The one story: find out whether there is anything to do, acquire the lease or wait for it, run the child, release. */
 export class Story {
-  #socket: HolderSocket | undefined;
-  #under: UnderLease | undefined;
+  #socketPath: string | undefined;
+  #under: UnderLease | UnderInheritedLease | undefined;
 
   constructor(
     private readonly context: RunContext,
@@ -42,24 +35,45 @@ export class Story {
 
   /** @throws what stood in the way; see tellFailure(). */
   async play(): Promise<RunResult> {
-    const { options, desk, calls } = this.context;
+    const { options, desk, events } = this.context;
     const file = resolveCommand(options.command, options.env, options.cwd);
-    // While the server makes a session for us: what the child will need.
-    this.#socket = makeHolderSocket((request, asker) => this.#answer(request, asker));
-    this.#prepareGuard();
     const interrupt = new AbortController();
-    desk.handTo((signal) => interrupt.abort(new Interrupted(signal)));
+    const { signal } = interrupt;
+    desk.handTo((came) => interrupt.abort(new Interrupted(came)));
+    // While the server makes a session for us: what the child will need.
+    const socket = await this.#makeSocket();
     try {
-      const outer = await findOuterHolder(options.env, calls);
-      if (outer !== undefined) return await this.#runInherited(file, outer, interrupt.signal);
-      const lease = await this.#wait(interrupt.signal);
-      return await this.#runChild(file, lease, interrupt.signal);
+      if (socket.path === undefined) events.emit({ event: 'socket.absent', reason: socket.problem });
+      const askedAtMs = performance.now();
+      const outer = await findOuterRun(this.context, signal);
+      const waitTimeoutMs = Math.max(0, Math.round(options.waitTimeoutMs - (performance.now() - askedAtMs)));
+      if (outer === undefined) {
+        const lease = await this.#wait(waitTimeoutMs, signal);
+        return await this.#runChild(file, lease, socket, signal);
+      }
+      const onUnder = (under: UnderInheritedLease): void => void (this.#under = under);
+      return await runNested(this.context, file, outer, socket, { waitTimeoutMs, signal, onUnder });
     } catch (error) {
       if (!(error instanceof RunSettled)) throw error;
       return tellSkipped(error.run, this.context);
     } finally {
-      this.#socket.close();
+      socket.close();
     }
+  }
+
+  /** The guard knows of its folder before it has anything in it. */
+  async #makeSocket(): Promise<HolderSocket> {
+    const socket = await makeHolderSocket(
+      this.context.options.env,
+      (request, asker) => this.#answer(request, asker),
+      (path) => {
+        this.#socketPath = path;
+        this.#prepareGuard();
+      },
+    );
+    this.#socketPath = socket.path;
+    if (socket.path === undefined) this.#prepareGuard();
+    return socket;
   }
 
   #answer(request: HolderRequest, asker: Asker): Promise<HolderAnswer> {
@@ -78,7 +92,7 @@ export class Story {
         this.context.mark,
         this.me,
         null,
-        this.#socket?.path,
+        this.#socketPath,
       ),
     });
   }
@@ -90,19 +104,9 @@ export class Story {
     return this.me;
   }
 
-  #client(): ClientDescription {
-    const { command, args, connection, once } = this.context.options;
-    const argv = [command, ...args];
-    return describeThisProcess(
-      redactCommand(argv, connection.secrets),
-      once?.runKey,
-      commandIdentity(argv, connection.secrets),
-    );
-  }
-
-  #wait(signal: AbortSignal): Promise<Lease> {
-    const { ttlMs, waitTimeoutMs, pollIntervalMs, listen, once } = this.context.options;
-    return waitForLease(this.context.calls, this.me, this.#client(), {
+  #wait(waitTimeoutMs: number, signal: AbortSignal): Promise<Lease> {
+    const { ttlMs, pollIntervalMs, listen, once } = this.context.options;
+    return waitForLease(this.context.calls, this.me, describeRun(this.context.options), {
       ttlMs,
       waitTimeoutMs,
       pollIntervalMs,
@@ -115,9 +119,14 @@ export class Story {
     });
   }
 
-  async #runChild(file: string, lease: Lease, interrupt: AbortSignal): Promise<RunResult> {
+  async #runChild(
+    file: string,
+    lease: Lease,
+    socket: HolderSocket,
+    interrupt: AbortSignal,
+  ): Promise<RunResult> {
     const forwarded = new Set<NodeJS.Signals>();
-    const under = new UnderLease(this.context, this.me, lease, this.#socket);
+    const under = new UnderLease(this.context, this.me, lease, socket);
     this.#under = under;
     let end: ChildEnd;
     try {
@@ -140,27 +149,6 @@ export class Story {
     const told = { end: { exitCode, signal, reason, leftovers }, work };
     const released = await this.#giveBack(under.lease, told, (late) => forwarded.add(late));
     return decideOutcome(end, released, forwarded);
-  }
-
-  /** Inside another run on the same lock: it would wait for itself. */
-  async #runInherited(file: string, outer: string, signal: AbortSignal): Promise<RunResult> {
-    const { options } = this.context;
-    const { once } = options;
-    if (once !== null) {
-      const look = await this.context.calls.look(this.#client(), once.failureMemoryMs).catch(() => null);
-      if (look?.run != null) throw new RunSettled(look.run);
-    }
-    const inherited = await inheritLease(outer, options.waitTimeoutMs, signal);
-    const { instanceId: holder, fencingToken, expiresAt } = inherited.lease;
-    this.context.events.context.fencingToken = fencingToken;
-    this.context.events.emit({ event: 'lock.inherited', holder, expiresAt });
-    const forwarded = new Set<NodeJS.Signals>();
-    try {
-      const end = await runUnderInheritedLease(this.context, file, inherited, forwarded);
-      return decideOutcome(end, end.reason === 'lost' ? 'lost' : 'released', forwarded);
-    } finally {
-      inherited.giveUp();
-    }
   }
 
   /** A signal ends the tries. It may also be one of which the child has died before we heard of it. */

@@ -1,51 +1,123 @@
-import { startChild, type ChildEnd, type Timeline } from '../child/supervise.js';
-import type { HeldLease } from './holder-socket.js';
-import type { InheritedLease } from './inherit.js';
+import { startChild, type ChildEnd, type RunningChild } from '../child/supervise.js';
+import { askHolder } from './ask-holder.js';
+import { childEnvironment } from './child-environment.js';
+import type { Asker, HeldLease, HolderAnswer, HolderRequest, HolderSocket } from './holder-socket.js';
+import { confirmLease, type InheritedLease, type OuterLease } from './inherit.js';
 import type { RunContext } from './run-context.js';
+import { readSocketList, writeSocketList } from './socket-list.js';
 import { tellOfChild } from './tell-of-child.js';
+import { Turns } from './turns.js';
 
-/**
- * Runs the child under the lease of the outer run, with the deadline that the lease already has. Signals are handed to it.
- * @throws {MigrateLockError} when it could not be started, {Interrupted} when a signal came before that.
- */
-export async function runUnderInheritedLease(
-  { options, mark, events, desk, guard }: RunContext,
-  file: string,
-  inherited: InheritedLease,
-  forwarded: Set<NodeJS.Signals>,
-): Promise<ChildEnd> {
-  const early = desk.hold();
-  const timeline = timelineOf(inherited.lease);
-  guard.moveDeadline(timeline.killAtMs);
-  await guard.ready;
-  early.throwIfAny();
-  const child = await startChild({
-    file,
-    command: options.command,
-    args: options.args,
-    env: options.env, // the outer run's: the lease is the same
-    instanceId: mark,
-    stdio: [0, options.childStdout === 'stdout' ? 1 : 2, 2],
-    timeline,
-    killGraceMs: options.killGraceMs,
-    guard,
-    on: (happening) => tellOfChild(events, options, happening, inherited.lease.termInMs),
-  });
-  inherited.watch(
-    (lease) => {
-      const moved = timelineOf(lease);
-      if (child.moveTimeline(moved)) guard.moveDeadline(moved.killAtMs);
-    },
-    () => child.stop('lost'), // nobody holds the lease for us any more
-  );
-  early.passTo((signal) => {
-    forwarded.add(signal);
-    child.forward(signal);
-  });
-  return child.ended;
-}
+/** Runs the child under the lease of an outer run, with the deadline that the lease already has. */
+export class UnderInheritedLease {
+  readonly #turns = new Turns();
+  #lease: OuterLease;
+  #child: RunningChild | undefined;
+  /** Resolves when the last extension that we were told of has been looked up. */
+  #followed: Promise<unknown> = Promise.resolve();
 
-function timelineOf({ termInMs, killInMs }: HeldLease): Timeline {
-  const nowMs = performance.now();
-  return { termAtMs: nowMs + termInMs, killAtMs: nowMs + killInMs };
+  constructor(
+    private readonly context: RunContext,
+    private readonly inherited: InheritedLease,
+    private readonly socket: HolderSocket,
+  ) {
+    this.#lease = inherited.lease;
+  }
+
+  /**
+   * Starts the child and waits until its whole tree is gone. Signals are handed to it.
+   * @throws {MigrateLockError} when it could not be started, {Interrupted} when a signal came before that.
+   */
+  async run(file: string, forwarded: Set<NodeJS.Signals>): Promise<ChildEnd> {
+    const { options, mark, events, desk, guard } = this.context;
+    const early = desk.hold();
+    guard.moveDeadline(this.#lease.killAtMs);
+    await guard.ready;
+    early.throwIfAny();
+    const child = await startChild({
+      file,
+      command: options.command,
+      args: options.args,
+      env: childEnvironment(options.env, this.#lease, this.#socketList()),
+      mark,
+      stdio: [0, options.childStdout === 'stdout' ? 1 : 2, 2],
+      timeline: this.#lease,
+      killGraceMs: options.killGraceMs,
+      guard,
+      on: (happening) => tellOfChild(events, options, happening, this.#lease.termAtMs - performance.now()),
+    });
+    this.#child = child;
+    this.inherited.watch(
+      (told) => void this.#follow(told),
+      () => child.stop('lost'), // nobody holds the lease for us any more
+    );
+    early.passTo((signal) => {
+      forwarded.add(signal);
+      child.forward(signal);
+    });
+    return child.ended;
+  }
+
+  /** Answers what our child asks: for a turn under the same lease us, for more time the outer run. */
+  async answer(request: HolderRequest, asker: Asker): Promise<HolderAnswer> {
+    if (request.request === 'extend') return this.#extend(request);
+    if (request.request === 'inherit') await this.#turns.take(asker, request.mark);
+    return { ok: true, lease: this.#told() };
+  }
+
+  async #extend(request: HolderRequest): Promise<HolderAnswer> {
+    try {
+      const answer = await askHolder(this.inherited.socketPath, request);
+      if (!answer.ok) return answer;
+      if (await this.#follow(answer.lease)) return { ok: true, lease: this.#told() };
+      return { ok: false, code: 'TOO_LATE', message: 'the command has reached its deadline' };
+    } catch (error) {
+      return {
+        ok: false,
+        code: 'UNREACHABLE',
+        message: error instanceof Error ? error.message : String(error),
+      };
+    }
+  }
+
+  /**
+   * Moves the child's deadline after the outer run has extended the lease. What cannot be confirmed moves nothing.
+   * @returns whether it was moved.
+   */
+  #follow(told: HeldLease): Promise<boolean> {
+    const toldAtMs = performance.now();
+    const follow = this.#followed.then(() => this.#moveDeadline(told, toldAtMs)).catch(() => false);
+    this.#followed = follow;
+    return follow;
+  }
+
+  async #moveDeadline(told: HeldLease, toldAtMs: number): Promise<boolean> {
+    const lease = await confirmLease(this.context.calls, told, toldAtMs);
+    if (lease === undefined || this.#child?.moveTimeline(lease) !== true) return false;
+    this.#lease = lease;
+    this.context.guard.moveDeadline(lease.killAtMs);
+    this.#turns.tell({ ok: true, lease: this.#told() });
+    return true;
+  }
+
+  #told(): HeldLease {
+    const { expiresAt, termAtMs, killAtMs, ...lease } = this.#lease;
+    const nowMs = performance.now();
+    return {
+      ...lease,
+      expiresAt: expiresAt.toISOString(),
+      termInMs: termAtMs - nowMs,
+      killInMs: killAtMs - nowMs,
+    };
+  }
+
+  /** Without a socket of ours, the outer run would be asked by those inside of us for a turn that we have. */
+  #socketList(): string | undefined {
+    const outer = readSocketList(this.context.options.env);
+    if (this.socket.path !== undefined) return writeSocketList(this.socket.path, outer);
+    return writeSocketList(
+      undefined,
+      outer.map((path) => (path === this.inherited.socketPath ? '' : path)),
+    );
+  }
 }

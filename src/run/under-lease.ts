@@ -10,10 +10,12 @@ import { childEnvironment } from './child-environment.js';
 import type { Asker, HeldLease, HolderAnswer, HolderRequest, HolderSocket } from './holder-socket.js';
 import { writeWill } from './last-will.js';
 import type { RunContext, RunOptions } from './run-context.js';
+import { readSocketList, writeSocketList } from './socket-list.js';
 import { watchStandstill } from './standstill.js';
 import { leaseUsedUp } from './lease-used-up.js';
 import { tellOfChild } from './tell-of-child.js';
 import { childTimes } from './timeline.js';
+import { Turns } from './turns.js';
 
 /** The part of the child's time after which people are warned that it will be over: there must be time left to extend it. */
 const WARN_AFTER = 0.8;
@@ -26,16 +28,14 @@ export class UnderLease {
   readonly #guard: Guard;
   #lease: Lease;
   #child: RunningChild | undefined;
-  /** Resolves when the last inner run that has asked is done. */
-  #turn: Promise<void> = Promise.resolve();
-  #inheritor: Asker | undefined;
+  readonly #turns = new Turns();
   #stopWarning: () => void = () => undefined;
 
   constructor(
     private readonly context: RunContext,
     private readonly me: Identity,
     lease: Lease,
-    private readonly socket: HolderSocket | undefined,
+    private readonly socket: HolderSocket,
   ) {
     const { options, calls, events, guard } = context;
     this.#options = options;
@@ -68,7 +68,7 @@ export class UnderLease {
         this.context.mark,
         this.me,
         this.#lease,
-        this.socket?.path,
+        this.socket.path,
       ),
     });
     await this.#guard.ready;
@@ -81,8 +81,8 @@ export class UnderLease {
         file,
         command,
         args,
-        env: childEnvironment(env, this.#lease, this.socket?.path),
-        instanceId: this.context.mark,
+        env: childEnvironment(env, this.#lease, writeSocketList(this.socket.path, readSocketList(env))),
+        mark: this.context.mark,
         stdio: [0, childStdout === 'stdout' ? 1 : 2, 2],
         timeline: this.#timeline(),
         killGraceMs,
@@ -93,7 +93,6 @@ export class UnderLease {
         },
       });
       this.#child = child;
-      this.socket?.listen();
       this.#warnInTime();
       early.passTo((signal) => {
         forwarded.add(signal);
@@ -119,23 +118,9 @@ export class UnderLease {
   }
 
   /** Answers what the child asks of its holder. */
-  answer(request: HolderRequest, asker: Asker): Promise<HolderAnswer> {
-    switch (request.request) {
-      case 'describe':
-        return Promise.resolve({ ok: true, lease: this.#told() });
-      case 'extend':
-        return this.#extend(request.ttlMs);
-      case 'inherit':
-        return this.#takeTurn(asker);
-    }
-  }
-
-  /** Inner runs under this lease take turns: each has its turn until its connection closes. */
-  async #takeTurn(asker: Asker): Promise<HolderAnswer> {
-    const before = this.#turn;
-    this.#turn = before.then(() => asker.closed);
-    await before;
-    this.#inheritor = asker;
+  async answer(request: HolderRequest, asker: Asker): Promise<HolderAnswer> {
+    if (request.request === 'extend') return this.#extend(request.ttlMs);
+    if (request.request === 'inherit') await this.#turns.take(asker, request.mark);
     return { ok: true, lease: this.#told() };
   }
 
@@ -143,6 +128,7 @@ export class UnderLease {
     const nowMs = performance.now();
     const { termAtMs, killAtMs } = this.#timeline();
     return {
+      schema: this.#calls.schema,
       instanceId: this.#lease.instanceId,
       fencingToken: this.#lease.fencingToken,
       expiresAt: this.#lease.expiresAt.toISOString(),
@@ -175,7 +161,7 @@ export class UnderLease {
       const expiresAt = this.#lease.expiresAt.toISOString();
       this.#events.emit({ event: 'lease.extended', ttlMs, expiresAt, auditHash: answer.auditHash });
       const told: HolderAnswer = { ok: true, lease: this.#told() };
-      this.#inheritor?.tell(told);
+      this.#turns.tell(told);
       return told;
     } catch (error) {
       const code = classify(error) === 'usage' ? 'USAGE' : 'DATABASE';
@@ -193,6 +179,7 @@ export class UnderLease {
         event: 'lease.expiring',
         expiresInMs: Math.max(0, Math.round(this.#lease.endsAtMs - nowMs)),
         deadlineMs: Math.max(0, Math.round(this.#timeline().termAtMs - nowMs)),
+        canExtend: this.socket.path !== undefined,
       });
     });
   }

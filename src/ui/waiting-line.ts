@@ -11,6 +11,7 @@ const ASIDE: ReadonlySet<EventName> = new Set([
   'lock.orphans',
   'guard.restarted',
   'guard.absent',
+  'socket.absent',
 ]);
 
 type Waiting = MigrateLockEvent & EventOf<'lock.waiting'>;

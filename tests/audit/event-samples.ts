@@ -58,7 +58,10 @@ export const SAMPLES: { [N in EventName]: Omit<EventOf<N>, 'event'>[] } = {
     { exitCode: 0, signal: null, durationMs: 1 },
     { exitCode: null, signal: 'SIGKILL', durationMs: 1 },
   ],
-  'lease.expiring': [{ expiresInMs: 6_000, deadlineMs: -1 }],
+  'lease.expiring': [
+    { expiresInMs: 6_000, deadlineMs: -1, canExtend: true },
+    { expiresInMs: 6_000, deadlineMs: -1, canExtend: false },
+  ],
   'lease.extended': [{ ttlMs: 60_000, expiresAt, auditHash }],
   'child.deadline': [{ ttlMs: 30_000, ranMs: 23_000 }],
   'child.leftover': [{ count: 2 }],
@@ -93,6 +96,7 @@ export const SAMPLES: { [N in EventName]: Omit<EventOf<N>, 'event'>[] } = {
   ],
   'guard.restarted': [{ restarts: 1 }],
   'guard.absent': [{ reason: 'no sh' }],
+  'socket.absent': [{ reason: '/tmp: EROFS' }],
   error: [
     { code: 'USAGE', message: 'no' },
     { code: 'USAGE', message: 'no', hint: 'yes' },

@@ -18,10 +18,10 @@ const SHELLS: [name: string, shell: [string, ...string[]]][] = [
 ];
 
 let lab: SupervisorLab;
-let instanceId: string;
+let mark: string;
 beforeEach(async () => {
   lab = await new SupervisorLab().prepare();
-  instanceId = `guard-test-${process.pid}-${Date.now()}`;
+  mark = `guard-test-${process.pid}-${Date.now()}`;
 });
 afterEach(() => lab.dispose());
 
@@ -39,8 +39,8 @@ interface Settings {
 }
 
 function holderWords(settings: Settings): string[] {
-  const releaseProgram = [process.execPath, fixture('release.mjs'), lab.bundle, lab.log, instanceId];
-  const json = JSON.stringify({ instanceId, will: WILL, releaseProgram, ...settings });
+  const releaseProgram = [process.execPath, fixture('release.mjs'), lab.bundle, lab.log, mark];
+  const json = JSON.stringify({ mark, will: WILL, releaseProgram, ...settings });
   return [fixture('holder.mjs'), lab.bundle, lab.log, json];
 }
 
@@ -239,6 +239,22 @@ describe('the guard', () => {
     const environment = readFileSync(`/proc/${guardOf(holderPid)}/environ`, 'utf8');
     expect(environment).toContain('MIGRATE_LOCK_TEST_LAB=');
     expect(environment).not.toContain('MIGRATE_LOCK_INSTANCES=outer');
+  });
+
+  test('gives the mark to no command as an argument, which everybody can read', async () => {
+    const trace = `${lab.folder}/trace`;
+    const shell = `${lab.folder}/traced-sh`;
+    writeFileSync(shell, `#!/bin/sh\nexec sh -x "$@" 2>'${trace}'\n`, { mode: 0o755 });
+    const { program } = await holder({ shell: [shell], command: 'sleep', args: ['60'] });
+    await lab.line('entry');
+    await kill(program);
+    await lab.line('release');
+    const lines = contents(trace).split('\n');
+    expect(lines.filter((line) => line.includes('grep')).length).toBeGreaterThan(0);
+    const told = lines.filter((line) => line.includes(mark) && !line.includes('release.mjs'));
+    // An assignment, and a builtin.
+    expect(told.filter((line) => !/^\+ (mark=|echo )/.test(line))).toEqual([]);
+    expect(told.length).toBeGreaterThan(0);
   });
 
   test('leaves without a word when it never had orders', async () => {

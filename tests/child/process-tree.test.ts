@@ -41,7 +41,7 @@ const living = (pid: number, rest: Partial<ProcessEntry> = {}): ProcessEntry => 
 const SELF = living(10, { startedAt: 50 });
 const CHILD = living(20, { parent: 10 });
 const treeOf = (table: ProcessTable, ownGroup = true): ProcessTree =>
-  new ProcessTree({ pid: 20, startedAt: 100, ownGroup, instanceId: 'me' }, table, 10);
+  new ProcessTree({ pid: 20, startedAt: 100, ownGroup, mark: 'me' }, table, 10);
 const pidsOf = async (tree: ProcessTree): Promise<number[]> =>
   (await tree.scan()).members.map(({ pid }) => pid).sort((a, b) => a - b);
 
@@ -132,7 +132,7 @@ describe('who belongs to the tree', () => {
   test('who has a lower pid is looked at, unless all who are younger have a higher one', async () => {
     const table = new MadeUpTable([living(9, { parent: 20 }), SELF, CHILD, living(21, { parent: 20 })]);
     table.last = 21;
-    const root = { pid: 20, startedAt: 100, ownGroup: true, instanceId: 'me' };
+    const root = { pid: 20, startedAt: 100, ownGroup: true, mark: 'me' };
     expect(await pidsOf(treeOf(table))).toEqual([9, 20, 21]);
     expect(table.asked).toBeUndefined();
     let isBelow = true;
@@ -179,11 +179,7 @@ describe('a signal', () => {
       const entry = table.find(pidOf(innocent));
       expect(entry).toMatchObject({ parent: process.pid, zombie: false, stopped: false });
       if (entry === undefined) return;
-      const tree = new ProcessTree(
-        { pid: 1, startedAt: 0, ownGroup: false, instanceId: 'me' },
-        table,
-        process.pid,
-      );
+      const tree = new ProcessTree({ pid: 1, startedAt: 0, ownGroup: false, mark: 'me' }, table, process.pid);
       tree.signal({ ...entry, startedAt: entry.startedAt - 1 }, 'SIGKILL');
       tree.signal(entry, 'SIGCONT');
       expect(isAlive(entry.pid)).toBe(true);

@@ -42,7 +42,7 @@ export class Ground {
         command,
         args,
         env,
-        instanceId: `test-${process.pid}-${path.basename(this.folder)}-${this.#count}`,
+        mark: `test-${process.pid}-${path.basename(this.folder)}-${this.#count}`,
         stdio: [nobody, output, output],
         timeline: inMs(30_000, 31_000),
         killGraceMs: 500,

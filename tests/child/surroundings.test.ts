@@ -73,7 +73,7 @@ test('its environment arrives unchanged, names that no shell would take too, wit
     MIGRATE_LOCK_INSTANCES: 'outer',
   };
   const script = fixture('surroundings.mjs');
-  const started = await ground.start(process.execPath, [script], { env, instanceId: 'inner' });
+  const started = await ground.start(process.execPath, [script], { env, mark: 'inner' });
   await started.child.ended;
   const found = JSON.parse(started.output()) as Surroundings;
   expect(found.env).toEqual({ ...env, MIGRATE_LOCK_INSTANCES: 'outer inner' });

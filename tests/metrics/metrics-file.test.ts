@@ -1,6 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
+  lchownSync,
+  lstatSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -19,6 +21,7 @@ import { OUTCOMES, type EventContext, type Occurrence } from '../../src/events.j
 import { MetricsFile } from '../../src/metrics/metrics-file.js';
 import { parsePrometheusText } from '../harness/prometheus-text.js';
 
+const NOBODY = 65_534;
 const START_MS = Date.parse('2026-01-31T12:00:00.000Z');
 const expiresAt = '2026-01-31T12:00:30.000Z';
 const holder = {
@@ -69,6 +72,16 @@ async function write(happened: Occurrence[], context: Partial<EventContext> = {}
   );
   happened.forEach(emit);
   await metrics.write();
+}
+
+/** Does the work with the rights of another user. */
+async function asNobody(work: () => Promise<void>): Promise<void> {
+  process.seteuid?.(NOBODY);
+  try {
+    await work();
+  } finally {
+    process.seteuid?.(0);
+  }
 }
 
 /** Each metric's one value; of the result, the outcome that has the 1. */
@@ -197,6 +210,78 @@ describe('the file', () => {
     await write([completed], {}, link);
     expect(readlinkSync(link)).toBe('real/m.prom');
     expect(readFileSync(join(folder, 'real', 'm.prom'), 'utf8')).toContain('migrate_lock_exit_code');
+  });
+
+  test('behind a link of ours to nothing is made there', async () => {
+    const link = join(folder, 'link');
+    mkdirSync(join(folder, 'real'));
+    symlinkSync('real/m.prom', link);
+    await write([completed], {}, link);
+    expect(readlinkSync(link)).toBe('real/m.prom');
+    expect(readdirSync(join(folder, 'real'))).toEqual(['m.prom']);
+  });
+
+  test('behind links in a circle is refused', async () => {
+    symlinkSync('b', join(folder, 'a'));
+    symlinkSync('a', join(folder, 'b'));
+    await expect(write([completed], {}, join(folder, 'a'))).rejects.toThrow(/a chain of more than 40 links/);
+  });
+
+  describe('in a folder that everybody can write, as /tmp (skipped where we are not root, and cannot make files of others)', () => {
+    const asRoot = process.getuid?.() === 0 ? test : test.skip;
+    const precious = () => join(folder, 'precious');
+    beforeEach(() => {
+      chmodSync(folder, 0o1777);
+      writeFileSync(precious(), 'precious');
+    });
+
+    asRoot.each([
+      ['a link of another user at its place', () => file, () => symlinkSync('precious', file)],
+      ['a link of another user to nothing', () => file, () => symlinkSync('new', file)],
+      [
+        'a link of another user on the way',
+        () => join(folder, 'way', 'm.prom'),
+        () => symlinkSync('.', join(folder, 'way')),
+      ],
+      ['a file of another user', () => file, () => writeFileSync(file, 'theirs')],
+    ])('%s is refused, and nothing is written', async (_, to, make) => {
+      const before = readdirSync(folder);
+      make();
+      const [made = ''] = readdirSync(folder).filter((name) => !before.includes(name));
+      lchownSync(join(folder, made), NOBODY, NOBODY);
+      await expect(write([completed], {}, to())).rejects.toThrow(
+        /another user \(uid 65534\); remove it, or write into a folder that only you can write$/,
+      );
+      expect(readFileSync(precious(), 'utf8')).toBe('precious');
+      expect(readdirSync(folder).sort()).toEqual([...before, made].sort());
+      expect(lstatSync(join(folder, made)).uid).toBe(NOBODY);
+    });
+
+    asRoot('links of another user under the names that could be guessed do no harm', async () => {
+      for (const name of ['.migrate-lock.prom.me', '.migrate-lock.prom']) {
+        symlinkSync('precious', join(folder, name));
+        lchownSync(join(folder, name), NOBODY, NOBODY);
+      }
+      await write([completed]);
+      expect(read()).toMatchObject({ migrate_lock_exit_code: 3 });
+      expect(readFileSync(precious(), 'utf8')).toBe('precious');
+    });
+
+    asRoot(
+      'a user who is not root writes over a link of root, but not over one of a third user',
+      async () => {
+        const link = join(folder, 'link');
+        mkdirSync(join(folder, 'real'));
+        chmodSync(join(folder, 'real'), 0o777);
+        symlinkSync('real/m.prom', link);
+        await asNobody(() => write([completed], {}, link));
+        expect(readdirSync(join(folder, 'real'))).toEqual(['m.prom']);
+        lchownSync(link, 1, 1);
+        await expect(asNobody(() => write([completed], {}, link))).rejects.toThrow(
+          /a link of another user \(uid 1\)/,
+        );
+      },
+    );
   });
 
   test.each([

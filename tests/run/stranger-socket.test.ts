@@ -1,12 +1,11 @@
 /** MIGRATE_LOCK_SOCKET may be left over, or lead to anybody: what answers there is not believed to be a holder. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, lchownSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import net from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { createDatabase, type TestDatabase } from '../harness/database.js';
 import { RAW_CONTROL_IN_LINES } from '../harness/hostile-text.js';
-import { assertNothingLeft, runCli } from '../harness/run-cli.js';
+import { assertNothingLeft, runCli, startCli, type RunningCli } from '../harness/run-cli.js';
 
 let db: TestDatabase;
 let folder: string;
@@ -15,7 +14,7 @@ let stranger: net.Server;
 
 beforeAll(async () => {
   db = await createDatabase();
-  folder = mkdtempSync(join(tmpdir(), 'migrate-lock-test-'));
+  folder = mkdtempSync('/tmp/migrate-lock-test-');
   stranger = net.createServer((socket) => {
     socket.on('error', () => undefined);
     socket.once('data', () => socket.write(answer));
@@ -30,7 +29,14 @@ afterAll(async () => {
 });
 
 const env = () => ({ DATABASE_URL: db.url, MIGRATE_LOCK_SOCKET: join(folder, 's') });
-const lease = { instanceId: 'a', fencingToken: 1, expiresAt: 'x', termInMs: 1, killInMs: 1 };
+const lease = {
+  schema: 'migrate_lock',
+  instanceId: 'a',
+  fencingToken: 1,
+  expiresAt: 'x',
+  termInMs: 1,
+  killInMs: 1,
+};
 
 test.each([
   ['no JSON', 'HTTP/1.1 400 Bad Request\n'],
@@ -56,4 +62,65 @@ test('its words are shown, and not obeyed', async () => {
   expect(code).toBe(70);
   expect(stderr).not.toMatch(RAW_CONTROL_IN_LINES);
   expect(stderr.split('\n')).toHaveLength(3);
+});
+
+describe('one that knows who holds the lock', () => {
+  let holder: RunningCli;
+  beforeEach(async () => {
+    holder = startCli(['run', '--ttl', '5m', '--', 'sleep', '1000'], { env: { DATABASE_URL: db.url } });
+    const { instanceId } = await holder.waitForEvent('child.started');
+    const told = { ...lease, instanceId, fencingToken: 999, termInMs: 1e12, killInMs: 1e12 };
+    answer = `${JSON.stringify({ ok: true, lease: told })}\n`.repeat(2);
+  });
+  afterEach(async () => {
+    chmodSync(folder, 0o700);
+    lchownSync(folder, process.getuid?.() ?? 0, process.getgid?.() ?? 0);
+    holder.kill('SIGTERM');
+    await holder.done;
+  });
+
+  const isRoot = process.getuid?.() === 0;
+  test.each<[string, () => string, RegExp, boolean]>([
+    [
+      'in a folder that others may enter',
+      () => (chmodSync(folder, 0o755), folder),
+      /other users may enter/,
+      true,
+    ],
+    [
+      'behind a link',
+      () => (symlinkSync(folder, join(folder, 'link')), join(folder, 'link')),
+      /link is not a folder/,
+      true,
+    ],
+    [
+      'of another user (skipped where we are not root, and cannot make folders of others)',
+      () => (lchownSync(folder, 65_534, 65_534), folder),
+      /belongs to another user \(uid 65534\)/,
+      isRoot,
+    ],
+  ])(
+    '%s does not make a run believe that it is inside of the holder’s',
+    async (_, make, reason, possible) => {
+      if (!possible) return;
+      const variables = { DATABASE_URL: db.url, MIGRATE_LOCK_SOCKET: join(make(), 's') };
+      const { code, events } = await runCli(['run', '--wait-timeout', '300ms', '--', 'true'], {
+        env: variables,
+      });
+      expect(code).toBe(75);
+      expect(events.map(({ event }) => event)).not.toContain('child.started');
+      const asked = await runCli(['extend', '--ttl', '10m'], { env: variables });
+      expect(asked.code).toBe(70);
+      expect(asked.stderr).toMatch(reason);
+    },
+  );
+
+  test('of our own user is not believed in what the database knows: the token, and the end', async () => {
+    const run = startCli(['run', '--', 'true'], { env: env() });
+    const { fencingToken } = await run.waitForEvent('lock.inherited');
+    const { deadlineMs } = await run.waitForEvent('child.started');
+    await run.done;
+    expect(fencingToken).toBeLessThan(999);
+    expect(deadlineMs).toBeLessThanOrEqual(300_000);
+  });
 });

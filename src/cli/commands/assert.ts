@@ -4,6 +4,8 @@ import { OwnDatabase } from '../../db/own-database.js';
 import { explain } from '../../db/explain.js';
 import { MigrateLockError, UsageError } from '../../errors.js';
 import { LockCalls } from '../../lock/calls.js';
+import { findEnclosing } from '../../run/enclosing.js';
+import { readSocketList } from '../../run/socket-list.js';
 import type { ConnectionOptionValues } from '../options.js';
 import type { Surroundings } from '../surroundings.js';
 
@@ -15,9 +17,8 @@ export async function assertCommand(
   values: ConnectionOptionValues,
   { env, reporterFor }: Surroundings,
 ): Promise<number> {
-  const { MIGRATE_LOCK_INSTANCE_ID: instanceId = '', MIGRATE_LOCK_FENCING_TOKEN: token = '' } = env;
-  const fencingToken = Number(token);
-  if (instanceId === '' || token === '' || !Number.isSafeInteger(fencingToken)) {
+  const { instanceId = '', fencingToken } = await findLease(env, values.schema);
+  if (instanceId === '' || !Number.isSafeInteger(fencingToken)) {
     throw new UsageError(
       'There is no lease to assert: MIGRATE_LOCK_INSTANCE_ID and MIGRATE_LOCK_FENCING_TOKEN are not set.',
       'Use it inside the command of a migrate-lock run.',
@@ -40,4 +41,19 @@ export async function assertCommand(
   }
   reporterFor(values.quiet).warn(`the lease ${instanceId} (token ${fencingToken}) is held`);
   return 0;
+}
+
+/** Inside of several runs on different locks, the lease of the lock that is meant; else the one that the variables name. */
+async function findLease(
+  env: NodeJS.ProcessEnv,
+  schema: string,
+): Promise<{ instanceId: string | undefined; fencingToken: number }> {
+  if (readSocketList(env).length > 1) {
+    const found = await findEnclosing(env, (lease) => lease.schema === schema);
+    if ('lease' in found) return found.lease;
+  }
+  return {
+    instanceId: env.MIGRATE_LOCK_INSTANCE_ID,
+    fencingToken: Number(env.MIGRATE_LOCK_FENCING_TOKEN),
+  };
 }

@@ -1,0 +1,14 @@
+import { describeThisProcess, type ClientDescription } from '../lock/lease.js';
+import { commandIdentity } from '../redact/command-identity.js';
+import { redactCommand } from '../redact/command.js';
+import type { RunOptions } from './run-context.js';
+
+/** What this run says of itself to the lock. */
+export function describeRun({ command, args, connection, once }: RunOptions): ClientDescription {
+  const argv = [command, ...args];
+  return describeThisProcess(
+    redactCommand(argv, connection.secrets),
+    once?.runKey,
+    commandIdentity(argv, connection.secrets),
+  );
+}
