@@ -15,7 +15,7 @@ export async function runUnderInheritedLease(
   forwarded: Set<NodeJS.Signals>,
 ): Promise<ChildEnd> {
   const early = desk.hold();
-  const timeline = timelineOf(inherited.lease);
+  let timeline = timelineOf(inherited.lease);
   guard.moveDeadline(timeline.killAtMs);
   await guard.ready;
   early.throwIfAny();
@@ -29,12 +29,19 @@ export async function runUnderInheritedLease(
     timeline,
     killGraceMs: options.killGraceMs,
     guard,
-    on: (happening) => tellOfChild(events, options, happening, inherited.lease.termInMs),
+    on: (happening) =>
+      tellOfChild(events, options, happening, {
+        deadlineMs: inherited.lease.termInMs,
+        // At least: the lease lasts longer than its command may.
+        expiresInMs: timeline.killAtMs - performance.now(),
+      }),
   });
   inherited.watch(
     (lease) => {
       const moved = timelineOf(lease);
-      if (child.moveTimeline(moved)) guard.moveDeadline(moved.killAtMs);
+      if (!child.moveTimeline(moved)) return;
+      timeline = moved;
+      guard.moveDeadline(moved.killAtMs);
     },
     () => child.stop('lost'), // nobody holds the lease for us any more
   );
