@@ -6,8 +6,10 @@ import { hintForForm } from './not-found-hint.js';
 
 /** Where execvp looks when the environment has no PATH at all. */
 const DEFAULT_PATH = '/bin:/usr/bin';
+/** In every folder they are the folder itself, or the one above it. */
+const NO_NAMES = new Set(['', '.', '..']);
 /** There can be no such file; a whole script in quotes is a name that is too long. */
-const ABSENT = new Set(['ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'ELOOP', 'ERR_INVALID_ARG_VALUE']);
+const ABSENT = new Set(['ENOENT', 'ENOTDIR', 'ENAMETOOLONG']);
 
 /**
  * Finds what would be executed, before the database is asked, by the rules of execvp: a name with a slash is taken as
@@ -23,27 +25,26 @@ export function resolveCommand(command: string, env: NodeJS.ProcessEnv, cwd: str
     if (verdict === 'absent') throw notFound(command, 'There is no such file.');
     throw notExecutable(command, verdict);
   }
-  let refused: { file: string; why: Verdict } | undefined;
+  let refused: { file: string; verdict: Refusal } | undefined;
   const closed: string[] = [];
-  for (const folder of command === '' ? [] : (env.PATH ?? DEFAULT_PATH).split(':')) {
+  for (const folder of NO_NAMES.has(command) ? [] : (env.PATH ?? DEFAULT_PATH).split(':')) {
     // An empty entry of PATH means the current directory.
     const file = `${folder === '' ? '.' : folder}/${command}`;
     const verdict = look(file, cwd);
     if (verdict === 'executable') return file;
     // Nobody knows what is there. A folder of another user in PATH is usual (`su`), and not what is wrong.
-    if (verdict === 'closed') closed.push(folder);
-    else if (verdict !== 'absent') refused ??= { file, why: verdict };
+    if (verdict === 'closed' || verdict === 'unreadable') closed.push(folder);
+    else if (verdict !== 'absent') refused ??= { file, verdict };
   }
-  if (refused !== undefined) throw notExecutable(refused.file, refused.why);
+  if (refused !== undefined) throw notExecutable(refused.file, refused.verdict);
   throw notFound(command, hintForName(command, closed, cwd));
 }
 
-/** `closed`: a folder on the way may not be searched. Others are reasons why it cannot be executed. */
-type Verdict =
-  'executable' | 'absent' | 'closed' | 'no permission' | 'a directory' | 'no file' | 'unreadable';
+/** Why a file cannot be executed. `closed`: a folder on the way to it may not be searched. */
+type Refusal = 'closed' | 'no permission' | 'a directory' | 'no file' | 'unreadable';
 
 /** What is at `file`. */
-function look(file: string, cwd: string): Verdict {
+function look(file: string, cwd: string): Refusal | 'executable' | 'absent' {
   const full = path.resolve(cwd, file);
   let found: Stats;
   try {
@@ -81,10 +82,7 @@ function hintForName(command: string, closed: readonly string[], cwd: string): s
   return `${missing} This user may not search ${closed.join(', ')}.`;
 }
 
-const REASONS: Record<
-  Exclude<Verdict, 'executable' | 'absent'>,
-  { why: string; hint: (file: string) => string }
-> = {
+const REASONS: Record<Refusal, { why: string; hint: (file: string) => string }> = {
   closed: {
     why: 'permission denied',
     hint: () => 'This user may not search one of the folders above it.',
@@ -99,7 +97,7 @@ const REASONS: Record<
 };
 const NAME_ANOTHER = 'Name a program, or a script with a #! line.';
 
-function notExecutable(file: string, verdict: Exclude<Verdict, 'executable' | 'absent'>): MigrateLockError {
+function notExecutable(file: string, verdict: Refusal): MigrateLockError {
   const { why, hint } = REASONS[verdict];
   return new MigrateLockError(`command cannot be executed: ${file}: ${why}`, {
     code: 'COMMAND_NOT_EXECUTABLE',
