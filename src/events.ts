@@ -82,8 +82,8 @@ export interface EventFields {
   'lease.expiring': { expiresInMs: number; deadlineMs: number; canExtend: boolean };
   /** The child, or the library's user, decided that the lease shall last longer. */
   'lease.extended': { ttlMs: number; expiresAt: string } & Audited;
-  /** The child reached its deadline and is being ended. */
-  'child.deadline': { ttlMs: number; ranMs: number };
+  /** The child reached its deadline and is being ended. `expiresInMs`: what is left of its lease; 0: it is over, we come late. */
+  'child.deadline': { ttlMs: number; ranMs: number; expiresInMs: number };
   /** Processes that the child left running when it ended; they are being ended. */
   'child.leftover': { count: number };
   'lock.released': { heldMs: number } & Audited;

@@ -1,4 +1,5 @@
-import { durationOption, formatDuration } from './duration.js';
+import { adviceAfterDeadline, adviceAfterFailedRelease, adviceAfterWait } from './advice.js';
+import { formatDuration } from './duration.js';
 import { MigrateLockError } from './errors.js';
 import type { EventOf, HolderSummary, MigrateLockEvent } from './events.js';
 import { formatMoment } from './moment.js';
@@ -79,9 +80,13 @@ export function describeEvent(event: MigrateLockEvent): Message | null {
     case 'child.deadline':
       return {
         ...bad(
-          `the command has run for ${formatDuration(event.ranMs)}; it is ended now, before its lease expires`,
+          `the command has run for ${formatDuration(event.ranMs)}${
+            event.expiresInMs > 0
+              ? '; it is ended now, before its lease expires'
+              : ', and its lease is over: migrate-lock did not run in time; what is left of it is ended now'
+          }`,
         ),
-        hint: `The lease lasts ${formatDuration(event.ttlMs)}. Try a larger one, for example --ttl ${durationOption(2 * event.ttlMs)}`,
+        hint: adviceAfterDeadline(event),
       };
     case 'child.leftover':
       return warn(
@@ -92,9 +97,7 @@ export function describeEvent(event: MigrateLockEvent): Message | null {
     case 'lock.release_failed':
       return {
         ...bad(`the lock could not be released: ${event.message}`),
-        hint:
-          `The lease ends by itself at ${event.expiresAt}; until then nobody else can run.` +
-          (event.code === 'ORPHANS_LEFT' ? ` Sooner: \`${unlockLine(event.instanceId)}\`.` : ''),
+        hint: adviceAfterFailedRelease(event),
       };
     case 'lock.lost':
       return bad(
@@ -105,7 +108,7 @@ export function describeEvent(event: MigrateLockEvent): Message | null {
         ...bad(
           `gave up after ${formatDuration(event.waitedMs)}: ${timesOf(event)}${queue(event.queueLength)}`,
         ),
-        hint: adviceAfterWait(event.handovers),
+        hint: adviceAfterWait(event),
       };
     case 'run.skipped':
       return skipped(event);
@@ -206,16 +209,6 @@ function orphan({ pid, role, client, openMs }: EventOf<'lock.orphans'>['sessions
   const where = client === null ? '' : ` at ${client}`;
   const since = openMs === null ? '' : `, in a transaction for ${formatDuration(openMs)}`;
   return `${pid} (${role ?? 'unknown role'}${where}${since})`;
-}
-
-function adviceAfterWait(handovers: number): string {
-  if (handovers === 0) {
-    return 'The lock did not move meanwhile. To wait longer, use --wait-timeout, for example --wait-timeout 5m.';
-  }
-  return (
-    `The lock changed hands ${count(handovers, 'time', 'times')} meanwhile. To wait longer, use --wait-timeout, for example ` +
-    '--wait-timeout 5m; if the work needs to be done only once for all of them, use --once with a key, for example the release.'
-  );
 }
 
 function acquired(event: MigrateLockEvent & EventOf<'lock.acquired'>): Message {

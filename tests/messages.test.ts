@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { MigrateLockError, UsageError } from '../src/errors.js';
+import { MAX_DURATION_MS } from '../src/duration.js';
 import type { MigrateLockEvent, Occurrence } from '../src/events.js';
 import { describeEvent, formatError } from '../src/messages.js';
 
@@ -146,10 +147,23 @@ describe('describeEvent', () => {
       `extended the lease: it now ends at ${expiresAt}`,
     ],
     [
-      { event: 'child.deadline', ttlMs: 45_000, ranMs: 38_000 },
+      { event: 'child.deadline', ttlMs: 45_000, ranMs: 38_000, expiresInMs: 7_000 },
       'bad',
       'the command has run for 38s; it is ended now, before its lease expires',
       'The lease lasts 45s. Try a larger one, for example --ttl 90s',
+    ],
+    [
+      { event: 'child.deadline', ttlMs: MAX_DURATION_MS, ranMs: 38_000, expiresInMs: 1 },
+      'bad',
+      'the command has run for 38s; it is ended now, before its lease expires',
+      'That is the longest lease: divide the work.',
+    ],
+    [
+      // We were stopped, and somebody else may have taken over.
+      { event: 'child.deadline', ttlMs: 45_000, ranMs: 61_000, expiresInMs: 0 },
+      'bad',
+      'the command has run for 1m 1s, and its lease is over: migrate-lock did not run in time; what is left of it is ended now',
+      'It may have run beside the next one: look at the database. assert_held() in the migration prevents that.',
     ],
     [
       { event: 'child.leftover', count: 1 },
@@ -167,6 +181,12 @@ describe('describeEvent', () => {
       'bad',
       'the lock could not be released: refused',
       `The lease ends by itself at ${expiresAt}; until then nobody else can run.`,
+    ],
+    [
+      { event: 'lock.release_failed', code: 'LEASE_EXPIRED', message: 'taken', expiresAt },
+      'bad',
+      'the lock could not be released: taken',
+      'Others can run: `migrate-lock history` tells what has happened since.',
     ],
     [
       { event: 'lock.lost', holder: 'x' },
@@ -188,7 +208,23 @@ describe('describeEvent', () => {
       { event: 'wait.timeout', ...holder, waitedMs: 30_000, polls: 30, handovers: 12 },
       'bad',
       'gave up after 30s: held by web-7f9 (knex migrate:latest) since 2026-01-02T03:03:47.000Z, until 2026-01-02T03:04:16.000Z at the latest, 9 waiting',
-      'The lock changed hands 12 times meanwhile. To wait longer, use --wait-timeout, for example --wait-timeout 5m; if the work needs to be done only once for all of them, use --once with a key, for example the release.',
+      'The lock changed hands 12 times meanwhile. To wait longer, use --wait-timeout, for example --wait-timeout 5m; if the work needs to be done only once for all of them, use --once with a key, for example the git commit of the release.',
+    ],
+    [
+      {
+        event: 'wait.timeout',
+        ...holder,
+        heldMs: 3_000,
+        expiresInMs: 597_000,
+        waitedMs: 3_000,
+        polls: 3,
+        handovers: 0,
+      },
+      'bad',
+      'gave up after 3s: held by web-7f9 (knex migrate:latest) since 2026-01-02T03:04:02.000Z, until 2026-01-02T03:14:02.000Z at the latest, 9 waiting',
+      'The lock did not move meanwhile. To wait longer, use --wait-timeout, for example --wait-timeout 10m. ' +
+        'The lease lasts 9m 57s more, unless its command ends before. ' +
+        'If you know that the command does not run any more: `migrate-lock unlock --force --instance V1StGXR8`.',
     ],
     [
       { event: 'run.skipped', ...skipped },

@@ -1,6 +1,7 @@
 import { cp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ask, migrationRuns, newDatabase } from './database.mjs';
 import { storm, withLock } from './processes.mjs';
 import { heading, seconds, table } from './text.mjs';
@@ -8,6 +9,9 @@ import { heading, seconds, table } from './text.mjs';
 const INSTANCES = 10;
 const CWD = fileURLToPath(new URL('../drizzle', import.meta.url));
 const MIGRATE = join(CWD, 'migrate.mjs');
+const BACKFILL = '0001_backfill_ledger';
+/** Longer than any machine takes to start the instances. */
+const GATE_LIMIT_MS = 60_000;
 
 /**
  * Drizzle's migrator has no lock of its own. Both times the previous release has made the tables already, and this one
@@ -18,8 +22,10 @@ const MIGRATE = join(CWD, 'migrate.mjs');
 export async function drizzleStorm(server) {
   heading(`drizzle-orm: ${INSTANCES} instances at the same moment, a backfill pending (examples/drizzle)`);
   const previous = await previousRelease(join(CWD, 'drizzle'), join(server.folder, 'previous-release'));
-  console.log(`${INSTANCES} x node migrate.mjs ...`);
-  const without = await release(server, 'drizzle_without', previous, [MIGRATE]);
+  console.log(
+    `${INSTANCES} x node migrate.mjs, held back until each has seen that the backfill is pending ...`,
+  );
+  const without = await release(server, 'drizzle_without', previous, [MIGRATE], { isGated: true });
   console.log(`${INSTANCES} x migrate-lock run -- node migrate.mjs ...\n`);
   const locked = withLock(['node', 'migrate.mjs'], { waitTimeout: '2m' });
   const with_ = await release(server, 'drizzle_with', previous, locked);
@@ -36,7 +42,9 @@ export async function drizzleStorm(server) {
       ['time', seconds(without.tookMs), seconds(with_.tookMs)],
     ],
   );
+  const repeated = without.runs.find(({ migration }) => migration === BACKFILL)?.runs ?? 0;
   return [
+    ...(repeated === INSTANCES ? [] : [`drizzle: without the lock the backfill ran only ${repeated} times`]),
     ...(with_.succeeded === INSTANCES
       ? []
       : [`drizzle: only ${with_.succeeded} of ${INSTANCES} exited 0: ${with_.stderr}`]),
@@ -52,12 +60,14 @@ export async function drizzleStorm(server) {
  * @param {string} name of a new database
  * @param {string} previous the migrations of the release before
  * @param {string[]} args of Node
+ * @param {{ isGated?: boolean }} [options]
  */
-async function release(server, name, previous, args) {
+async function release(server, name, previous, args, { isGated = false } = {}) {
   const databaseUrl = await newDatabase(server, name);
   await storm(1, [MIGRATE], { cwd: CWD, databaseUrl, env: { MIGRATIONS_FOLDER: previous } });
   const started = performance.now();
-  const finished = await storm(INSTANCES, args, { cwd: CWD, databaseUrl });
+  const start = () => storm(INSTANCES, args, { cwd: CWD, databaseUrl });
+  const finished = await (isGated ? behindGate(databaseUrl, start) : start());
   const tookMs = performance.now() - started;
   const [rows] = await ask(
     databaseUrl,
@@ -72,6 +82,33 @@ async function release(server, name, previous, args) {
     ledger: Number(rows?.['ledger']),
     orders: Number(rows?.['orders']),
   };
+}
+
+/**
+ * Without the lock it is chance how many instances decide before the first of them has acted. Here all do: none can write to
+ * the ledger before all have come so far.
+ * @template T
+ * @param {string} databaseUrl
+ * @param {() => Promise<T>} start
+ * @returns {Promise<T>}
+ */
+async function behindGate(databaseUrl, start) {
+  /** @type {{ started: Promise<T> | undefined }} a promise that is returned as it is would be waited for */
+  const storm = { started: undefined };
+  await ask(databaseUrl, (sql) =>
+    sql.begin(async (gate) => {
+      await gate`LOCK TABLE ledger IN SHARE MODE`;
+      storm.started = start();
+      let isOver = false;
+      storm.started.finally(() => (isOver = true)).catch(() => undefined);
+      for (const startedAt = performance.now(); !isOver && performance.now() - startedAt < GATE_LIMIT_MS;) {
+        const waiting = await gate`SELECT FROM pg_locks WHERE relation = 'ledger'::regclass AND NOT granted`;
+        if (waiting.length >= INSTANCES) return;
+        await sleep(20);
+      }
+    }),
+  );
+  return /** @type {Promise<T>} */ (storm.started);
 }
 
 /**

@@ -1,4 +1,5 @@
 import { MigrateLockError } from '../errors.js';
+import { insteadOfWaiting, longerWait } from '../longer-wait.js';
 import { formatMoment } from '../moment.js';
 import type { HolderDescription } from './lease.js';
 
@@ -13,13 +14,17 @@ export class LockWaitTimeoutError extends MigrateLockError {
   readonly handovers: number;
 
   constructor(holder: HolderDescription | null, waitedMs: number, queueLength: number, handovers = 0) {
+    const ended = {
+      waitedMs,
+      expiresInMs: holder?.expiresInMs ?? null,
+      holder: holder?.instanceId ?? null,
+    };
+    const moved = handovers === 0 ? '' : `The lock changed hands ${handovers} times meanwhile. `;
+    const instead = insteadOfWaiting(ended) ?? 'Or see why the holder takes so long.';
     super(`The lock was not acquired within ${(waitedMs / 1000).toFixed(1)}s: ${sentence(holder)}.`, {
       code: 'LOCK_WAIT_TIMEOUT',
       exit: 'conflict',
-      hint:
-        handovers > 0
-          ? `The lock changed hands ${handovers} times meanwhile: wait longer with --wait-timeout (waitTimeoutMs), for example 5m.`
-          : 'Wait longer with --wait-timeout (waitTimeoutMs), for example 2m, or see why the holder takes so long.',
+      hint: `${moved}Wait longer with --wait-timeout (waitTimeoutMs), for example ${longerWait(ended)}. ${instead}`,
     });
     this.holder = holder;
     this.waitedMs = waitedMs;

@@ -3,12 +3,15 @@ import type { EventStream } from '../event-stream.js';
 import { redactCommand } from '../redact/command.js';
 import type { RunOptions } from './run-context.js';
 
-/** Makes audit events of what happens to the child, which knows of none. `deadlineMs`: until it is asked to end. */
+/**
+ * Makes audit events of what happens to the child, which knows of none. `deadlineMs`: until it is asked to end; `expiresInMs`:
+ * until its lease is over.
+ */
 export function tellOfChild(
   { emit, emitSoon }: EventStream,
   { command, args, connection, ttlMs }: RunOptions,
   happening: ChildHappening,
-  deadlineMs: number,
+  { deadlineMs, expiresInMs }: { deadlineMs: number; expiresInMs: number },
 ): void {
   switch (happening.type) {
     case 'started':
@@ -24,7 +27,12 @@ export function tellOfChild(
       return emitSoon({ event: 'child.exited', exitCode, signal, durationMs: Math.round(durationMs) });
     }
     case 'deadline':
-      return emit({ event: 'child.deadline', ttlMs, ranMs: Math.round(happening.ranMs) });
+      return emit({
+        event: 'child.deadline',
+        ttlMs,
+        ranMs: Math.round(happening.ranMs),
+        expiresInMs: Math.max(0, Math.round(expiresInMs)),
+      });
     case 'leftover':
       return emit({ event: 'child.leftover', count: happening.count });
   }

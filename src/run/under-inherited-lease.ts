@@ -44,7 +44,12 @@ export class UnderInheritedLease {
       timeline: this.#lease,
       killGraceMs: options.killGraceMs,
       guard,
-      on: (happening) => tellOfChild(events, options, happening, this.#lease.termAtMs - performance.now()),
+      on: (happening) => {
+        const nowMs = performance.now();
+        // At least: the lease lasts longer than its command may.
+        const expiresInMs = this.#lease.killAtMs - nowMs;
+        tellOfChild(events, options, happening, { deadlineMs: this.#lease.termAtMs - nowMs, expiresInMs });
+      },
     });
     this.#child = child;
     this.inherited.watch(

@@ -88,8 +88,11 @@ export class UnderLease {
         killGraceMs,
         guard: this.#guard,
         on: (happening) => {
-          const deadlineMs = this.#timeline().termAtMs - performance.now();
-          tellOfChild(this.#events, this.#options, happening, deadlineMs);
+          const nowMs = performance.now();
+          tellOfChild(this.#events, this.#options, happening, {
+            deadlineMs: this.#timeline().termAtMs - nowMs,
+            expiresInMs: this.#lease.endsAtMs - nowMs,
+          });
         },
       });
       this.#child = child;

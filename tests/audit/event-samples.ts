@@ -63,7 +63,10 @@ export const SAMPLES: { [N in EventName]: Omit<EventOf<N>, 'event'>[] } = {
     { expiresInMs: 6_000, deadlineMs: -1, canExtend: false },
   ],
   'lease.extended': [{ ttlMs: 60_000, expiresAt, auditHash }],
-  'child.deadline': [{ ttlMs: 30_000, ranMs: 23_000 }],
+  'child.deadline': [
+    { ttlMs: 30_000, ranMs: 23_000, expiresInMs: 7_000 },
+    { ttlMs: 30_000, ranMs: 40_000, expiresInMs: 0 },
+  ],
   'child.leftover': [{ count: 2 }],
   'lock.released': [{ heldMs: 1_234, auditHash }],
   'lock.release_failed': [{ code: 'ECONNREFUSED', message: 'refused', expiresAt }],

@@ -100,9 +100,14 @@ test('a holder that is stopped past its lease: the guard kills the child in time
   const next = await start(['--', 'true']).done;
   expect(next.code).toBe(0);
   holder.kill('SIGCONT');
-  const { code, events } = await holder.done;
+  const { code, events, stderr } = await holder.done;
   expect(code).toBe(124);
   expect(events.map(({ event }) => event)).not.toContain('lock.lost');
+  // Somebody else has had the lock: nothing says that it could not be so.
+  expect(events.find(({ event }) => event === 'lock.release_failed')).toMatchObject({
+    code: 'LEASE_EXPIRED',
+  });
+  expect(stderr).not.toMatch(/nobody else can run|before its lease expires/);
   expect(isAlive(childPid)).toBe(false);
 });
 

@@ -1,12 +1,13 @@
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import path from 'node:path';
-import { readFileSync } from 'node:fs';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { SupervisorLab } from '../child/supervisor-process.js';
 import { parseAuditLine } from '../harness/audit-line.js';
 import { createDatabase, type TestDatabase } from '../harness/database.js';
 import { CLI } from '../harness/run-cli.js';
+import { waitFor } from '../harness/wait-for.js';
 
 const PID_1 = ['--pid', '--fork', '--mount-proc', '--kill-child'];
 const mayUnshare = process.platform === 'linux' && spawnSync('unshare', [...PID_1, 'true']).status === 0;
@@ -78,3 +79,90 @@ function start(...command: string[]) {
     expect(names.slice(-2)).toEqual(['lock.released', 'run.finished']);
   },
 );
+
+const README = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+const SHELLS = ['sh', 'bash', 'busybox'].filter(
+  (shell) => spawnSync(shell, ['-c', 'true']).error === undefined,
+);
+
+/** The forms that README shows, with `knex` and `node` that tell of themselves in the folder `told`. */
+describe('the entrypoints of README', () => {
+  const [entrypoint = ''] = /^ {4}#!\/bin\/sh\n(?: {4}.*\n)+/m.exec(README) ?? [];
+  const [, initContainer = ''] = /^ {4}command: (\[.*migrate-lock.*\])$/m.exec(README) ?? [];
+  const tells = (name: string) => existsSync(path.join(lab.folder, name));
+
+  /** Starts it as process 1 of a PID namespace, or where that is not permitted, as a process like any other. */
+  function startEntrypoint(words: string[], knex: string) {
+    const bin = path.join(lab.folder, 'bin');
+    mkdirSync(bin);
+    for (const [name, script] of [
+      ['migrate-lock', `exec '${process.execPath}' '${CLI}' "$@"`],
+      ['knex', knex],
+      ['node', 'echo "$@" >"$TOLD/server"'],
+    ] as const) {
+      writeFileSync(path.join(bin, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+    }
+    const [program = '', ...args] = mayUnshare ? ['unshare', ...PID_1, ...words] : words;
+    const shell = lab.run(program, args, {
+      PATH: `${bin}:${process.env.PATH ?? ''}`,
+      DATABASE_URL: db.url,
+      GIT_SHA: path.basename(lab.folder),
+      TOLD: lab.folder,
+    });
+    const children = () => readFileSync(`/proc/${shell.pid}/task/${shell.pid}/children`, 'utf8').trim();
+    return {
+      ended: once(shell, 'exit'),
+      terminate: () => process.kill(mayUnshare ? Number(children()) : (shell.pid ?? NaN), 'SIGTERM'),
+    };
+  }
+
+  const script = (shell: string) => {
+    const file = path.join(lab.folder, 'entrypoint.sh');
+    writeFileSync(file, entrypoint.replace(/^ {4}/gm, ''));
+    return shell === 'busybox' ? ['busybox', 'sh', file] : [shell, file];
+  };
+  const DEAF_FOR_A_MOMENT = `trap 'touch "$TOLD/heard"; exit 9' TERM; touch "$TOLD/ready"; while :; do sleep 0.1; done`;
+
+  async function expectReleased(by: string): Promise<void> {
+    const [lease] =
+      await db.sql`SELECT released_by, released_at IS NOT NULL AS released FROM migrate_lock.migration_lock`;
+    expect(lease).toEqual({ released_by: by, released: true });
+  }
+
+  test('are found', () => {
+    expect(entrypoint).toContain('exec node server.js');
+    expect(initContainer).toContain('--once');
+    expect(SHELLS).toContain('sh');
+  });
+
+  test.each(SHELLS)('%s: SIGTERM reaches the migration, and its exit code comes out', async (shell) => {
+    const run = startEntrypoint(script(shell), DEAF_FOR_A_MOMENT);
+    await waitFor('the migration', () => tells('ready'));
+    run.terminate();
+    expect(await run.ended).toEqual([9, null]);
+    expect([tells('heard'), tells('server')]).toEqual([true, false]);
+    await expectReleased('holder');
+  });
+
+  test.each(SHELLS)('%s: the server starts after the migration, in its place', async (shell) => {
+    expect(await startEntrypoint(script(shell), 'touch "$TOLD/ready"').ended).toEqual([0, null]);
+    expect([tells('ready'), tells('server')]).toEqual([true, true]);
+    expect(readFileSync(path.join(lab.folder, 'server'), 'utf8')).toBe('server.js\n');
+  });
+
+  test.each(SHELLS)('%s: no server without the migration', async (shell) => {
+    expect(await startEntrypoint(script(shell), 'exit 3').ended).toEqual([3, null]);
+    expect(tells('server')).toBe(false);
+  });
+
+  test('an init container: SIGTERM reaches the migration', async () => {
+    const words = (JSON.parse(initContainer.replaceAll("'", '"')) as string[]).map((word) =>
+      word.replace('$(GIT_SHA)', path.basename(lab.folder)),
+    );
+    const run = startEntrypoint(words, DEAF_FOR_A_MOMENT);
+    await waitFor('the migration', () => tells('ready'));
+    run.terminate();
+    expect(await run.ended).toEqual([9, null]);
+    await expectReleased('holder');
+  });
+});
