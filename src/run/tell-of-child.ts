@@ -18,6 +18,8 @@ export function tellOfChild(
         command: redactCommand([command, ...args], connection.secrets),
         deadlineMs: Math.max(0, Math.round(deadlineMs)),
       });
+    case 'unseen':
+      return emit({ event: 'child.unseen' });
     case 'exited': {
       const { exitCode, signal, durationMs } = happening;
       // The next holder waits for the release.
@@ -27,5 +29,7 @@ export function tellOfChild(
       return emit({ event: 'child.deadline', ttlMs, ranMs: Math.round(happening.ranMs) });
     case 'leftover':
       return emit({ event: 'child.leftover', count: happening.count });
+    case 'stuck':
+      return; // what becomes of the lease then is told
   }
 }
