@@ -3,6 +3,7 @@ import { MigrateLockError } from './errors.js';
 import type { EventOf, HolderSummary, MigrateLockEvent, ProcessSummary } from './events.js';
 import { formatMoment } from './moment.js';
 import { shorten } from './shorten.js';
+import { reachedLimit } from './system-limits.js';
 import { unlockLine } from './unlock-line.js';
 
 export type Tone = 'info' | 'good' | 'warn' | 'bad';
@@ -188,10 +189,12 @@ function killLine(processes: readonly ProcessSummary[] | null): string {
     .join(' ')})`;
 }
 
-/** What an error means to people. One that is not ours is a defect. Stack traces are for neither. */
+/** What an error means to people. One that is not ours, and not the system's, is a defect. Stack traces are for none of them. */
 export function formatError(error: unknown): { text: string; hint: string | undefined } {
   if (error instanceof MigrateLockError) return { text: error.message, hint: error.hint };
   const reason = error instanceof Error ? error.message || error.name : String(error);
+  const limit = reachedLimit(error);
+  if (limit !== undefined) return { text: reason, hint: limit };
   return {
     text: `internal error: ${reason}`,
     hint: 'This is a defect in migrate-lock. Please report it, with this line and what led to it.',

@@ -22,8 +22,8 @@
 #   which looks once more. If anything fails, nothing is released, and the lease runs out: a look counts only if it
 #   showed the guard itself.
 # - Where /proc is that of another PID namespace, its numbers belong to others: neither it nor ps, which reads it, is used.
-#   Only the child's group is signalled then, and it counts as gone when `kill -0` does not find it; the release program,
-#   which hears the reason, has the last word.
+#   Only the child's group is signalled then. When `kill -0` does not find it, or SIGKILL was sent to it, the release program
+#   looks whether it is gone: it hears why a signal failed.
 # - DUE while the holder lives: it is stopped, or too slow. SIGKILL to the tree, and no release: that is still the holder's.
 #
 # To be run as: sh -c 'eval "$MIGRATE_LOCK_GUARD"' NAME INSTANCE PROC RELEASE-PROGRAM ARGS...
@@ -39,7 +39,7 @@ trap '' HUP INT QUIT TERM PIPE
 mark="MIGRATE_LOCK_INSTANCES=[A-Za-z0-9_ -]*$1"
 proc=$2
 shift 2
-due= left= grace= child=- start=- group=- will=- watcher= seen= grouped= gone= tree=' ' told=' '
+due= left= grace= child=- start=- group=- will=- watcher= seen= grouped= gone= killed= tree=' ' told=' '
 
 # /proc/self shows us with one number, our own, where /proc is ours; without any /proc there is only ps.
 foreign=
@@ -182,6 +182,7 @@ ask() {
 # SIGKILL to each, and to the group in one step that no fork escapes. If nothing can be seen, the group is all there is.
 force() {
   if [ "$group" = own ] && { [ -n "$grouped" ] || [ -z "$seen" ]; }; then kill -KILL "-$child"; fi
+  [ -z "$foreign" ] || killed=yes
   for entry in $tree; do send KILL "$entry"; done
 }
 
@@ -234,7 +235,7 @@ while [ "$empty" -lt 2 ]; do
   look
   tell_time
   # Without a lease there was no child.
-  if [ -n "$gone" ] || [ "$foreign$left" = yes- ] || { [ -n "$seen" ] && [ "$tree" = ' ' ]; }; then
+  if [ -n "$gone$killed" ] || [ "$foreign$left" = yes- ] || { [ -n "$seen" ] && [ "$tree" = ' ' ]; }; then
     empty=$((empty + 1))
   else
     empty=0

@@ -55,16 +55,24 @@ export function lastPid(): number | undefined {
 export function isOurProc(): boolean {
   try {
     if (readlinkSync('/proc/self') !== String(process.pid)) return false;
-    const numbers = /^NSpid:\s*(.*)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1];
-    return numbers === undefined || !/\s/.test(numbers);
   } catch {
     return false;
   }
+  const numbers = /^NSpid:\s*(.*)$/m.exec(ownFile('status'))?.[1];
+  return numbers === undefined || !/\s/.test(numbers);
 }
+
+/** Whether we may signal every process (CAP_KILL), whoever's it is. */
+export function maySignalAnyone(): boolean {
+  const capabilities = /^CapEff:\s*([0-9a-f]+)$/m.exec(ownFile('status'))?.[1];
+  return capabilities !== undefined && (BigInt(`0x${capabilities}`) & CAP_KILL) !== 0n;
+}
+
+const CAP_KILL = 1n << 5n;
 
 /** Whether /proc hides the processes of other users from us (hidepid). */
 export function hidesOthers(): boolean {
-  const mounts = read('/proc/self/mountinfo') ?? '';
+  const mounts = ownFile('mountinfo');
   // The last one that was mounted on /proc lies on top.
   const options = [...mounts.matchAll(/^\d+ \d+ \S+ \S+ \/proc .* - proc \S+ (\S+)$/gm)].at(-1)?.[1];
   if (options === undefined || !/(^|,)hidepid=(?!0|off)/.test(options)) return false;
@@ -80,6 +88,15 @@ export function describeProcess(pid: number): ProcessDescription | undefined {
   // Real, effective, saved: what the process may do is the second.
   const user = /^Uid:\t\d+\t(\d+)/m.exec(status)?.[1];
   return command === undefined || user === undefined ? undefined : { pid, user: nameOfUser(user), command };
+}
+
+/** One of /proc/self; empty where it cannot be read, for whatever reason. */
+function ownFile(name: 'status' | 'mountinfo'): string {
+  try {
+    return readFileSync(`/proc/self/${name}`, 'utf8');
+  } catch {
+    return '';
+  }
 }
 
 function nameOfUser(number: string): string {

@@ -3,6 +3,7 @@ import {
   hidesOthers,
   isOurProc,
   lastPid,
+  maySignalAnyone,
   readEnvironment,
   readProc,
   readProcEntry,
@@ -37,6 +38,8 @@ export interface ProcessDescription {
 export interface ProcessTable {
   /** `none`: nothing can be seen. `own`: perhaps not the processes of other users. */
   readonly shows: 'all' | 'own' | 'none';
+  /** Whether a signal to a group reaches every member, whoever's it is. */
+  readonly maySignalAnyone: boolean;
   /** All processes that can be seen; empty when the system does not tell. Rejects when there was no room to look. */
   list(): Promise<ProcessEntry[]>;
   /** The process that has this pid now. Undefined: none, or the system has no quick answer. */
@@ -55,6 +58,7 @@ export interface ProcessTable {
 function procTable(): ProcessTable {
   return {
     shows: hidesOthers() ? 'own' : 'all',
+    maySignalAnyone: maySignalAnyone(),
     list: () => Promise.resolve(readProc()),
     find: readProcEntry,
     isStill: (entry) => readProcEntry(entry.pid)?.startedAt === entry.startedAt,
@@ -70,6 +74,7 @@ function procTable(): ProcessTable {
  */
 const psTable: ProcessTable = {
   shows: 'all',
+  maySignalAnyone: process.geteuid?.() === 0,
   list: () => readPs(),
   find: () => undefined,
   isStill: () => true,
@@ -79,20 +84,23 @@ const psTable: ProcessTable = {
 };
 
 /** Linux without a /proc of our PID namespace: ps reads the same /proc, so it would name others as well. */
-const noTable: ProcessTable = {
-  shows: 'none',
-  list: () => Promise.resolve([]),
-  find: () => undefined,
-  isStill: () => false,
-  environment: () => undefined,
-  lastPid: () => undefined,
-  describe: () => Promise.resolve(undefined),
-};
+function noTable(): ProcessTable {
+  return {
+    shows: 'none',
+    maySignalAnyone: maySignalAnyone(),
+    list: () => Promise.resolve([]),
+    find: () => undefined,
+    isStill: () => false,
+    environment: () => undefined,
+    lastPid: () => undefined,
+    describe: () => Promise.resolve(undefined),
+  };
+}
 
 /** The way this system shows its processes. */
 export function systemProcessTable(): ProcessTable {
   if (process.platform !== 'linux') return psTable;
-  return isOurProc() ? procTable() : noTable;
+  return isOurProc() ? procTable() : noTable();
 }
 
 /** The start time of a process that has just been started; 0 when it cannot be told. */

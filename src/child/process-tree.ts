@@ -25,6 +25,9 @@ export interface TreeScan {
 /** What became of a signal: `denied` means that somebody is there who is not ours to end. */
 export type Delivery = 'sent' | 'gone' | 'denied';
 
+/** How soon after a SIGKILL what is left of a group that nobody can see are zombies. */
+const DEATH_MS = 200;
+
 const BLIND: TreeScan = { members: [], certain: false, blind: true, hidden: false };
 
 /**
@@ -39,6 +42,8 @@ export class ProcessTree {
   readonly #strangers = new Map<number, number>();
   #reaped = false;
   #groupOver: boolean;
+  /** When SIGKILL has reached the whole group, whoever's its members are. */
+  #groupKilledAtMs = Infinity;
 
   constructor(
     readonly root: TreeRoot,
@@ -109,13 +114,20 @@ export class ProcessTree {
     if (this.#groupOver) return 'gone';
     const sure =
       !this.#reaped || scan.blind || scan.hidden || scan.members.some((member) => this.isInGroup(member));
-    return sure ? send(-this.root.pid, signal) : 'gone';
+    if (!sure) return 'gone';
+    const delivery = send(-this.root.pid, signal);
+    if (delivery === 'sent' && signal === 'SIGKILL' && this.table.maySignalAnyone)
+      this.#groupKilledAtMs = Math.min(this.#groupKilledAtMs, performance.now());
+    return delivery;
   }
 
   /** Whether nothing of the tree is left, as far as `scan` shows. */
   isEmpty(scan: TreeScan): boolean {
-    if (!this.#reaped || scan.members.length > 0 || scan.hidden) return false;
-    return !scan.blind || (this.root.ownGroup && !exists(-this.root.pid));
+    if (!this.#reaped || scan.members.length > 0) return false;
+    if (!scan.blind && !scan.hidden) return true;
+    // As PID 1 we are the parent of zombies that nobody reaps: they keep the group there for ever.
+    const isKilled = performance.now() >= this.#groupKilledAtMs + DEATH_MS;
+    return this.root.ownGroup && (isKilled || !exists(-this.root.pid));
   }
 
   /** Who the members are, for people. Those that cannot be told are left out. */

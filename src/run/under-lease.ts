@@ -98,6 +98,7 @@ export class UnderLease {
         killGraceMs,
         guard: this.#guard,
         on: (happening) => {
+          if (happening.type === 'exited') this.#stopWarning();
           if (happening.type === 'stuck') this.#keepFor(happening.reason);
           const deadlineMs = this.#timeline().termAtMs - performance.now();
           tellOfChild(this.#events, this.#options, happening, deadlineMs);

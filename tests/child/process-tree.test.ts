@@ -12,6 +12,7 @@ import { isAlive } from '../harness/processes.js';
 class MadeUpTable implements ProcessTable {
   last = 1;
   shows: ProcessTable['shows'] = 'all';
+  maySignalAnyone = false;
   environments = new Map<number, string[] | undefined>();
   constructor(public entries: ProcessEntry[]) {}
   list = (): Promise<ProcessEntry[]> => Promise.resolve(this.entries);

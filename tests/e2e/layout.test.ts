@@ -74,12 +74,13 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'src/unlock-line': [],
   'src/moment': [],
   'src/shorten': [],
+  'src/system-limits': [],
   'src/unprintable': [],
 };
 /** Plain tables and values, which know nothing of anybody. */
 const KNOWN_TO_ALL = [
   ...['src/errors', 'src/exit-codes', 'src/events', 'src/duration', 'src/unlock-line'],
-  ...['src/moment', 'src/shorten', 'src/unprintable'],
+  ...['src/moment', 'src/shorten', 'src/system-limits', 'src/unprintable'],
 ];
 
 describe('the way of the data', () => {
