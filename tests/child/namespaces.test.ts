@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { parseAuditLine } from '../harness/audit-line.js';
@@ -60,6 +60,26 @@ async function amongBystanders(
     tookMs: performance.now() - startedAtMs,
   };
 }
+
+ifPossible(`a process with threads gets one SIGTERM, and is counted once ${why}`, async () => {
+  const [program, ready] = [path.join(lab.folder, 'two.mjs'), path.join(lab.folder, 'ready')];
+  spawnSync('mkfifo', [ready]);
+  writeFileSync(
+    program,
+    `import { writeFileSync } from 'node:fs';
+    let n = 0;
+    process.on('SIGTERM', () => { console.error('got', ++n); setTimeout(() => process.exit(), 500); });
+    writeFileSync('${ready}', 'ready\\n');
+    setInterval(() => 0, 1000);`,
+  );
+  // In a namespace of its own nobody else takes numbers: those of the threads follow that of their process.
+  const script = `'${process.execPath}' '${program}' & read word <'${ready}'`;
+  const run = [process.execPath, CLI, 'run', '--', 'sh', '-c', script];
+  const leftover = lab.run('unshare', [...OWN_PROC, ...run], { DATABASE_URL: db.url });
+  expect(await once(leftover, 'exit')).toEqual([0, null]);
+  expect(lab.output.match(/got/g)).toHaveLength(1);
+  expect(lab.output).toContain('the command left 1 process running');
+});
 
 ifPossible(
   `with the /proc of another PID namespace, only the group is signalled: a command ${why}`,
