@@ -33,6 +33,15 @@ export interface HolderSummary {
   expiresInMs: number | null;
 }
 
+/** A process, for people to find it. */
+export interface ProcessSummary {
+  pid: number;
+  /** The name of the user as whom it runs, or its number. */
+  user: string;
+  /** The program's name. */
+  command: string;
+}
+
 /** What the database's history has a chained row of. */
 export interface Audited {
   /**
@@ -76,17 +85,31 @@ export interface EventFields {
   'lock.takeover': { previousInstanceId: string; expiredMs: number; sessionsEnded: number } & Audited;
   /** The child is asked to end after `deadlineMs`. */
   'child.started': { childPid: number; command: string; deadlineMs: number };
+  /** The child's processes cannot be seen (the /proc of another PID namespace): only its process group can be ended. */
+  'child.unseen': object;
   /** Exactly one of `exitCode` and `signal` is not null. */
   'child.exited': { exitCode: number | null; signal: string | null; durationMs: number };
   /** Most of the lease is used, and the child still runs; it is asked to end after `deadlineMs`. `canExtend`: it can ask for more time. */
   'lease.expiring': { expiresInMs: number; deadlineMs: number; canExtend: boolean };
   /** The child, or the library's user, decided that the lease shall last longer. */
   'lease.extended': { ttlMs: number; expiresAt: string } & Audited;
+  /**
+   * Processes of the command live on that cannot be ended, so the lease was extended: nobody else may run beside them.
+   * `processes`: null when they are hidden from us. `last`: it is not extended again.
+   */
+  'lease.kept': {
+    processes: ProcessSummary[] | null;
+    ttlMs: number;
+    expiresAt: string;
+    last: boolean;
+  } & Audited;
   /** The child reached its deadline and is being ended. `expiresInMs`: what is left of its lease; 0: it is over, we come late. */
   'child.deadline': { ttlMs: number; ranMs: number; expiresInMs: number };
   /** Processes that the child left running when it ended; they are being ended. */
   'child.leftover': { count: number };
   'lock.released': { heldMs: number } & Audited;
+  /** The lease could not be released yet; it is tried again. */
+  'lock.release_delayed': { code: string; message: string; expiresAt: string };
   /** The lease could not be released; it ends by itself at `expiresAt`. */
   'lock.release_failed': { code: string; message: string; expiresAt: string };
   /** Before the lease's end, it turned out to be somebody else's (`holder`) or gone (null). */
@@ -105,9 +128,11 @@ export interface EventFields {
     finishedAt: string;
     ranMs: number;
   };
+  /** The work of our run key succeeded here, but that could not be stored: the next run with this key may do it again. */
+  'run.not_stored': { runKey: string };
   /** The guard that watches over the child had died; another one has taken its place. */
   'guard.restarted': { restarts: number };
-  /** There is no guard: if migrate-lock itself is killed, its child lives on until the lease is over. */
+  /** There is no guard: if migrate-lock itself is killed, nobody ends its child, also not when the lease is over. */
   'guard.absent': { reason: string };
   /** There is no place for the socket over which the command asks for more time, and runs inside it for the lease. */
   'socket.absent': { reason: string };
@@ -128,16 +153,20 @@ const ALL_EVENTS: Record<EventName, true> = {
   'lock.inherited': true,
   'lock.takeover': true,
   'child.started': true,
+  'child.unseen': true,
   'child.exited': true,
   'lease.expiring': true,
   'lease.extended': true,
+  'lease.kept': true,
   'child.deadline': true,
   'child.leftover': true,
   'lock.released': true,
+  'lock.release_delayed': true,
   'lock.release_failed': true,
   'lock.lost': true,
   'wait.timeout': true,
   'run.skipped': true,
+  'run.not_stored': true,
   'guard.restarted': true,
   'guard.absent': true,
   'socket.absent': true,

@@ -3,7 +3,10 @@
  * 64 to 78 are those of BSD's sysexits.h, 124 to 127 those of coreutils' timeout and env.
  */
 export const EXIT_CODES = {
-  internal: { code: 1, meaning: 'internal error: a defect in migrate-lock, please report it' },
+  internal: {
+    code: 1,
+    meaning: 'a limit of the system was reached; or a defect in migrate-lock, please report it',
+  },
   usage: { code: 64, meaning: 'usage: an option or a value is wrong' },
   tampered: { code: 65, meaning: 'history --verify: the history of the lock was changed' },
   unreachable: { code: 69, meaning: 'the database could not be reached within the wait timeout' },

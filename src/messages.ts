@@ -1,9 +1,10 @@
 import { adviceAfterDeadline, adviceAfterFailedRelease, adviceAfterWait } from './advice.js';
 import { formatDuration } from './duration.js';
 import { MigrateLockError } from './errors.js';
-import type { EventOf, HolderSummary, MigrateLockEvent } from './events.js';
+import type { EventOf, HolderSummary, MigrateLockEvent, ProcessSummary } from './events.js';
 import { formatMoment } from './moment.js';
 import { shorten } from './shorten.js';
+import { reachedLimit } from './system-limits.js';
 import { unlockLine } from './unlock-line.js';
 
 export type Tone = 'info' | 'good' | 'warn' | 'bad';
@@ -20,6 +21,8 @@ export interface Message {
 const MAX_COMMAND_LENGTH = 80;
 /** The longest name that a machine has; longer ones were made up to push everything else out of sight. */
 const MAX_NAME_LENGTH = 64;
+/** So many processes are named one by one. */
+const MAX_PROCESSES = 5;
 /** In one line with everything else. */
 const SHORT_COMMAND_LENGTH = 40;
 
@@ -77,6 +80,26 @@ export function describeEvent(event: MigrateLockEvent): Message | null {
       return info(`running under the lease of ${event.holder}, inside its command`);
     case 'lease.extended':
       return good(`extended the lease: it now ends at ${event.expiresAt}`);
+    case 'lease.kept':
+      return {
+        ...warn(
+          `processes of the command cannot be ended: ${namesOf(event.processes)}; the lease was extended ` +
+            `${event.last ? 'once more, ' : ''}until ${event.expiresAt}, so that nobody runs beside them`,
+        ),
+        hint:
+          `End them as their user${killLine(event.processes)}; the lock is released then. ` +
+          (event.last
+            ? 'Else the lease runs out. SIGTERM or SIGINT to migrate-lock: it does not wait for that.'
+            : 'SIGTERM or SIGINT to migrate-lock: it gives up, and the lease runs out.'),
+      };
+    case 'child.unseen':
+      return {
+        ...warn(
+          'the processes of the command cannot be seen: /proc is that of another PID namespace. Only its process group can be ' +
+            'ended, not what leaves it',
+        ),
+        hint: 'Mount /proc in the namespace: unshare --mount-proc, or mount -t proc proc /proc.',
+      };
     case 'child.deadline':
       return {
         ...bad(
@@ -94,6 +117,10 @@ export function describeEvent(event: MigrateLockEvent): Message | null {
       );
     case 'lock.released':
       return good(`released the lock after ${formatDuration(event.heldMs)}`);
+    case 'lock.release_delayed':
+      return warn(
+        `the lock could not be released yet (${event.message}); trying again. The lease ends at ${event.expiresAt} in any case`,
+      );
     case 'lock.release_failed':
       return {
         ...bad(`the lock could not be released: ${event.message}`),
@@ -112,11 +139,17 @@ export function describeEvent(event: MigrateLockEvent): Message | null {
       };
     case 'run.skipped':
       return skipped(event);
+    case 'run.not_stored':
+      return {
+        ...bad(`the success of ${event.runKey} could not be stored`),
+        hint: 'The next run with this key may run the command again.',
+      };
     case 'guard.restarted':
       return warn('the guard of the command had died; started another one');
     case 'guard.absent':
       return warn(
-        `there is no guard (${event.reason}): should migrate-lock be killed, the command lives on, up to the lease's end`,
+        `there is no guard (${event.reason}): if migrate-lock is killed or stopped, nobody ends the command, also not when ` +
+          'the lease is over',
       );
     case 'socket.absent':
       return {
@@ -148,10 +181,30 @@ export function describeWait(event: EventOf<'lock.waiting'>, sinceMs: number): s
   ].join(' · ');
 }
 
-/** What an error means to people. One that is not ours is a defect. Stack traces are for neither. */
+/** `4711 (sleep, user deploy)` */
+function namesOf(processes: readonly ProcessSummary[] | null): string {
+  if (processes === null) return 'they are hidden from us';
+  const named = processes
+    .slice(0, MAX_PROCESSES)
+    .map(({ pid, command, user }) => `${pid} (${command}, user ${user})`);
+  const more = processes.length - named.length;
+  return [...named, ...(more > 0 ? [`${more} more`] : [])].join(', ');
+}
+
+function killLine(processes: readonly ProcessSummary[] | null): string {
+  if (processes === null) return '';
+  return ` (sudo kill ${processes
+    .slice(0, MAX_PROCESSES)
+    .map(({ pid }) => pid)
+    .join(' ')})`;
+}
+
+/** What an error means to people. One that is not ours, and not the system's, is a defect. Stack traces are for none of them. */
 export function formatError(error: unknown): { text: string; hint: string | undefined } {
   if (error instanceof MigrateLockError) return { text: error.message, hint: error.hint };
   const reason = error instanceof Error ? error.message || error.name : String(error);
+  const limit = reachedLimit(error);
+  if (limit !== undefined) return { text: reason, hint: limit };
   return {
     text: `internal error: ${reason}`,
     hint: 'This is a defect in migrate-lock. Please report it, with this line and what led to it.',

@@ -21,6 +21,9 @@
 #   until two looks in a row have found nobody; then `PID START GROUP WILL` goes to the stdin of the release program,
 #   which looks once more. If anything fails, nothing is released, and the lease runs out: a look counts only if it
 #   showed the guard itself.
+# - Where /proc is that of another PID namespace, its numbers belong to others: neither it nor ps, which reads it, is used.
+#   Only the child's group is signalled then. When `kill -0` does not find it, or SIGKILL was sent to it, the release program
+#   looks whether it is gone: it hears why a signal failed.
 # - DUE while the holder lives: it is stopped, or too slow. SIGKILL to the tree, and no release: that is still the holder's.
 #
 # To be run as: sh -c 'eval "$MIGRATE_LOCK_GUARD"' NAME PROC RELEASE-PROGRAM ARGS...
@@ -37,7 +40,19 @@ exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
 trap '' HUP INT QUIT TERM PIPE
 proc=$1
 shift
-due= left= grace= child=- start=- group=- will=- watcher= tree=' ' told=' '
+due= left= grace= child=- start=- group=- will=- watcher= seen= grouped= gone= killed= tree=' ' told=' '
+
+# /proc/self shows us with one number, our own, where /proc is ours; without any /proc there is only ps.
+foreign=
+if [ -e "$proc/uptime" ] && ! [ -e "$proc/self" ]; then foreign=yes; fi
+{
+  while read -r name number inner; do
+    case $name in
+      Pid:) [ "$number" = $$ ] || foreign=yes ;;
+      NSpid:) [ -z "$inner" ] || foreign=yes ;;
+    esac
+  done <"$proc/self/status"
+} 2>/dev/null
 
 # Sets `now`, in tenths of a second. Without /proc/uptime it counts on from one call to the next, by the date where that
 # did not jump, and takes a second for each call where it did.
@@ -119,8 +134,12 @@ has() {
   return 1
 }
 
-# Looks for the tree: sets `tree`, `grouped`, and `seen` if the look counts.
+# Looks for the tree: sets `tree`, `grouped`, and `seen` if the look counts; `gone` if nobody can be seen, and the group is.
 look() {
+  if [ -n "$foreign" ]; then
+    [ "$group" != own ] || kill -0 "-$child" || gone=yes
+    return
+  fi
   set -- $(echo "$mark" | LC_ALL=C grep -l -f - "$proc"/[0-9]*/environ)
   set -- $(list | LC_ALL=C awk -v self=$$ -v child="$child" -v start="$start" -v group="$group" \
     -v known="$tree" -v marked="$*" "$find_tree")
@@ -144,7 +163,10 @@ send() {
 
 # SIGTERM once to each; what one that is shutting down starts for its cleanup is left to it until the SIGKILL.
 ask() {
-  if [ -z "$seen" ] && [ "$group" = own ]; then kill -TERM "-$child"; fi
+  if [ -z "$seen" ] && [ "$group" = own ] && ! has "$told" ' group '; then
+    told="${told}group "
+    kill -TERM "-$child"
+  fi
   before=$told
   for entry in $tree; do
     id=${entry%:*:*} parent=${entry#*:*:}
@@ -161,6 +183,7 @@ ask() {
 # SIGKILL to each, and to the group in one step that no fork escapes. If nothing can be seen, the group is all there is.
 force() {
   if [ "$group" = own ] && { [ -n "$grouped" ] || [ -z "$seen" ]; }; then kill -KILL "-$child"; fi
+  [ -z "$foreign" ] || killed=yes
   for entry in $tree; do send KILL "$entry"; done
 }
 
@@ -172,9 +195,18 @@ watch() {
     while tell_time && [ "$now" -lt "$due" ] && { kill -0 $$ || kill -0 "$PPID"; }; do
       if [ $((due - now)) -lt 10 ]; then nap 0.$((due - now)); else nap 1; fi
     done
-    while look; do
+    looks=0
+    # A group that is gone is not looked for again: its number may be somebody else's later.
+    while look && [ -z "$gone" ]; do
       force
-      if [ "$tree" != ' ' ]; then nap 0.05; elif kill -0 $$; then nap 1; else exit; fi
+      looks=$((looks + 1))
+      if [ "$tree" != ' ' ] && [ "$looks" -lt 20 ]; then
+        nap 0.05
+      elif [ "$tree" != ' ' ] || kill -0 $$; then
+        nap 1
+      else
+        exit
+      fi
     done
   } &
   watcher=$!
@@ -203,7 +235,8 @@ kill_at=$((now + grace)) looks=0 empty=0
 while [ "$empty" -lt 2 ]; do
   look
   tell_time
-  if [ -n "$seen" ] && [ "$tree" = ' ' ]; then
+  # Without a lease there was no child.
+  if [ -n "$gone$killed" ] || [ "$foreign$left" = yes- ] || { [ -n "$seen" ] && [ "$tree" = ' ' ]; }; then
     empty=$((empty + 1))
   else
     empty=0

@@ -1,6 +1,9 @@
 import { spawn, type ChildProcess } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { GUARD_SCRIPT } from '../generated/guard-script.js';
+import { reachedLimit } from '../system-limits.js';
 import { bootTenths } from './boot-clock.js';
+import { errorCode } from './error-code.js';
 import { withoutMark } from './instance-mark.js';
 
 /** A child as its guard needs to know it; the protocol stands in guard.sh. */
@@ -116,14 +119,16 @@ export class Guard {
         detached: true,
       });
       this.#process = guard;
-      guard.on('error', (error) => this.#giveUp(error.message));
+      guard.on('error', (error) => this.#giveUp(whyNotStarted(program, error)));
       guard.once('exit', () => this.#died(guard.pid));
+      // There are no pipes, whatever the type says, when there were no descriptors left for them: an error follows.
+      const pipes: Partial<Pick<typeof guard, 'stdin' | 'stdout'>> = guard;
       // Writing to one that has just died is no fault: its successor gets the same orders.
-      guard.stdin.on('error', () => undefined);
-      guard.stdout.once('data', () => this.#isReady());
+      pipes.stdin?.on('error', () => undefined);
+      pipes.stdout?.once('data', () => this.#isReady());
       this.#tell();
     } catch (error) {
-      this.#giveUp(error instanceof Error ? error.message : String(error));
+      this.#giveUp(whyNotStarted(program, error));
     }
   }
 
@@ -190,6 +195,17 @@ export class Guard {
       // A listener that throws must not stop the guard.
     }
   }
+}
+
+/** A clause, to stand in brackets. */
+function whyNotStarted(shell: string, error: unknown): string {
+  const limit = reachedLimit(error);
+  if (limit !== undefined) return `${limit.charAt(0).toLowerCase()}${limit.slice(1, -1)}`;
+  const code = errorCode(error);
+  if (code === 'ENOENT' && !existsSync(shell)) return `there is no ${shell}`;
+  if (code === 'EACCES') return `${shell} may not be executed`;
+  const said = error instanceof Error ? error.message : String(error);
+  return `${shell} could not be started: ${existsSync('/dev/null') ? said : 'there is no /dev/null'}`;
 }
 
 function exists(pid: number): boolean {

@@ -36,5 +36,5 @@ export async function endOrphanTree(mark: string, child: GuardedChild | undefine
   const root = { ...(child ?? { pid: 0, startedAt: 0, ownGroup: false }), mark };
   const tree = new ProcessTree(root, systemProcessTable(), process.pid);
   tree.rootReaped();
-  return new TreeEnd(tree, performance.now(), () => undefined).run();
+  return new TreeEnd(tree, performance.now()).run();
 }

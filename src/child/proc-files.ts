@@ -1,39 +1,12 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { errorCode } from './error-code.js';
-import type { ProcessEntry } from './process-table.js';
+import type { ProcessDescription, ProcessEntry } from './process-table.js';
 
-export interface PidRange {
-  first: number;
-  last: number;
-}
-
-/** To ask for each number takes less than to have all of /proc listed, as long as there are not more of them. */
-const FEW_PIDS = 50;
-
-/** Every process in /proc, or those in a range of numbers; and ourselves, for a list that shows nobody is no look at all. */
-export function readProc(range?: PidRange): ProcessEntry[] {
-  const entries: ProcessEntry[] = [];
-  for (const pid of pidsIn(range)) {
-    const entry = readProcEntry(pid);
-    if (entry !== undefined) entries.push(entry);
-  }
-  return entries;
-}
-
-function pidsIn(range: PidRange | undefined): number[] {
-  if (range === undefined || range.last - range.first > FEW_PIDS) {
-    const pids = readdirSync('/proc')
-      .filter((name) => /^[1-9]/.test(name))
-      .map(Number);
-    return range === undefined ? pids : pids.filter((pid) => pid >= range.first || pid === process.pid);
-  }
-  const pids = [process.pid];
-  for (let pid = range.first; pid <= range.last; pid++) {
-    // A thread has a number and a folder too. It shows its process, of which nothing else can be told.
-    if (pid !== process.pid && statSync(`/proc/${pid}`, { throwIfNoEntry: false }) !== undefined)
-      pids.push(pid);
-  }
-  return pids;
+/** Every process in /proc. Only thread-group leaders are listed there, though the number of any thread has a folder too. */
+export function readProc(): ProcessEntry[] {
+  return readdirSync('/proc')
+    .filter((name) => /^[1-9]/.test(name))
+    .flatMap((name) => readProcEntry(Number(name)) ?? []);
 }
 
 /** Undefined when there is no such process (any more). */
@@ -75,24 +48,60 @@ export function lastPid(): number | undefined {
   return text === undefined ? undefined : Number(text);
 }
 
-/** How many processes and threads were started since the machine was; undefined where the kernel does not tell. */
-export function forksSoFar(): number | undefined {
-  return numberIn('/proc/stat', /^processes (\d+)$/m);
+/**
+ * Whether the numbers in /proc are those of our PID namespace. `unshare --pid` without `--mount-proc` leaves the outer
+ * /proc in place: it shows us with two numbers (NSpid), and ours mean other processes there.
+ */
+export function isOurProc(): boolean {
+  try {
+    if (readlinkSync('/proc/self') !== String(process.pid)) return false;
+  } catch {
+    return false;
+  }
+  const numbers = /^NSpid:\s*(.*)$/m.exec(ownFile('status'))?.[1];
+  return numbers === undefined || !/\s/.test(numbers);
 }
 
-/** How many threads the machine has now. */
-export function threadCount(): number | undefined {
-  return numberIn('/proc/loadavg', /\/(\d+) /);
+/** Whether we may signal every process (CAP_KILL), whoever's it is. */
+export function maySignalAnyone(): boolean {
+  const capabilities = /^CapEff:\s*([0-9a-f]+)$/m.exec(ownFile('status'))?.[1];
+  return capabilities !== undefined && (BigInt(`0x${capabilities}`) & CAP_KILL) !== 0n;
 }
 
-/** The pids that are given out are lower. */
-export function highestPid(): number | undefined {
-  return numberIn('/proc/sys/kernel/pid_max', /^(\d+)$/m);
+const CAP_KILL = 1n << 5n;
+
+/** Whether /proc hides the processes of other users from us (hidepid). */
+export function hidesOthers(): boolean {
+  const mounts = ownFile('mountinfo');
+  // The last one that was mounted on /proc lies on top.
+  const options = [...mounts.matchAll(/^\d+ \d+ \S+ \S+ \/proc .* - proc \S+ (\S+)$/gm)].at(-1)?.[1];
+  if (options === undefined || !/(^|,)hidepid=(?!0|off)/.test(options)) return false;
+  // The members of one group see all; it is shown only when it is not group 0.
+  const group = Number(/(?:^|,)gid=(\d+)/.exec(options)?.[1] ?? 0);
+  return !(process.getgroups?.() ?? []).includes(group);
 }
 
-function numberIn(file: string, pattern: RegExp): number | undefined {
-  const found = pattern.exec(read(file) ?? '')?.[1];
-  return found === undefined ? undefined : Number(found);
+/** Who a process is, for people; undefined when it is gone. */
+export function describeProcess(pid: number): ProcessDescription | undefined {
+  const status = read(`/proc/${pid}/status`) ?? '';
+  const command = /^Name:\t(.*)$/m.exec(status)?.[1];
+  // Real, effective, saved: what the process may do is the second.
+  const user = /^Uid:\t\d+\t(\d+)/m.exec(status)?.[1];
+  return command === undefined || user === undefined ? undefined : { pid, user: nameOfUser(user), command };
+}
+
+/** One of /proc/self; empty where it cannot be read, for whatever reason. */
+function ownFile(name: 'status' | 'mountinfo'): string {
+  try {
+    return readFileSync(`/proc/self/${name}`, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function nameOfUser(number: string): string {
+  const line = (read('/etc/passwd') ?? '').split('\n').find((entry) => entry.split(':')[2] === number);
+  return line?.split(':', 1)[0] ?? number;
 }
 
 function read(file: string): string | undefined {

@@ -1,6 +1,14 @@
-import { existsSync } from 'node:fs';
-import { lastPid, readEnvironment, readProc, readProcEntry, type PidRange } from './proc-files.js';
-import { readPs } from './ps-command.js';
+import {
+  describeProcess,
+  hidesOthers,
+  isOurProc,
+  lastPid,
+  maySignalAnyone,
+  readEnvironment,
+  readProc,
+  readProcEntry,
+} from './proc-files.js';
+import { describeByPs, readPs } from './ps-command.js';
 
 /** One process. Its identity is `pid` and `startedAt` together: a pid alone is used again. */
 export interface ProcessEntry {
@@ -17,13 +25,23 @@ export interface ProcessEntry {
   stopped: boolean;
 }
 
+/** Who a process is, for people. */
+export interface ProcessDescription {
+  pid: number;
+  /** The name of the user as whom it runs, or its number. */
+  user: string;
+  /** The program's name. */
+  command: string;
+}
+
 /** How a system shows its processes. */
 export interface ProcessTable {
-  /**
-   * All processes that can be seen; empty when the system does not tell. Rejects when there was no room to look. With a
-   * range of pids, those outside of it may be left out, but for ourselves.
-   */
-  list(range?: PidRange): Promise<ProcessEntry[]>;
+  /** `none`: nothing can be seen. `own`: perhaps not the processes of other users. */
+  readonly shows: 'all' | 'own' | 'none';
+  /** Whether a signal to a group reaches every member, whoever's it is. */
+  readonly maySignalAnyone: boolean;
+  /** All processes that can be seen; empty when the system does not tell. Rejects when there was no room to look. */
+  list(): Promise<ProcessEntry[]>;
   /** The process that has this pid now. Undefined: none, or the system has no quick answer. */
   find(pid: number): ProcessEntry | undefined;
   /** Whether `entry` is still the process that it was, zombie or not. */
@@ -32,32 +50,57 @@ export interface ProcessTable {
   environment(pid: number): string[] | undefined;
   /** The pid given out last. Unchanged: nobody was started in between. Undefined: the system does not tell. */
   lastPid(): number | undefined;
+  /** Who it is. Undefined: it is gone. */
+  describe(pid: number): Promise<ProcessDescription | undefined>;
 }
 
 /** Linux: /proc, about 20 microseconds for each process. */
-const procTable: ProcessTable = {
-  list: (range) => Promise.resolve(readProc(range)),
-  find: readProcEntry,
-  isStill: (entry) => readProcEntry(entry.pid)?.startedAt === entry.startedAt,
-  environment: readEnvironment,
-  lastPid,
-};
+function procTable(): ProcessTable {
+  return {
+    shows: hidesOthers() ? 'own' : 'all',
+    maySignalAnyone: maySignalAnyone(),
+    list: () => Promise.resolve(readProc()),
+    find: readProcEntry,
+    isStill: (entry) => readProcEntry(entry.pid)?.startedAt === entry.startedAt,
+    environment: readEnvironment,
+    lastPid,
+    describe: (pid) => Promise.resolve(describeProcess(pid)),
+  };
+}
 
 /**
  * Elsewhere (macOS, BSD): ps. It takes some 10 ms, tells start times by the second, and no environment: a process that
  * left the group and lost its parents is not found there. The list was made a moment ago; there is no closer look.
  */
 const psTable: ProcessTable = {
+  shows: 'all',
+  maySignalAnyone: process.geteuid?.() === 0,
   list: () => readPs(),
   find: () => undefined,
   isStill: () => true,
   environment: () => undefined,
   lastPid: () => undefined,
+  describe: describeByPs,
 };
+
+/** Linux without a /proc of our PID namespace: ps reads the same /proc, so it would name others as well. */
+function noTable(): ProcessTable {
+  return {
+    shows: 'none',
+    maySignalAnyone: maySignalAnyone(),
+    list: () => Promise.resolve([]),
+    find: () => undefined,
+    isStill: () => false,
+    environment: () => undefined,
+    lastPid: () => undefined,
+    describe: () => Promise.resolve(undefined),
+  };
+}
 
 /** The way this system shows its processes. */
 export function systemProcessTable(): ProcessTable {
-  return existsSync('/proc/self/stat') ? procTable : psTable;
+  if (process.platform !== 'linux') return psTable;
+  return isOurProc() ? procTable() : noTable();
 }
 
 /** The start time of a process that has just been started; 0 when it cannot be told. */

@@ -1,6 +1,6 @@
 import { errorCode } from './error-code.js';
 import { hasMark } from './instance-mark.js';
-import type { ProcessEntry, ProcessTable } from './process-table.js';
+import type { ProcessDescription, ProcessEntry, ProcessTable } from './process-table.js';
 
 export interface TreeRoot {
   pid: number;
@@ -19,7 +19,17 @@ export interface TreeScan {
   certain: boolean;
   /** Nothing could be seen at all, which is not the same as nobody being there. */
   blind: boolean;
+  /** Somebody is in the child's group whom the look did not show. */
+  hidden: boolean;
 }
+
+/** What became of a signal: `denied` means that somebody is there who is not ours to end. */
+export type Delivery = 'sent' | 'gone' | 'denied';
+
+/** How soon after a SIGKILL what is left of a group that nobody can see are zombies. */
+const DEATH_MS = 200;
+
+const BLIND: TreeScan = { members: [], certain: false, blind: true, hidden: false };
 
 /**
  * The processes that belong to a child. One is in its tree when it is in the child's group or session, descends from a
@@ -33,13 +43,13 @@ export class ProcessTree {
   readonly #strangers = new Map<number, number>();
   #reaped = false;
   #groupOver: boolean;
+  /** When SIGKILL has reached the whole group, whoever's its members are. */
+  #groupKilledAtMs = Infinity;
 
   constructor(
     readonly root: TreeRoot,
     private readonly table: ProcessTable,
     private readonly selfPid: number,
-    /** Whether whoever is younger than the root has a higher pid, so that no other has to be looked at. */
-    private readonly isBelowAllYounger: (pid: number) => boolean = () => false,
   ) {
     this.#known.set(root.pid, root.startedAt);
     this.#groupOver = !root.ownGroup;
@@ -54,16 +64,14 @@ export class ProcessTree {
     try {
       return await this.#look();
     } catch {
-      return { members: [], certain: false, blind: true };
+      return BLIND;
     }
   }
 
   async #look(): Promise<TreeScan> {
     const lastBefore = this.table.lastPid();
-    const { pid } = this.root;
-    const range =
-      lastBefore !== undefined && this.isBelowAllYounger(pid) ? { first: pid, last: lastBefore } : undefined;
-    const entries = await this.table.list(range);
+    const entries = await this.table.list();
+    if (entries.length === 0) return BLIND;
     this.#noticeEndOfGroup(entries);
 
     const outside = this.#selfAndAncestors(entries);
@@ -86,47 +94,77 @@ export class ProcessTree {
     const members = [...tree.values()].filter((entry) => !entry.zombie);
     for (const { pid, startedAt } of members) this.#known.set(pid, startedAt);
     const quiet = lastBefore !== undefined && lastBefore === this.table.lastPid();
-    return { members, certain: quiet && !starting, blind: entries.length === 0 };
+    return { members, certain: quiet && !starting, blind: false, hidden: this.#hides(entries) };
   }
 
-  /** Sends `signal` to a member, unless its pid is somebody else's by now. One that is gone or not ours is no error. */
-  signal(member: ProcessEntry, signal: NodeJS.Signals): void {
+  /** Sends `signal` to a member, unless its pid is somebody else's by now. */
+  signal(member: ProcessEntry, signal: NodeJS.Signals): Delivery {
     try {
-      if (this.table.isStill(member)) send(member.pid, signal);
+      return this.table.isStill(member) ? send(member.pid, signal) : 'gone';
     } catch {
-      // It could not be looked at (no descriptors left): the next look sees to it.
+      return 'gone'; // it could not be looked at (no descriptors left): the next look sees to it
     }
   }
 
-  /** Sends `signal` to the whole group in one step that no fork escapes, if the group is certain to be the child's. */
-  signalGroup(signal: NodeJS.Signals, scan: TreeScan): void {
-    if (this.#groupOver) return;
-    const sure = !this.#reaped || scan.blind || scan.members.some((member) => this.#inGroup(member));
-    if (sure) send(-this.root.pid, signal);
+  /**
+   * Sends `signal` to the whole group in one step that no fork escapes, if the group is certain to be the child's. Where the
+   * group is ours too and nothing can be seen, the child alone gets it.
+   */
+  signalGroup(signal: NodeJS.Signals, scan: TreeScan): Delivery {
+    if (!this.root.ownGroup && scan.blind && !this.#reaped) return send(this.root.pid, signal);
+    if (this.#groupOver) return 'gone';
+    const sure =
+      !this.#reaped || scan.blind || scan.hidden || scan.members.some((member) => this.isInGroup(member));
+    if (!sure) return 'gone';
+    const delivery = send(-this.root.pid, signal);
+    if (delivery === 'sent' && signal === 'SIGKILL' && this.table.maySignalAnyone)
+      this.#groupKilledAtMs = Math.min(this.#groupKilledAtMs, performance.now());
+    return delivery;
   }
 
   /** Whether nothing of the tree is left, as far as `scan` shows. */
   isEmpty(scan: TreeScan): boolean {
     if (!this.#reaped || scan.members.length > 0) return false;
-    return !scan.blind || (this.root.ownGroup && !exists(-this.root.pid));
+    if (!scan.blind && !scan.hidden) return true;
+    // As PID 1 we are the parent of zombies that nobody reaps: they keep the group there for ever.
+    const isKilled = performance.now() >= this.#groupKilledAtMs + DEATH_MS;
+    return this.root.ownGroup && (isKilled || !exists(-this.root.pid));
+  }
+
+  /** Who the members are, for people. Those that cannot be told are left out. */
+  async describe(members: readonly ProcessEntry[]): Promise<ProcessDescription[]> {
+    const found = await Promise.all(
+      members.map(({ pid }) => this.table.describe(pid).catch(() => undefined)),
+    );
+    return found.filter((one) => one !== undefined);
+  }
+
+  isInGroup(entry: ProcessEntry): boolean {
+    return !this.#groupOver && (entry.group === this.root.pid || entry.session === this.root.pid);
   }
 
   #belongs(entry: ProcessEntry): boolean {
     if (entry.pid === this.root.pid && !this.#reaped) return true;
-    if (this.#inGroup(entry)) return true;
+    if (this.isInGroup(entry)) return true;
     return this.#known.get(entry.pid) === entry.startedAt;
-  }
-
-  #inGroup(entry: ProcessEntry): boolean {
-    return !this.#groupOver && (entry.group === this.root.pid || entry.session === this.root.pid);
   }
 
   /** The kernel keeps a group's number from being used again while anybody is in it; after that it is anybody's. */
   #noticeEndOfGroup(entries: readonly ProcessEntry[]): void {
-    if (!this.#reaped || this.#groupOver || entries.length === 0) return;
+    if (!this.#reaped || this.#groupOver) return;
     const { pid, startedAt } = this.root;
     const numberIsTaken = entries.some((entry) => entry.pid === pid && entry.startedAt !== startedAt);
-    this.#groupOver = numberIsTaken || !entries.some((entry) => this.#inGroup(entry));
+    // Whom /proc hides the kernel still counts.
+    this.#groupOver =
+      numberIsTaken || (!entries.some((entry) => this.isInGroup(entry)) && !exists(-this.root.pid));
+  }
+
+  /** A zombie that nobody reaps keeps the group there: it accounts for it, unless there may be others beside it. */
+  #hides(entries: readonly ProcessEntry[]): boolean {
+    if (!this.#reaped || this.#groupOver) return false;
+    const group = entries.filter((entry) => this.isInGroup(entry));
+    if (group.length > 0 && this.table.shows === 'all') return false;
+    return !group.some((entry) => !entry.zombie) && exists(-this.root.pid);
   }
 
   #selfAndAncestors(entries: readonly ProcessEntry[]): Set<number> {
@@ -172,11 +210,12 @@ function exists(pid: number): boolean {
   }
 }
 
-/** What is gone (ESRCH) needs no signal; what is not ours to end (EPERM) is found again by the next look. */
-function send(pid: number, signal: NodeJS.Signals): void {
+/** What is gone needs no signal; what is not ours to end is found again by the next look. */
+function send(pid: number, signal: NodeJS.Signals): Delivery {
   try {
     process.kill(pid, signal);
-  } catch {
-    // See above.
+    return 'sent';
+  } catch (error) {
+    return errorCode(error) === 'EPERM' ? 'denied' : 'gone';
   }
 }

@@ -1,23 +1,29 @@
 import { execFile } from 'node:child_process';
-import type { ProcessEntry } from './process-table.js';
+import type { ProcessDescription, ProcessEntry } from './process-table.js';
 
 /** Every process as POSIX ps shows it; empty when there is no ps. */
-export function readPs(): Promise<ProcessEntry[]> {
+export async function readPs(): Promise<ProcessEntry[]> {
+  const output = await ps(['-A', '-o', 'pid=,ppid=,pgid=,stat=,lstart=']);
+  return output.split('\n').flatMap(parsePsLine);
+}
+
+/** Who a process is; undefined when ps does not know it. */
+export async function describeByPs(pid: number): Promise<ProcessDescription | undefined> {
+  const output = await ps(['-o', 'user=,comm=', '-p', String(pid)]);
+  const [, user, command] = /^\s*(\S+)\s+(.+?)\s*$/m.exec(output) ?? [];
+  return user === undefined || command === undefined ? undefined : { pid, user, command };
+}
+
+function ps(args: string[]): Promise<string> {
+  const options = {
+    // UTC, because lstart is local time: a change of the clocks must not make a process another one.
+    env: { LC_ALL: 'C', TZ: 'UTC0' },
+    maxBuffer: 64 * 1024 * 1024,
+    timeout: 5_000,
+    killSignal: 'SIGKILL',
+  } as const;
   return new Promise((resolve) => {
-    execFile(
-      '/bin/ps',
-      ['-A', '-o', 'pid=,ppid=,pgid=,stat=,lstart='],
-      // UTC, because lstart is local time: a change of the clocks must not make a process another one.
-      {
-        env: { LC_ALL: 'C', TZ: 'UTC0' },
-        maxBuffer: 64 * 1024 * 1024,
-        timeout: 5_000,
-        killSignal: 'SIGKILL',
-      },
-      (error, output) => {
-        resolve(error === null ? output.split('\n').flatMap(parsePsLine) : []);
-      },
-    );
+    execFile('/bin/ps', args, options, (error, output) => resolve(error === null ? output : ''));
   });
 }
 

@@ -1,5 +1,6 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { MigrateLockError } from '../errors.js';
+import { reachedLimit } from '../system-limits.js';
 import { errorCode } from './error-code.js';
 
 /** Why `file`, which was there and executable a moment ago, could not be started: exit 126, or 127 when it is gone. */
@@ -12,7 +13,7 @@ export function startFailure(file: string, cause: unknown): MigrateLockError {
   return new MigrateLockError(`command cannot be executed: ${file}: ${code}`, {
     code: 'COMMAND_NOT_EXECUTABLE',
     exit: 'notExecutable',
-    hint: HINTS[code] ?? 'The operating system refused to start it.',
+    hint: HINTS[code] ?? reachedLimit(cause) ?? 'The operating system refused to start it.',
     cause,
   });
 }
@@ -23,9 +24,6 @@ const HINTS: Partial<Record<string, string>> = {
     'Permission denied: look at its #! line, at the rights of the folders above it, and for a noexec mount.',
   ENOEXEC: 'It is no program for this machine, and has no #! line.',
   ETXTBSY: 'Somebody has it open for writing.',
-  EAGAIN: 'The limit on the number of processes is reached.',
-  ENOMEM: 'There is not enough memory to start it.',
-  EMFILE: 'The limit on the number of open files is reached.',
 };
 
 function vanished(file: string, cause: unknown): MigrateLockError {

@@ -2,8 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import { alarm } from './alarm.js';
 import type { GuardedChild } from './guard.js';
 import { withMark } from './instance-mark.js';
-import { watchPidTurns } from './pid-turns.js';
-import { startTimeOf, systemProcessTable } from './process-table.js';
+import { startTimeOf, systemProcessTable, type ProcessDescription } from './process-table.js';
 import { ProcessTree } from './process-tree.js';
 import { spawnChild } from './spawn.js';
 import { hasControllingTerminal, terminalDelivers } from './terminal.js';
@@ -42,11 +41,15 @@ export interface ChildOptions {
 
 export type ChildHappening =
   | { type: 'started'; pid: number }
+  /** Nobody can be seen: only the group that the child leads can be ended. */
+  | { type: 'unseen' }
   | { type: 'exited'; exitCode: number | null; signal: NodeJS.Signals | null; durationMs: number }
   /** The deadline came before the child's end; the tree is being ended. */
   | { type: 'deadline'; ranMs: number }
   /** The child ended by itself and left so many processes, which are being ended. */
-  | { type: 'leftover'; count: number };
+  | { type: 'leftover'; count: number }
+  /** Processes have outlived their SIGKILL. Unless watchUntil() says more, they are given up soon. */
+  | { type: 'stuck'; reason: ChildEnd['reason'] };
 
 export interface ChildEnd {
   /** Exactly one of these is not null; both are null when the child itself could not be killed. */
@@ -71,27 +74,33 @@ export interface RunningChild {
   stop(reason: StopReason, graceMs?: number): void;
   /** Sets a new deadline. False: it is too late, the tree is being ended. */
   moveTimeline(timeline: Timeline): boolean;
+  /** Until when processes that outlive their SIGKILL are watched. */
+  watchUntil(giveUpAtMs: number): void;
+  /** Processes that were there at the last look, as far as anybody can name them. */
+  survivors(): Promise<ProcessDescription[]>;
   /** The child has ended and its whole tree is gone, or could not be killed. Never rejects. */
   readonly ended: Promise<ChildEnd>;
 }
 
 /**
  * Starts the child and watches it until its whole tree is gone. With a controlling terminal it shares our process group,
- * so that prompts and Ctrl-C work; without one it gets a session of its own.
+ * so that prompts and Ctrl-C work; without one it gets a session of its own. It gets one as well where not all processes can
+ * be seen: what is left in a group of its own can be found without seeing it.
  *
  * @throws MigrateLockError COMMAND_NOT_EXECUTABLE (exit 126) or COMMAND_NOT_FOUND (exit 127): it could not be started,
  *   and nothing is left of it
  */
 export async function startChild(options: ChildOptions): Promise<RunningChild> {
-  const ownGroup = !hasControllingTerminal();
+  const table = systemProcessTable();
+  const ownGroup = table.shows !== 'all' || !hasControllingTerminal();
   const env = withMark(options.env, options.mark);
-  const isBelowAllYounger = watchPidTurns();
   return spawnChild({ ...options, env, ownGroup }, (child, pid) => {
-    const table = systemProcessTable();
     const started = { pid, startedAt: startTimeOf(pid, table), ownGroup };
     options.guard?.childStarted(started);
     const root = { ...started, mark: options.mark };
-    return new SupervisedChild(options, child, new ProcessTree(root, table, process.pid, isBelowAllYounger));
+    const supervised = new SupervisedChild(options, child, new ProcessTree(root, table, process.pid));
+    if (table.shows === 'none') supervised.tellOf({ type: 'unseen' });
+    return supervised;
   });
 }
 
@@ -125,7 +134,7 @@ class SupervisedChild implements RunningChild {
     this.ended = new Promise((resolve) => (this.#resolve = resolve));
     // Not `close`: that waits for everybody who has inherited the descriptors.
     child.once('exit', (exitCode, signal) => this.#exited(exitCode, signal));
-    this.#tellOf({ type: 'started', pid: this.pid });
+    this.tellOf({ type: 'started', pid: this.pid });
     this.#timeline = options.timeline;
     this.#switchOff = this.#watchDeadline();
     this.#stopEarlyLook = alarm(performance.now() + EARLY_LOOK_MS, () => void this.#tree.scan());
@@ -150,10 +159,18 @@ class SupervisedChild implements RunningChild {
     return true;
   }
 
+  watchUntil(giveUpAtMs: number): void {
+    this.#treeEnd?.watchUntil(giveUpAtMs);
+  }
+
+  survivors(): Promise<ProcessDescription[]> {
+    return this.#treeEnd?.survivors() ?? Promise.resolve([]);
+  }
+
   #watchDeadline(): () => void {
     return alarm(this.#timeline.termAtMs, () => {
       this.#reason = 'deadline';
-      this.#tellOf({ type: 'deadline', ranMs: performance.now() - this.#startedAtMs });
+      this.tellOf({ type: 'deadline', ranMs: performance.now() - this.#startedAtMs });
       this.#end(this.#timeline.killAtMs);
     });
   }
@@ -162,7 +179,7 @@ class SupervisedChild implements RunningChild {
     const now = performance.now();
     this.#exit = { exitCode, signal, durationMs: now - this.#startedAtMs };
     this.#tree.rootReaped();
-    this.#tellOf({ type: 'exited', ...this.#exit });
+    this.tellOf({ type: 'exited', ...this.#exit });
     // Killed after the deadline, but not by us: we were stopped, and the guard did it.
     this.#reason ??= signal !== null && now >= this.#timeline.termAtMs ? 'deadline' : 'exited';
     this.#end(now + this.options.killGraceMs);
@@ -178,7 +195,10 @@ class SupervisedChild implements RunningChild {
       this.#treeEnd.hasten(dueMs);
       return;
     }
-    this.#treeEnd = new TreeEnd(this.#tree, dueMs, (count) => this.#seen(count));
+    this.#treeEnd = new TreeEnd(this.#tree, dueMs, {
+      seen: (count) => this.#seen(count),
+      stuck: () => this.tellOf({ type: 'stuck', reason: this.#reason ?? 'exited' }),
+    });
     void this.#treeEnd.run().then((gone) => {
       this.#resolve({
         exitCode: this.#exit?.exitCode ?? null,
@@ -194,11 +214,11 @@ class SupervisedChild implements RunningChild {
   #seen(count: number): void {
     if (this.#reason !== 'exited' || this.#leftovers > 0) return;
     this.#leftovers = count;
-    this.#tellOf({ type: 'leftover', count });
+    this.tellOf({ type: 'leftover', count });
   }
 
   /** A listener that throws must stop neither the deadline nor the end. */
-  #tellOf(happening: ChildHappening): void {
+  tellOf(happening: ChildHappening): void {
     try {
       this.options.on(happening);
     } catch {

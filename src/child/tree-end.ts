@@ -1,5 +1,5 @@
 import { alarm } from './alarm.js';
-import type { ProcessEntry } from './process-table.js';
+import type { ProcessDescription, ProcessEntry } from './process-table.js';
 import type { ProcessTree, TreeScan } from './process-tree.js';
 
 /** How long SIGKILL may take to show: longer means that it is another user's process, or hangs in the kernel. */
@@ -7,6 +7,17 @@ export const GIVE_UP_AFTER_KILL_MS = 2_000;
 
 const SHORTEST_PAUSE_MS = 10;
 const LONGEST_PAUSE_MS = 100;
+/** How soon after the SIGKILL somebody who lives on is told of. */
+const STUCK_AFTER_MS = 200;
+/** Who has outlived many a SIGKILL is looked at less often. */
+const LONGEST_PAUSE_WHEN_STUCK_MS = 1_000;
+
+export interface TreeEndListener {
+  /** Called with the number of live members at each look that finds some. */
+  seen?: (count: number) => void;
+  /** Called once, when processes have outlived a SIGKILL. */
+  stuck?: () => void;
+}
 
 /**
  * Ends a process tree: SIGTERM to each member, SIGKILL at `killAtMs` and again until nobody is left. The only proof is
@@ -15,16 +26,21 @@ const LONGEST_PAUSE_MS = 100;
 export class TreeEnd {
   /** Start times of those who had their SIGTERM. */
   readonly #told = new Map<number, number>();
+  /** The whole group had its SIGTERM, because nobody could be seen. */
+  #groupTold = false;
   #killAtMs: number;
   /** When the first SIGKILL was sent: that can be long after it was due. */
   #killedAtMs: number | undefined;
+  #giveUpAtMs: number | undefined;
+  #isStuck = false;
+  #lastSeen: readonly ProcessEntry[] = [];
   #wake: () => void = () => undefined;
 
-  /** `killAtMs` is on performance.now()'s clock. `onSeen` is called with the number of live members at each look that finds some. */
+  /** `killAtMs` is on performance.now()'s clock. */
   constructor(
     private readonly tree: ProcessTree,
     killAtMs: number,
-    private readonly onSeen: (count: number) => void,
+    private readonly on: TreeEndListener = {},
   ) {
     this.#killAtMs = killAtMs;
   }
@@ -35,12 +51,18 @@ export class TreeEnd {
     this.#wake();
   }
 
-  /** To be called when the child itself has ended: the rest is looked at anew. */
+  /** Until when those who outlive the SIGKILL are watched, instead of for GIVE_UP_AFTER_KILL_MS. */
+  watchUntil(giveUpAtMs: number): void {
+    this.#giveUpAtMs = giveUpAtMs;
+    this.#wake();
+  }
+
+  /** To be called when the child itself has ended: the rest is looked at again. */
   childEnded(): void {
     this.#wake();
   }
 
-  /** @returns true: nobody is left. False: somebody could not be killed within GIVE_UP_AFTER_KILL_MS. */
+  /** @returns true: nobody is left. False: somebody who could not be killed lives on. */
   async run(): Promise<boolean> {
     let pauseMs = SHORTEST_PAUSE_MS;
     let emptyLooks = 0;
@@ -54,26 +76,56 @@ export class TreeEnd {
         continue;
       }
       emptyLooks = 0;
-      if (scan.members.length > 0) this.onSeen(scan.members.length);
+      this.#tellOf(scan);
       const now = performance.now();
-      if (this.#killedAtMs !== undefined && now >= this.#killedAtMs + GIVE_UP_AFTER_KILL_MS) return false;
-      if (now >= this.#killAtMs) this.#kill(scan);
-      else this.#tell(scan);
+      if (this.#isOver(now)) return false;
+      if (now >= this.#killAtMs) {
+        if (this.#killedAtMs === undefined) pauseMs = SHORTEST_PAUSE_MS;
+        this.#kill(scan);
+      } else this.#tell(scan);
       // On a machine with thousands of processes a look takes long: at most a fifth of the time goes into looking.
-      pauseMs = Math.max(Math.min(pauseMs * 1.5, LONGEST_PAUSE_MS), (now - lookedAtMs) * 4);
+      const longestMs = this.#isStuck ? LONGEST_PAUSE_WHEN_STUCK_MS : LONGEST_PAUSE_MS;
+      pauseMs = Math.max(Math.min(pauseMs * 1.5, longestMs), (now - lookedAtMs) * 4);
       await this.#pause(now, pauseMs);
     }
   }
 
+  /** Who was there at the last look. Those whom nobody can name (hidden from us) are left out. */
+  survivors(): Promise<ProcessDescription[]> {
+    return this.tree.describe(this.#lastSeen);
+  }
+
+  #tellOf({ members, blind, hidden }: TreeScan): void {
+    if (!blind) this.#lastSeen = members;
+    // Somebody is in a group of the child's own, though nobody can be counted.
+    const uncounted = hidden || (blind && this.tree.root.ownGroup);
+    if (members.length > 0 || uncounted) this.on.seen?.(Math.max(members.length, 1));
+  }
+
+  #isOver(now: number): boolean {
+    if (this.#killedAtMs === undefined) return false;
+    return now >= (this.#giveUpAtMs ?? this.#killedAtMs + GIVE_UP_AFTER_KILL_MS);
+  }
+
   #kill(scan: TreeScan): void {
-    this.#killedAtMs ??= performance.now();
-    this.tree.signalGroup('SIGKILL', scan);
-    for (const member of scan.members) this.tree.signal(member, 'SIGKILL');
+    const now = performance.now();
+    this.#killedAtMs ??= now;
+    const answers = [
+      this.tree.signalGroup('SIGKILL', scan),
+      ...scan.members.map((member) => this.tree.signal(member, 'SIGKILL')),
+    ];
+    const outlived = scan.members.length > 0 && now >= this.#killedAtMs + STUCK_AFTER_MS;
+    if (this.#isStuck || !(outlived || answers.includes('denied'))) return;
+    this.#isStuck = true;
+    this.on.stuck?.();
   }
 
   /** SIGTERM once to each; what a member that is shutting down starts for its cleanup is left to it until the SIGKILL. */
   #tell(scan: TreeScan): void {
-    if (scan.blind) this.tree.signalGroup('SIGTERM', scan);
+    if ((scan.blind || scan.hidden) && !this.#groupTold) {
+      this.#groupTold = true;
+      this.tree.signalGroup('SIGTERM', scan);
+    }
     const shuttingDown = new Set(
       scan.members.filter((member) => this.#wasTold(member)).map(({ pid }) => pid),
     );
@@ -88,12 +140,15 @@ export class TreeEnd {
   }
 
   #wasTold(member: ProcessEntry): boolean {
+    const isGroup = this.tree.isInGroup(member) || member.pid === this.tree.root.pid;
+    if (this.#groupTold && isGroup) return true;
     return this.#told.get(member.pid) === member.startedAt;
   }
 
   /** Until the SIGKILL is due, somebody wakes us, or `pauseMs` are over. */
   #pause(now: number, pauseMs: number): Promise<void> {
-    const untilMs = now < this.#killAtMs ? Math.min(now + pauseMs, this.#killAtMs) : now + pauseMs;
+    const marksMs = [this.#killAtMs, (this.#killedAtMs ?? Infinity) + STUCK_AFTER_MS];
+    const untilMs = Math.min(now + pauseMs, ...marksMs.filter((mark) => mark > now));
     return new Promise((resolve) => {
       const cancel = alarm(untilMs, resolve);
       this.#wake = () => {

@@ -1,4 +1,5 @@
 import { MigrateLockError, UsageError } from '../errors.js';
+import { reachedLimit } from '../system-limits.js';
 import {
   AUTHENTICATION_REFUSED,
   classify,
@@ -23,7 +24,7 @@ export function explain(error: unknown, database: string, schema: string): Migra
       return new MigrateLockError(`The database could not be reached (${database}): ${said}.`, {
         code: 'DATABASE_UNREACHABLE',
         exit: 'unreachable',
-        hint: unreachableHint(errorCode(error)),
+        hint: unreachableHint(error),
         cause: error,
       });
     case 'refused':
@@ -73,9 +74,13 @@ function notWritable(cause: unknown, database: string, said: string): MigrateLoc
   });
 }
 
-function unreachableHint(code: string): string {
+function unreachableHint(error: unknown): string {
   const longer = '--wait-timeout gives it longer to come up.';
+  const code = errorCode(error);
   switch (code) {
+    case 'EMFILE':
+    case 'ENFILE':
+      return reachedLimit(error) ?? longer;
     case '53300':
       return `All its connections are in use. ${longer}`;
     case NO_PRIMARY:

@@ -34,6 +34,8 @@ const LAST_TRY_MS = 2_000;
 /** How soon one looks again whether sessions that were told to end are gone. */
 const ORPHAN_PAUSE_MS = 5;
 const LONGEST_ORPHAN_PAUSE_MS = 100;
+/** Sessions that were told to end are gone within milliseconds; longer than this is worth a word. */
+const ORPHANS_TOLD_AFTER_MS = 1_000;
 
 /** Releases the lease, and tries again while the database cannot be reached. Never throws: the lease ends by itself. */
 export async function giveBack(
@@ -65,6 +67,7 @@ async function tryToRelease(
   const startedAtMs = performance.now();
   const endsAtMs = startedAtMs + Math.max(SHORTEST_MS, Math.min(LONGEST_MS, lease.endsAtMs - startedAtMs));
   let orphans: Orphans | null = null;
+  let isTold = false;
   for (let attempt = 1; ; attempt++) {
     const limitMs = Math.max(1, Math.min(CALL_LIMIT_MS, endsAtMs - performance.now()));
     let failure: unknown;
@@ -86,6 +89,12 @@ async function tryToRelease(
     }
     if (performance.now() + pauseMs >= endsAtMs || options.signal?.aborted === true) {
       return fail(failure, calls, lease, options.emit);
+    }
+    const isWorthAWord =
+      !(failure instanceof OrphansLeft) || performance.now() > startedAtMs + ORPHANS_TOLD_AFTER_MS;
+    if (!isTold && isWorthAWord) {
+      isTold = true;
+      options.emit({ event: 'lock.release_delayed', ...reasonOf(failure, calls, lease) });
     }
     await sleep(pauseMs, undefined, { signal: options.signal }).catch(() => undefined);
   }
@@ -151,11 +160,18 @@ function fail(
   lease: Lease,
   emit: GiveBackOptions['emit'],
 ): GiveBackOutcome {
-  emit({
-    event: 'lock.release_failed',
-    code: errorCode(error),
-    message: explain(error, calls.database.description, calls.schema).message,
-    expiresAt: lease.expiresAt.toISOString(),
-  });
+  emit({ event: 'lock.release_failed', ...reasonOf(error, calls, lease) });
   return 'failed';
+}
+
+function reasonOf(
+  error: unknown,
+  { database, schema }: LockCalls,
+  lease: Lease,
+): { code: string; message: string; expiresAt: string } {
+  return {
+    code: errorCode(error),
+    message: explain(error, database.description, schema).message,
+    expiresAt: lease.expiresAt.toISOString(),
+  };
 }

@@ -4,6 +4,7 @@ import { EXIT_CODES } from '../exit-codes.js';
 import { LockWaitTimeoutError } from '../lock/lock-wait-timeout-error.js';
 import { redactQuoted } from '../redact/quoted-words.js';
 import { redactSecrets } from '../redact/secrets.js';
+import { reachedLimit } from '../system-limits.js';
 import type { RunResult } from './outcome.js';
 import type { RunOptions } from './run-context.js';
 import { Interrupted, signalExitCode } from './signals.js';
@@ -14,6 +15,7 @@ export function tellFailure(error: unknown, options: RunOptions, events: EventSt
   if (error instanceof LockWaitTimeoutError)
     return { outcome: 'conflict', exitCode: options.conflictExitCode };
   const known = error instanceof MigrateLockError;
+  const hint = known ? error.hint : reachedLimit(error);
   // A command that is not found is named: it may be an assignment, or a URL, that stands where the command should.
   const redact = (text: string): string =>
     redactSecrets(redactQuoted(text, [options.command]), options.connection.secrets);
@@ -21,7 +23,7 @@ export function tellFailure(error: unknown, options: RunOptions, events: EventSt
     event: 'error',
     code: known ? error.code : 'INTERNAL',
     message: redact(error instanceof Error ? error.message : String(error)),
-    ...(known ? { hint: redact(error.hint) } : {}),
+    ...(hint === undefined ? {} : { hint: redact(hint) }),
   });
   if (known && error.exitCode === EXIT_CODES.deadline.code)
     return { outcome: 'deadline', exitCode: error.exitCode };

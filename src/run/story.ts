@@ -139,7 +139,8 @@ export class Story {
       throw error;
     }
     if (!end.gone) {
-      this.#tellKept(under.lease);
+      this.#tellKept(under.lease, under.keepFailure);
+      if (end.exitCode === 0 && end.reason === 'exited') this.#tellNotStored();
       return decideOutcome(end, 'failed', forwarded);
     }
     const { exitCode, signal, reason, leftovers } = end;
@@ -148,6 +149,7 @@ export class Story {
     const work = this.context.options.once === null ? null : (resultOfWork(end, forwarded) ?? null);
     const told = { end: { exitCode, signal, reason, leftovers }, work };
     const released = await this.#giveBack(under.lease, told, (late) => forwarded.add(late));
+    if (released !== 'released' && work?.succeeded === true) this.#tellNotStored();
     return decideOutcome(end, released, forwarded);
   }
 
@@ -169,12 +171,20 @@ export class Story {
     });
   }
 
+  /** The success of a run key is stored by the release alone. */
+  #tellNotStored(): void {
+    const { once } = this.context.options;
+    if (once !== null) this.context.events.emit({ event: 'run.not_stored', runKey: once.runKey });
+  }
+
   /** What could not be ended may still be at work: the lease is kept, and runs out. */
-  #tellKept(lease: Lease): void {
+  #tellKept(lease: Lease, failure: string | undefined): void {
     this.context.events.emit({
       event: 'lock.release_failed',
       code: 'CHILD_NOT_GONE',
-      message: 'processes of the command could not be ended, so the lease is kept until it runs out',
+      message:
+        'processes of the command could not be ended, so the lease is kept until it runs out' +
+        (failure === undefined ? '' : `; it could not be extended: ${failure}`),
       expiresAt: lease.expiresAt.toISOString(),
     });
   }

@@ -21,6 +21,8 @@ export function tellOfChild(
         command: redactCommand([command, ...args], connection.secrets),
         deadlineMs: Math.max(0, Math.round(deadlineMs)),
       });
+    case 'unseen':
+      return emit({ event: 'child.unseen' });
     case 'exited': {
       const { exitCode, signal, durationMs } = happening;
       // The next holder waits for the release.
@@ -35,5 +37,7 @@ export function tellOfChild(
       });
     case 'leftover':
       return emit({ event: 'child.leftover', count: happening.count });
+    case 'stuck':
+      return; // what becomes of the lease then is told
   }
 }

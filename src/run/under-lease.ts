@@ -7,6 +7,7 @@ import type { LockCalls } from '../lock/calls.js';
 import type { Identity, Lease } from '../lock/lease.js';
 import { marginMs } from '../lock/margin.js';
 import { childEnvironment } from './child-environment.js';
+import { LeaseKeeper } from './keep-lease.js';
 import type { Asker, HeldLease, HolderAnswer, HolderRequest, HolderSocket } from './holder-socket.js';
 import { writeWill } from './last-will.js';
 import type { RunContext, RunOptions } from './run-context.js';
@@ -20,6 +21,9 @@ import { Turns } from './turns.js';
 /** The part of the child's time after which people are warned that it will be over: there must be time left to extend it. */
 const WARN_AFTER = 0.8;
 
+/** What tells us to leave processes alone that cannot be ended. */
+const GIVE_UP_SIGNALS = new Set<NodeJS.Signals>(['SIGINT', 'SIGTERM']);
+
 /** Runs the child under a lease that is held: its deadline, its guard, its wishes. */
 export class UnderLease {
   readonly #options: RunOptions;
@@ -29,6 +33,7 @@ export class UnderLease {
   #lease: Lease;
   #child: RunningChild | undefined;
   readonly #turns = new Turns();
+  #keeper: LeaseKeeper | undefined;
   #stopWarning: () => void = () => undefined;
 
   constructor(
@@ -47,7 +52,12 @@ export class UnderLease {
 
   /** The lease as it is now: it may have been extended. */
   get lease(): Lease {
-    return this.#lease;
+    return this.#keeper?.lease ?? this.#lease;
+  }
+
+  /** Why the lease could not be extended for processes that cannot be ended. */
+  get keepFailure(): string | undefined {
+    return this.#keeper?.failure;
   }
 
   /**
@@ -88,6 +98,8 @@ export class UnderLease {
         killGraceMs,
         guard: this.#guard,
         on: (happening) => {
+          if (happening.type === 'exited') this.#stopWarning();
+          if (happening.type === 'stuck') this.#keepFor(happening.reason);
           const nowMs = performance.now();
           tellOfChild(this.#events, this.#options, happening, {
             deadlineMs: this.#timeline().termAtMs - nowMs,
@@ -98,14 +110,32 @@ export class UnderLease {
       this.#child = child;
       this.#warnInTime();
       early.passTo((signal) => {
+        if (this.#keeper !== undefined && GIVE_UP_SIGNALS.has(signal)) return this.#keeper.giveUp();
         forwarded.add(signal);
         child.forward(signal);
       });
       return await child.ended;
     } finally {
+      await this.#keeper?.stop();
       this.#stopWarning();
       stopWatching();
     }
+  }
+
+  /** Processes live on that cannot be ended: nobody else may run beside them. */
+  #keepFor(reason: ChildEnd['reason']): void {
+    const child = this.#child;
+    if (child === undefined) return;
+    this.#keeper ??= new LeaseKeeper({
+      calls: this.#calls,
+      me: this.me,
+      lease: this.#lease,
+      ttlMs: this.#options.ttlMs,
+      onlyOnce: reason === 'exited',
+      survivors: () => child.survivors(),
+      watchUntil: (untilMs) => child.watchUntil(untilMs),
+      emit: this.#events.emit,
+    });
   }
 
   #timeline(): { termAtMs: number; killAtMs: number } {
@@ -147,7 +177,7 @@ export class UnderLease {
       code: 'TOO_LATE',
       message: 'the command has reached its deadline',
     };
-    if (performance.now() >= this.#timeline().termAtMs) return tooLate;
+    if (this.#keeper !== undefined || performance.now() >= this.#timeline().termAtMs) return tooLate;
     try {
       const answer = await this.#calls.extend(this.me, ttlMs);
       if (answer.outcome === 'refused') {
@@ -190,6 +220,7 @@ export class UnderLease {
   /** The machine slept: that counted for the lease, but not on our clock. What is due then is done at once. */
   #sleptFor(sleptMs: number): void {
     this.#lease = { ...this.#lease, endsAtMs: this.#lease.endsAtMs - sleptMs };
+    this.#keeper?.sleptFor(sleptMs);
     this.#child?.moveTimeline(this.#timeline());
     this.#warnInTime();
   }

@@ -54,6 +54,7 @@ export const SAMPLES: { [N in EventName]: Omit<EventOf<N>, 'event'>[] } = {
   'lock.inherited': [{ holder: 'V1StGXR8', expiresAt }],
   'lock.takeover': [{ previousInstanceId: 'V1StGXR8', expiredMs: 12, sessionsEnded: 0, auditHash: null }],
   'child.started': [{ childPid: 42, command: 'knex migrate:latest', deadlineMs: 23_000 }],
+  'child.unseen': [{}],
   'child.exited': [
     { exitCode: 0, signal: null, durationMs: 1 },
     { exitCode: null, signal: 'SIGKILL', durationMs: 1 },
@@ -63,12 +64,23 @@ export const SAMPLES: { [N in EventName]: Omit<EventOf<N>, 'event'>[] } = {
     { expiresInMs: 6_000, deadlineMs: -1, canExtend: false },
   ],
   'lease.extended': [{ ttlMs: 60_000, expiresAt, auditHash }],
+  'lease.kept': [
+    {
+      processes: [{ pid: 4711, user: 'deploy', command: 'sleep' }],
+      ttlMs: 30_000,
+      expiresAt,
+      last: false,
+      auditHash,
+    },
+    { processes: null, ttlMs: 30_000, expiresAt, last: true, auditHash: null },
+  ],
   'child.deadline': [
     { ttlMs: 30_000, ranMs: 23_000, expiresInMs: 7_000 },
     { ttlMs: 30_000, ranMs: 40_000, expiresInMs: 0 },
   ],
   'child.leftover': [{ count: 2 }],
   'lock.released': [{ heldMs: 1_234, auditHash }],
+  'lock.release_delayed': [{ code: 'ECONNREFUSED', message: 'refused', expiresAt }],
   'lock.release_failed': [{ code: 'ECONNREFUSED', message: 'refused', expiresAt }],
   'lock.lost': [{ holder: null }, { holder: 'V1StGXR8' }],
   'wait.timeout': [
@@ -97,6 +109,7 @@ export const SAMPLES: { [N in EventName]: Omit<EventOf<N>, 'event'>[] } = {
       ranMs: 0,
     },
   ],
+  'run.not_stored': [{ runKey: '4f2c1d' }],
   'guard.restarted': [{ restarts: 1 }],
   'guard.absent': [{ reason: 'no sh' }],
   'socket.absent': [{ reason: '/tmp: EROFS' }],

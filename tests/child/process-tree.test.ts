@@ -2,7 +2,7 @@ import { describe, expect, jest, test } from '@jest/globals';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { parseProcStat, type PidRange } from '../../src/child/proc-files.js';
+import { parseProcStat } from '../../src/child/proc-files.js';
 import { parsePsLine, readPs } from '../../src/child/ps-command.js';
 import { systemProcessTable, type ProcessEntry, type ProcessTable } from '../../src/child/process-table.js';
 import { ProcessTree } from '../../src/child/process-tree.js';
@@ -11,21 +11,16 @@ import { isAlive } from '../harness/processes.js';
 /** A table of our own making; `entries` may be changed between looks. */
 class MadeUpTable implements ProcessTable {
   last = 1;
-  /** Which pids the last look was for. */
-  asked: PidRange | undefined;
+  shows: ProcessTable['shows'] = 'all';
+  maySignalAnyone = false;
   environments = new Map<number, string[] | undefined>();
   constructor(public entries: ProcessEntry[]) {}
-  list = (range?: PidRange): Promise<ProcessEntry[]> => {
-    this.asked = range;
-    const { first, last } = range ?? { first: 0, last: Infinity };
-    return Promise.resolve(
-      this.entries.filter(({ pid }) => (pid >= first && pid <= last) || pid === SELF.pid),
-    );
-  };
+  list = (): Promise<ProcessEntry[]> => Promise.resolve(this.entries);
   find = (pid: number): ProcessEntry | undefined => this.entries.find((entry) => entry.pid === pid);
   isStill = (entry: ProcessEntry): boolean => this.find(entry.pid)?.startedAt === entry.startedAt;
   environment = (pid: number): string[] | undefined => this.environments.get(pid);
   lastPid = (): number => this.last;
+  describe = (): Promise<undefined> => Promise.resolve(undefined);
 }
 
 const living = (pid: number, rest: Partial<ProcessEntry> = {}): ProcessEntry => ({
@@ -127,20 +122,6 @@ describe('who belongs to the tree', () => {
     table.lastPid = () => 1;
     table.environments.set(30, []);
     expect((await treeOf(table).scan()).certain).toBe(false);
-  });
-
-  test('who has a lower pid is looked at, unless all who are younger have a higher one', async () => {
-    const table = new MadeUpTable([living(9, { parent: 20 }), SELF, CHILD, living(21, { parent: 20 })]);
-    table.last = 21;
-    const root = { pid: 20, startedAt: 100, ownGroup: true, mark: 'me' };
-    expect(await pidsOf(treeOf(table))).toEqual([9, 20, 21]);
-    expect(table.asked).toBeUndefined();
-    let isBelow = true;
-    const tree = new ProcessTree(root, table, 10, () => isBelow);
-    expect(await pidsOf(tree)).toEqual([20, 21]);
-    expect(table.asked).toEqual({ first: 20, last: 21 });
-    isBelow = false;
-    expect(await pidsOf(tree)).toEqual([9, 20, 21]);
   });
 
   test('a table that cannot be read does not look empty', async () => {

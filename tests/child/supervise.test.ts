@@ -239,6 +239,26 @@ describe('what the child leaves running', () => {
     expect([one, two].filter(isAlive)).toEqual([]);
   });
 
+  test('is one process, and gets one SIGTERM, however many threads it has', async () => {
+    const [program, ready] = [ground.file('two.mjs'), ground.file('ready')];
+    const { writeFileSync } = await import('node:fs');
+    const { execFileSync } = await import('node:child_process');
+    execFileSync('mkfifo', [ready]);
+    writeFileSync(
+      program,
+      `import { writeFileSync } from 'node:fs';
+      let n = 0;
+      process.on('SIGTERM', () => { console.log('got', ++n); setTimeout(() => process.exit(), 500); });
+      writeFileSync('${ready}', 'ready\\n');
+      setInterval(() => 0, 1000);`,
+    );
+    // Nothing else is started meanwhile: the numbers of the threads follow that of their process.
+    const script = `'${process.execPath}' '${program}' & read word <'${ready}'`;
+    const started = await ground.start('sh', ['-c', script], { killGraceMs: 20_000 });
+    expect(await started.child.ended).toMatchObject({ exitCode: 0, leftovers: 1, gone: true });
+    expect(started.output().match(/got/g)).toHaveLength(1);
+  });
+
   test('is killed at the deadline, if that comes before the end of the grace', async () => {
     const timeline = inMs(1_300, 1_500);
     const { child } = await ground.start(fixture('leftover.sh'), [ground.file('pids')], {

@@ -86,12 +86,13 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'src/longer-wait': [],
   'src/moment': [],
   'src/shorten': [],
+  'src/system-limits': [],
   'src/unprintable': [],
 };
 /** Plain tables and values, which know nothing of anybody. */
 const KNOWN_TO_ALL = [
   ...['src/errors', 'src/exit-codes', 'src/events', 'src/duration', 'src/unlock-line'],
-  ...['src/moment', 'src/shorten', 'src/unprintable', 'src/fixed-name', 'src/longer-wait'],
+  ...['src/moment', 'src/shorten', 'src/unprintable', 'src/fixed-name', 'src/longer-wait', 'src/system-limits'],
 ];
 
 describe('the way of the data', () => {

@@ -33,6 +33,8 @@ export interface CliOptions {
   auditOnly?: boolean;
   /** Arguments of Node itself; another program (`node fixture`) by giving it as the last of them. */
   program?: string[];
+  /** Words of a command that becomes (exec) Node: with another user, in another namespace. */
+  through?: string[];
 }
 
 export interface CliResult {
@@ -69,7 +71,8 @@ export function startCli(args: string[], options: CliOptions = {}): RunningCli {
   folders.add(folder);
   const paths = { stdout: join(folder, 'stdout'), stderr: join(folder, 'stderr') };
   const outputs = [openSync(paths.stdout, 'a'), openSync(paths.stderr, 'a')] as const;
-  const child = spawn(process.execPath, [...(options.program ?? [CLI]), ...args], {
+  const words = [...(options.through ?? []), process.execPath, ...(options.program ?? [CLI]), ...args];
+  const child = spawn(words[0] ?? '', words.slice(1), {
     cwd: options.cwd,
     env: environment(options.env),
     detached: true,
