@@ -149,7 +149,12 @@ BEGIN
     -- The longest pause between two polls is 1.5 times the poll interval, or n / 20 s with many waiters. A waiter counts for
     -- four of these, at most an hour, and renews when half of that is over.
     counts_for := least(greatest(15000, 6 * p_poll_interval_ms, 300 * waiting), 3600000) * interval '1 millisecond';
-    IF (mine.instance_id IS NOT NULL OR of_my_role < "migrate_lock".most_waiters())
+    -- An id that is another one's, as a waiter or as a holder, is not announced: a conflict would lock the other one's row.
+    IF (mine.instance_id IS NOT NULL OR (
+            of_my_role < "migrate_lock".most_waiters()
+            AND NOT EXISTS (SELECT FROM "migrate_lock".migration_lock_waiter WHERE instance_id = p_instance_id)
+            AND ("migrate_lock".was_used(p_instance_id) IS NOT TRUE
+                 OR "migrate_lock".was_holder(p_instance_id, p_secret) IS TRUE)))
        AND (mine.counts_until - moment > counts_for / 2 AND listens = mine.listens) IS NOT TRUE THEN
         INSERT INTO "migrate_lock".migration_lock_waiter AS waiter
             (instance_id, secret_sha256, arrived_at, counts_until, host, pid, db_role, command, run_key, listens)
