@@ -18,6 +18,8 @@ export interface SchemaOwners {
   foreignObjects: string[];
   /** Other roles that may create objects in it, at most five. */
   foreignCreators: string[];
+  /** Functions that we call, where we cannot act as the owner, and that would run with our rights; at most five. */
+  withOurRights: string[];
 }
 
 /**
@@ -42,12 +44,16 @@ export function trustedSchema(schema: string): Precondition {
       refuseForeign(owners, schema);
       refuseSuperuser(owners, schema);
       if (!owners.isApplied) throw codedError(ABSENT_SCHEMA, 'there is no lock in this schema');
+      refuseOurRights(owners, schema);
     },
   };
 }
 
 /** @throws {MigrateLockError} when anything in the schema belongs to another role than the schema itself, or may do so soon. */
-export function refuseForeign({ owner, foreignObjects, foreignCreators }: SchemaOwners, schema: string): void {
+export function refuseForeign(
+  { owner, foreignObjects, foreignCreators }: SchemaOwners,
+  schema: string,
+): void {
   if (foreignObjects.length > 0) {
     throw untrusted(
       `not everything in the schema "${schema}" belongs to its owner ${owner}: ${foreignObjects.join(', ')}`,
@@ -67,7 +73,10 @@ export function refuseForeign({ owner, foreignObjects, foreignCreators }: Schema
  * A superuser calls nothing that another role could have made. SET ROLE is no protection: a function may reset it.
  * @throws {MigrateLockError} when we are a superuser and the schema's owner is not.
  */
-export function refuseSuperuser({ owner, isSuperuser, ownerIsSuperuser }: SchemaOwners, schema: string): void {
+export function refuseSuperuser(
+  { owner, isSuperuser, ownerIsSuperuser }: SchemaOwners,
+  schema: string,
+): void {
   if (!isSuperuser || ownerIsSuperuser) return;
   throw untrusted(
     `we are a superuser, and the lock schema "${schema}" belongs to ${owner}, who is not: a superuser runs no code of other roles`,
@@ -75,10 +84,20 @@ export function refuseSuperuser({ owner, isSuperuser, ownerIsSuperuser }: Schema
   );
 }
 
-export function untrusted(message: string, hint: string): MigrateLockError {
+/** The functions of a lock run with its owner's rights: what runs with the caller's is a trap. */
+function refuseOurRights({ owner, withOurRights }: SchemaOwners, schema: string): void {
+  if (withOurRights.length === 0) return;
+  throw untrusted(
+    `the schema "${schema}" belongs to ${owner}, and this in it would run with our rights: ${withOurRights.join(', ')}`,
+    `It is not as \`migrate-lock init\` makes it. Let its owner run that, or use another schema, with --schema.`,
+  );
+}
+
+export function untrusted(message: string, hint: string, cause?: unknown): MigrateLockError {
   return new MigrateLockError(`The lock schema cannot be trusted: ${message}.`, {
     code: UNTRUSTED_SCHEMA,
     exit: 'denied',
     hint,
+    cause,
   });
 }
