@@ -119,7 +119,7 @@ DECLARE
 BEGIN
     SELECT * INTO mine FROM "migrate_lock".migration_lock_waiter
      WHERE instance_id = p_instance_id AND db_role = session_user AND secret_sha256 = secret;
-    SELECT count(*), count(*) FILTER (WHERE db_role = session_user), count(*) FILTER (WHERE waiter.listens)
+    SELECT count(*), count(*) FILTER (WHERE db_role = session_user), count(*) FILTER (WHERE waiter.listens AND db_role = session_user)
       INTO waiting, of_my_role, listening
       FROM "migrate_lock".migration_lock_waiter AS waiter
      WHERE counts_until > moment AND instance_id <> p_instance_id;
@@ -137,6 +137,7 @@ BEGIN
         RETURN jsonb_build_object('queueLength', waiting);
     END IF;
 
+    -- Each role has places of its own: another one cannot take them by waiters that do not exist.
     -- The first to come while a place is free, not the first in order: all places are then taken again a few polls after each
     -- handover, however short the commands are. Where connections are few, nobody keeps one.
     listens := p_wants_to_listen AND (mine.listens IS TRUE OR listening < 4) AND "migrate_lock".connections_left() >= 5;
