@@ -1,44 +1,64 @@
 -- Read before anything in the lock schema is called or replaced: whose it is, whether the owner is a superuser, whether we are one,
--- and what in it another role owns or may create. Every name is of pg_catalog, so that nothing in any other schema is called.
+-- what in it another role owns or may create, and what would run with our rights there. Names and operators are of pg_catalog
+-- throughout: a pooler may have left our search_path out, and nothing in any other schema is to be called.
 -- (pg_depend has every object that lies in a schema. An object of another kind than these four has no place in the lock schema.)
 SELECT pg_catalog.jsonb_build_object(
     'owner', owner.rolname,
     'ownerIsSuperuser', owner.rolsuper,
     'isSuperuser', (
         SELECT pg_catalog.bool_or(us.rolsuper) FROM pg_catalog.pg_roles AS us
-         WHERE us.rolname IN (session_user, current_user)),
+         WHERE us.rolname OPERATOR(pg_catalog.=) session_user OR us.rolname OPERATOR(pg_catalog.=) current_user),
     'canBecomeOwner', pg_catalog.pg_has_role(current_user, owner.oid, 'MEMBER'),
     'isEmpty', NOT EXISTS (
         SELECT FROM pg_catalog.pg_depend AS inside
-         WHERE inside.refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND inside.refobjid = schema.oid),
+         WHERE inside.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass
+           AND inside.refobjid OPERATOR(pg_catalog.=) schema.oid),
     'isApplied', EXISTS (
         SELECT FROM pg_catalog.pg_class AS class
-         WHERE class.relnamespace = schema.oid AND class.relname = 'migration_lock_version'),
+         WHERE class.relnamespace OPERATOR(pg_catalog.=) schema.oid
+           AND class.relname OPERATOR(pg_catalog.=) 'migration_lock_version'),
     'foreignObjects', ARRAY (
         SELECT pg_catalog.format('%s of %s',
                    pg_catalog.pg_describe_object(object.classid, object.objid, 0),
                    coalesce(pg_catalog.pg_get_userbyid(object.owner)::pg_catalog.text, 'a kind that does not belong there'))
           FROM (
-            SELECT inside.classid, inside.objid, CASE inside.classid
-                       WHEN 'pg_catalog.pg_class'::pg_catalog.regclass THEN (
-                           SELECT relowner FROM pg_catalog.pg_class WHERE oid = inside.objid)
-                       WHEN 'pg_catalog.pg_proc'::pg_catalog.regclass THEN (
-                           SELECT proowner FROM pg_catalog.pg_proc WHERE oid = inside.objid)
-                       WHEN 'pg_catalog.pg_type'::pg_catalog.regclass THEN (
-                           SELECT typowner FROM pg_catalog.pg_type WHERE oid = inside.objid)
-                       WHEN 'pg_catalog.pg_operator'::pg_catalog.regclass THEN (
-                           SELECT oprowner FROM pg_catalog.pg_operator WHERE oid = inside.objid)
+            SELECT inside.classid, inside.objid, CASE
+                       WHEN inside.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass THEN (
+                           SELECT relowner FROM pg_catalog.pg_class WHERE oid OPERATOR(pg_catalog.=) inside.objid)
+                       WHEN inside.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass THEN (
+                           SELECT proowner FROM pg_catalog.pg_proc WHERE oid OPERATOR(pg_catalog.=) inside.objid)
+                       WHEN inside.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_type'::pg_catalog.regclass THEN (
+                           SELECT typowner FROM pg_catalog.pg_type WHERE oid OPERATOR(pg_catalog.=) inside.objid)
+                       WHEN inside.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_operator'::pg_catalog.regclass THEN (
+                           SELECT oprowner FROM pg_catalog.pg_operator WHERE oid OPERATOR(pg_catalog.=) inside.objid)
                    END AS owner
               FROM pg_catalog.pg_depend AS inside
-             WHERE inside.refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND inside.refobjid = schema.oid
+             WHERE inside.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass
+               AND inside.refobjid OPERATOR(pg_catalog.=) schema.oid
           ) AS object
-         WHERE object.owner IS DISTINCT FROM schema.nspowner
+         WHERE (object.owner OPERATOR(pg_catalog.=) schema.nspowner) IS NOT TRUE
          LIMIT 5),
     'foreignCreators', ARRAY (
-        SELECT CASE may.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.pg_get_userbyid(may.grantee)::pg_catalog.text END
+        SELECT CASE WHEN may.grantee OPERATOR(pg_catalog.=) 0::pg_catalog.oid THEN 'PUBLIC'
+                    ELSE pg_catalog.pg_get_userbyid(may.grantee)::pg_catalog.text END
           FROM pg_catalog.aclexplode(schema.nspacl) AS may
-         WHERE may.privilege_type = 'CREATE' AND may.grantee <> schema.nspowner
-         LIMIT 5)) AS answer
+         WHERE may.privilege_type OPERATOR(pg_catalog.=) 'CREATE'
+           AND may.grantee OPERATOR(pg_catalog.<>) schema.nspowner
+         LIMIT 5),
+    -- What we call of another role's lock runs with its owner's rights, not with ours, nor do its arguments bring code along.
+    'withOurRights', CASE WHEN pg_catalog.pg_has_role(current_user, owner.oid, 'MEMBER') THEN '{}' ELSE ARRAY (
+        SELECT pg_catalog.pg_describe_object('pg_catalog.pg_proc'::pg_catalog.regclass, called.oid, 0)
+          FROM pg_catalog.pg_proc AS called
+         WHERE called.pronamespace OPERATOR(pg_catalog.=) schema.oid
+           AND called.proname OPERATOR(pg_catalog.=) ANY (ARRAY [
+               'version', 'poll', 'look', 'release', 'leave', 'extend', 'assert_held', 'cleanup', 'status', 'history', 'chain',
+               'unlock', 'prune', 'configure', 'admit', 'expel']::pg_catalog.name[])
+           AND (NOT called.prosecdef OR called.pronargdefaults OPERATOR(pg_catalog.>) 0 OR EXISTS (
+                SELECT FROM pg_catalog.pg_type AS of
+                 WHERE (of.oid OPERATOR(pg_catalog.=) ANY (called.proargtypes::pg_catalog.oid[])
+                        OR of.oid OPERATOR(pg_catalog.=) called.prorettype)
+                   AND of.typnamespace OPERATOR(pg_catalog.<>) 'pg_catalog'::pg_catalog.regnamespace))
+         LIMIT 5) END) AS answer
   FROM pg_catalog.pg_namespace AS schema
-  JOIN pg_catalog.pg_roles AS owner ON owner.oid = schema.nspowner
- WHERE schema.nspname = 'migrate_lock'
+  JOIN pg_catalog.pg_roles AS owner ON owner.oid OPERATOR(pg_catalog.=) schema.nspowner
+ WHERE schema.nspname OPERATOR(pg_catalog.=) 'migrate_lock'

@@ -47,19 +47,29 @@ BEGIN
 END
 $body$;
 
--- Revokes from PUBLIC what PostgreSQL or an owner grants to it, and gives the owner its counter. Called whenever the functions
--- are created or replaced: roles that were admitted get functions that are new.
-CREATE OR REPLACE FUNCTION "migrate_lock".complete_schema() RETURNS void
+-- Revokes from PUBLIC what PostgreSQL or an owner grants to it: what every role has, none can be admitted to or expelled from.
+CREATE OR REPLACE FUNCTION "migrate_lock".revoke_public_rights() RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $body$
 DECLARE
     schema text := "migrate_lock".home()::regnamespace::text;
-    owner_ oid  := (SELECT nspowner FROM pg_namespace WHERE oid = "migrate_lock".home());
 BEGIN
     EXECUTE format('REVOKE ALL ON SCHEMA %s FROM PUBLIC', schema);
     EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA %s FROM PUBLIC', schema);
     EXECUTE format('REVOKE ALL ON ALL SEQUENCES IN SCHEMA %s FROM PUBLIC', schema);
     EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA %s FROM PUBLIC', schema);
+END
+$body$;
+
+-- Revokes what PUBLIC has, and gives the owner its counter. Called whenever the functions are created or replaced: roles that
+-- were admitted get functions that are new.
+CREATE OR REPLACE FUNCTION "migrate_lock".complete_schema() RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $body$
+DECLARE
+    owner_ oid := (SELECT nspowner FROM pg_namespace WHERE oid = "migrate_lock".home());
+BEGIN
+    PERFORM "migrate_lock".revoke_public_rights();
     PERFORM "migrate_lock".enter_role(owner_, NULL);
     PERFORM "migrate_lock".grant_functions(role, "migrate_lock".used_functions(), granted)
        FROM "migrate_lock".migration_lock_role
@@ -172,6 +182,7 @@ BEGIN
             'Admit each role that logs in: every one has a rate limit of its own.');
     END IF;
 
+    PERFORM "migrate_lock".revoke_public_rights();
     PERFORM "migrate_lock".enter_role(admitted, children);
     IF p_db_role IS NOT NULL THEN
         PERFORM "migrate_lock".revoke_rights(admitted);
@@ -243,6 +254,7 @@ BEGIN
     lost := ARRAY (
         SELECT unnest(lost) EXCEPT SELECT role FROM "migrate_lock".migration_lock_role
         EXCEPT SELECT unnest(child_roles) FROM "migrate_lock".migration_lock_role);
+    PERFORM "migrate_lock".revoke_public_rights();
     PERFORM "migrate_lock".revoke_rights(role) FROM unnest(lost) AS role;
     PERFORM "migrate_lock".record_decision('lock.role_expelled', jsonb_build_object(
         'role', coalesce(p_db_role, pg_get_userbyid(owner_)), 'childRoles', p_child_roles));

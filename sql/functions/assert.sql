@@ -18,13 +18,15 @@ BEGIN
     END IF;
     IF is_held IS TRUE THEN
         BEGIN
+            -- The mark comes first: what a client can have sent to it at any moment (debug_print_plan), and not read, then finds a
+            -- session that a takeover knows of.
+            LOCK TABLE "migrate_lock".migration_lock_assertion IN ROW SHARE MODE;
             -- KEY SHARE: the weakest row lock, so that a change of the row's times does not wait for it. Waiters skip it.
             SELECT * INTO lease FROM "migrate_lock".migration_lock WHERE id = 1 FOR KEY SHARE;
             is_held := "migrate_lock".is_held(lease, p_instance_id, p_fencing_token);
             IF is_held IS NOT TRUE THEN
-                RAISE EXCEPTION USING ERRCODE = 'ML002';  -- leaves the block, which gives up the row lock
+                RAISE EXCEPTION USING ERRCODE = 'ML002';  -- leaves the block, which gives up both locks
             END IF;
-            LOCK TABLE "migrate_lock".migration_lock_assertion IN ROW SHARE MODE;
         EXCEPTION WHEN SQLSTATE 'ML002' THEN
             NULL;
         END;

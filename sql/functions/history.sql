@@ -59,6 +59,40 @@ AS $body$
      LIMIT 1
 $body$;
 
+-- Locks the caller's row of this kind, and makes it where it is missing. Nobody waits here: a transaction that is left open keeps
+-- its own client from being counted, and nobody else. Answers whether the row is the caller's now.
+CREATE OR REPLACE FUNCTION "migrate_lock".lock_client(p_kind text, p_address text) RETURNS boolean
+    LANGUAGE plpgsql
+AS $body$
+DECLARE
+    made boolean;
+BEGIN
+    PERFORM FROM "migrate_lock".migration_lock_client
+      WHERE kind = p_kind AND db_role = session_user::text AND address = p_address
+        FOR UPDATE SKIP LOCKED;
+    IF FOUND THEN
+        RETURN true;
+    END IF;
+    PERFORM FROM "migrate_lock".migration_lock_client
+      WHERE kind = p_kind AND db_role = session_user::text AND address = p_address;
+    IF FOUND THEN
+        RETURN false;
+    END IF;
+    BEGIN
+        -- An insert waits for another one that is not committed yet, and has no SKIP LOCKED.
+        PERFORM set_config('lock_timeout', '1ms', true);
+        INSERT INTO "migrate_lock".migration_lock_client (kind, db_role, address, next_at, counted_at)
+        VALUES (p_kind, session_user, p_address, clock_timestamp(), clock_timestamp())
+        ON CONFLICT (kind, db_role, address) DO NOTHING;
+        made := FOUND;
+        PERFORM set_config('lock_timeout', '2s', true);
+        RETURN made;
+    EXCEPTION WHEN lock_not_available THEN
+        RETURN false;
+    END;
+END
+$body$;
+
 -- Records a refused attempt: at most one a second for each kind and client, as a client in a loop would fill the history. It is
 -- about the caller, who did not prove anything about the instance that it named: that stands in the details only. A client
 -- whose row another transaction has locked is just being recorded.
@@ -72,25 +106,18 @@ DECLARE
     client_at   text        := coalesce(host(inet_client_addr()), '');
     recorded_at timestamptz;
 BEGIN
+    IF "migrate_lock".lock_client(p_kind, client_at) IS NOT TRUE THEN
+        RETURN;
+    END IF;
     SELECT client.refused_at INTO recorded_at
       FROM "migrate_lock".migration_lock_client AS client
-     WHERE client.kind = p_kind AND client.db_role = session_user::text AND client.address = client_at
-       FOR UPDATE SKIP LOCKED;
-    IF FOUND THEN
-        -- A clock that has stepped back silences nobody for long.
-        IF moment < recorded_at + interval '1 second' AND moment > recorded_at - interval '1 second' THEN
-            RETURN;
-        END IF;
-        UPDATE "migrate_lock".migration_lock_client SET refused_at = moment
-         WHERE kind = p_kind AND db_role = session_user::text AND address = client_at;
-    ELSE
-        INSERT INTO "migrate_lock".migration_lock_client (kind, db_role, address, next_at, counted_at, refused_at)
-        VALUES (p_kind, session_user, client_at, moment, moment, moment)
-        ON CONFLICT (kind, db_role, address) DO NOTHING;
-        IF NOT FOUND THEN
-            RETURN;
-        END IF;
+     WHERE client.kind = p_kind AND client.db_role = session_user::text AND client.address = client_at;
+    -- A clock that has stepped back silences nobody for long.
+    IF moment < recorded_at + interval '1 second' AND moment > recorded_at - interval '1 second' THEN
+        RETURN;
     END IF;
+    UPDATE "migrate_lock".migration_lock_client SET refused_at = moment
+     WHERE kind = p_kind AND db_role = session_user::text AND address = client_at;
     IF p_named_instance_id IS NOT NULL THEN
         p_details := p_details || jsonb_build_object('namedInstanceId', left(p_named_instance_id, 200));
     END IF;

@@ -120,7 +120,7 @@ DECLARE
 BEGIN
     SELECT * INTO mine FROM "migrate_lock".migration_lock_waiter
      WHERE instance_id = p_instance_id AND db_role = session_user AND secret_sha256 = secret;
-    SELECT count(*), count(*) FILTER (WHERE db_role = session_user), count(*) FILTER (WHERE waiter.listens)
+    SELECT count(*), count(*) FILTER (WHERE db_role = session_user), count(*) FILTER (WHERE waiter.listens AND db_role = session_user)
       INTO waiting, of_my_role, listening
       FROM "migrate_lock".migration_lock_waiter AS waiter
      WHERE counts_until > moment AND instance_id <> p_instance_id;
@@ -138,6 +138,7 @@ BEGIN
         RETURN jsonb_build_object('queueLength', waiting);
     END IF;
 
+    -- Each role has places of its own: another one cannot take them by waiters that do not exist.
     -- The first to come while a place is free, not the first in order: all places are then taken again a few polls after each
     -- handover, however short the commands are. Where connections are few, nobody keeps one.
     listens := p_wants_to_listen AND (mine.listens IS TRUE OR listening < 4) AND left_over >= 5;
@@ -150,7 +151,12 @@ BEGIN
     -- The longest pause between two polls is 1.5 times the poll interval, or n / 20 s with many waiters. A waiter counts for
     -- four of these, at most an hour, and renews when half of that is over.
     counts_for := least(greatest(15000, 6 * p_poll_interval_ms, 300 * waiting), 3600000) * interval '1 millisecond';
-    IF (mine.instance_id IS NOT NULL OR of_my_role < "migrate_lock".most_waiters())
+    -- An id that is another one's, as a waiter or as a holder, is not announced: a conflict would lock the other one's row.
+    IF (mine.instance_id IS NOT NULL OR (
+            of_my_role < "migrate_lock".most_waiters()
+            AND NOT EXISTS (SELECT FROM "migrate_lock".migration_lock_waiter WHERE instance_id = p_instance_id)
+            AND ("migrate_lock".was_used(p_instance_id) IS NOT TRUE
+                 OR "migrate_lock".was_holder(p_instance_id, p_secret) IS TRUE)))
        AND (mine.counts_until - moment > counts_for / 2 AND listens = mine.listens) IS NOT TRUE THEN
         INSERT INTO "migrate_lock".migration_lock_waiter AS waiter
             (instance_id, secret_sha256, arrived_at, counts_until, host, pid, db_role, command, run_key, listens)

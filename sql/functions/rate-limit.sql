@@ -33,7 +33,7 @@ DECLARE
     position_ bigint;
     ahead_us  bigint;
     charges   boolean;
-    is_free   boolean := true;
+    is_free   boolean := false;
     wait_ms   bigint;
     charge    interval := interval '1 second';
 BEGIN
@@ -63,11 +63,8 @@ BEGIN
         PERFORM setval(sequence, now_us + CASE WHEN ahead_us BETWEEN 0 AND 60000000 THEN 11000000 ELSE 0 END);
     END IF;
     charges := position_ / "migrate_lock".sequence_step(rate) % rate = 0;
-    IF charges AND due IS NOT NULL THEN
-        PERFORM FROM "migrate_lock".migration_lock_client
-          WHERE kind = 'attempt' AND db_role = session_user::text AND address = client_at
-            FOR UPDATE SKIP LOCKED;
-        is_free := FOUND;
+    IF charges THEN
+        is_free := "migrate_lock".lock_client('attempt', client_at);
     END IF;
 
     wait_ms := CASE
@@ -84,7 +81,7 @@ BEGIN
         RETURN wait_ms;
     END IF;
 
-    IF charges AND is_free THEN
+    IF is_free THEN
         IF due > moment THEN
             SELECT greatest(charge, count(*) * charge / 5) INTO charge
               FROM "migrate_lock".migration_lock_client AS over
@@ -96,11 +93,9 @@ BEGIN
                   WHERE greatest(counted_at, refused_at) < moment - interval '1 day'
                     FOR UPDATE SKIP LOCKED));
         END IF;
-        INSERT INTO "migrate_lock".migration_lock_client AS client (kind, db_role, address, next_at, counted_at)
-        VALUES ('attempt', session_user, client_at, moment + charge, moment)
-        ON CONFLICT (kind, db_role, address) DO UPDATE SET
-            next_at    = greatest(least(client.next_at, latest), moment) + charge,
-            counted_at = moment;
+        UPDATE "migrate_lock".migration_lock_client AS client
+           SET next_at = greatest(least(client.next_at, latest), moment) + charge, counted_at = moment
+         WHERE client.kind = 'attempt' AND client.db_role = session_user::text AND client.address = client_at;
     END IF;
     RETURN NULL;
 END

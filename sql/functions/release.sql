@@ -24,8 +24,13 @@ BEGIN
     PERFORM "migrate_lock".check_end(p_by, p_details, p_succeeded, p_exit_code, p_duration_ms);
     PERFORM "migrate_lock".begin_change();
 
-    -- NO KEY: a transaction that merely references the row does not hold up a release.
-    SELECT * INTO lease FROM "migrate_lock".migration_lock WHERE id = 1 FOR NO KEY UPDATE;
+    -- First without a lock: who proves nothing locks nothing, and cannot keep the holder waiting.
+    SELECT * INTO lease FROM "migrate_lock".migration_lock WHERE id = 1;
+    IF "migrate_lock".proves(lease, p_instance_id, p_secret) IS TRUE
+       OR "migrate_lock".was_holder(p_instance_id, p_secret) IS TRUE THEN
+        -- NO KEY: a transaction that merely references the row does not hold up a release.
+        SELECT * INTO lease FROM "migrate_lock".migration_lock WHERE id = 1 FOR NO KEY UPDATE;
+    END IF;
 
     IF lease.instance_id IS DISTINCT FROM p_instance_id THEN
         IF "migrate_lock".was_released(p_instance_id) THEN

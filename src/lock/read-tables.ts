@@ -1,6 +1,7 @@
+import { classify } from '../db/classify.js';
 import type { Database, Session } from '../db/database.js';
 import { CALLS } from '../generated/sql.js';
-import { readOwners } from '../schema/owners.js';
+import { readOwners, untrusted } from '../schema/owners.js';
 import { renderSql } from '../schema/render.js';
 import type { HistoryRow, LockStatus } from './answers.js';
 
@@ -13,29 +14,53 @@ const LIMIT_MS = 15_000;
 
 type Row = (string | null)[];
 
-/** Whether our role has to read the tables instead of calling functions. */
+/** Whether our role has to read the tables instead of calling functions. Where others have a hand in the schema, it does neither. */
 export function mustReadTables(database: Database, schema: string): Promise<boolean> {
   return database.transaction('look at the lock schema', LIMIT_MS, async (session) => {
     const owners = await readOwners(session, schema);
-    return owners !== null && owners.isApplied && owners.isSuperuser && !owners.ownerIsSuperuser;
+    if (owners?.isApplied !== true) return false;
+    const isOfOwner = owners.foreignObjects.length === 0 && owners.foreignCreators.length === 0;
+    return isOfOwner && owners.isSuperuser && !owners.ownerIsSuperuser;
   });
+}
+
+/** What is in the tables was written by their owner: what cannot be read as a lock's is none. */
+async function readTables<T>(
+  database: Database,
+  schema: string,
+  name: string,
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  let owner = 'another role';
+  try {
+    return await database.transaction(name, LIMIT_MS, async (session) => {
+      owner = (await readOwners(session, schema))?.owner ?? owner;
+      await session.unsafe(CALLS.copySettings);
+      return work(session);
+    });
+  } catch (error) {
+    if (/^(unavailable|contention|settings|refused)$/.test(classify(error))) throw error;
+    throw untrusted(
+      `the schema "${schema}" belongs to ${owner}, and its tables are not those of a lock`,
+      `Let ${owner} look at it, or use another schema, with --schema.`,
+      error,
+    );
+  }
 }
 
 export function readStatusTables(
   database: Database,
   schema: string,
 ): Promise<LockStatus & { isReplica: boolean }> {
-  return database.transaction('read the status', LIMIT_MS, async (session) => {
-    await session.unsafe(CALLS.copySettings);
+  return readTables(database, schema, 'read the status', async (session) => {
     const [clock] = await session.unsafe<{ answer: { nowMs: number; isReplica: boolean } }[]>(CALLS.clock);
     const { nowMs = Date.now(), isReplica = false } = clock?.answer ?? {};
     const [row] = await copy(session, CALLS.copyLock, schema);
     const lease = row === undefined ? null : leaseOf(row, nowMs);
     // A replica does not have the unlogged table of the waiters.
     const waiting = isReplica ? [] : await copy(session, CALLS.copyWaiters, schema);
-    const isOver = lease === null || lease.releasedAtMs !== null;
     return {
-      state: isOver ? 'free' : lease.expiresAtMs <= nowMs ? 'expired' : 'held',
+      state: lease?.releasedAtMs !== null ? 'free' : lease.expiresAtMs <= nowMs ? 'expired' : 'held',
       lease,
       waiters: waiting
         .filter((waiter) => timeMs(waiter[7]) > nowMs)
@@ -60,8 +85,7 @@ export function readHistoryTable(
   limit: number,
   sinceMs: number | null,
 ): Promise<HistoryRow[]> {
-  return database.transaction('read the history', LIMIT_MS, async (session) => {
-    await session.unsafe(CALLS.copySettings);
+  return readTables(database, schema, 'read the history', async (session) => {
     const [clock] = await session.unsafe<{ answer: { nowMs: number } }[]>(CALLS.clock);
     const earliestMs = sinceMs === null ? -Infinity : (clock?.answer.nowMs ?? Date.now()) - sinceMs;
     const rows = (await copy(session, CALLS.copyHistory, schema)).map(historyRow);

@@ -47,8 +47,8 @@ const LAST_ATTEMPT_MS = 800;
 const ORPHAN_PAUSE_MS = 20;
 /** Every role can send our notification: after one that brought nothing, none is heard for so long. */
 const QUIET_MS = 1_000;
-/** Who joins so short a queue asks at once for one of the places that a release notifies. */
-const SHORT_QUEUE = 4;
+/** How many of one role a release notifies: while a place is free, one asks for it at once, however long the queue is said to be. */
+const PLACES = 4;
 
 /**
  * Polls until the lease is acquired. A database that cannot be reached or has no place for us is tried again until the wait
@@ -197,8 +197,7 @@ class Waiter {
       return this.#within(ORPHAN_PAUSE_MS);
     }
     // A release between the look and the LISTEN was missed. And only the first answer tells whether one may LISTEN at all.
-    if (hasBegunToListen || (isFirst && this.#mayListen() && queueLength <= SHORT_QUEUE))
-      return this.#within(0);
+    if (hasBegunToListen || (isFirst && this.#mayListen() && listening < PLACES)) return this.#within(0);
     const [heldMs, expiresInMs] = [holder?.heldMs ?? 0, holder?.expiresInMs ?? null];
     const connectionsAreFew = this.#connectionsAreFew;
     const outlook = { heldMs, expiresInMs, queueLength, listening, connectionsAreFew };

@@ -18,6 +18,8 @@ export interface SchemaOwners {
   foreignObjects: string[];
   /** Other roles that may create objects in it, at most five. */
   foreignCreators: string[];
+  /** Functions that we call, where we cannot act as the owner, and that would run with our rights; at most five. */
+  withOurRights: string[];
 }
 
 /**
@@ -42,6 +44,7 @@ export function trustedSchema(schema: string): Precondition {
       refuseForeign(owners, schema);
       refuseSuperuser(owners, schema);
       if (!owners.isApplied) throw codedError(ABSENT_SCHEMA, 'there is no lock in this schema');
+      refuseOurRights(owners, schema);
     },
   };
 }
@@ -81,10 +84,20 @@ export function refuseSuperuser(
   );
 }
 
-export function untrusted(message: string, hint: string): MigrateLockError {
+/** The functions of a lock run with its owner's rights: what runs with the caller's is a trap. */
+function refuseOurRights({ owner, withOurRights }: SchemaOwners, schema: string): void {
+  if (withOurRights.length === 0) return;
+  throw untrusted(
+    `the schema "${schema}" belongs to ${owner}, and this in it would run with our rights: ${withOurRights.join(', ')}`,
+    `It is not as \`migrate-lock init\` makes it. Let its owner run that, or use another schema, with --schema.`,
+  );
+}
+
+export function untrusted(message: string, hint: string, cause?: unknown): MigrateLockError {
   return new MigrateLockError(`The lock schema cannot be trusted: ${message}.`, {
     code: UNTRUSTED_SCHEMA,
     exit: 'denied',
     hint,
+    cause,
   });
 }

@@ -92,7 +92,7 @@ describe('migrate-lock init --print', () => {
     const { code, stdout, stderr } = await init(['--print']);
     expect(code).toBe(0);
     expect(stderr).toBe('');
-    expect(stdout).toContain('CREATE SCHEMA IF NOT EXISTS "migrate_lock"');
+    expect(stdout).toContain('CREATE SCHEMA "migrate_lock"');
     expect(await fingerprint(byInit.sql)).toEqual(before);
     expect(await init(['--print'], {})).toMatchObject({ code: 0, stdout });
   });

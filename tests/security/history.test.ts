@@ -6,6 +6,7 @@ import { verifyHistory } from '../../src/lock/verify-history.js';
 import { createDatabase, type TestDatabase } from '../harness/database.js';
 import { openDatabase, openLock, tryToAcquire } from '../harness/lock.js';
 import { runCli } from '../harness/run-cli.js';
+import { poll } from './stage.js';
 
 const databases: TestDatabase[] = [];
 let db: TestDatabase;
@@ -223,7 +224,7 @@ describe('a change by hand', () => {
 
   test('and one that follows a call of ours in the same transaction', async () => {
     await db.sql.begin(async (sql) => {
-      await sql`SELECT migrate_lock.acquire('one', 's', 1000, '{}', '{}')`;
+      await poll(sql, { p_instance_id: 'one' });
       await sql`UPDATE migrate_lock.migration_lock SET host = 'elsewhere'`;
     });
     expect((await rows()).map(({ event }) => event)).toEqual(['lock.acquired', 'lock.manipulated']);

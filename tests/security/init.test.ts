@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import type postgres from 'postgres';
 import { createDatabase, type TestDatabase } from '../harness/database.js';
 import { runCli } from '../harness/run-cli.js';
 import { catalogOf } from '../cli/catalog.js';
@@ -30,6 +31,14 @@ const settings = async ({ sql }: TestDatabase) => [
   ...(await sql`SELECT max_ttl_ms, attempts_per_second FROM migrate_lock.migration_lock_setting`),
 ];
 
+/** Who may use the lock, but its owner. */
+const admitted = async (sql: postgres.Sql) => [
+  ...(await sql`
+    SELECT pg_get_userbyid(role) AS role, ARRAY (SELECT pg_get_userbyid(unnest(child_roles))::text) AS children
+      FROM migrate_lock.migration_lock_role
+     WHERE role <> (SELECT nspowner FROM pg_namespace WHERE nspname = 'migrate_lock')`),
+];
+
 describe('init --grant-to', () => {
   test('--print prints what it does', async () => {
     const [role, child] = [await db.createRole(), await db.createRole()];
@@ -49,20 +58,17 @@ describe('init --grant-to', () => {
     expect(await settings(db)).toEqual([{ max_ttl_ms: '3600000', attempts_per_second: 7 }]);
     expect(await settings(printed)).toEqual(await settings(db));
     for (const { sql } of [db, printed])
-      expect(await sql`SELECT * FROM migrate_lock.migration_lock_role`).toMatchObject([
-        { db_role: role.name, child_roles: [child.name] },
-      ]);
+      expect(await admitted(sql)).toEqual([{ role: role.name, children: [child.name] }]);
   });
 
   test('quotes whatever a role is called', async () => {
     const name = `a"b'c $$ $body$ \\ ; -- /* $1 "migrate_lock" ü`;
-    await db.sql.unsafe(`CREATE ROLE ${quoted(name)}`);
+    await db.sql.unsafe(`CREATE ROLE ${quoted(name)} LOGIN`);
     try {
       await apply((await print(['--grant-to', name])).stdout);
       expect((await init(['--grant-to', name])).code).toBe(0);
       for (const { sql } of [db, printed]) {
-        const [row] = await sql`SELECT db_role FROM migrate_lock.migration_lock_role`;
-        expect(row).toEqual({ db_role: name });
+        expect(await admitted(sql)).toEqual([{ role: name, children: [] }]);
       }
     } finally {
       for (const { sql } of [db, printed]) await sql`DROP SCHEMA IF EXISTS migrate_lock CASCADE`;
@@ -91,11 +97,11 @@ describe('init --grant-to', () => {
     expect((await init(['--grant-to', role.name])).code).toBe(0);
     const [left] = await db.sql`
       SELECT has_table_privilege(${role.name}, 'migrate_lock.migration_lock', 'SELECT') AS table,
-             has_function_privilege(${role.name}, 'migrate_lock.unlock(text, boolean, jsonb)', 'EXECUTE') AS unlock`;
+             has_function_privilege(${role.name}, 'migrate_lock.unlock'::regproc, 'EXECUTE') AS unlock`;
     expect(left).toEqual({ table: false, unlock: false });
   });
 
-  test('is refused for who can do what the owner can, for nobody, and where others had a hand in the schema', async () => {
+  test('is refused for who can do what the owner can, and for nobody', async () => {
     const owner = await db.createRole();
     await db.sql.unsafe(`GRANT CREATE ON DATABASE ${db.name} TO ${owner.name}`);
     const refused = async (role: string, url: string) => {
@@ -104,37 +110,12 @@ describe('init --grant-to', () => {
       return stderr;
     };
     expect(await refused(owner.name, owner.url)).toContain('nothing can be kept from it');
-    expect(await refused('nobody at all', owner.url)).toContain('there is no role nobody at all'.slice(1));
-    const role = await db.createRole();
-    await db.sql`CREATE FUNCTION migrate_lock.trap() RETURNS int LANGUAGE sql AS 'SELECT 1'`;
-    expect(await refused(role.name, owner.url)).toContain('migrate_lock.trap()');
-    await db.sql`DROP FUNCTION migrate_lock.trap()`;
-    await db.sql.unsafe(`GRANT CREATE ON SCHEMA migrate_lock TO ${role.name}`);
-    expect(await refused(role.name, owner.url)).toContain(`what ${role.name} creates`);
-  });
-
-  test('a superuser who upgrades or admits leaves everything with the owner', async () => {
-    const [owner, role] = [await db.createRole(), await db.createRole()];
-    await db.sql.unsafe(`GRANT CREATE ON DATABASE ${db.name} TO ${owner.name}`);
-    expect((await init([], owner.url)).code).toBe(0);
-    await db.sql`DROP FUNCTION migrate_lock.unlock(text, boolean, jsonb)`;
-    await db.sql`UPDATE migrate_lock.migration_lock_version SET version = 2`;
-    await db.sql`DROP TRIGGER migration_lock_manipulated ON migrate_lock.migration_lock`;
-    await db.sql`DROP TRIGGER migration_lock_truncated ON migrate_lock.migration_lock`;
-    await db.sql`DROP TABLE migrate_lock.migration_lock_setting, migrate_lock.migration_lock_role,
-      migrate_lock.migration_lock_client, migrate_lock.migration_lock_chain CASCADE`;
-    await db.sql`DROP FUNCTION migrate_lock.record_manipulation()`;
-    await db.sql`ALTER TABLE migrate_lock.migration_lock_audit DROP COLUMN chain_seq, DROP COLUMN hash`;
-    expect((await init(['--grant-to', role.name])).code).toBe(0);
-    const foreign = await db.sql`
-      SELECT proname FROM pg_proc
-       WHERE pronamespace = 'migrate_lock'::regnamespace AND pg_get_userbyid(proowner) <> ${owner.name}`;
-    expect(foreign).toEqual([]);
-    expect((await runCli(['run', '--', 'true'], { env: { DATABASE_URL: role.url } })).code).toBe(0);
+    expect(await refused('nobody at all', owner.url)).toContain('here is no role nobody at all');
+    expect(await admitted(db.sql)).toEqual([]);
   });
 
   test.each([
-    [['--child-role', 'x']],
+    [['--grant-to', 'x', '--revoke', 'y']],
     [['--max-ttl', '0']],
     [['--max-ttl', 'long']],
     [['--rate-limit', '0']],

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { CLI, runCli } from '../harness/run-cli.js';
-import { openStage, type Stage } from './stage.js';
+import { openStage, poll, release, sqlState, type Stage } from './stage.js';
 
 let stage: Stage;
 
@@ -35,21 +35,26 @@ test('in the library too', async () => {
 
 test('a run key or an instance id that fits into no index is refused with its limit', async () => {
   const app = stage.as(stage.app);
-  const poll = (id: string, client: object) =>
-    app`SELECT migrate_lock.poll(${id}, 's', 1000, ${app.json(client as never)}::jsonb, '{}', 1000, true)`;
-  await expect(poll('a', { runKey: 'k'.repeat(2601) })).rejects.toMatchObject({
+  const tooLong = { p_run_key: 'k'.repeat(2601), p_command_sha256: 'x' };
+  await expect(poll(app, tooLong)).rejects.toMatchObject({
     code: 'ML001',
     message: expect.stringContaining('2600 bytes'),
   });
-  await expect(poll('a'.repeat(1001), {})).rejects.toMatchObject({ code: 'ML001' });
+  await expect(poll(app, { p_instance_id: 'a'.repeat(201) })).rejects.toMatchObject({ code: 'ML001' });
+  await expect(poll(app, { p_secret: 'a'.repeat(201) })).rejects.toMatchObject({ code: 'ML001' });
 });
 
 test('a command and a host that are too long are cut, not refused', async () => {
   const app = stage.as(stage.app);
-  const client = { command: 'c'.repeat(1_000_000), host: 'h'.repeat(1_000_000) };
-  await app`SELECT migrate_lock.acquire('long', 's', 1000, ${app.json(client)}::jsonb, '{}')`;
+  const client = { command: 'c'.repeat(40_000), host: 'h'.repeat(40_000) };
+  await poll(app, { p_instance_id: 'long', p_client: client });
   const [row] = await stage.db.sql`
     SELECT length(command) AS command, length(host) AS host FROM migrate_lock.migration_lock`;
   expect(row).toEqual({ command: 2_000, host: 255 });
-  await app`SELECT migrate_lock.release('long', 's', '{}', '{}')`;
+  await release(app, 'long', 's');
+});
+
+test('a description of the client beyond all use is refused, before anything is locked or written', async () => {
+  const huge = { command: 'c'.repeat(60_000_000) };
+  expect(await sqlState(poll(stage.as(stage.app), { p_client: huge }))).toBe('ML001');
 });

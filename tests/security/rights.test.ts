@@ -4,11 +4,12 @@ import { newIdentity } from '../../src/lock/lease.js';
 import { LockCalls } from '../../src/lock/calls.js';
 import { openDatabase, tryToAcquire } from '../harness/lock.js';
 import { assertNothingLeft, runCli } from '../harness/run-cli.js';
-import { openStage, sqlState, type Stage } from './stage.js';
+import { call, openStage, poll, sqlState, type Stage } from './stage.js';
 
 const DENIED = '42501';
 const TABLES = [
   'migration_lock',
+  'migration_lock_assertion',
   'migration_lock_audit',
   'migration_lock_chain',
   'migration_lock_client',
@@ -19,13 +20,10 @@ const TABLES = [
   'migration_lock_waiter',
 ];
 const USED = [
-  'acquire',
   'assert_held',
   'chain',
   'cleanup',
-  'enter',
   'extend',
-  'forget',
   'history',
   'leave',
   'look',
@@ -70,11 +68,15 @@ describe('a role that was admitted', () => {
     const name = app`migrate_lock.${app(table)}`;
     const [column] = await stage.db.sql<{ name: string }[]>`
       SELECT attname AS name FROM pg_attribute WHERE attrelid = ${`migrate_lock.${table}`}::regclass AND attnum = 1`;
-    const first = app(column?.name ?? '');
+    // One of them has no column.
+    const update = column === undefined ? [] : [app`UPDATE ${name} SET ${app(column.name)} = DEFAULT`];
     for (const attempt of [
       app`SELECT * FROM ${name}`,
       app`INSERT INTO ${name} DEFAULT VALUES`,
-      app`UPDATE ${name} SET ${first} = DEFAULT`,
+      ...update,
+      app`SELECT FROM ${name} FOR UPDATE`,
+      app.unsafe(`DO $$ BEGIN LOCK TABLE migrate_lock.${table} IN ACCESS SHARE MODE; END $$`),
+      app.unsafe(`DO $$ BEGIN LOCK TABLE migrate_lock.${table} IN SHARE ROW EXCLUSIVE MODE; END $$`),
       app`DELETE FROM ${name}`,
       app`TRUNCATE ${name}`,
     ])
@@ -106,16 +108,14 @@ describe('a role that was admitted', () => {
 
   test('cannot break a lease, forget history, or change the rules', async () => {
     const { me } = await tryToAcquire(lock);
-    for (const call of [
-      app`SELECT migrate_lock.unlock(${me.instanceId}, true, '{}')`,
-      app`SELECT migrate_lock.prune(0)`,
-      app`SELECT migrate_lock.configure('{"maxTtlMs": 1}')`,
-      app`SELECT migrate_lock.admit('postgres', '[]')`,
-      app`SELECT migrate_lock.record('lock.acquired', 'x', 1, '{}')`,
-      app`SELECT migrate_lock.record_change('lock.acquired', 'x', 1, '{}')`,
-      app`SELECT migrate_lock.grant_rights()`,
-    ])
-      expect(await sqlState(call)).toBe(DENIED);
+    const functions = await stage.db.sql<{ call: string }[]>`
+      SELECT format('SELECT migrate_lock.%I(%s)', proname, (
+               SELECT string_agg(format('NULL::%s', format_type(type, NULL)), ', ') FROM unnest(proargtypes) AS type)) AS call
+        FROM pg_proc
+       WHERE pronamespace = 'migrate_lock'::regnamespace AND NOT proname = ANY (${USED}) AND prorettype <> 'trigger'::regtype`;
+    expect(functions.length).toBeGreaterThan(30);
+    for (const { call } of functions)
+      expect([call, await sqlState(app.unsafe(call))]).toEqual([call, DENIED]);
     const env = { DATABASE_URL: stage.app.url };
     const unlock = await runCli(['unlock', '--force', '--instance', me.instanceId], {
       env,
@@ -147,15 +147,18 @@ describe('a role that was admitted', () => {
 
   test("cannot take another role's waiter out of the queue", async () => {
     const { me: holder } = await tryToAcquire(lock);
-    const waiter = newIdentity();
-    const wait = (sql: postgres.Sql) =>
-      sql`SELECT migrate_lock.poll(${waiter.instanceId}, ${waiter.secret}, 1000, '{}', '{}', 1000, false)`;
-    await wait(app);
+    const { instanceId: p_instance_id, secret: p_secret } = newIdentity();
+    await poll(app, { p_instance_id, p_secret });
     const other = stage.as(stage.other);
-    await other`SELECT migrate_lock.forget(${waiter.instanceId})`;
-    await other`SELECT migrate_lock.leave(${waiter.instanceId}, 'x')`;
-    expect((await lock.status()).waiters.map(({ instanceId }) => instanceId)).toEqual([waiter.instanceId]);
-    await app`SELECT migrate_lock.forget(${waiter.instanceId})`;
+    for (const guess of ['x', p_secret]) {
+      await call(other, 'leave', { p_instance_id, p_secret: guess });
+      await poll(other, { p_instance_id, p_secret: guess, p_last: true });
+    }
+    expect((await lock.status()).waiters).toMatchObject([
+      { instanceId: p_instance_id, dbRole: stage.app.name },
+    ]);
+    await call(app, 'leave', { p_instance_id, p_secret });
+    expect((await lock.status()).waiters).toEqual([]);
     await lock.release(holder);
   });
 });
@@ -179,11 +182,11 @@ describe('search_path and pg_temp', () => {
     const { me } = await tryToAcquire(lock);
     const ask = (statement: string) => evil.unsafe<{ answer: string }[]>(statement);
     const [released] = await ask(
-      `SELECT migrate_lock.release('${me.instanceId}', 'guess', '{}', '{}')::pg_catalog.text AS answer`,
+      `SELECT migrate_lock.release('${me.instanceId}', 'guess', 'holder', 'wait', NULL, '{}', NULL, NULL, NULL)::pg_catalog.text AS answer`,
     );
     expect(released?.answer).toBe('{"outcome": "refused"}');
     const [polled] = await ask(
-      `SELECT migrate_lock.poll('mine', 's', 1000, '{}', '{}', 1000, true)::pg_catalog.text AS answer`,
+      `SELECT migrate_lock.poll(1, 'mine', 's', 1000, '{}', NULL, NULL, NULL, NULL, 'wait', NULL, 1000, true, false)::pg_catalog.text AS answer`,
     );
     expect(polled?.answer).toContain('"outcome": "held"');
     expect(await sqlState(ask(`SELECT migrate_lock.extend('x', 'y', 3600001)`))).toBe('ML001');

@@ -5,7 +5,7 @@ import { newIdentity, type Identity } from '../../src/lock/lease.js';
 import type { TestRole } from '../harness/database.js';
 import { openDatabase, tryToAcquire } from '../harness/lock.js';
 import { waitFor } from '../harness/wait-for.js';
-import { openStage, sqlState, type Stage } from './stage.js';
+import { call, openStage, poll, sqlState, type Stage } from './stage.js';
 
 let stage: Stage;
 let mine: LockCalls;
@@ -97,26 +97,21 @@ describe("the sessions of other roles are nobody's to end", () => {
 });
 
 describe("another role's lease that has run out, and a transaction of it at work", () => {
-  const attempt = (policy: object) =>
-    stage.as(stage.other)<{ answer: { outcome: string } }[]>`
-      SELECT migrate_lock.acquire(${newIdentity().instanceId}, 's', 1000, '{}', ${JSON.stringify(policy)}::text::jsonb) AS answer`;
-  const cleanUp = (policy: object) =>
-    stage.as(stage.other)<{ answer: { leases: number } }[]>`
-      SELECT migrate_lock.cleanup(${JSON.stringify(policy)}::text::jsonb) AS answer`;
-
-  test.each([{ orphans: 'ignore' }, { orphans: 'wait', seen: [] }, { orphans: 'ignore', seen: [] }])(
-    'is not cleared out of the way by %j',
-    async (policy) => {
-      const { me } = await tryToAcquire(mine);
-      const work = stage.as(stage.app, `migrate-lock:${me.instanceId}`);
-      await work.unsafe('BEGIN; SELECT 1');
-      await stage.db.sql`UPDATE migrate_lock.migration_lock SET expires_at = clock_timestamp()`;
-      expect((await attempt(policy))[0]?.answer.outcome).toBe('held');
-      expect((await cleanUp(policy))[0]?.answer.leases).toBe(0);
-      await work.unsafe('COMMIT');
-      expect((await attempt(policy))[0]?.answer.outcome).toBe('acquired');
-    },
-  );
+  test.each([
+    { p_orphans: 'ignore', p_seen: null },
+    { p_orphans: 'wait', p_seen: [] },
+    { p_orphans: 'ignore', p_seen: [] },
+  ])('is not cleared out of the way by %j', async (policy) => {
+    const { me } = await tryToAcquire(mine);
+    const work = stage.as(stage.app, `migrate-lock:${me.instanceId}`);
+    await work.unsafe('BEGIN; SELECT 1');
+    await stage.db.sql`UPDATE migrate_lock.migration_lock SET expires_at = clock_timestamp()`;
+    const other = stage.as(stage.other);
+    expect((await poll(other, { ...policy, p_last: true })).outcome).toBe('held');
+    expect(await call(other, 'cleanup', policy)).toMatchObject({ leases: 0 });
+    await work.unsafe('COMMIT');
+    expect((await poll(other, policy)).outcome).toBe('acquired');
+  });
 
   test('its own role may', async () => {
     const { me } = await tryToAcquire(mine);
@@ -144,12 +139,15 @@ describe('assert_held', () => {
     expect(await assertAs(stage.as(stage.stranger), me, fencingToken)).toBe('42501');
   });
 
-  test('a foreign session that bears its mark keeps nobody waiting', async () => {
+  test('a foreign session that bears a mark like its own keeps nobody waiting', async () => {
     const { answer } = await tryToAcquire(mine);
     if (answer.outcome !== 'acquired') throw new Error('not acquired');
     const attacker = stage.as(stage.other);
+    const mark = 'DO $$ BEGIN LOCK TABLE migrate_lock.migration_lock_assertion IN ROW SHARE MODE; END $$';
+    expect(await sqlState(attacker.unsafe(mark))).toBe('42501');
     await attacker.unsafe(`
       BEGIN; SELECT migrate_lock.status();
+      CREATE TEMP TABLE migration_lock_assertion (); LOCK TABLE migration_lock_assertion IN ROW SHARE MODE;
       SELECT pg_advisory_xact_lock_shared(1835493228, ${answer.lease.fencingToken})`);
     await expire();
     expect((await tryToAcquire(mine)).answer.outcome).toBe('acquired');

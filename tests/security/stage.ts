@@ -1,6 +1,8 @@
+import { nanoid } from 'nanoid';
 import postgres from 'postgres';
 import { decide, ownerCalls, type OwnerDecisions } from '../../src/lock/owner-calls.js';
 import { ensureSchema } from '../../src/schema/apply.js';
+import { SCHEMA_VERSION } from '../../src/schema/look.js';
 import { createDatabase, type TestDatabase, type TestRole } from '../harness/database.js';
 import { openDatabase } from '../harness/lock.js';
 
@@ -69,3 +71,62 @@ export const sqlState = (work: PromiseLike<unknown>): Promise<string> =>
     () => 'done',
     (error: unknown) => (error as { code?: string }).code ?? String(error),
   );
+
+export interface Answer {
+  outcome: string;
+  queueLength?: number;
+  retryAfterMs?: number;
+  holder?: { instanceId: string } | null;
+  orphans?: { sessions: { pid: number; role: string | null; client: string | null }[]; denied: number };
+}
+
+type Asker = Pick<postgres.Sql, 'unsafe'>;
+
+export type Arguments = Record<string, string | number | boolean | object | null>;
+
+/** Calls a function of the lock by SQL, with named arguments; objects go as JSON. */
+export async function call<T = Answer>(sql: Asker, name: string, given: Arguments): Promise<T> {
+  const isJson = (value: unknown) => typeof value === 'object' && value !== null;
+  const names = Object.entries(given).map(
+    ([parameter, value], at) => `${parameter} => $${at + 1}${isJson(value) ? '::text::jsonb' : ''}`,
+  );
+  const values = Object.values(given).map((value) =>
+    typeof value === 'object' && value !== null ? JSON.stringify(value) : value,
+  );
+  const statement = `SELECT migrate_lock.${name}(${names.join(', ')}) AS answer`;
+  const [row] = await sql.unsafe<{ answer: T }[]>(statement, values);
+  return row?.answer as T;
+}
+
+/** One attempt, as a direct connection makes it; what is not given is usual. */
+export function poll(sql: Asker, given: Arguments = {}): Promise<Answer> {
+  return call(sql, 'poll', { ...usualPoll(), ...given });
+}
+
+export function usualPoll(): Arguments {
+  return {
+    p_program: SCHEMA_VERSION,
+    p_instance_id: nanoid(),
+    p_secret: 's',
+    p_ttl_ms: 60_000,
+    p_client: {},
+    p_command_sha256: null,
+    p_run_key: null,
+    p_failure_memory_ms: null,
+    p_respect: null,
+    p_orphans: 'terminate',
+    p_seen: null,
+    p_poll_interval_ms: 1_000,
+    p_last: false,
+    p_listens: false,
+  };
+}
+
+/** The end of a lease, as the holder tells it; what is not given is usual. */
+export function release(sql: Asker, p_instance_id: string, p_secret: string, given: Arguments = {}) {
+  return call(sql, 'release', {
+    ...{ p_instance_id, p_secret, p_by: 'holder', p_orphans: 'terminate', p_seen: null, p_details: {} },
+    ...{ p_succeeded: null, p_exit_code: null, p_duration_ms: null },
+    ...given,
+  });
+}
