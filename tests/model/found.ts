@@ -13,7 +13,7 @@ const poll = (who: Extract<Step, { do: 'poll' }>['who']): Step => ({
   isRespectful: false,
   isForged: false,
   failureMemoryMs: null,
-  isOtherWork: false,
+  otherWork: 'none',
 });
 const release: Step = { do: 'release', who: first, by: 'holder', work: 'unknown', isForged: false };
 
