@@ -145,11 +145,8 @@ class Run {
         return this.#compare(() => real.cleanup(), model.cleanup());
       case 'status':
         return this.#compare(async () => inOrder(await real.status()), inOrder(model.status()));
-      case 'attack': {
-        if (!model.isHeld) return;
-        const target = { ...this.#who(step.who, false), token: model.lease?.token ?? 1 };
-        return executeAttack(step.attack, target, { attacker: this.attacker, observer: real, model });
-      }
+      case 'attack':
+        return this.#attack(step);
     }
   }
 
@@ -180,6 +177,15 @@ class Run {
     if (isOutcome(predicted, 'held')) {
       const { fencingToken, expiresInMs } = predicted.holder as { fencingToken: number; expiresInMs: number };
       client.seen = { token: fencingToken, endsAt: this.#passed + expiresInMs * 1000 };
+    }
+  }
+
+  async #attack({ calls }: Extract<Step, { do: 'attack' }>): Promise<void> {
+    const { attacker, real: observer, model } = this;
+    for (const { who, attack } of calls) {
+      if (!model.isHeld) return;
+      const target = { ...this.#who(who, false), token: model.lease?.token ?? 1 };
+      await executeAttack(attack, target, { attacker, observer, model });
     }
   }
 

@@ -191,12 +191,7 @@ export const FOUND_BY_THE_MODEL: readonly Mutation[] = [
     FORGET_MINE,
     FORGET_MINE.replace('AND db_role = session_user', ''),
   ]),
-  broken(
-    'queue',
-    'an announcement is renewed without its secret',
-    [MY_WAITER, 'AND db_role = session_user'],
-    ...within('queue', ['waiter.db_role = session_user AND waiter.secret_sha256 = secret', 'true']),
-  ),
+  broken('queue', 'an announcement is renewed without its secret', [MY_WAITER, 'AND db_role = session_user']),
   broken('queue', 'those who are gone count', ['WHERE counts_until > moment AND', 'WHERE']),
   broken('queue', 'the one who asks does not count', ['waiting := waiting + 1;', '']),
 

@@ -38,8 +38,8 @@ export type Step =
   | { do: 'extend'; who: Who; ttlMs: number; isForged: boolean }
   | { do: 'assert'; who: Who; tokenOffset: number }
   | { do: 'cleanup' }
-  /** Another role tries what it can while somebody holds the lock. */
-  | { do: 'attack'; who: Who; attack: Attack }
+  /** Another role tries what it can while somebody holds the lock; each call names an instance. */
+  | { do: 'attack'; calls: { who: Who; attack: Attack }[] }
   | { do: 'status' }
   /** The client is gone without a word; what comes after it is another run. */
   | { do: 'crash'; client: number }
@@ -63,6 +63,8 @@ const who = fc.oneof({ weight: 6, arbitrary: present }, { weight: 1, arbitrary: 
 /** What is over is refused: that is asked about as often as what is not. */
 const lastHolder = fc.record({ client, age: fc.constant(LAST_HOLDER) });
 const whoever = fc.oneof(present, past, lastHolder);
+const target = fc.oneof({ weight: 2, arbitrary: present }, past, lastHolder);
+const calls = fc.array(fc.record({ who: target, attack }), { minLength: 1, maxLength: 3, size: 'max' });
 const ttlMs = fc.oneof(fc.constantFrom(1, 2, 1000, 30_000), fc.integer({ min: 1, max: 120_000 }));
 const rarely = fc.oneof(
   { weight: 7, arbitrary: fc.constant(false) },
@@ -121,7 +123,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('cleanup' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('status' as const) }) },
-  { weight: 6, arbitrary: fc.record({ do: fc.constant('attack' as const), who: whoever, attack }) },
+  { weight: 6, arbitrary: fc.record({ do: fc.constant('attack' as const), calls }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('crash' as const), client }) },
   {
     weight: 2,
@@ -145,7 +147,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     }),
   },
   {
-    weight: 2,
+    weight: 3,
     arbitrary: fc.record({
       do: fc.constant('step back behind the end' as const),
       byUs: fc.constantFrom(1, 1000 * SECOND),
