@@ -114,7 +114,7 @@ DECLARE
     waiting    bigint;
     of_my_role bigint;
     listening  bigint;
-    listens    boolean;
+    notified   boolean;  -- a release notifies this session from now on
     left_over  bigint      := "migrate_lock".connections_left();
     counts_for interval;
 BEGIN
@@ -141,8 +141,8 @@ BEGIN
     -- Each role has places of its own: another one cannot take them by waiters that do not exist.
     -- The first to come while a place is free, not the first in order: all places are then taken again a few polls after each
     -- handover, however short the commands are. Where connections are few, nobody keeps one.
-    listens := p_wants_to_listen AND (mine.listens IS TRUE OR listening < 4) AND left_over >= 5;
-    IF listens THEN
+    notified := p_wants_to_listen AND (mine.listens IS TRUE OR listening < 4) AND left_over >= 5;
+    IF notified THEN
         LISTEN "migrate_lock";
     ELSIF p_wants_to_listen THEN
         UNLISTEN "migrate_lock";
@@ -151,24 +151,34 @@ BEGIN
     -- The longest pause between two polls is 1.5 times the poll interval, or n / 20 s with many waiters. A waiter counts for
     -- four of these, at most an hour, and renews when half of that is over.
     counts_for := least(greatest(15000, 6 * p_poll_interval_ms, 300 * waiting), 3600000) * interval '1 millisecond';
-    -- An id that is another one's, as a waiter or as a holder, is not announced: a conflict would lock the other one's row.
-    IF (mine.instance_id IS NOT NULL OR (
-            of_my_role < "migrate_lock".most_waiters()
-            AND NOT EXISTS (SELECT FROM "migrate_lock".migration_lock_waiter WHERE instance_id = p_instance_id)
-            AND ("migrate_lock".was_used(p_instance_id) IS NOT TRUE
-                 OR "migrate_lock".was_holder(p_instance_id, p_secret) IS TRUE)))
-       AND (mine.counts_until - moment > counts_for / 2 AND listens = mine.listens) IS NOT TRUE THEN
-        INSERT INTO "migrate_lock".migration_lock_waiter AS waiter
+    -- An id that was another holder's is not announced: rows about an instance need its proof.
+    IF mine.instance_id IS NULL AND of_my_role < "migrate_lock".most_waiters()
+       AND ("migrate_lock".was_used(p_instance_id) IS NOT TRUE
+            OR "migrate_lock".was_holder(p_instance_id, p_secret) IS TRUE) THEN
+        -- DO NOTHING: an id that another client has announced stays that client's, and DO UPDATE would lock its row.
+        INSERT INTO "migrate_lock".migration_lock_waiter
             (instance_id, secret_sha256, arrived_at, counts_until, host, pid, db_role, command, run_key, listens)
         VALUES (
             p_instance_id, secret, moment, moment + counts_for, left(p_client ->> 'host', 255),
             CASE WHEN p_client ->> 'pid' ~ '^[0-9]{1,9}$' THEN (p_client ->> 'pid')::integer END,
-            session_user, left(p_client ->> 'command', 2000), p_run_key, listens)
-        ON CONFLICT (instance_id) DO UPDATE SET counts_until = excluded.counts_until, listens = excluded.listens
-            WHERE waiter.db_role = session_user AND waiter.secret_sha256 = secret;
+            session_user, left(p_client ->> 'command', 2000), p_run_key, notified)
+        ON CONFLICT (instance_id) DO NOTHING;
+    ELSIF (mine.counts_until - moment > counts_for / 2 AND notified = mine.listens) IS NOT TRUE THEN
+        -- A row that another transaction has locked is just being forgotten: the next poll announces this waiter again.
+        WITH free AS (
+            SELECT waiter.instance_id
+              FROM "migrate_lock".migration_lock_waiter AS waiter
+             WHERE waiter.instance_id = mine.instance_id AND waiter.db_role = mine.db_role
+               AND waiter.secret_sha256 = mine.secret_sha256
+               FOR UPDATE SKIP LOCKED
+        )
+        UPDATE "migrate_lock".migration_lock_waiter AS waiter
+           SET counts_until = moment + counts_for, listens = notified
+          FROM free
+         WHERE waiter.instance_id = free.instance_id;
     END IF;
     RETURN jsonb_build_object(
-        'queueLength', waiting, 'listens', listens, 'listening', listening + listens::integer, 'connectionsLeft', left_over);
+        'queueLength', waiting, 'listens', notified, 'listening', listening + notified::integer, 'connectionsLeft', left_over);
 END
 $body$;
 

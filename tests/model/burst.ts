@@ -38,13 +38,13 @@ export async function executeBursts(rounds: readonly Burst[], locks: readonly Re
       const answer = await observer.poll(earlier, request(before === 'held' ? 3_600_000 : EARLIER_MS));
       lastToken = leaseOf(answer).fencingToken;
     }
-    if (before === 'released') await observer.release(earlier, {});
+    if (before === 'released') await observer.release(earlier);
     now += EARLIER_MS * 1000;
     await observer.setClock(now);
 
     const between = {
       nothing: () => Promise.resolve(''),
-      release: () => other.release(earlier, {}),
+      release: () => other.release(earlier),
       extend: () => other.extend(earlier, 2 * ttlMs),
       cleanup: () => other.cleanup(),
     }[meanwhile];

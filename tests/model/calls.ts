@@ -1,3 +1,5 @@
+import type { EndDetails, WorkResult } from '../../src/lock/calls.js';
+
 /** What both the model and the real functions are asked, and answer. */
 export interface Caller {
   instanceId: string;
@@ -9,6 +11,7 @@ export interface ModelClient {
   host: string;
   pid: number;
   command: string;
+  commandSha256: string;
   runKey: string | null;
 }
 
@@ -21,13 +24,22 @@ export interface PollRequest {
   failureMemoryMs: number | null;
 }
 
+export interface ReleaseRequest {
+  by: 'holder' | 'guard';
+  end: EndDetails;
+  work: WorkResult | null;
+}
+
 /** What the function answers, or `{ error: SQLSTATE }` when it refuses. The empty text is SQL's void. */
 export type Answer = Record<string, unknown> | '';
 
 export interface AuditRow {
   event: string;
-  instanceId: string;
+  /** null: the row is about an attempt that proved nothing about any instance. */
+  instanceId: string | null;
   token: number | null;
+  dbRole: string;
+  isChained: boolean;
   details: Record<string, unknown>;
 }
 
@@ -36,13 +48,15 @@ export interface Tables {
   leases: {
     instanceId: string;
     token: number;
+    secretSha256: string;
+    dbRole: string;
     lockedAt: number;
     expiresAt: number;
     releasedAt: number | null;
     releasedBy: string | null;
   }[];
-  waiters: Record<string, { arrivedAt: number; countsUntil: number }>;
-  /** By run key. */
+  waiters: Record<string, { arrivedAt: number; countsUntil: number; secretSha256: string; dbRole: string }>;
+  /** By run key and command. */
   runs: Record<string, { succeeded: boolean; instanceId: string; finishedAt: number }>;
   /** Since the run began. */
   audit: AuditRow[];

@@ -1,8 +1,16 @@
 import { isDeepStrictEqual } from 'node:util';
 import { expect } from '@jest/globals';
 import { nanoid } from 'nanoid';
+import { executeAttack } from './attack.js';
 import { Beliefs } from './beliefs.js';
-import { isOutcome, type Answer, type Caller, type ModelClient, type Tables } from './calls.js';
+import {
+  isOutcome,
+  type Answer,
+  type Caller,
+  type ModelClient,
+  type ReleaseRequest,
+  type Tables,
+} from './calls.js';
 import { LockModel } from './lock-model.js';
 import type { Hashes, RealLock } from './real-lock.js';
 import { CLIENTS, LAST_HOLDER, type Step, type Who } from './steps.js';
@@ -18,9 +26,9 @@ interface Client {
 }
 
 /** Takes the steps on the real functions and in the model, and holds every answer and every table against each other. */
-export async function execute(steps: readonly Step[], real: RealLock): Promise<void> {
+export async function execute(steps: readonly Step[], real: RealLock, attacker: RealLock): Promise<void> {
   const { dbRole, lastToken } = await real.startOver();
-  const run = new Run(real, new LockModel(dbRole, lastToken));
+  const run = new Run(real, attacker, new LockModel(dbRole, lastToken));
   for (const [index, step] of steps.entries()) {
     try {
       await run.take(step);
@@ -43,6 +51,7 @@ class Run {
 
   constructor(
     readonly real: RealLock,
+    readonly attacker: RealLock,
     readonly model: LockModel,
   ) {
     this.#clients = Array.from({ length: CLIENTS }, (_, n) => ({
@@ -50,6 +59,7 @@ class Run {
         host: `host-${n}`,
         pid: n + 1,
         command: `migration ${n}`,
+        commandSha256: 'sha',
         runKey: n === 0 ? null : 'key',
       },
       identities: [this.#newIdentity()],
@@ -90,6 +100,7 @@ class Run {
       case 'assert':
       case 'cleanup':
       case 'status':
+      case 'attack':
         model.now = this.#passed + this.#ahead;
         await this.#call(step);
     }
@@ -107,10 +118,10 @@ class Run {
         return this.#poll(step);
       case 'release': {
         const me = this.#who(step.who, step.isForged);
-        const details = step.by === 'guard' ? { by: 'guard' } : resultOf(step.work);
-        const answer = model.release(me, details);
+        const request = releaseRequest(step);
+        const answer = model.release(me, request);
         this.#isOver(step, me, answer);
-        return this.#compare(() => real.release(me, details), answer);
+        return this.#compare(() => real.release(me, request), answer);
       }
       case 'leave': {
         const me = this.#who(step.who, step.isForged);
@@ -134,6 +145,8 @@ class Run {
         return this.#compare(() => real.cleanup(), model.cleanup());
       case 'status':
         return this.#compare(async () => inOrder(await real.status()), inOrder(model.status()));
+      case 'attack':
+        return this.#attack(step);
     }
   }
 
@@ -144,7 +157,11 @@ class Run {
     const { seen } = client;
     const respect = step.isRespectful && seen !== null && this.#passed < seen.endsAt ? seen.token : null;
     const { ttlMs, isLast, pollIntervalMs, failureMemoryMs } = step;
-    const description = step.isOtherWork ? { ...client.description, runKey: 'other' } : client.description;
+    const description = {
+      ...client.description,
+      ...(step.otherWork === 'key' ? { runKey: 'other' } : {}),
+      ...(step.otherWork === 'command' ? { commandSha256: 'other' } : {}),
+    };
     const request = { ttlMs, isLast, pollIntervalMs, failureMemoryMs, respect, client: description };
     if (step.fate === 'rolledBack') {
       return this.#compare(
@@ -160,6 +177,15 @@ class Run {
     if (isOutcome(predicted, 'held')) {
       const { fencingToken, expiresInMs } = predicted.holder as { fencingToken: number; expiresInMs: number };
       client.seen = { token: fencingToken, endsAt: this.#passed + expiresInMs * 1000 };
+    }
+  }
+
+  async #attack({ calls }: Extract<Step, { do: 'attack' }>): Promise<void> {
+    const { attacker, real: observer, model } = this;
+    for (const { who, attack } of calls) {
+      if (!model.isHeld) return;
+      const target = { ...this.#who(who, false), token: model.lease?.token ?? 1 };
+      await executeAttack(attack, target, { attacker, observer, model });
     }
   }
 
@@ -241,10 +267,12 @@ function expectSound({ leases, audit }: Tables): void {
   for (const [n, token] of tokens.entries()) if (n > 0) expect(token).toBeGreaterThan(tokens[n - 1] ?? 0);
 }
 
-function resultOf(work: 'done' | 'failed' | 'unknown'): Record<string, unknown> {
-  if (work === 'unknown') return { exitCode: 0 };
+function releaseRequest({ by, work }: Extract<Step, { do: 'release' }>): ReleaseRequest {
+  // The guard knows nothing of the work.
+  if (by === 'guard') return { by, end: {}, work: null };
+  if (work === 'unknown') return { by, end: { exitCode: 0 }, work: null };
   const succeeded = work === 'done';
-  return { run: { succeeded, exitCode: succeeded ? 0 : 3, durationMs: 12 } };
+  return { by, end: {}, work: { succeeded, exitCode: succeeded ? 0 : 3, durationMs: 12 } };
 }
 
 /** Sent together with what comes before and after it, as everything on one connection is. */

@@ -1,3 +1,4 @@
+import type { Attack } from './attack.js';
 import type { Step } from './steps.js';
 
 const first = { client: 0, age: 0 };
@@ -13,11 +14,14 @@ const poll = (who: Extract<Step, { do: 'poll' }>['who']): Step => ({
   isRespectful: false,
   isForged: false,
   failureMemoryMs: null,
-  isOtherWork: false,
+  otherWork: 'none',
 });
 const release: Step = { do: 'release', who: first, by: 'holder', work: 'unknown', isForged: false };
 
-/** What the model found once, shrunk: tried before everything else. */
+const attack = (attack: Attack): Step => ({ do: 'attack', calls: [{ who: first, attack }] });
+const NULL = 0;
+
+/** What was wrong once, shrunk: tried before everything else. */
 export const FOUND: readonly (readonly Step[])[] = [
   // The clock steps back behind the end of a lease that was released: the lock was held by nobody for an hour.
   [poll(first), release, { do: 'step the clock', ms: -3_600_000 }, poll(second)],
@@ -31,4 +35,13 @@ export const FOUND: readonly (readonly Step[])[] = [
   ],
   // An attempt that was delayed on its way comes after the release: it got a lease that nobody knew of.
   [poll(first), release, poll({ client: 0, age: 1 }), poll(second)],
+  // A secret that was NULL proved whatever it was asked about: another role released the lease.
+  [poll(first), attack({ call: 'release', knowsSecret: false, odd: [{ parameter: 1, value: NULL }] })],
+  // Who had read a secret in the server's log released, extended and gave back another role's lease.
+  [
+    poll(first),
+    attack({ call: 'release', knowsSecret: true, odd: [] }),
+    attack({ call: 'extend', knowsSecret: true, odd: [] }),
+    attack({ call: 'leave', knowsSecret: true, odd: [] }),
+  ],
 ];

@@ -5,12 +5,14 @@ import {
   type Caller,
   type ModelClient,
   type PollRequest,
+  type ReleaseRequest,
   type Tables,
 } from './calls.js';
 import { CLOCK_BASE_MS } from './model-schema.js';
 import { QueueModel } from './queue-model.js';
-import { RefusalsModel } from './refusals-model.js';
-import { RunsModel, type WorkResult } from './runs-model.js';
+import { isRefusal, RefusalsModel } from './refusals-model.js';
+import { RunsModel } from './runs-model.js';
+import { sha256 } from './sha256.js';
 
 /** Times are microseconds on the database's clock, counted from CLOCK_BASE_MS. */
 interface ModelLease {
@@ -36,7 +38,8 @@ export class LockModel {
   #queue = new QueueModel();
   #runs = new RunsModel();
   #refusals = new RefusalsModel();
-  #acquired = new Set<string>();
+  /** The secret of each acquisition, by its instance id. */
+  #acquired = new Map<string, string>();
   #released = new Set<string>();
   #lost = new Set<string>();
 
@@ -54,7 +57,7 @@ export class LockModel {
     copy.#queue = this.#queue.copy();
     copy.#runs = this.#runs.copy();
     copy.#refusals = this.#refusals.copy();
-    copy.#acquired = new Set(this.#acquired);
+    copy.#acquired = new Map(this.#acquired);
     copy.#released = new Set(this.#released);
     copy.#lost = new Set(this.#lost);
     return copy;
@@ -64,10 +67,11 @@ export class LockModel {
     const { lease } = this;
     const leases = [];
     if (lease !== null) {
-      const { instanceId, token, lockedAt, expiresAt, releasedAt, releasedBy } = lease;
-      leases.push({ instanceId, token, lockedAt, expiresAt, releasedAt, releasedBy });
+      const { instanceId, token, secret, lockedAt, expiresAt, releasedAt, releasedBy } = lease;
+      const times = { lockedAt, expiresAt, releasedAt, releasedBy };
+      leases.push({ instanceId, token, ...times, secretSha256: sha256(secret), dbRole: this.dbRole });
     }
-    return { leases, waiters: this.#queue.table(), runs: this.#runs.table(), audit: this.#audit };
+    return { leases, waiters: this.#queue.table(), runs: this.#runs.table(), audit: [...this.#audit] };
   }
 
   /** A lease that nobody else may take, on the database's clock. */
@@ -77,13 +81,13 @@ export class LockModel {
 
   poll(me: Caller, request: PollRequest): Answer {
     const { isLast, client, pollIntervalMs, failureMemoryMs } = request;
-    const run = this.#runs.settled(client.runKey, failureMemoryMs, this.now);
+    const run = this.#runs.settled(client, failureMemoryMs, this.now);
     if (run !== null) {
-      this.#queue.forget(me.instanceId, this.now);
+      this.#queue.forget(me, this.now);
       return { outcome: 'settled', run };
     }
     const answer = this.#acquire(me, request);
-    if (isOutcome(answer, 'acquired')) this.#queue.forget(me.instanceId, this.now);
+    if (isOutcome(answer, 'acquired')) this.#queue.forget(me, this.now);
     if (!isOutcome(answer, 'held')) return answer;
     const queueLength = this.#queue.lengthFor(me.instanceId, this.now);
     if (isLast) {
@@ -91,7 +95,7 @@ export class LockModel {
       return { ...answer, queueLength };
     }
     const countsForMs = Math.max(15_000, 6 * pollIntervalMs, 300 * queueLength);
-    this.#queue.announce(me.instanceId, client, countsForMs, this.now);
+    this.#queue.announce(me, this.dbRole, client, countsForMs, this.now);
     return { ...answer, queueLength, listens: false, listening: 0 };
   }
 
@@ -104,9 +108,9 @@ export class LockModel {
   }
 
   #giveUpWaiting(me: Caller, holder: { instanceId: string; command: string }, queueLength: number): void {
-    const mine = this.#queue.find(me.instanceId);
+    const mine = this.#queue.find(me);
     if (mine === undefined) return;
-    this.#queue.forget(me.instanceId, this.now);
+    this.#queue.forget(me, this.now);
     this.#record('wait.timeout', me.instanceId, null, {
       holder: holder.instanceId,
       holderCommand: holder.command,
@@ -138,51 +142,45 @@ export class LockModel {
     const expiresAt = this.now + ttlMs * 1000;
     const lease = { ...me, token, lockedAt: this.now, expiresAt, releasedAt: null, releasedBy: null, client };
     this.lease = lease;
-    this.#acquired.add(me.instanceId);
+    this.#acquired.set(me.instanceId, me.secret);
     if (takeover !== null) this.#record('lock.takeover', me.instanceId, token, takeover);
-    this.#record('lock.acquired', me.instanceId, token, { ttlMs, ...client });
+    this.#record('lock.acquired', me.instanceId, token, { ttlMs, ...shown(client) });
     return this.#acquiredAnswer(lease, takeover);
   }
 
-  release(me: Caller, details: Record<string, unknown>): Answer {
+  release(me: Caller, { by, end, work }: ReleaseRequest): Answer {
     const { lease } = this;
     if (lease?.instanceId !== me.instanceId) {
       if (this.#released.has(me.instanceId)) return { outcome: 'already_released' };
       const holder = lease?.instanceId ?? null;
       const holderFencingToken = lease?.token ?? null;
-      this.#lose(me.instanceId, { holder, holderFencingToken });
+      this.#lose(me, { holder, holderFencingToken });
       return { outcome: 'lost', holder };
     }
     if (!this.#isProven(me)) {
-      this.#refuse('release', 'lock.release_failed', me.instanceId, { reason: 'wrong secret' });
+      this.#refuse('lock.release_failed', me.instanceId, { reason: 'wrong secret' });
       return { outcome: 'refused' };
     }
     if (lease.releasedAt !== null) return { outcome: 'already_released' };
-    const told = {
-      ...details,
-      heldMs: ms(this.now - lease.lockedAt),
-      late: lease.expiresAt <= this.now,
-    };
+    const told = { ...end, by, heldMs: ms(this.now - lease.lockedAt), late: lease.expiresAt <= this.now };
     lease.expiresAt = Math.min(lease.expiresAt, this.now);
     lease.lockedAt = Math.min(lease.lockedAt, this.now - 1);
-    this.#end(lease, (details.by as string | undefined) ?? 'holder', told);
-    if ('run' in details && lease.client.runKey !== null) {
-      this.#runs.store(lease.client.runKey, { ...lease, finishedAt: this.now }, details.run as WorkResult);
-    }
+    this.#end(lease, by, told);
+    if (work !== null) this.#runs.store({ ...lease, finishedAt: this.now }, work);
     return { outcome: 'released', ...told };
   }
 
   leave(me: Caller): Answer {
-    this.#queue.forget(me.instanceId, this.now);
+    this.#queue.forget(me, this.now);
     if (this.lease?.releasedAt === null && this.#isProven(me))
-      return this.release(me, { reason: 'interrupted' });
+      return this.release(me, { by: 'holder', end: { reason: 'interrupted' }, work: null });
     return { outcome: 'left' };
   }
 
   extend(me: Caller, ttlMs: number): Answer {
     const { lease } = this;
     if (lease === null || !this.isHeld || !this.#isProven(me)) {
-      this.#refuse('extend', 'lease.extend_refused', me.instanceId, { ttlMs });
+      this.#refuse('lease.extend_refused', me.instanceId, { ttlMs });
       return { outcome: 'refused' };
     }
     lease.expiresAt = Math.max(lease.expiresAt, this.now + ttlMs * 1000);
@@ -214,7 +212,7 @@ export class LockModel {
       state: isFree ? 'free' : this.isHeld ? 'held' : 'expired',
       lease: lease === null ? null : this.#describe(lease),
       waiters: this.#queue.counting(this.now).map(([instanceId, { arrivedAt, client }]) => {
-        return { instanceId, ...client, dbRole: this.dbRole, waitingMs: ms(this.now - arrivedAt) };
+        return { instanceId, ...shown(client), dbRole: this.dbRole, waitingMs: ms(this.now - arrivedAt) };
       }),
     };
   }
@@ -239,7 +237,7 @@ export class LockModel {
     return {
       instanceId,
       fencingToken: token,
-      ...client,
+      ...shown(client),
       dbRole: this.dbRole,
       lockedAtMs: CLOCK_BASE_MS + ms(lockedAt),
       expiresAtMs: CLOCK_BASE_MS + ms(expiresAt),
@@ -250,24 +248,47 @@ export class LockModel {
   }
 
   /** Who once had the lease hears of its loss, once; from anybody else it is a refused attempt. */
-  #lose(instanceId: string, details: Record<string, unknown>): void {
-    if (!this.#acquired.has(instanceId))
-      return this.#refuse('release', 'lock.release_failed', instanceId, { ...details, reason: 'never held' });
+  #lose({ instanceId, secret }: Caller, details: Record<string, unknown>): void {
+    if (this.#acquired.get(instanceId) !== secret)
+      return this.#refuse('lock.release_failed', instanceId, { ...details, reason: 'never held' });
     if (this.#lost.has(instanceId)) return;
     this.#lost.add(instanceId);
     this.#record('lock.lost', instanceId, null, details);
   }
 
-  #refuse(
-    kind: 'release' | 'extend',
-    event: string,
-    instanceId: string,
-    details: Record<string, unknown>,
-  ): void {
-    if (this.#refusals.isTold(kind, this.now)) this.#record(event, instanceId, null, details);
+  /** The row is about who asked: it proved nothing about the instance that it named. */
+  #refuse(event: string, namedInstanceId: string, details: Record<string, unknown>): void {
+    if (this.#refusals.isTold(event, this.dbRole, this.now))
+      this.#record(event, null, null, { ...details, namedInstanceId });
   }
 
-  #record(event: string, instanceId: string, token: number | null, details: Record<string, unknown>): void {
-    this.#audit.push({ event, instanceId, token, details });
+  /**
+   * What another role was refused: it may leave one row about itself, as often as any client, and it may take on its way those
+   * out of the queue who do not count any more. Nothing else is different afterwards.
+   */
+  adoptRefusal(row: AuditRow | undefined, waiters: Tables['waiters']): void {
+    if (row !== undefined) {
+      if (!isRefusal(row.event) || row.isChained || row.instanceId !== null || row.token !== null)
+        throw new Error(`a row that is not about an attempt: ${JSON.stringify(row)}`);
+      if (!this.#refusals.isTold(row.event, row.dbRole, this.now))
+        throw new Error(`${row.event} of ${row.dbRole} is told twice in a second`);
+      this.#audit.push(row);
+    }
+    this.#queue.adopt(waiters, this.now);
   }
+
+  #record(
+    event: string,
+    instanceId: string | null,
+    token: number | null,
+    details: AuditRow['details'],
+  ): void {
+    const isChained = !isRefusal(event) && event !== 'wait.timeout';
+    this.#audit.push({ event, instanceId, token, dbRole: this.dbRole, isChained, details });
+  }
+}
+
+/** What others are told of a client. */
+function shown({ host, pid, command, runKey }: ModelClient): Record<string, unknown> {
+  return { host, pid, command, runKey };
 }

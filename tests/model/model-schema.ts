@@ -14,12 +14,18 @@ AS $body$
     SELECT timestamptz '2026-01-01 00:00:00Z' + last_value * interval '1 microsecond' FROM "migrate_lock".model_clock_us
 $body$;`;
 
-/** A change of the product's SQL that breaks it: `from` has to be there, exactly once. */
+/** One change within one SQL function. */
+export interface Edit {
+  functionName: string;
+  /** A fragment of the function that is there exactly once, whatever white space it has there. */
+  from: string;
+  to: string;
+}
+
+/** A change of the product's SQL that breaks it. */
 export interface Mutation {
   name: string;
-  /** The end of the file's name in sql/functions, for all edits that name no other. */
-  file: string;
-  edits: readonly { from: string; to: string; file?: string }[];
+  edits: readonly Edit[];
 }
 
 /** The product's own text but for the clock, which the model moves, and for what a mutation breaks. */
@@ -31,23 +37,31 @@ export function modelDefinition(mutation?: Mutation): SchemaDefinition {
       return name.endsWith('-schema.sql') ? [file, { name: 'model-clock.sql', sql: CLOCK_SQL }] : [file];
     }),
   }));
-  const functions = DEFINITION.functions.map(({ name, sql }) => ({
-    name,
-    sql: mutate(name, sql, mutation).replaceAll(CLOCK, MODEL_CLOCK),
-  }));
-  for (const { file = mutation?.file ?? '' } of mutation?.edits ?? []) {
-    if (!functions.some(({ name }) => name.endsWith(file)))
-      throw new Error(`${mutation?.name}: there is no file ${file}`);
-  }
+  let functions = DEFINITION.functions;
+  for (const edit of mutation?.edits ?? []) functions = mutate(functions, edit);
+  functions = functions.map(({ name, sql }) => ({ name, sql: sql.replaceAll(CLOCK, MODEL_CLOCK) }));
   return { ...DEFINITION, steps, functions };
 }
 
-function mutate(name: string, sql: string, mutation: Mutation | undefined): string {
-  return (mutation?.edits ?? []).reduce((text, { from, to, file = mutation?.file ?? '' }) => {
-    if (!name.endsWith(file)) return text;
-    const parts = text.split(from);
-    if (parts.length !== 2)
-      throw new Error(`${mutation?.name}: "${from}" is there ${parts.length - 1} times`);
-    return parts.join(to);
-  }, sql);
+function mutate(files: SchemaDefinition['functions'], edit: Edit): SchemaDefinition['functions'] {
+  const begin = `CREATE OR REPLACE FUNCTION "migrate_lock".${edit.functionName}(`;
+  if (files.filter(({ sql }) => sql.includes(begin)).length !== 1)
+    throw new Error(`there is no function ${edit.functionName}, or more than one`);
+  return files.map(({ name, sql }) => {
+    const start = sql.indexOf(begin);
+    if (start < 0) return { name, sql };
+    const end = sql.indexOf('\n$body$;', start);
+    return { name, sql: sql.slice(0, start) + replaceOnce(sql.slice(start, end), edit) + sql.slice(end) };
+  });
+}
+
+function replaceOnce(text: string, { functionName, from, to }: Edit): string {
+  const words = from
+    .trim()
+    .split(/\s+/)
+    .map((word) => word.replaceAll(/[\\^$.*+?()[\]{}|]/g, '\\$&'));
+  const parts = text.split(new RegExp(words.join('\\s+')));
+  if (parts.length !== 2)
+    throw new Error(`"${from}" is there ${parts.length - 1} times in ${functionName}()`);
+  return parts.join(to);
 }

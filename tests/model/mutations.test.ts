@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { createDatabase, type TestDatabase } from '../harness/database.js';
+import { createDatabase, type TestDatabase, type TestRole } from '../harness/database.js';
 import { execute } from './execute.js';
 import type { Mutation } from './model-schema.js';
 import { EQUIVALENT, FOUND_BY_OVERLAPS, FOUND_BY_THE_MODEL } from './mutations.js';
@@ -16,17 +16,19 @@ const CONNECTIONS = 5;
 const LIMIT_MS = 120_000;
 
 let db: TestDatabase;
+let role: TestRole;
 let schemas = 0;
 
 beforeAll(async () => {
   db = await createDatabase();
+  role = await db.createRole();
 });
 afterAll(() => db.drop());
 
 /** Applies the mutated functions and brings the connections that the work needs. */
 async function withMutant<T>(mutation: Mutation, work: (locks: RealLock[]) => Promise<T>): Promise<T> {
   const schema = `mutant_${++schemas}`;
-  await applyModelSchema(db.url, schema, mutation);
+  await applyModelSchema(db.url, schema, { mutation, role: role.name });
   const locks = Array.from({ length: CONNECTIONS }, () => new RealLock(db.url, schema));
   try {
     return await work(locks);
@@ -39,8 +41,14 @@ async function withMutant<T>(mutation: Mutation, work: (locks: RealLock[]) => Pr
 const firstFailure = (numRuns: number) => ({ numRuns, seed: SEED, endOnFailure: true });
 
 async function modelFails(locks: RealLock[], numRuns: number): Promise<boolean> {
-  const property = fc.asyncProperty(run, (steps) => execute(steps, lockAt(locks, 0)));
-  return (await fc.check(property, firstFailure(numRuns))).failed;
+  const real = lockAt(locks, 0);
+  const attacker = new RealLock(role.url, real.schema);
+  try {
+    const property = fc.asyncProperty(run, (steps) => execute(steps, real, attacker));
+    return (await fc.check(property, firstFailure(numRuns))).failed;
+  } finally {
+    await attacker.end();
+  }
 }
 
 async function overlapsFail(locks: RealLock[], numRuns: number): Promise<boolean> {
@@ -81,7 +89,10 @@ describe('what breaks nothing stays unseen', () => {
   );
 });
 
-test('a mutation that changes nothing is refused', async () => {
-  const stale: Mutation = { name: 'stale', file: '6-acquire.sql', edits: [{ from: 'not there', to: '' }] };
-  await expect(applyModelSchema(db.url, 'stale', stale)).rejects.toThrow('is there 0 times');
+test.each([
+  ['text', 'acquire', '"not there" is there 0 times in acquire()'],
+  ['function', 'acquire_nothing', 'there is no function acquire_nothing'],
+])('a mutation of a %s that is not there is refused', async (_, functionName, message) => {
+  const stale: Mutation = { name: 'stale', edits: [{ functionName, from: 'not there', to: '' }] };
+  await expect(applyModelSchema(db.url, 'stale', { mutation: stale })).rejects.toThrow(message);
 });

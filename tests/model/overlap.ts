@@ -81,7 +81,7 @@ async function prepare(before: Overlap['before'], lock: RealLock): Promise<void>
   if (before === 'no row') return;
   const earlier = someone();
   await lock.poll(earlier, request(before === 'held' ? 3_600_000 : EARLIER_MS));
-  if (before === 'released') await lock.release(earlier, {});
+  if (before === 'released') await lock.release(earlier);
 }
 
 export function someone(): Caller {
@@ -89,7 +89,7 @@ export function someone(): Caller {
 }
 
 export function request(ttlMs: number): PollRequest {
-  const client = { host: 'host', pid: 1, command: 'a migration', runKey: null };
+  const client = { host: 'host', pid: 1, command: 'a migration', commandSha256: 'sha', runKey: null };
   return { ttlMs, client, respect: null, pollIntervalMs: 1000, isLast: false, failureMemoryMs: null };
 }
 

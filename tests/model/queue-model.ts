@@ -1,10 +1,15 @@
-import type { ModelClient, Tables } from './calls.js';
+import type { Caller, ModelClient, Tables } from './calls.js';
+import { sha256 } from './sha256.js';
 
 export interface ModelWaiter {
+  secret: string;
+  dbRole: string;
   arrivedAt: number;
   countsUntil: number;
   client: ModelClient;
 }
+
+const HOUR_US = 3600 * 1e6;
 
 /** Who waits. Times are microseconds on the database's clock. */
 export class QueueModel {
@@ -18,8 +23,10 @@ export class QueueModel {
     return new QueueModel([...this.#waiters].map(([id, waiter]) => [id, { ...waiter }]));
   }
 
-  find(instanceId: string): ModelWaiter | undefined {
-    return this.#waiters.get(instanceId);
+  /** The caller's own announcement: somebody else's secret proves nothing. */
+  find({ instanceId, secret }: Caller): ModelWaiter | undefined {
+    const waiter = this.#waiters.get(instanceId);
+    return waiter?.secret === secret ? waiter : undefined;
   }
 
   /** Those who count, and the one who asks in any case. */
@@ -32,26 +39,43 @@ export class QueueModel {
     return [...this.#waiters].filter(([, { countsUntil }]) => countsUntil > now);
   }
 
-  /** Renews when half of the time for which a waiter counts is over. */
-  announce(instanceId: string, client: ModelClient, countsForMs: number, now: number): void {
-    const countsFor = countsForMs * 1000;
+  /** Renews when half of the time for which a waiter counts is over. An id that somebody else has announced stays theirs. */
+  announce(me: Caller, dbRole: string, client: ModelClient, countsForMs: number, now: number): void {
+    const countsFor = Math.min(countsForMs * 1000, HOUR_US);
     const countsUntil = now + countsFor;
-    const mine = this.#waiters.get(instanceId);
-    if (mine === undefined) this.#waiters.set(instanceId, { arrivedAt: now, countsUntil, client });
-    else if (mine.countsUntil - now < countsFor / 2) mine.countsUntil = countsUntil;
+    const mine = this.find(me);
+    if (mine !== undefined) {
+      if (mine.countsUntil - now <= countsFor / 2) mine.countsUntil = countsUntil;
+    } else if (!this.#waiters.has(me.instanceId)) {
+      this.#waiters.set(me.instanceId, { secret: me.secret, dbRole, arrivedAt: now, countsUntil, client });
+    }
   }
 
-  /** @returns how many others are forgotten on this occasion: those that have not been seen for too long. */
-  forget(instanceId: string | null, now: number): number {
-    const stale = [...this.#waiters].filter(([id, waiter]) => id !== instanceId && waiter.countsUntil <= now);
-    for (const [id] of stale) this.#waiters.delete(id);
-    if (instanceId !== null) this.#waiters.delete(instanceId);
-    return stale.length;
+  /** Forgets the caller's own announcement, and those that have not been renewed for too long. @returns how many of the latter. */
+  forget(me: Caller | null, now: number): number {
+    if (me !== null && this.find(me) !== undefined) this.#waiters.delete(me.instanceId);
+    const gone = [...this.#waiters].filter(([, waiter]) => isOver(waiter, now));
+    for (const [id] of gone) this.#waiters.delete(id);
+    return gone.length;
+  }
+
+  /** Any call may forget, on its way, those who do not count any more: these are gone, as `left` says. */
+  adopt(left: Tables['waiters'], now: number): void {
+    for (const [id, waiter] of this.#waiters)
+      if (!(id in left) && isOver(waiter, now)) this.#waiters.delete(id);
   }
 
   table(): Tables['waiters'] {
     return Object.fromEntries(
-      [...this.#waiters].map(([id, { arrivedAt, countsUntil }]) => [id, { arrivedAt, countsUntil }]),
+      [...this.#waiters].map(([id, { arrivedAt, countsUntil, secret, dbRole }]) => [
+        id,
+        { arrivedAt, countsUntil, secretSha256: sha256(secret), dbRole },
+      ]),
     );
   }
+}
+
+/** A clock that stepped back leaves times that lie further ahead than any waiter counts. */
+function isOver({ countsUntil }: ModelWaiter, now: number): boolean {
+  return countsUntil <= now || countsUntil > now + 2 * HOUR_US;
 }

@@ -2,11 +2,13 @@ import { nanoid } from 'nanoid';
 import postgres from 'postgres';
 import { errorCode } from '../../src/db/classify.js';
 import { CALLS } from '../../src/generated/sql.js';
+import { decide, ownerCalls } from '../../src/lock/owner-calls.js';
 import { ensureSchema } from '../../src/schema/apply.js';
+import { SCHEMA_VERSION } from '../../src/schema/look.js';
 import { renderSql } from '../../src/schema/render.js';
 import { openDatabase } from '../harness/lock.js';
-import type { Answer, Caller, PollRequest, Tables } from './calls.js';
-import { modelDefinition, type Mutation } from './model-schema.js';
+import type { Answer, Caller, PollRequest, ReleaseRequest, Tables } from './calls.js';
+import { CLOCK_BASE_MS, modelDefinition, type Mutation } from './model-schema.js';
 
 /** What the chained rows of the history tell of, by their hash. */
 export type Hashes = Record<string, string>;
@@ -16,19 +18,29 @@ const us = (time: string) =>
 const OBSERVE = `
 SELECT jsonb_build_object(
   'leases', (SELECT coalesce(jsonb_agg(jsonb_build_object('instanceId', instance_id, 'token', fencing_token,
-      'lockedAt', ${us('locked_at')}, 'expiresAt', ${us('expires_at')},
+      'secretSha256', encode(secret_sha256, 'hex'), 'dbRole', db_role, 'lockedAt', ${us('locked_at')}, 'expiresAt', ${us('expires_at')},
       'releasedAt', ${us('released_at')}, 'releasedBy', released_by)), '[]') FROM "migrate_lock".migration_lock),
   'waiters', (SELECT coalesce(jsonb_object_agg(instance_id, jsonb_build_object(
-      'arrivedAt', ${us('arrived_at')}, 'countsUntil', ${us('counts_until')})), '{}')
+      'arrivedAt', ${us('arrived_at')}, 'countsUntil', ${us('counts_until')},
+      'secretSha256', encode(secret_sha256, 'hex'), 'dbRole', db_role)), '{}')
       FROM "migrate_lock".migration_lock_waiter),
-  'runs', (SELECT coalesce(jsonb_object_agg(run_key, jsonb_build_object(
+  'runs', (SELECT coalesce(jsonb_object_agg(concat(run_key, ' ', command_sha256), jsonb_build_object(
       'succeeded', succeeded, 'instanceId', instance_id, 'finishedAt', ${us('finished_at')})), '{}')
       FROM "migrate_lock".migration_lock_run),
   'audit', (SELECT coalesce(jsonb_agg(jsonb_build_object('event', event, 'instanceId', instance_id,
-      'token', fencing_token, 'details', details) ORDER BY id), '[]')
+      'token', fencing_token, 'dbRole', db_role, 'isChained', hash IS NOT NULL, 'details', details) ORDER BY id), '[]')
       FROM "migrate_lock".migration_lock_audit WHERE id > $1),
   'hashes', (SELECT coalesce(jsonb_object_agg(encode(hash, 'hex'), concat(event, ' ', instance_id)), '{}')
       FROM "migrate_lock".migration_lock_audit WHERE id > $1 AND hash IS NOT NULL)) AS answer`;
+
+/**
+ * Each role's counter of attempts goes with the clock: a clock that stepped back behind it would refuse polls for a moment. One
+ * that charges its client comes ten times a second at most: right after a tenth of a second none does.
+ */
+const SET_CLOCK = `
+SELECT setval('"migrate_lock".model_clock_us', $1) AS answer,
+       (SELECT count(setval(role.attempts, (${CLOCK_BASE_MS} * 1000 + $1::bigint) / 100000 * 100000))
+          FROM "migrate_lock".migration_lock_role AS role)`;
 
 /** The real SQL functions, on one connection. Every call is a statement, and a transaction, of its own. */
 export class RealLock {
@@ -36,16 +48,21 @@ export class RealLock {
   #firstAuditId = 0;
 
   constructor(
-    url: string,
+    readonly url: string,
     readonly schema: string,
   ) {
     const application_name = `model ${nanoid()}`;
     this.sql = postgres(url, { max: 1, onnotice: () => undefined, connection: { application_name } });
   }
 
+  /** As whom it is connected. */
+  get dbRole(): string {
+    return decodeURIComponent(new URL(this.url).username);
+  }
+
   /** Sets the clock that every connection sees. */
   async setClock(nowUs: number): Promise<void> {
-    await this.#ask(`SELECT setval('"migrate_lock".model_clock_us', $1)::text AS answer`, [nowUs]);
+    await this.#ask(SET_CLOCK, [nowUs]);
   }
 
   /** Empties the lock. The history and the fencing tokens go on: they are never taken back. */
@@ -82,23 +99,28 @@ export class RealLock {
     return rows.length;
   }
 
-  poll(
+  async poll(
     me: Caller,
     { ttlMs, client, respect, pollIntervalMs, isLast, failureMemoryMs }: PollRequest,
   ): Promise<Answer> {
-    const policy = JSON.stringify({ orphans: 'terminate', respect });
-    return this.#call(CALLS.poll, [
-      ...secretly(me),
-      ttlMs,
-      JSON.stringify({ ...client, failureMemoryMs }),
-      policy,
-      pollIntervalMs,
-      isLast,
+    const { host, pid, command, commandSha256, runKey } = client;
+    const answer = await this.#call(CALLS.poll, [
+      ...[SCHEMA_VERSION, me.instanceId, me.secret, ttlMs, JSON.stringify({ host, pid, command })],
+      ...[commandSha256, runKey, failureMemoryMs, respect, 'terminate', null, pollIntervalMs, isLast, false],
     ]);
+    // What these are depends on the server.
+    return Object.fromEntries(
+      Object.entries(answer).filter(([key]) => !['backendPid', 'connectionsLeft'].includes(key)),
+    );
   }
 
-  release(me: Caller, details: Record<string, unknown>): Promise<Answer> {
-    return this.#call(CALLS.release, [...secretly(me), '{"orphans": "terminate"}', JSON.stringify(details)]);
+  release(
+    me: Caller,
+    { by = 'holder', end = {}, work = null }: Partial<ReleaseRequest> = {},
+  ): Promise<Answer> {
+    const { succeeded = null, exitCode = null, durationMs = null } = work ?? {};
+    const parameters = [...secretly(me), by, 'terminate', null, JSON.stringify(end)];
+    return this.#call(CALLS.release, [...parameters, succeeded, exitCode, durationMs]);
   }
 
   leave(me: Caller): Promise<Answer> {
@@ -114,11 +136,21 @@ export class RealLock {
   }
 
   cleanup(): Promise<Answer> {
-    return this.#call(CALLS.cleanup, ['{"orphans": "terminate"}']);
+    return this.#call(CALLS.cleanup, ['terminate', null]);
   }
 
   status(): Promise<Answer> {
     return this.#call(CALLS.status, []);
+  }
+
+  /** Any call, whatever the program itself would send. */
+  attack(statement: string, parameters: Parameter[]): Promise<Answer> {
+    return this.#call(statement, parameters);
+  }
+
+  /** A role's waiters go: nothing else of it is left. */
+  async forgetWaitersOf(dbRole: string): Promise<void> {
+    await this.#ask('DELETE FROM "migrate_lock".migration_lock_waiter WHERE db_role = $1', [dbRole]);
   }
 
   async begin(): Promise<void> {
@@ -155,11 +187,19 @@ function secretly({ instanceId, secret }: Caller): Parameter[] {
   return [instanceId, secret];
 }
 
-/** Applies the lock schema with the model's clock, whole or with a mutation, the way the product does. */
-export async function applyModelSchema(url: string, schema: string, mutation?: Mutation): Promise<void> {
+/**
+ * Applies the lock schema with the model's clock, whole or with a mutation, the way the product does.
+ * @param role is admitted.
+ */
+export async function applyModelSchema(
+  url: string,
+  schema: string,
+  { mutation, role }: { mutation?: Mutation | undefined; role?: string } = {},
+): Promise<void> {
   const database = openDatabase(url);
   try {
     await ensureSchema(database, schema, modelDefinition(mutation));
+    if (role !== undefined) await decide(database, schema, ownerCalls({ role, childRoles: [] }));
   } finally {
     database.disconnect();
   }

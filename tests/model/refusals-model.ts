@@ -1,6 +1,17 @@
 const SECOND_US = 1e6;
 
-/** Of what a client was refused, the history keeps one row a second and kind; a clock that stepped back begins anew. */
+/** The kinds of refusals that the history tells, by their event. */
+const KINDS: Record<string, string> = {
+  'lock.release_failed': 'release',
+  'lease.extend_refused': 'extend',
+  'lock.rate_limited': 'attempt',
+};
+
+export function isRefusal(event: string): boolean {
+  return event in KINDS;
+}
+
+/** Of what a client was refused, the history keeps one row a second and kind; a clock that stepped back silences nobody. */
 export class RefusalsModel {
   #toldAt = new Map<string, number>();
 
@@ -11,10 +22,11 @@ export class RefusalsModel {
   }
 
   /** @returns whether this one goes into the history. */
-  isTold(kind: 'release' | 'extend', now: number): boolean {
-    const last = this.#toldAt.get(kind);
+  isTold(event: string, dbRole: string, now: number): boolean {
+    const client = `${KINDS[event] ?? event} ${dbRole}`;
+    const last = this.#toldAt.get(client);
     if (last !== undefined && Math.abs(now - last) < SECOND_US) return false;
-    this.#toldAt.set(kind, now);
+    this.#toldAt.set(client, now);
     return true;
   }
 }

@@ -1,11 +1,6 @@
+import type { WorkResult } from '../../src/lock/calls.js';
 import type { ModelClient, Tables } from './calls.js';
 import { CLOCK_BASE_MS } from './model-schema.js';
-
-export interface WorkResult {
-  succeeded: boolean;
-  exitCode: number;
-  durationMs: number;
-}
 
 interface Run extends WorkResult {
   instanceId: string;
@@ -24,21 +19,17 @@ export class RunsModel {
     return copy;
   }
 
+  /** The same key with another command is other work; without a key there is nothing to store. */
   store(
-    runKey: string,
     { instanceId, client, finishedAt }: Pick<Run, 'instanceId' | 'client' | 'finishedAt'>,
     result: WorkResult,
   ): void {
-    this.#runs.set(runKey, { ...result, instanceId, client, finishedAt });
+    if (client.runKey !== null) this.#runs.set(workOf(client), { ...result, instanceId, client, finishedAt });
   }
 
   /** What a waiter is told when there is nothing to do for it; null: there is. */
-  settled(
-    runKey: string | null,
-    failureMemoryMs: number | null,
-    now: number,
-  ): Record<string, unknown> | null {
-    const run = runKey === null ? undefined : this.#runs.get(runKey);
+  settled(waiter: ModelClient, failureMemoryMs: number | null, now: number): Record<string, unknown> | null {
+    const run = waiter.runKey === null ? undefined : this.#runs.get(workOf(waiter));
     if (run === undefined) return null;
     const { succeeded, exitCode, durationMs, instanceId, client, finishedAt } = run;
     const isRecent = failureMemoryMs !== null && finishedAt > now - failureMemoryMs * 1000;
@@ -50,10 +41,14 @@ export class RunsModel {
 
   table(): Tables['runs'] {
     return Object.fromEntries(
-      [...this.#runs].map(([runKey, { succeeded, instanceId, finishedAt }]) => [
-        runKey,
+      [...this.#runs].map(([work, { succeeded, instanceId, finishedAt }]) => [
+        work,
         { succeeded, instanceId, finishedAt },
       ]),
     );
   }
+}
+
+function workOf({ runKey, commandSha256 }: ModelClient): string {
+  return `${runKey} ${commandSha256}`;
 }

@@ -4,7 +4,7 @@ import { createDatabase, type TestDatabase } from '../harness/database.js';
 import { waitFor } from '../harness/wait-for.js';
 import type { Answer } from './calls.js';
 import type { Mutation } from './model-schema.js';
-import { ACQUIRE_FREE, FOUND_BEFORE_THE_ROW, FOUND_BETWEEN_LOOKS } from './mutations.js';
+import { FOUND_BEFORE_THE_ROW, FOUND_BETWEEN_LOOKS } from './mutations.js';
 import { leaseOf, request, someone } from './overlap.js';
 import { applyModelSchema, lockAt, RealLock } from './real-lock.js';
 
@@ -55,7 +55,7 @@ async function stopBetweenLooks<T>(
   { schema, mutation, before, reads }: Stopped,
   meanwhile: (quick: RealLock, goOn: () => Promise<Answer>) => Promise<T>,
 ): Promise<T> {
-  await applyModelSchema(db.url, schema, mutation);
+  await applyModelSchema(db.url, schema, { mutation });
   await db.sql.unsafe(gatedClock(schema));
   const locks = Array.from({ length: 3 }, () => new RealLock(db.url, schema));
   const [slow, quick, observer] = [lockAt(locks, 0), lockAt(locks, 1), lockAt(locks, 2)];
@@ -125,10 +125,10 @@ async function runOutInBetween(
   const before = async (lock: RealLock): Promise<void> => {
     const first = someone();
     await lock.poll(first, request(LEASE_MS));
-    await lock.release(first, {});
+    await lock.release(first);
   };
   const edits = [...STOP_BEFORE_THE_ROW, ...(mutation?.edits ?? [])];
-  const stopping = { name: mutation?.name ?? 'stops before the row', file: ACQUIRE_FREE, edits };
+  const stopping = { name: mutation?.name ?? 'stops before the row', edits };
   return stopBetweenLooks({ schema, mutation: stopping, before, reads: 1 }, async (quick, goOn) => {
     const token = leaseOf(await quick.poll(someone(), request(1))).fencingToken;
     await quick.setClock(START_US + (LEASE_MS + 1) * 1000);
@@ -137,10 +137,11 @@ async function runOutInBetween(
 }
 
 /** A look at the clock, where the product has none. */
-const STOP_BEFORE_THE_ROW = [
+const STOP_BEFORE_THE_ROW: Mutation['edits'] = [
   {
-    from: '    IF NOT p_is_first THEN\n',
-    to: '    PERFORM clock_timestamp();\n    IF NOT p_is_first THEN\n',
+    functionName: 'acquire',
+    from: 'IF NOT is_first THEN',
+    to: 'PERFORM clock_timestamp(); IF NOT is_first THEN',
   },
 ];
 

@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { attack, type Attack } from './attack.js';
 
 /** Whose name and proof a call carries: a client's present identity (0), an earlier one, or the last holder's (LAST_HOLDER). */
 export interface Who {
@@ -23,8 +24,8 @@ export type Step =
       isForged: boolean;
       /** For how long a failure of the same work counts for it; null: not at all. */
       failureMemoryMs: number | null;
-      /** Waits for other work than usual. */
-      isOtherWork: boolean;
+      /** Waits for other work than usual: another run key, or another command under the same one. */
+      otherWork: 'none' | 'key' | 'command';
     }
   | {
       do: 'release';
@@ -37,6 +38,8 @@ export type Step =
   | { do: 'extend'; who: Who; ttlMs: number; isForged: boolean }
   | { do: 'assert'; who: Who; tokenOffset: number }
   | { do: 'cleanup' }
+  /** Another role tries what it can while somebody holds the lock; each call names an instance. */
+  | { do: 'attack'; calls: { who: Who; attack: Attack }[] }
   | { do: 'status' }
   /** The client is gone without a word; what comes after it is another run. */
   | { do: 'crash'; client: number }
@@ -60,6 +63,8 @@ const who = fc.oneof({ weight: 6, arbitrary: present }, { weight: 1, arbitrary: 
 /** What is over is refused: that is asked about as often as what is not. */
 const lastHolder = fc.record({ client, age: fc.constant(LAST_HOLDER) });
 const whoever = fc.oneof(present, past, lastHolder);
+const target = fc.oneof({ weight: 2, arbitrary: present }, past, lastHolder);
+const calls = fc.array(fc.record({ who: target, attack }), { minLength: 1, maxLength: 3, size: 'max' });
 const ttlMs = fc.oneof(fc.constantFrom(1, 2, 1000, 30_000), fc.integer({ min: 1, max: 120_000 }));
 const rarely = fc.oneof(
   { weight: 7, arbitrary: fc.constant(false) },
@@ -82,7 +87,10 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       isRespectful: fc.boolean(),
       isForged: rarely,
       failureMemoryMs: fc.constantFrom(null, 1, 60_000),
-      isOtherWork: rarely,
+      otherWork: fc.oneof(
+        { weight: 6, arbitrary: fc.constant('none' as const) },
+        { weight: 1, arbitrary: fc.constantFrom('key' as const, 'command' as const) },
+      ),
     }),
   },
   {
@@ -115,6 +123,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('cleanup' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('status' as const) }) },
+  { weight: 6, arbitrary: fc.record({ do: fc.constant('attack' as const), calls }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('crash' as const), client }) },
   {
     weight: 2,
@@ -134,11 +143,11 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     weight: 2,
     arbitrary: fc.record({
       do: fc.constant('step the clock' as const),
-      ms: fc.oneof(fc.constantFrom(-HOUR, HOUR, -1, 1), fc.integer({ min: -60_000, max: 60_000 })),
+      ms: fc.oneof(fc.constantFrom(-HOUR, -3 * HOUR, HOUR, -1, 1), fc.integer({ min: -60_000, max: 60_000 })),
     }),
   },
   {
-    weight: 2,
+    weight: 3,
     arbitrary: fc.record({
       do: fc.constant('step back behind the end' as const),
       byUs: fc.constantFrom(1, 1000 * SECOND),
