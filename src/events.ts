@@ -20,6 +20,15 @@ export const OUTCOMES = [
  */
 export type Outcome = (typeof OUTCOMES)[number];
 
+/** A database session that keeps a takeover waiting: whose it is, and from where. */
+export interface OrphanedSession {
+  pid: number;
+  /** null: unknown. */
+  role: string | null;
+  /** The client's address; null: hidden, or over a Unix socket. */
+  client: string | null;
+}
+
 /** Who holds the lock, as far as the last look at it told. */
 export interface HolderSummary {
   /** The holder's instance id; null when nobody could be named (somebody was just changing the row). */
@@ -52,7 +61,7 @@ export interface EventFields {
   'lock.rate_limited': { retryAfterMs: number };
   'lock.acquired': { waitedMs: number; polls: number; ttlMs: number; expiresAt: string } & Audited;
   /** The lease is over, but database sessions of it are still at work; `denied` of them our role may not end. */
-  'lock.orphans': { holder: string; pids: number[]; denied: number };
+  'lock.orphans': { holder: string; pids: number[]; sessions: OrphanedSession[]; denied: number };
   /** This run is inside the command of another run, which holds the lock: it runs under that lease, and its deadline. */
   'lock.inherited': { holder: string; expiresAt: string };
   /** The lease that was acquired had expired without having been released. */

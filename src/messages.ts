@@ -1,6 +1,6 @@
 import { durationOption, formatDuration } from './duration.js';
 import { MigrateLockError } from './errors.js';
-import type { EventOf, HolderSummary, MigrateLockEvent } from './events.js';
+import type { EventOf, HolderSummary, MigrateLockEvent, OrphanedSession } from './events.js';
 import { formatMoment } from './moment.js';
 import { shorten } from './shorten.js';
 import { unlockLine } from './unlock-line.js';
@@ -63,13 +63,14 @@ export function describeEvent(event: MigrateLockEvent): Message | null {
     case 'lock.orphans':
       return {
         ...warn(
-          `the lease of ${event.holder} is over, but database sessions of it are still at work: ${event.pids.join(', ')}`,
+          `the lease of ${event.holder} is over, but database sessions of it are still at work: ${event.sessions.map(nameOrphan).join(', ')}`,
         ),
         ...(event.denied === 0
           ? {}
           : {
               hint:
-                'Our role may not end them: that needs the same role, or pg_signal_backend. We wait until they are gone; ' +
+                'Our role may not end them: that needs the same role, or pg_signal_backend, and ' +
+                `${event.pids.map((pid) => `SELECT pg_terminate_backend(${pid})`).join('; ')}. We wait until they are gone; ` +
                 `when nobody can end them: \`${unlockLine(event.holder)}\`.`,
             }),
       };
@@ -233,3 +234,8 @@ const info = (text: string): Message => ({ text, tone: 'info' });
 const good = (text: string): Message => ({ text, tone: 'good' });
 const warn = (text: string): Message => ({ text, tone: 'warn' });
 const bad = (text: string): Message => ({ text, tone: 'bad' });
+
+/** `4711 (app at 10.0.0.1)` */
+function nameOrphan({ pid, role, client }: OrphanedSession): string {
+  return `${pid} (${role ?? 'unknown role'}${client === null ? '' : ` at ${client}`})`;
+}

@@ -202,10 +202,20 @@ describe('describeEvent', () => {
       'the guard of the command had died; started another one',
     ],
     [
-      { event: 'lock.orphans', holder: 'x', pids: [4711, 4712], denied: 1 },
+      {
+        event: 'lock.orphans',
+        holder: 'x',
+        pids: [4711, 4712],
+        sessions: [
+          { pid: 4711, role: 'app', client: '10.0.0.1' },
+          { pid: 4712, role: null, client: null },
+        ],
+        denied: 1,
+      },
       'warn',
-      'the lease of x is over, but database sessions of it are still at work: 4711, 4712',
-      'Our role may not end them: that needs the same role, or pg_signal_backend. We wait until they are gone; ' +
+      'the lease of x is over, but database sessions of it are still at work: 4711 (app at 10.0.0.1), 4712 (unknown role)',
+      'Our role may not end them: that needs the same role, or pg_signal_backend, and ' +
+        'SELECT pg_terminate_backend(4711); SELECT pg_terminate_backend(4712). We wait until they are gone; ' +
         'when nobody can end them: `migrate-lock unlock --force --instance x`.',
     ],
     [

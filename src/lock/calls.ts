@@ -188,7 +188,7 @@ export class LockCalls {
    */
   async prune(keepMs: number, limitMs = PRUNE_LIMIT_MS): Promise<{ runs: number; rows: number }> {
     const removed = { runs: 0, rows: 0 };
-    for (let more = true; more; ) {
+    for (let more = true; more;) {
       const answer = (await this.#call('prune', 'prune', [keepMs, PRUNE_BATCH], limitMs)) as PruneAnswer;
       removed.runs += answer.runs;
       removed.rows += answer.rows;

@@ -56,7 +56,12 @@ export async function pauseBetweenPolls(
       lookAtMs = performance.now() + nextLookMs(Math.random);
     }
     const hears = listens && nowMs >= hearsFromMs;
-    const wakeAtMs = Math.min(endsAtMs, lookAtMs, nowMs + report.dueInMs(), nowMs < hearsFromMs ? hearsFromMs : Infinity);
+    const wakeAtMs = Math.min(
+      endsAtMs,
+      lookAtMs,
+      nowMs + report.dueInMs(),
+      nowMs < hearsFromMs ? hearsFromMs : Infinity,
+    );
     const napMs = Math.max(0, wakeAtMs - performance.now());
     if (await nap(napMs, hears ? database.bell : undefined, signal)) return true;
     report.tellWhatIsDue();

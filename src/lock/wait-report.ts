@@ -46,10 +46,14 @@ export class WaitReport {
 
   #tellOrphans({ holder, orphans }: Held): void {
     if (holder === null || orphans === null) return;
-    const pids = orphans.sessions.map(({ pid }) => pid).sort((a, b) => a - b);
+    const sessions = orphans.sessions
+      .map(({ pid, role, client }) => ({ pid, role, client }))
+      .sort((a, b) => a.pid - b.pid);
+    const pids = sessions.map(({ pid }) => pid);
     if (pids.join() === this.#toldOrphans) return;
     this.#toldOrphans = pids.join();
-    this.#emit({ event: 'lock.orphans', holder: holder.instanceId, pids, denied: orphans.denied });
+    const { denied } = orphans;
+    this.#emit({ event: 'lock.orphans', holder: holder.instanceId, pids, sessions, denied });
   }
 
   unavailable(code: string, message: string, attempts: number): void {

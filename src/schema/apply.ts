@@ -79,7 +79,9 @@ function tryToApply(
   definition: SchemaDefinition,
 ): Promise<SchemaApplied | null> {
   return database.transaction('apply the lock schema', APPLY_LIMIT_MS, async (session) => {
-    await session.unsafe(`SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}; SET LOCAL check_function_bodies = off`);
+    await session.unsafe(
+      `SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}; SET LOCAL check_function_bodies = off`,
+    );
     const owners = await readOwners(session, schema);
     if (owners !== null) await becomeOwner(session, schema, owners);
     const state = owners?.isApplied === true ? await lockVersion(session, schema) : null;

@@ -44,7 +44,9 @@ export const SAMPLES: { [N in EventName]: Omit<EventOf<N>, 'event'>[] } = {
   ],
   'lock.rate_limited': [{ retryAfterMs: 250 }],
   'lock.acquired': [{ waitedMs: 2, polls: 1, ttlMs: 30_000, expiresAt, auditHash }],
-  'lock.orphans': [{ holder: 'V1StGXR8', pids: [4711], denied: 1 }],
+  'lock.orphans': [
+    { holder: 'V1StGXR8', pids: [4711], sessions: [{ pid: 4711, role: 'app', client: null }], denied: 1 },
+  ],
   'lock.inherited': [{ holder: 'V1StGXR8', expiresAt }],
   'lock.takeover': [{ previousInstanceId: 'V1StGXR8', expiredMs: 12, sessionsEnded: 0, auditHash: null }],
   'child.started': [{ childPid: 42, command: 'knex migrate:latest', deadlineMs: 23_000 }],
