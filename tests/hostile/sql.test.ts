@@ -176,7 +176,7 @@ describe('in PostgreSQL itself', () => {
           lease: { instanceId: me.instanceId },
         });
         const { instanceId } = me;
-        const { commandSha256: _, ...shown } = client;
+        const shown = { host: client.host, pid: client.pid, command: client.command, runKey };
         expect((await lock.status()).lease).toMatchObject({ ...shown, instanceId });
         const end = { reason: `r${command}` };
         const work = { succeeded: true, exitCode: 0, durationMs: 1 };
