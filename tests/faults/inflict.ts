@@ -12,14 +12,13 @@ const TRIGGER_LIMIT_MS = 15_000;
 
 /**
  * What a request holds by which it is known. A call is two requests: its text, and then, on which it is carried out, its
- * values. (The schema's own text holds the names of the calls too, but not with their parameters. The text of a release is
- * sent with its rehearsal, before there is a child.)
+ * values. (The schema's own text holds the names of the calls too, but not with their parameters.)
  */
 export const REQUESTS = {
   version: '.version()',
-  poll: '.poll(',
+  poll: 'p_program => $1',
   'poll, values': '"command"',
-  release: '.release(',
+  release: 'p_by => $3',
   'release, values': '"exitCode"',
 };
 

@@ -9,7 +9,7 @@ let db: TestDatabase;
 
 beforeAll(async () => {
   db = await createDatabase();
-  // Who also applies the schema does not rehearse.
+  // Applies the schema.
   await start('--', 'true').done;
 });
 afterEach(() => assertNothingLeft());
