@@ -2,20 +2,20 @@ import postgres from 'postgres';
 import { errorCode, TLS_REFUSED } from './classify.js';
 import { connectToPrimary } from './primary.js';
 import { codedError, openSocket, type Address, type HostSocket } from './socket.js';
-import { upgrade, type SslMode, type TlsMaterial } from './tls.js';
+import { upgrade, type TlsWish } from './tls.js';
 
 /** Where the database is, and who we are to it. */
-export interface ConnectionTarget {
+export interface ConnectionTarget extends TlsWish {
   hosts: readonly Address[];
   database: string;
   user: string;
   password: string | undefined;
   /** Where the hosts' own passwords come from. */
   passwordFile?: { path: string; unusable: string | null };
-  ssl: SslMode;
-  tls: TlsMaterial;
   /** Passed on as libpq's `options`, for example what a hosted database needs to find the tenant. */
   options: string | undefined;
+  /** Where these come from, for people. */
+  optionsFrom?: string;
   /** The same for people, without the password. */
   describe: string;
 }

@@ -5,17 +5,24 @@ import { codedError, type HostSocket } from './socket.js';
 /** As libpq means it: https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION */
 export type SslMode = 'disable' | 'prefer' | 'require' | 'verify-ca' | 'verify-full';
 
-/** PEM texts, as tls.connect() takes them. */
+/** PEM texts and limits, as tls.connect() takes them. */
 export interface TlsMaterial {
   ca?: string;
   cert?: string;
   key?: string;
   passphrase?: string;
+  crl?: string;
+  minVersion?: 'TLSv1' | 'TLSv1.1' | 'TLSv1.2' | 'TLSv1.3';
+  maxVersion?: 'TLSv1' | 'TLSv1.1' | 'TLSv1.2' | 'TLSv1.3';
 }
 
 export interface TlsWish {
   ssl: SslMode;
   tls: TlsMaterial;
+  /** False: the host's name is not sent before the connection is encrypted (sslsni=0). */
+  sendsName?: boolean;
+  /** TLS begins at once, without asking for it first (sslnegotiation=direct). */
+  isDirect?: boolean;
 }
 
 const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f]);
@@ -34,7 +41,7 @@ export async function upgrade(socket: HostSocket, wish: TlsWish, limitMs: number
     );
   }, limitMs);
   try {
-    if (!(await serverOffersTls(socket))) {
+    if (wish.isDirect !== true && !(await serverOffersTls(socket))) {
       if (mode === 'prefer') return socket;
       throw codedError(TLS_REFUSED, `the server does not offer TLS, and sslmode=${mode} needs it`);
     }
@@ -67,7 +74,8 @@ function serverOffersTls(socket: net.Socket): Promise<boolean> {
   });
 }
 
-async function handshake(socket: HostSocket, { ssl: mode, tls: material }: TlsWish): Promise<HostSocket> {
+async function handshake(socket: HostSocket, wish: TlsWish): Promise<HostSocket> {
+  const { ssl: mode, tls: material, sendsName = true, isDirect = false } = wish;
   // To load it takes a tenth of the whole start, and many servers do without.
   const { connect } = await import('node:tls');
   return new Promise((resolve, reject) => {
@@ -77,7 +85,8 @@ async function handshake(socket: HostSocket, { ssl: mode, tls: material }: TlsWi
       ...material,
       socket,
       host, // what the certificate is checked against; without it an address would count as `localhost`
-      ...(net.isIP(host) === 0 ? { servername: host } : {}),
+      ...(net.isIP(host) === 0 && sendsName ? { servername: host } : {}),
+      ...(isDirect ? { ALPNProtocols: ['postgresql'] } : {}),
       rejectUnauthorized: verifies,
       // verify-ca trusts the authority, whatever name the certificate bears.
       ...(mode === 'verify-ca' ? { checkServerIdentity: () => undefined } : {}),
