@@ -1,6 +1,7 @@
 import postgres from 'postgres';
-import { errorCode, TLS_REFUSED } from './classify.js';
+import { errorCode, NOT_POSTGRESQL, TLS_REFUSED } from './classify.js';
 import { connectToPrimary } from './primary.js';
+import { ServerMessages, type Farewell } from './server-messages.js';
 import { codedError, openSocket, type Address, type HostSocket } from './socket.js';
 import { upgrade, type TlsWish } from './tls.js';
 
@@ -25,6 +26,8 @@ export interface Connection {
   readonly sql: postgres.Sql;
   /** False once the socket is closed, by whomever. */
   readonly isOpen: () => boolean;
+  /** What the server, or a pooler, said when it ended the connection. */
+  readonly farewell: () => Farewell | undefined;
   /** Ends it at once, whatever the peer does: a silent one would keep a graceful end waiting. */
   readonly destroy: () => void;
 }
@@ -89,6 +92,14 @@ async function connectTo(
   // Until the first statement nobody else listens, and an error that nobody hears ends the process.
   socket.once('error', (error) => (failure = error));
 
+  const messages = new ServerMessages();
+  socket.on('data', (chunk: Buffer) => {
+    if (messages.read(chunk)) return;
+    // postgres.js gets it too, and prints what it does not know: as the beginning of a long message it is waited for.
+    chunk.fill(0x7f);
+    socket.destroy(codedError(NOT_POSTGRESQL, 'what answers there does not speak its protocol'));
+  });
+
   const options = {
     host: 'localhost',
     port: 5432,
@@ -123,7 +134,12 @@ async function connectTo(
     open = false;
     socket.destroy();
   };
-  return { sql: withoutTargetVariable(() => postgres(options)), isOpen: () => open, destroy };
+  return {
+    sql: withoutTargetVariable(() => postgres(options)),
+    isOpen: () => open,
+    farewell: () => messages.farewell,
+    destroy,
+  };
 }
 
 /** postgres.js obeys PGTARGETSESSIONATTRS without an option to say otherwise, and fails on `any`. */

@@ -80,11 +80,12 @@ const DEMANDS: readonly Demand[] = [
 ];
 
 /** @throws {UsageError} which names what is asked for, and repeats no value. */
-export function checkDemands({ get, nameOf }: ConnectionSettings, usesSocket: boolean): void {
+export function checkDemands({ get, nameOf, layerOf }: ConnectionSettings, usesSocket: boolean): void {
   for (const { parameter, fine, problem, hint, overSocket } of DEMANDS) {
     const value = get(parameter);
     if (value === undefined || fine.includes(value) || (overSocket === true && !usesSocket)) continue;
-    throw new UsageError(`${nameOf(parameter)} ${problem}.`, hint);
+    const name = layerOf(parameter) === 'env' ? `${nameOf(parameter)} (${parameter})` : nameOf(parameter);
+    throw new UsageError(`${name} ${problem}.`, hint);
   }
 }
 

@@ -42,11 +42,11 @@ export function readTls(
   const ignored: string[] = [];
   const wish = wishOf(settings, scheme);
   const usesSystemRoots = get('sslrootcert') === 'system';
-  const isDirect = oneOf(settings, 'sslnegotiation', ['postgres', 'direct']) === 'direct';
+  const tlsFirst = oneOf(settings, 'sslnegotiation', ['postgres', 'direct']) === 'direct';
   if (wish?.mode === 'disable') {
-    if (!usesSystemRoots && !isDirect) return { ssl: 'disable', tls: {}, ignored };
+    if (!usesSystemRoots && !tlsFirst) return { ssl: 'disable', tls: {}, ignored };
     throw new UsageError(
-      `${nameOf(isDirect ? 'sslnegotiation' : 'sslrootcert')} asks for TLS, and sslmode (or ssl) for none.`,
+      `${nameOf(tlsFirst ? 'sslnegotiation' : 'sslrootcert')} asks for TLS, and sslmode (or ssl) for none.`,
       'Write sslmode=verify-full, or leave it out.',
     );
   }
@@ -66,7 +66,7 @@ export function readTls(
   if (ssl === 'require' && material.ca !== undefined && wish?.verifiesNever !== true) ssl = 'verify-ca';
   const verifies = ssl === 'verify-ca' || ssl === 'verify-full';
   addRevocations(material, verifies, settings, home, readFile, ignored);
-  if (isDirect && ssl === 'prefer') {
+  if (tlsFirst && ssl === 'prefer') {
     throw new UsageError(
       `${nameOf('sslnegotiation')} needs TLS, and sslmode does not.`,
       'Write sslmode=require, or better verify-full, too.',
@@ -77,7 +77,7 @@ export function readTls(
     ssl,
     tls: material,
     ...(sendsName ? {} : { sendsName }),
-    ...(isDirect ? { isDirect } : {}),
+    ...(tlsFirst ? { tlsFirst } : {}),
     ignored,
   };
 }

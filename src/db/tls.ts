@@ -1,5 +1,5 @@
 import net from 'node:net';
-import { TLS_REFUSED } from './classify.js';
+import { NOT_POSTGRESQL, TLS_REFUSED, TLS_UNTRUSTED } from './classify.js';
 import { codedError, type HostSocket } from './socket.js';
 
 /** As libpq means it: https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION */
@@ -22,7 +22,7 @@ export interface TlsWish {
   /** False: the host's name is not sent before the connection is encrypted (sslsni=0). */
   sendsName?: boolean;
   /** TLS begins at once, without asking for it first (sslnegotiation=direct). */
-  isDirect?: boolean;
+  tlsFirst?: boolean;
 }
 
 const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f]);
@@ -41,7 +41,7 @@ export async function upgrade(socket: HostSocket, wish: TlsWish, limitMs: number
     );
   }, limitMs);
   try {
-    if (wish.isDirect !== true && !(await serverOffersTls(socket))) {
+    if (wish.tlsFirst !== true && !(await serverOffersTls(socket))) {
       if (mode === 'prefer') return socket;
       throw codedError(TLS_REFUSED, `the server does not offer TLS, and sslmode=${mode} needs it`);
     }
@@ -66,16 +66,22 @@ function serverOffersTls(socket: net.Socket): Promise<boolean> {
     socket.once('data', (answer: Buffer) => {
       socket.off('error', reject);
       socket.off('close', closed);
+      const word = answer.toString('latin1');
+      if (word === 'S' || word === 'N') resolve(word === 'S');
       // More than the one byte was put there by somebody in between, to be read as if it had come encrypted.
-      if (answer.length === 1) resolve(answer[0] === 'S'.charCodeAt(0));
-      else reject(codedError(TLS_REFUSED, 'the server answered the request for TLS with more than it may'));
+      else if (word.startsWith('S') && !word.startsWith('SSH-'))
+        reject(codedError(TLS_REFUSED, 'the server answered the request for TLS with more than it may'));
+      // As libpq: a server that has no room even to start a process says so in this way.
+      else if (word.startsWith('E'))
+        reject(codedError('ECONNRESET', 'the server could not take the connection'));
+      else reject(codedError(NOT_POSTGRESQL, 'what answers there does not speak its protocol'));
     });
     socket.write(SSL_REQUEST);
   });
 }
 
 async function handshake(socket: HostSocket, wish: TlsWish): Promise<HostSocket> {
-  const { ssl: mode, tls: material, sendsName = true, isDirect = false } = wish;
+  const { ssl: mode, tls: material, sendsName = true, tlsFirst = false } = wish;
   // To load it takes a tenth of the whole start, and many servers do without.
   const { connect } = await import('node:tls');
   return new Promise((resolve, reject) => {
@@ -86,7 +92,7 @@ async function handshake(socket: HostSocket, wish: TlsWish): Promise<HostSocket>
       socket,
       host, // what the certificate is checked against; without it an address would count as `localhost`
       ...(net.isIP(host) === 0 && sendsName ? { servername: host } : {}),
-      ...(isDirect ? { ALPNProtocols: ['postgresql'] } : {}),
+      ...(tlsFirst ? { ALPNProtocols: ['postgresql'] } : {}),
       rejectUnauthorized: verifies,
       // verify-ca trusts the authority, whatever name the certificate bears.
       ...(mode === 'verify-ca' ? { checkServerIdentity: () => undefined } : {}),
@@ -102,7 +108,8 @@ async function handshake(socket: HostSocket, wish: TlsWish): Promise<HostSocket>
     secure.host = host;
     const failed = (error: Error): void => {
       const lost = 'code' in error && (error.code === 'ECONNRESET' || error.code === 'ETIMEDOUT');
-      reject(lost ? error : codedError(TLS_REFUSED, `TLS: ${error.message}`, error));
+      const code = verifies && isAboutTrust(error) ? TLS_UNTRUSTED : TLS_REFUSED;
+      reject(lost ? error : codedError(code, `TLS: ${error.message}`, error));
     };
     secure.once('error', failed);
     secure.once('secureConnect', () => {
@@ -110,4 +117,13 @@ async function handshake(socket: HostSocket, wish: TlsWish): Promise<HostSocket>
       resolve(secure);
     });
   });
+}
+
+/** What Node says of a certificate that it got and does not accept: https://nodejs.org/api/tls.html#x509-certificate-error-codes */
+function isAboutTrust(error: Error): boolean {
+  const code = 'code' in error ? String(error.code) : '';
+  return (
+    /CERT|CRL|CA_KEY|CHAIN|ISSUER|LEAF|INVALID_(CA|PURPOSE)|HOSTNAME_MISMATCH|PATH_LENGTH/.test(code) &&
+    !code.startsWith('ERR_SSL_')
+  );
 }

@@ -70,7 +70,7 @@ describe('what libpq knows', () => {
       'ssl_min_protocol_version=tlsv1.2&ssl_max_protocol_version=TLSv1.3',
       { tls: { minVersion: 'TLSv1.2', maxVersion: 'TLSv1.3' } },
     ],
-    ['sslmode=require&sslnegotiation=direct', { isDirect: true }],
+    ['sslmode=require&sslnegotiation=direct', { tlsFirst: true }],
     ['sslsni=0', { sendsName: false }],
     ['requiressl=1', { ssl: 'require' }],
     ['requiressl=0', { ssl: 'prefer' }],
