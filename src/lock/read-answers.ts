@@ -97,10 +97,7 @@ const takeover = object<Takeover>({
 const LONGEST_RETRY_MS = 3_600_000;
 
 /** The answer to an attempt, with the lease as the database describes it. */
-export type RawAttempt =
-  | (Omit<Acquired, 'lease'> & { lease: HolderDescription })
-  | Held
-  | Settled;
+export type RawAttempt = (Omit<Acquired, 'lease'> & { lease: HolderDescription }) | Held | Settled;
 
 export const attemptShape = byOutcome<RawAttempt>({
   acquired: object({

@@ -48,7 +48,11 @@ export const SAMPLES: { [N in EventName]: Omit<EventOf<N>, 'event'>[] } = {
     { waitedMs: 2, polls: 1, ttlMs: 30_000, expiresAt, auditHash, runKeyOfOtherCommand: 'true' },
   ],
   'lock.orphans': [
-    { holder: 'V1StGXR8', sessions: [{ pid: 4711, role: 'app', client: '10.0.0.7', openMs: 21_000 }], denied: 1 },
+    {
+      holder: 'V1StGXR8',
+      sessions: [{ pid: 4711, role: 'app', client: '10.0.0.7', openMs: 21_000 }],
+      denied: 1,
+    },
     { holder: 'V1StGXR8', sessions: [{ pid: 4711, role: null, client: null, openMs: null }], denied: 0 },
   ],
   'lock.inherited': [{ holder: 'V1StGXR8', expiresAt }],

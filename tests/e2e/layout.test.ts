@@ -92,7 +92,14 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 /** Plain tables and values, which know nothing of anybody. */
 const KNOWN_TO_ALL = [
   ...['src/errors', 'src/exit-codes', 'src/events', 'src/duration', 'src/unlock-line'],
-  ...['src/moment', 'src/shorten', 'src/unprintable', 'src/fixed-name', 'src/longer-wait', 'src/system-limits'],
+  ...[
+    'src/moment',
+    'src/shorten',
+    'src/unprintable',
+    'src/fixed-name',
+    'src/longer-wait',
+    'src/system-limits',
+  ],
 ];
 
 describe('the way of the data', () => {
