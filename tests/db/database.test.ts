@@ -120,7 +120,7 @@ describe('an answer that is lost after the commit', () => {
     relay.set('pass');
     relay.cut();
     expect(await releasing).toBe('released');
-    expect(events.map(({ event }) => event)).toEqual(['lock.released']);
+    expect(events.map(({ event }) => event)).toEqual(['lock.release_delayed', 'lock.released']);
     calls.database.disconnect();
   });
 });

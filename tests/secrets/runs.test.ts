@@ -166,9 +166,9 @@ test('the library: its events, its errors, and all that an inspection of them sh
   await ask('init');
   // Only what has reached the server can fail there, with the secret among what was bound to the statement.
   await stage.db.sql.unsafe(`
-    CREATE FUNCTION migrate_lock.refuse_long() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$;
+    CREATE FUNCTION public.refuse_long() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$;
     CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON migrate_lock.migration_lock
-       FOR EACH ROW WHEN (NEW.expires_at > NEW.locked_at + interval '1 hour') EXECUTE FUNCTION migrate_lock.refuse_long()`);
+       FOR EACH ROW WHEN (NEW.expires_at > NEW.locked_at + interval '1 hour') EXECUTE FUNCTION public.refuse_long()`);
   const library = pathToFileURL(join(CLI, '..', 'index.js')).href;
   const program = `
     import { readFileSync } from 'node:fs';
