@@ -56,7 +56,7 @@ export const touchUp = {
           '(module=>({__proto__:module,default:module}))($1)',
         );
         // And names packages' modules by where they lie for who builds.
-        const anywhere = quick.replaceAll(/\b__commonJS\(\{"[^"]*node_modules\//g, '__commonJS({"');
+        const anywhere = quick.replaceAll(/\b__(commonJS|esm)\(\{"[^"]*node_modules\//g, '__$1({"');
         if (quick === file.text || anywhere === quick)
           return {
             errors: [{ text: 'esbuild writes its output in another way now: see bundle-plugins.mjs' }],
