@@ -5,6 +5,9 @@ import { MigrateLockError } from '../errors.js';
 import { CALLS } from '../generated/sql.js';
 import { renderSql } from './render.js';
 
+/** The owner of `public` from PostgreSQL 15 on: it stands for the database's owner, and nobody can connect as it. */
+const NO_LOGIN = 'pg_database_owner';
+
 /** Whose the lock schema is, as the catalog says; see sql/calls/owners.sql. */
 export interface SchemaOwners {
   owner: string;
@@ -80,7 +83,9 @@ export function refuseSuperuser(
   if (!isSuperuser || ownerIsSuperuser) return;
   throw untrusted(
     `we are a superuser, and the lock schema "${schema}" belongs to ${owner}, who is not: a superuser runs no code of other roles`,
-    `Connect as ${owner}, or as a role that ${owner} has admitted.`,
+    owner === NO_LOGIN
+      ? 'Use a schema of the lock alone, with --schema.'
+      : `Connect as ${owner}, or as a role that ${owner} has admitted.`,
   );
 }
 
