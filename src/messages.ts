@@ -1,10 +1,9 @@
 import { adviceAfterDeadline, adviceAfterFailedRelease, adviceAfterWait } from './advice.js';
 import { formatDuration } from './duration.js';
-import { MigrateLockError } from './errors.js';
-import type { EventOf, HolderSummary, MigrateLockEvent, ProcessSummary } from './events.js';
+import type { EventOf, HolderSummary, MigrateLockEvent } from './events.js';
 import { formatMoment } from './moment.js';
 import { shorten } from './shorten.js';
-import { reachedLimit } from './system-limits.js';
+import { aboutSurvivors } from './survivors.js';
 import { unlockLine } from './unlock-line.js';
 
 export type Tone = 'info' | 'good' | 'warn' | 'bad';
@@ -21,8 +20,6 @@ export interface Message {
 const MAX_COMMAND_LENGTH = 80;
 /** The longest name that a machine has; longer ones were made up to push everything else out of sight. */
 const MAX_NAME_LENGTH = 64;
-/** So many processes are named one by one. */
-const MAX_PROCESSES = 5;
 /** In one line with everything else. */
 const SHORT_COMMAND_LENGTH = 40;
 
@@ -81,17 +78,7 @@ export function describeEvent(event: MigrateLockEvent): Message | null {
     case 'lease.extended':
       return good(`extended the lease: it now ends at ${event.expiresAt}`);
     case 'lease.kept':
-      return {
-        ...warn(
-          `processes of the command cannot be ended: ${namesOf(event.processes)}; the lease was extended ` +
-            `${event.last ? 'once more, ' : ''}until ${event.expiresAt}, so that nobody runs beside them`,
-        ),
-        hint:
-          `End them as their user${killLine(event.processes)}; the lock is released then. ` +
-          (event.last
-            ? 'Else the lease runs out. SIGTERM or SIGINT to migrate-lock: it does not wait for that.'
-            : 'SIGTERM or SIGINT to migrate-lock: it gives up, and the lease runs out.'),
-      };
+      return { ...aboutSurvivors(event), tone: 'warn' };
     case 'child.unseen':
       return {
         ...warn(
@@ -179,36 +166,6 @@ export function describeWait(event: EventOf<'lock.waiting'>, sinceMs: number): s
     ...(lease === null ? [] : [lease > 0 ? `lease ends in ${inSeconds(lease + 999)}` : 'lease is over']),
     ...(event.queueLength > 1 ? [`${event.queueLength} waiting`] : []),
   ].join(' · ');
-}
-
-/** `4711 (sleep, user deploy)` */
-function namesOf(processes: readonly ProcessSummary[] | null): string {
-  if (processes === null) return 'they are hidden from us';
-  const named = processes
-    .slice(0, MAX_PROCESSES)
-    .map(({ pid, command, user }) => `${pid} (${command}, user ${user})`);
-  const more = processes.length - named.length;
-  return [...named, ...(more > 0 ? [`${more} more`] : [])].join(', ');
-}
-
-function killLine(processes: readonly ProcessSummary[] | null): string {
-  if (processes === null) return '';
-  return ` (sudo kill ${processes
-    .slice(0, MAX_PROCESSES)
-    .map(({ pid }) => pid)
-    .join(' ')})`;
-}
-
-/** What an error means to people. One that is not ours, and not the system's, is a defect. Stack traces are for none of them. */
-export function formatError(error: unknown): { text: string; hint: string | undefined } {
-  if (error instanceof MigrateLockError) return { text: error.message, hint: error.hint };
-  const reason = error instanceof Error ? error.message || error.name : String(error);
-  const limit = reachedLimit(error);
-  if (limit !== undefined) return { text: reason, hint: limit };
-  return {
-    text: `internal error: ${reason}`,
-    hint: 'This is a defect in migrate-lock. Please report it, with this line and what led to it.',
-  };
 }
 
 /** `held by web-7f9 (knex migrate:latest) for 18s, its lease ends in 11s` */

@@ -1,8 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
+import { formatError } from '../src/error-text.js';
 import { MigrateLockError, UsageError } from '../src/errors.js';
 import { MAX_DURATION_MS } from '../src/duration.js';
 import type { MigrateLockEvent, Occurrence } from '../src/events.js';
-import { describeEvent, formatError } from '../src/messages.js';
+import { describeEvent } from '../src/messages.js';
 
 const event = (occurrence: Occurrence): MigrateLockEvent => ({
   v: 1,
@@ -176,6 +177,30 @@ describe('describeEvent', () => {
       'the command left 2 processes running; ending what is left',
     ],
     [{ event: 'lock.released', heldMs: 3_200, auditHash: null }, 'good', 'released the lock after 3.2s'],
+    [
+      {
+        event: 'lease.kept',
+        processes: [{ pid: 4711, user: 'deploy', command: 'sleep' }],
+        ttlMs: 30_000,
+        expiresAt,
+        last: false,
+        auditHash: null,
+      },
+      'warn',
+      `processes of the command cannot be ended: 4711 (sleep, user deploy); the lease was extended until ${expiresAt}, so that nobody runs beside them`,
+      'End them as their user (sudo kill 4711); the lock is released then. SIGTERM or SIGINT to migrate-lock: it gives up, and the lease runs out.',
+    ],
+    [
+      { event: 'lease.kept', processes: null, ttlMs: 30_000, expiresAt, last: true, auditHash: null },
+      'warn',
+      `processes of the command cannot be ended: they are hidden from us; the lease was extended once more, until ${expiresAt}, so that nobody runs beside them`,
+      'End them as their user; the lock is released then. Else the lease runs out. SIGTERM or SIGINT to migrate-lock: it does not wait for that.',
+    ],
+    [
+      { event: 'guard.absent', reason: 'there is no /bin/sh' },
+      'warn',
+      'there is no guard (there is no /bin/sh): if migrate-lock is killed or stopped, nobody ends the command, also not when the lease is over',
+    ],
     [
       { event: 'lock.release_failed', code: 'ECONNREFUSED', message: 'refused', expiresAt },
       'bad',

@@ -61,20 +61,15 @@ BEGIN
 END
 $body$;
 
--- Revokes what PUBLIC has, and gives the owner its counter. Called whenever the functions are created or replaced: roles that
--- were admitted get functions that are new.
-CREATE OR REPLACE FUNCTION "migrate_lock".complete_schema() RETURNS void
+-- After an upgrade: the roles that were admitted get functions that are new.
+CREATE OR REPLACE FUNCTION "migrate_lock".grant_new_functions() RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $body$
-DECLARE
-    owner_ oid := (SELECT nspowner FROM pg_namespace WHERE oid = "migrate_lock".home());
 BEGIN
-    PERFORM "migrate_lock".revoke_public_rights();
-    PERFORM "migrate_lock".enter_role(owner_, NULL);
     PERFORM "migrate_lock".grant_functions(role, "migrate_lock".used_functions(), granted)
        FROM "migrate_lock".migration_lock_role
-      WHERE role <> owner_ AND role IN (SELECT oid FROM pg_roles);
-    UPDATE "migrate_lock".migration_lock_role SET granted = "migrate_lock".used_functions() WHERE role <> owner_;
+      WHERE role IN (SELECT oid FROM pg_roles);
+    UPDATE "migrate_lock".migration_lock_role SET granted = "migrate_lock".used_functions() WHERE role <> 0;
 END
 $body$;
 
@@ -153,8 +148,8 @@ BEGIN
 END
 $body$;
 
--- Admits a role: it may use the lock, and sessions of the child roles count as its leases'. For the owner itself (or null) it only
--- names the child roles of the owner's leases. Answers what the owner can do about the sessions of each role, as that decides
+-- Admits a role: it may use the lock, and sessions of the child roles count as its leases'. Without a role
+-- it names the child roles of the owner's own leases. Answers what the owner can do about the sessions of each role, as that decides
 -- what a takeover can end:
 -- {"owner": ..., "roles": [{"role": ..., "canSee": ..., "canEnd": ..., "tables": true if it can reach a table all the same}]}.
 CREATE OR REPLACE FUNCTION "migrate_lock".admit(p_db_role text, p_child_roles jsonb) RETURNS jsonb
@@ -163,20 +158,22 @@ AS $body$
 DECLARE
     schema   text := "migrate_lock".home()::regnamespace::text;
     owner_   text := (SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE oid = "migrate_lock".home());
-    admitted oid;
+    admitted oid  := 0;
     children oid[];
     child    oid;
 BEGIN
     PERFORM "migrate_lock".require(num_nulls(p_child_roles));
     PERFORM "migrate_lock".begin_change();
-    admitted := "migrate_lock".role_named(coalesce(p_db_role, owner_));
+    IF p_db_role IS NOT NULL THEN
+        admitted := "migrate_lock".role_named(p_db_role);
+    END IF;
     children := ARRAY (SELECT "migrate_lock".role_named(name) FROM jsonb_array_elements_text(p_child_roles) AS name);
-    IF p_db_role IS NOT NULL AND pg_has_role(admitted, owner_, 'MEMBER') THEN
+    IF admitted <> 0 AND pg_has_role(admitted, owner_, 'MEMBER') THEN
         PERFORM "migrate_lock".refuse(
             format('the role %s can do all that %s can, who owns the lock: nothing can be kept from it', p_db_role, owner_),
             'Let another role own the lock schema: run init as one that this role is not a member of.');
     END IF;
-    IF p_db_role IS NOT NULL AND NOT (SELECT rolcanlogin FROM pg_roles WHERE oid = admitted) THEN
+    IF admitted <> 0 AND NOT (SELECT rolcanlogin FROM pg_roles WHERE oid = admitted) THEN
         PERFORM "migrate_lock".refuse(
             format('the role %s cannot log in: it is a group', p_db_role),
             'Admit each role that logs in: every one has a rate limit of its own.');
@@ -184,7 +181,7 @@ BEGIN
 
     PERFORM "migrate_lock".revoke_public_rights();
     PERFORM "migrate_lock".enter_role(admitted, children);
-    IF p_db_role IS NOT NULL THEN
+    IF admitted <> 0 THEN
         PERFORM "migrate_lock".revoke_rights(admitted);
         EXECUTE format('GRANT USAGE ON SCHEMA %s TO %I', schema, p_db_role);
         PERFORM "migrate_lock".grant_functions(admitted, "migrate_lock".used_functions(), '{}');
@@ -205,13 +202,13 @@ BEGIN
                    'canSee', pg_has_role(owner_, rolname, 'USAGE') OR pg_has_role(owner_, 'pg_read_all_stats', 'USAGE'),
                    'canEnd', pg_has_role(owner_, rolname, 'USAGE')
                        OR NOT rolsuper AND pg_has_role(owner_, 'pg_signal_backend', 'USAGE'),
-                   'tables', rolname <> owner_ AND EXISTS (
+                   'tables', EXISTS (
                        SELECT FROM pg_class
                         WHERE relnamespace = "migrate_lock".home() AND relkind = 'r'
                           AND has_table_privilege(rolname, oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER')))
                    ORDER BY oid <> admitted, rolname)
           FROM pg_roles
-         WHERE oid = ANY (children || CASE WHEN p_db_role IS NOT NULL THEN admitted END)));
+         WHERE oid = ANY (children || admitted)));
 END
 $body$;
 
@@ -222,15 +219,21 @@ CREATE OR REPLACE FUNCTION "migrate_lock".expel(p_db_role text, p_child_roles js
 AS $body$
 DECLARE
     owner_   oid := (SELECT nspowner FROM pg_namespace WHERE oid = "migrate_lock".home());
-    expelled oid;
+    expelled oid := 0;
     children oid[];
     lost     oid[];
     counter  regclass;
 BEGIN
     PERFORM "migrate_lock".require(num_nulls(p_child_roles));
     PERFORM "migrate_lock".begin_change();
-    expelled := CASE WHEN p_db_role IS NULL THEN owner_ ELSE "migrate_lock".role_named(p_db_role) END;
+    IF p_db_role IS NOT NULL AND NOT pg_has_role("migrate_lock".role_named(p_db_role), owner_, 'MEMBER') THEN
+        expelled := "migrate_lock".role_named(p_db_role);
+    END IF;
     children := ARRAY (SELECT "migrate_lock".role_named(name) FROM jsonb_array_elements_text(p_child_roles) AS name);
+    IF expelled = 0 AND cardinality(children) = 0 THEN
+        PERFORM "migrate_lock".refuse(
+            'the owner of the lock, or a role that can act as the owner, cannot be expelled', 'Revoke the membership instead.');
+    END IF;
     IF cardinality(children) > 0 THEN
         UPDATE "migrate_lock".migration_lock_role
            SET child_roles = ARRAY (SELECT unnest(child_roles) EXCEPT SELECT unnest(children))
@@ -239,7 +242,7 @@ BEGIN
     ELSE
         SELECT child_roles || expelled INTO lost FROM "migrate_lock".migration_lock_role WHERE role = expelled;
         lost := coalesce(lost, ARRAY [expelled]);
-        DELETE FROM "migrate_lock".migration_lock_role WHERE role = expelled AND role <> owner_ RETURNING attempts INTO counter;
+        DELETE FROM "migrate_lock".migration_lock_role WHERE role = expelled RETURNING attempts INTO counter;
         IF counter IS NOT NULL THEN
             EXECUTE format('DROP SEQUENCE %s', counter);
         END IF;
@@ -247,7 +250,9 @@ BEGIN
     END IF;
     -- Roles that were dropped leave their row behind.
     FOR counter IN
-        DELETE FROM "migrate_lock".migration_lock_role WHERE role NOT IN (SELECT oid FROM pg_roles) RETURNING attempts
+        DELETE FROM "migrate_lock".migration_lock_role
+         WHERE role <> 0 AND role NOT IN (SELECT oid FROM pg_roles)
+        RETURNING attempts
     LOOP
         EXECUTE format('DROP SEQUENCE %s', counter);
     END LOOP;

@@ -12,7 +12,8 @@ CREATE OR REPLACE FUNCTION "migrate_lock".counter() RETURNS regclass
 AS $body$
     SELECT attempts FROM "migrate_lock".migration_lock_role
      WHERE role = (SELECT oid FROM pg_roles WHERE rolname = session_user)
-        OR (role = (SELECT oid FROM pg_roles WHERE rolname = current_user) AND "migrate_lock".is_owner(session_user::text))
+        OR (role = 0 AND "migrate_lock".is_owner(session_user::text))
+     ORDER BY role DESC
      LIMIT 1
 $body$;
 

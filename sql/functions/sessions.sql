@@ -16,7 +16,7 @@ AS $body$
     SELECT coalesce((
         SELECT child_roles FROM "migrate_lock".migration_lock_role
          WHERE role = (SELECT oid FROM pg_roles WHERE rolname = lease.db_role)
-            OR (role = (SELECT oid FROM pg_roles WHERE rolname = current_user) AND "migrate_lock".is_owner(lease.db_role))
+            OR (role = 0 AND "migrate_lock".is_owner(lease.db_role))
          ORDER BY cardinality(child_roles) DESC
          LIMIT 1), '{}')
 $body$;

@@ -7,14 +7,23 @@ CREATE TABLE "migrate_lock".migration_lock_setting (
 
 INSERT INTO "migrate_lock".migration_lock_setting (id) VALUES (1);
 
--- The roles that may use the lock, by OID: a role that is dropped and created again is another role. The owner has a row too,
--- for its counter and its child roles.
+-- The roles that may use the lock, by OID: a role that is dropped and created again is another role. Row 0 is that of the owner,
+-- and of all roles that can act as the owner.
 CREATE TABLE "migrate_lock".migration_lock_role (
     role        oid      PRIMARY KEY,
     child_roles oid[]    NOT NULL DEFAULT '{}',   -- as which the commands of its runs connect to the database
     attempts    regclass NOT NULL,                -- a sequence that counts: a rollback does not take it back
     granted     text[]   NOT NULL DEFAULT '{}'    -- functions that were granted once: one that was revoked by hand stays so
 );
+
+-- An attempt moves a counter on by a tenth of what it costs, in microseconds; see rate-limit.sql.
+CREATE SEQUENCE "migrate_lock".migration_lock_attempts INCREMENT BY 500;
+
+INSERT INTO "migrate_lock".migration_lock_role (role, attempts)
+SELECT 0, oid
+  FROM pg_class
+ WHERE relname = 'migration_lock_attempts' AND relnamespace = (
+       SELECT relnamespace FROM pg_class WHERE oid = (SELECT tableoid FROM "migrate_lock".migration_lock_version));
 
 -- How much each client (a role at an address) has asked for. Unlogged: what a crash of the server loses is forgiven.
 CREATE UNLOGGED TABLE "migrate_lock".migration_lock_client (

@@ -45,11 +45,11 @@ export class StartedSocket extends Duplex {
       done();
       // The driver is still in the midst of its write.
       process.nextTick(() => this.push(answer));
-    } else if (this.#socket.write(bytes)) {
-      done();
-    } else {
-      this.#socket.once('drain', done);
+      return;
     }
+    if (isCopy(bytes)) this.#guard.expectCopy();
+    if (this.#socket.write(bytes)) done();
+    else this.#socket.once('drain', done);
   }
 
   override _final(done: () => void): void {
@@ -76,4 +76,9 @@ export class StartedSocket extends Duplex {
   #keepIfFatal(error: Error): void {
     if (isFatal(error)) this.#farewell = error;
   }
+}
+
+/** A simple query, alone: as read-tables.ts sends it. */
+function isCopy(bytes: Buffer): boolean {
+  return bytes.toString('latin1', 0, 1) === 'Q' && bytes.toString('latin1', 5, 10) === 'COPY ';
 }

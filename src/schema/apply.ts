@@ -92,6 +92,7 @@ function tryToApply(
       if (owners !== null && name.endsWith('-schema.sql')) continue;
       await session.unsafe(renderSql(sql, schema));
     }
+    if (state !== null) await session.unsafe(renderSql(CALLS.grantNewFunctions, schema));
     return { fromVersion: state?.version ?? null, toVersion: definition.version };
   });
 }

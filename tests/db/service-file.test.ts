@@ -256,3 +256,27 @@ test('two runs, one of which names the database by a service, exclude each other
   holder.kill('SIGTERM');
   await holder.done;
 });
+
+describe('what a service demands of authentication is not left out', () => {
+  const demand = (line: string, env: Env = {}) => {
+    write('.pg_service.conf', `[app]\nhost=h\ndbname=d\nuser=u\n${line}\n`);
+    return readConnectionConfig({ env: environment({ PGSERVICE: 'app', ...env }) });
+  };
+
+  test('channel_binding, before the variable', () => {
+    const { auth, ignored } = demand('channel_binding=require', { PGCHANNELBINDING: 'disable' });
+    expect(auth).toMatchObject({ channelBinding: 'require' });
+    expect(ignored).toEqual([]);
+  });
+
+  test('require_auth', () => {
+    const { auth, ignored } = demand('require_auth=scram-sha-256');
+    expect(auth).toEqual({ channelBinding: 'prefer', methods: ['scram-sha-256'], allowsNone: false });
+    expect(ignored).toEqual([]);
+  });
+
+  test.each(['channel_binding=always', 'require_auth=everything'])('%s is refused by its name', (line) => {
+    const [parameter] = line.split('=');
+    expect(() => demand(line)).toThrow(`${parameter} of the service has a value`);
+  });
+});

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from '@jest/globals';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const LONGEST = 250;
+const LONGEST = 350;
 
 /** Every file of the program, as `src/lock/wait.ts`, with its text. */
 const SOURCES = ['bin', 'src', 'sql'].flatMap((folder) =>
@@ -66,15 +66,17 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'src/schema': ['src/db', 'src/generated'],
   'src/db': ['src/redact', 'src/generated'],
   'src/child': ['src/generated', 'src/foreground'],
-  'src/ui': ['src/audit', 'src/messages', 'src/redact', 'src/foreground'],
+  'src/ui': ['src/audit', 'src/error-text', 'src/messages', 'src/redact', 'src/foreground'],
   'src/audit': [],
   // Events alone: it is the third reader of the stream.
   'src/metrics': ['src/file-owner'],
   'src/foreground': [],
   'src/file-owner': [],
   'src/redact': [],
-  'src/messages': ['src/redact', 'src/advice'],
+  'src/messages': ['src/redact', 'src/advice', 'src/survivors'],
   'src/advice': [],
+  'src/survivors': [],
+  'src/error-text': [],
   'src/event-stream': [],
   'src/events': [],
   'src/exit-codes': [],

@@ -95,7 +95,9 @@ export class LockModel {
       return { ...answer, queueLength };
     }
     const countsForMs = Math.max(15_000, 6 * pollIntervalMs, 300 * queueLength);
-    this.#queue.announce(me, this.dbRole, client, countsForMs, this.now);
+    // An id that was another holder's is not announced.
+    const isAnothers = (this.#acquired.get(me.instanceId) ?? me.secret) !== me.secret;
+    if (!isAnothers) this.#queue.announce(me, this.dbRole, client, countsForMs, this.now);
     return { ...answer, queueLength, listens: false, listening: 0 };
   }
 
@@ -145,7 +147,8 @@ export class LockModel {
     this.#acquired.set(me.instanceId, me.secret);
     if (takeover !== null) this.#record('lock.takeover', me.instanceId, token, takeover);
     this.#record('lock.acquired', me.instanceId, token, { ttlMs, ...shown(client) });
-    return this.#acquiredAnswer(lease, takeover);
+    const otherCommand = this.#runs.otherCommand(client);
+    return { ...this.#acquiredAnswer(lease, takeover), otherCommand };
   }
 
   release(me: Caller, { by, end, work }: ReleaseRequest): Answer {

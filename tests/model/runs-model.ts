@@ -39,6 +39,15 @@ export class RunsModel {
     return { succeeded, exitCode, durationMs, instanceId, host, command, finishedAtMs };
   }
 
+  /** Another command that the key is known with, the one whose work ended last; null: none. */
+  otherCommand({ runKey, commandSha256 }: ModelClient): string | null {
+    const others = [...this.#runs.values()].filter(
+      ({ client }) => client.runKey === runKey && client.commandSha256 !== commandSha256,
+    );
+    const [last] = others.sort((a, b) => b.finishedAt - a.finishedAt);
+    return last?.client.command ?? null;
+  }
+
   table(): Tables['runs'] {
     return Object.fromEntries(
       [...this.#runs].map(([work, { succeeded, instanceId, finishedAt }]) => [

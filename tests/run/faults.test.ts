@@ -3,6 +3,7 @@ import { createDatabase, type TestDatabase } from '../harness/database.js';
 import { startServer } from '../harness/embedded-server.mjs';
 import { childrenOf, endProcess } from '../harness/processes.js';
 import { assertNothingLeft, runCli, startCli } from '../harness/run-cli.js';
+import { waitFor } from '../harness/wait-for.js';
 
 // These tests stop and restart a server, so they keep one of their own, whatever TEST_DATABASE_URL says.
 let server: Awaited<ReturnType<typeof startServer>>;
@@ -79,6 +80,9 @@ describe('a database that comes and goes', () => {
     const { childPid } = await down.waitForEvent('child.started');
     process.kill(childPid, 'SIGUSR1');
     await down.waitForEvent('child.exited');
+    // At once, and once.
+    const delayed = await down.waitForEvent('lock.release_delayed', () => true, 10_000);
+    expect(delayed).toMatchObject({ expiresAt: acquired.expiresAt });
     down.kill('SIGTERM');
     const { code, events, stderr } = await down.done;
     await server.start();
@@ -88,7 +92,24 @@ describe('a database that comes and goes', () => {
       expiresAt: acquired.expiresAt,
     });
     expect(stderr).toContain('by itself');
+    expect(events.filter(({ event }) => event === 'lock.release_delayed')).toHaveLength(1);
     expect(events.at(-1)).toMatchObject({ event: 'run.finished', outcome: 'completed', exitCode: 7 });
+  });
+
+  test('that is down at the release: with --once, the success is said not to be stored', async () => {
+    const script = 'trap "exit 0" USR1; echo ready; while :; do sleep 0.05; done';
+    const cli = start(['--ttl', '1m', '--once', 'v1.2', '--', 'sh', '-c', script]);
+    const { childPid } = await cli.waitForEvent('child.started');
+    await waitFor('the trap', () => cli.stderr().includes('ready'));
+    await server.halt('fast');
+    process.kill(childPid, 'SIGUSR1');
+    await cli.waitForEvent('lock.release_delayed');
+    cli.kill('SIGTERM');
+    const { code, events, stderr } = await cli.done;
+    await server.start();
+    expect(code).toBe(0);
+    expect(events.at(-2)).toMatchObject({ event: 'run.not_stored', runKey: 'v1.2' });
+    expect(stderr).toContain('the success of v1.2 could not be stored');
   });
 
   test('that has no connection left is waited for', async () => {

@@ -1,5 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import postgres from 'postgres';
+import { CALLS } from '../../src/generated/sql.js';
+import { renderSql } from '../../src/schema/render.js';
 import { createDatabase, type TestDatabase, type TestRole } from '../harness/database.js';
 import { assertNothingLeft, runCli } from '../harness/run-cli.js';
 
@@ -299,6 +301,12 @@ describe('a search_path that somebody else has set', () => {
     // The trap works, also for what a driver asks for by itself.
     const before = await stolen();
     expect(before?.times).toBeGreaterThan(0);
+    // Where a pooler leaves our own search_path out, this is the first statement.
+    await probe.unsafe(renderSql(CALLS.owners, 'migrate_lock'));
+    expect(await stolen()).toEqual(before);
+    const init = await runCli(['init', '--grant-to', plain.name], { env: { DATABASE_URL: db.url } });
+    expect(init.code).toBe(0);
+    await probe.unsafe(renderSql(CALLS.owners, 'migrate_lock'));
     for (const { command, code, stderr } of await tryAll(db.url))
       expect({ command, code, stderr }).not.toMatchObject({ code: 77 });
     for (const { command, code, stderr } of await tryAll(plain.url))

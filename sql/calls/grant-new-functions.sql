@@ -1,0 +1,1 @@
+SELECT "migrate_lock".grant_new_functions()

@@ -1,1 +1,0 @@
-SELECT "migrate_lock".complete_schema();
