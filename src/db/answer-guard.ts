@@ -2,8 +2,10 @@ import { letterOf, LONGEST_MESSAGE, violation } from './message-reader.js';
 
 /** What comes at any time, belongs to no answer, and is not stored. */
 const ASIDE = 'NAS';
-/** What else a server sends to the statements that we send. Never a request for the password once the session stands. (H, d and c: COPY TO, by which a superuser reads tables of another role.) */
-const PARTS_OF_ANSWERS = 'DTCIE12tnHdc';
+/** What else a server sends to the statements that we send. Never a request for the password once the session stands. */
+const PARTS_OF_ANSWERS = 'DTCIE12tn';
+/** The same to COPY TO, by which a superuser reads tables of another role. To anything else the driver fails on it. */
+const PARTS_OF_COPIES = 'Hdc';
 const READY = 'Z';
 
 /** The driver keeps an answer in memory until it is complete: ours are a row or two. */
@@ -16,6 +18,12 @@ const LONGEST_ERROR = 64 * 1024;
 export class AnswerGuard {
   #bytes = 0;
   #messages = 0;
+  #copies = false;
+
+  /** A COPY was sent: its answer is the next one. */
+  expectCopy(): void {
+    this.#copies = true;
+  }
 
   /** @throws PROTOCOL_VIOLATION */
   check(message: Buffer): void {
@@ -23,12 +31,14 @@ export class AnswerGuard {
     if (letter === READY) {
       this.#bytes = 0;
       this.#messages = 0;
+      this.#copies = false;
       return;
     }
     if (letter === 'T') checkColumns(message);
     if (letter === 'A' && message.indexOf(0, 9) === -1) throw violation('a notification without a name');
     if (ASIDE.includes(letter)) return;
-    if (!PARTS_OF_ANSWERS.includes(letter)) throw violation(`message ${JSON.stringify(letter)} in a session`);
+    if (!PARTS_OF_ANSWERS.includes(letter) && !(this.#copies && PARTS_OF_COPIES.includes(letter)))
+      throw violation(`message ${JSON.stringify(letter)} in a session`);
     if (letter === 'E' && message.length > LONGEST_ERROR) {
       throw violation(`an error of ${message.length} bytes (allowed: ${LONGEST_ERROR})`);
     }

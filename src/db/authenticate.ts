@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { certificateHash } from './certificate-hash.js';
+import { NO_PASSWORD } from './classify.js';
 import type { Conversation } from './conversation.js';
 import { letterOf, violation } from './message-reader.js';
 import type { AuthMethod, AuthWish } from './required-auth.js';
@@ -34,7 +35,7 @@ const SCRAM_PLUS = 'SCRAM-SHA-256-PLUS';
 /**
  * Does what the server asks for, unless it is less than what channel_binding and require_auth ask for: then nothing is sent.
  * @returns the server's AuthenticationOk. With SCRAM it has proved before that it knows the password.
- * @throws AUTHENTICATION_REFUSED, 28P01 when a password is asked for and there is none, or the server's error.
+ * @throws AUTHENTICATION_REFUSED, NO_PASSWORD when one is asked for and there is none, or the server's error.
  */
 export async function authenticate(
   conversation: Conversation,
@@ -142,7 +143,7 @@ function refuseWithoutBinding({ channelBinding }: AuthWish, asks: string): void 
 
 function passwordOf({ password }: Credentials): string {
   if (password === undefined || password === '') {
-    throw codedError('28P01', 'the server asks for a password, and none is given');
+    throw codedError(NO_PASSWORD, 'it wants a password, and none was given');
   }
   return password;
 }

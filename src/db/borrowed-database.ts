@@ -2,6 +2,7 @@ import type postgres from 'postgres';
 import { CALLS } from '../generated/sql.js';
 import { ask, inTransaction, lookForPooler } from './ask.js';
 import type { Call, Database, Session } from './database.js';
+import { asReplica } from './primary.js';
 import { timeLimit } from './time-limit.js';
 
 /** A postgres.js instance of the application: we know nothing of its sessions, so each call brings its transaction. */
@@ -49,6 +50,8 @@ export class BorrowedDatabase implements Database {
     working.catch(() => undefined);
     try {
       return await Promise.race([working, limit.passed]);
+    } catch (error) {
+      throw await Promise.race([asReplica(error, this.#sql), limit.passed]).catch(() => error);
     } finally {
       limit.clear();
     }

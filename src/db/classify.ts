@@ -1,4 +1,5 @@
-import { codeOfPooler } from './pooler-errors.js';
+import { codeOfPooler, STATEMENT_POOLING } from './pooler-errors.js';
+import { isFatal } from './server-error.js';
 
 /**
  * What an error of the database, the driver or the network means for us. One table: a SQLSTATE, a SQLSTATE's class,
@@ -9,16 +10,17 @@ import { codeOfPooler } from './pooler-errors.js';
  *   settings     this session has settings under which the call cannot be made
  *   absent       the lock schema is not there
  *   denied       the role lacks a right
+ *   local        something on this machine is not as the settings say
  *   usage        the caller asks for more than the lock's owner allows
  *   refused      the database answered, but not to us: trying again does not help
  *   fault        anything else
  */
 export type ErrorKind =
-  'unavailable' | 'contention' | 'settings' | 'absent' | 'denied' | 'usage' | 'refused' | 'fault';
+  'unavailable' | 'contention' | 'settings' | 'absent' | 'denied' | 'local' | 'usage' | 'refused' | 'fault';
 
 /** A call of ours was not answered within its time limit. */
 export const CALL_TIMEOUT = 'CALL_TIMEOUT';
-/** The server did not offer TLS although it was required, or its certificate was not accepted. */
+/** TLS is required and cannot be had. */
 export const TLS_REFUSED = 'TLS_REFUSED';
 /** What is in the lock schema may be another role's: nothing in it is called. */
 export const UNTRUSTED_SCHEMA = 'SCHEMA_NOT_TRUSTED';
@@ -30,6 +32,20 @@ export const AUTHENTICATION_REFUSED = 'AUTHENTICATION_REFUSED';
 export const PROTOCOL_VIOLATION = 'PROTOCOL_VIOLATION';
 /** The lock schema's functions answered what makes no sense. */
 export const INVALID_ANSWER = 'INVALID_ANSWER';
+/** The server's certificate could not be verified. */
+export const TLS_UNTRUSTED = 'TLS_UNTRUSTED';
+/** sslmode=verify-ca, and nothing to verify the server's certificate with. */
+export const NO_ROOT_CERTIFICATE = 'NO_ROOT_CERTIFICATE';
+/** What answers on the port does not speak PostgreSQL's protocol. */
+export const NOT_POSTGRESQL = 'NOT_POSTGRESQL';
+/** A pooler takes no start-up parameter `options`, and we were given some. */
+export const OPTIONS_REFUSED = 'OPTIONS_REFUSED';
+/** The server wants a password, and none was given. */
+export const NO_PASSWORD = 'NO_PASSWORD';
+/** The path of a Unix socket cannot be one. */
+export const NO_SOCKET = 'NO_SOCKET';
+/** The server is a replica: it said that it cannot do this, and pg_is_in_recovery() said why. */
+export const IN_RECOVERY = 'IN_RECOVERY';
 /** Of several hosts, none is one that takes writes. */
 export const NO_PRIMARY = 'NO_PRIMARY';
 
@@ -58,11 +74,19 @@ const KINDS: Record<string, ErrorKind> = {
   CONNECTION_CLOSED: 'unavailable',
   CONNECTION_ENDED: 'unavailable',
   CONNECTION_DESTROYED: 'unavailable',
+  [NO_SOCKET]: 'local',
   [TLS_REFUSED]: 'refused',
   [UNTRUSTED_SCHEMA]: 'denied',
   [AUTHENTICATION_REFUSED]: 'refused',
   [PROTOCOL_VIOLATION]: 'refused',
   [INVALID_ANSWER]: 'refused',
+  [TLS_UNTRUSTED]: 'refused',
+  [NO_ROOT_CERTIFICATE]: 'refused',
+  [NOT_POSTGRESQL]: 'refused',
+  [OPTIONS_REFUSED]: 'refused',
+  [NO_PASSWORD]: 'refused',
+  [STATEMENT_POOLING]: 'refused',
+  [IN_RECOVERY]: 'fault', // a release is tried again: a failover may be about to make a primary of it
   AUTH_TYPE_NOT_IMPLEMENTED: 'refused',
   SASL_SIGNATURE_MISMATCH: 'refused',
   // SQLSTATEs: https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -94,9 +118,7 @@ const KINDS: Record<string, ErrorKind> = {
 /** A SQLSTATE, a Node error code, or one of postgres.js; UNKNOWN when there is none. */
 export function errorCode(error: unknown): string {
   if (typeof error === 'object' && error !== null && 'code' in error && typeof error.code === 'string') {
-    const saidByPooler =
-      error.code === '08P01' && 'severity_local' in error && error.severity_local === 'FATAL';
-    return saidByPooler && error instanceof Error ? codeOfPooler(error.message) : error.code;
+    return isFatal(error) && error instanceof Error ? codeOfPooler(error.code, error.message) : error.code;
   }
   return 'UNKNOWN';
 }

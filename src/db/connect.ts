@@ -5,21 +5,21 @@ import type { AuthWish } from './required-auth.js';
 import { codedError, openSocket, type Address, type HostSocket } from './socket.js';
 import { StartedSocket } from './started-socket.js';
 import { startSession } from './startup.js';
-import { upgrade, type SslMode, type TlsMaterial } from './tls.js';
+import { upgrade, type TlsWish } from './tls.js';
 
 /** Where the database is, and who we are to it. */
-export interface ConnectionTarget {
+export interface ConnectionTarget extends TlsWish {
   hosts: readonly Address[];
   database: string;
   user: string;
   password: string | undefined;
   /** Where the hosts' own passwords come from. */
   passwordFile?: { path: string; unusable: string | null };
-  ssl: SslMode;
-  tls: TlsMaterial;
   auth: AuthWish;
   /** Passed on as libpq's `options`, for example what a hosted database needs to find the tenant. */
   options: string | undefined;
+  /** Where these come from, for people. */
+  optionsFrom?: string;
   /** How long a connection to one host may take; undefined: nothing is said. */
   connectTimeoutMs?: number | undefined;
   /** The same for people, without the password. */
@@ -31,6 +31,8 @@ export interface Connection {
   readonly sql: postgres.Sql;
   /** False once the socket is closed, by whomever. */
   readonly isOpen: () => boolean;
+  /** What the server, or a pooler, said when it ended the connection. */
+  readonly farewell: () => Error | undefined;
   /** Ends it at once, whatever the peer does: a silent one would keep a graceful end waiting. */
   readonly destroy: () => void;
 }
@@ -141,6 +143,7 @@ async function connectTo(
   return {
     sql: withoutTargetVariable(() => postgres(options)),
     isOpen: () => !session.destroyed,
+    farewell: () => session.farewell,
     destroy: () => session.destroy(),
   };
 }

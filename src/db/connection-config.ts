@@ -3,10 +3,15 @@ import { userInfo } from 'node:os';
 import path from 'node:path';
 import { UsageError } from '../errors.js';
 import type { ConnectionTarget } from './connect.js';
-import { checkSessionAttributes, describeAddress, pairHosts } from './connection-hosts.js';
-import { readTls, reasonOf } from './connection-tls.js';
+import { checkDemands, readConnectTimeoutMs } from './connection-demands.js';
+import { describeAddress, isSocket, pairHosts } from './connection-hosts.js';
+import { readSettings, type ConnectionSettings, type Env } from './connection-settings.js';
+import { readTls } from './connection-tls.js';
 import { filled, parseConnectionUrl, type UrlParts } from './connection-url.js';
+import { isHarmless, isTelling } from './harmless-parameters.js';
+import { LIBPQ } from './libpq-parameters.js';
 import { readPasswordFile } from './password-file.js';
+import { reasonOf } from './pem-files.js';
 import { readAuthWish } from './required-auth.js';
 import type { Address } from './socket.js';
 
@@ -16,13 +21,16 @@ export interface ConnectionSource {
   /** A file that holds the URL. */
   urlFile?: string | undefined;
   /** DATABASE_URL, and libpq's PG* variables. */
-  env: Record<string, string | undefined>;
+  env: Env;
   readFile?: (path: string) => string;
+  isSocket?: (path: string) => boolean;
 }
 
 /** Where the database is and who we are to it, complete. */
 export interface ConnectionConfig extends ConnectionTarget {
   hosts: Address[];
+  /** What was given for one attempt to connect; undefined: nothing. */
+  connectTimeoutMs: number | undefined;
   /** What must not be printed; see redactSecrets(). */
   secrets: string[];
   /** Names of what was given and means nothing to us: parameters of other drivers. They are not sent to the server. */
@@ -31,105 +39,129 @@ export interface ConnectionConfig extends ConnectionTarget {
   describe: string;
 }
 
-const READ = new Set([
-  ...['host', 'hostaddr', 'port', 'user', 'password', 'passfile', 'dbname', 'database', 'options'],
-  ...['target_session_attrs', 'channel_binding', 'require_auth'],
-  ...['sslmode', 'ssl', 'sslrootcert', 'sslcert', 'sslkey', 'sslpassword'],
-]);
-/** PostgreSQL's own, and of no consequence here: leaving them out is not worth a word. */
-const PASSED_OVER = new Set([
-  ...['application_name', 'fallback_application_name', 'client_encoding', 'connect_timeout'],
-  ...['keepalives', 'keepalives_idle', 'keepalives_interval', 'keepalives_count', 'tcp_user_timeout'],
-  ...['gssencmode', 'sslcompression', 'sslnegotiation', 'sslsni'],
-]);
-const NAMING = ['PGHOST', 'PGHOSTADDR', 'PGPORT', 'PGDATABASE', 'PGUSER'];
+const NAMING = ['PGHOST', 'PGHOSTADDR', 'PGPORT', 'PGDATABASE', 'PGUSER', 'PGSERVICE'];
+const NAME_IT =
+  'Set DATABASE_URL or give --database-url postgres://user@host:5432/database (or set PGHOST, PGDATABASE and the like).';
 
 /**
- * The database to use: a URL, or else libpq's PG* variables, which also complete a URL. Unlike libpq the default host is
- * localhost over TCP, and to name no database at all is an error: a lock in the wrong database excludes nobody.
+ * The database to use: a URL, or else libpq's PG* variables, which also complete a URL; a service comes in between. Unlike libpq,
+ * to name no database at all is an error, and so is what may say where the database is and is not understood: a lock in the wrong
+ * database excludes nobody.
  * @throws {UsageError} whose message holds nothing of a URL's secrets.
  */
 export function readConnectionConfig(source: ConnectionSource): ConnectionConfig {
   const { env, readFile = (path: string) => readFileSync(path, 'utf8') } = source;
-  const variable = (name: string): string | undefined => filled(env[name]);
   const url = readUrl(source, readFile);
-  if (url === undefined && NAMING.every((name) => variable(name) === undefined)) {
-    throw new UsageError(
-      variable('PGSERVICE') === undefined
-        ? 'No database is named.'
-        : 'No database is named: PGSERVICE is not supported.',
-      'Set DATABASE_URL or give --database-url postgres://user@host:5432/database (or set PGHOST, PGDATABASE and the like).',
-    );
-  }
-  const parameter = (name: string): string | undefined => filled(url?.parameters.get(name));
+  checkNamed(url, env);
+  const settings = readSettings(url, env, readFile);
+  const { get } = settings;
+  const leftOut = url === undefined ? [] : withoutMeaning(url, settings);
 
-  // libpq takes one for a name too, and then everybody is told it, password and all.
-  const misplaced = NAMING.find((name) => variable(name)?.includes('://'));
-  if (url === undefined && misplaced !== undefined) {
-    throw new UsageError(`${misplaced} holds a URL.`, 'Set DATABASE_URL to it instead.');
-  }
-
-  const user = parameter('user') ?? url?.user ?? variable('PGUSER') ?? systemUser();
-  const database =
-    parameter('dbname') ?? parameter('database') ?? url?.database ?? variable('PGDATABASE') ?? user;
-  const password = parameter('password') ?? url?.password ?? variable('PGPASSWORD');
-  const named = parameter('host')?.split(',') ?? url?.hosts;
-  const addresses = parameter('hostaddr') ?? (named === undefined ? variable('PGHOSTADDR') : undefined);
-  const addressed = pairHosts(
-    named ?? (parameter('hostaddr') === undefined ? variable('PGHOST')?.split(',') : undefined),
-    parameter('port')?.split(',') ?? url?.ports ?? variable('PGPORT')?.split(',') ?? [],
-    addresses?.split(','),
+  const user = get('user') ?? systemUser();
+  const database = get('dbname') ?? user;
+  const password = get('password');
+  const addressed = readHosts(settings, source.isSocket ?? isSocket);
+  checkDemands(
+    settings,
+    addressed.some(({ host }) => host.startsWith('/')),
   );
-  checkSessionAttributes(parameter('target_session_attrs') ?? variable('PGTARGETSESSIONATTRS'));
-  const home = variable('HOME');
-  const passwordFile =
-    parameter('passfile') ??
-    variable('PGPASSFILE') ??
-    (home === undefined ? undefined : path.join(home, '.pgpass'));
+  const home = filled(env.HOME);
+  const passwordFile = get('passfile') ?? (home === undefined ? undefined : path.join(home, '.pgpass'));
   const file = password === undefined && passwordFile !== undefined ? readPasswordFile(passwordFile) : null;
   const hosts = addressed.map((address) => {
     const own = file?.passwordFor(address, database, user);
     return own === undefined ? address : { ...address, password: own };
   });
-  const { ssl, tls, ignored } = readTls(
-    {
-      sslmode: parameter('sslmode') ?? (parameter('ssl') === undefined ? variable('PGSSLMODE') : undefined),
-      ssl: parameter('ssl'),
-      sslrootcert: parameter('sslrootcert') ?? variable('PGSSLROOTCERT'),
-      sslcert: parameter('sslcert') ?? variable('PGSSLCERT'),
-      sslkey: parameter('sslkey') ?? variable('PGSSLKEY'),
-      sslpassword: parameter('sslpassword'),
-      home,
-    },
-    readFile,
-  );
-  const auth = readAuthWish({
-    channelBinding: parameter('channel_binding') ?? variable('PGCHANNELBINDING'),
-    requireAuth: parameter('require_auth') ?? variable('PGREQUIREAUTH'),
-  });
-  const names = [...(url?.parameters.keys() ?? [])].filter(
-    (name) => !READ.has(name) && !PASSED_OVER.has(name),
-  );
-  const passwords = [password, url?.password, url?.rawPassword, parameter('sslpassword'), env.PGPASSWORD];
+  const { ignored, ...security } = readTls(settings, url?.scheme, home, readFile);
+  const passwords = [password, url?.password, url?.rawPassword, get('sslpassword'), env.PGPASSWORD];
   for (const host of hosts) passwords.push(host.password);
+  const options = get('options');
   return {
     hosts,
     database,
     user,
     password,
-    ...(file === null ? {} : { passwordFile: { path: file.path, unusable: file.unusable } }),
-    ssl,
-    tls,
-    auth,
-    options: parameter('options') ?? variable('PGOPTIONS'),
+    ...(passwordFile === undefined || password !== undefined
+      ? {}
+      : { passwordFile: stateOf(passwordFile, file) }),
+    ...security,
+    auth: readAuthWish(settings),
+    options,
+    ...(options === undefined ? {} : { optionsFrom: settings.nameOf('options') }),
+    connectTimeoutMs: readConnectTimeoutMs(settings),
     // One that is also the name of something public would only blot that out.
     secrets: [...new Set(passwords)].filter(
       (secret): secret is string =>
         secret !== undefined && secret !== '' && ![user, database].includes(secret),
     ),
-    ignored: [...names, ...ignored, ...(url === undefined && variable('PGSERVICE') ? ['PGSERVICE'] : [])],
+    ignored: [...leftOut, ...ignored],
     describe: `${user}@${hosts.map(describeAddress).join(',')}/${database}`,
   };
+}
+
+/** A lock in a database that was not meant excludes nobody: nothing is guessed where nothing was said. */
+function checkNamed(url: UrlParts | undefined, env: Env): void {
+  const isNamed = NAMING.some((name) => filled(env[name]) !== undefined);
+  if (url === undefined && !isNamed) throw new UsageError('No database is named.', NAME_IT);
+  // libpq takes one for a name too, and then everybody is told it, password and all.
+  const misplaced = NAMING.find((name) => env[name]?.includes('://'));
+  if (url === undefined && misplaced !== undefined)
+    throw new UsageError(`${misplaced} holds a URL.`, 'Set DATABASE_URL to it instead.');
+  if (url === undefined) return;
+  const { user, password, hosts, database, parameters, isHollow } = url;
+  const saysNothing =
+    [user, password, hosts, database].every((part) => part === undefined) && !parameters.size;
+  if (isHollow || (saysNothing && !isNamed)) {
+    throw new UsageError(
+      'The database URL names no user, no password and no host: they are empty.',
+      `Check that the variables of which it is put together are set. ${NAME_IT}`,
+    );
+  }
+}
+
+/**
+ * The parameters of the URL that are left out. One that may say where the database is, or how securely to connect, is not.
+ * @throws {UsageError} which names it.
+ */
+function withoutMeaning(url: UrlParts, { layerOf }: ConnectionSettings): string[] {
+  const foreign = [...url.parameters.keys()].filter((name) => !LIBPQ.has(name));
+  const saysWhere = ['host', 'hostaddr', 'service'].some((name) => layerOf(name) === 'url');
+  const refused = foreign.filter(
+    (name) => !isHarmless(name) && (isTelling(name) || (!saysWhere && !name.includes('['))),
+  );
+  if (refused.length === 0) return foreign;
+  throw new UsageError(
+    `The database URL has a parameter that is not supported: ${refused.join(', ')}.`,
+    'It may say where the database is or how securely to connect, and a lock in another database would exclude nobody. ' +
+      'Say it with the parameters of libpq (host, port, sslmode, ...), in a URL of its own: MIGRATE_LOCK_DATABASE_URL.',
+  );
+}
+
+function readHosts(
+  { get, layerOf, nameOf }: ConnectionSettings,
+  isSocket: (path: string) => boolean,
+): Address[] {
+  const [host, hostaddr] = [layerOf('host'), layerOf('hostaddr')];
+  // Tools on libpq would connect to that address, all others to the host.
+  if (host === 'url' && hostaddr !== 'url' && hostaddr !== undefined) {
+    throw new UsageError(
+      `The database URL names a host, and ${nameOf('hostaddr')} an address to use in its place.`,
+      'Give only one of them, or both in the URL (hostaddr).',
+    );
+  }
+  return pairHosts({
+    hosts: hostaddr === 'url' && host !== 'url' ? undefined : get('host')?.split(','),
+    ports: get('port')?.split(',') ?? [],
+    addresses: get('hostaddr')?.split(','),
+    isSocket,
+  });
+}
+
+function stateOf(
+  path: string,
+  file: ReturnType<typeof readPasswordFile>,
+): { path: string; unusable: string | null } {
+  return file === null ? { path, unusable: 'it is not there' } : { path: file.path, unusable: file.unusable };
 }
 
 function readUrl(

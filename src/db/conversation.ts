@@ -1,10 +1,15 @@
+import { NOT_POSTGRESQL } from './classify.js';
 import { letterOf, MessageReader, violation } from './message-reader.js';
 import type { HostSocket } from './socket.js';
 import { codedError } from './socket.js';
-import { errorOf } from './startup-messages.js';
+import { errorOf } from './server-error.js';
 
 /** A start-up takes some kilobytes: no server needs more, whatever it has to note. */
 const LONGEST_STARTUP = 1024 * 1024;
+/** With which messages a server answers a start-up: authentication, an error, a notice, a negotiation of the protocol's version. */
+const FIRST = 'RENv';
+/** libpq's limit for this answer. */
+const LONGEST_FIRST = 30_000;
 
 /** The start-up's messages, one by one. The socket is ours until leave(). */
 export class Conversation {
@@ -12,6 +17,8 @@ export class Conversation {
   readonly #reader = new MessageReader(LONGEST_STARTUP);
   readonly #messages: Buffer[] = [];
   #received = 0;
+  /** What has come of the first message; undefined once it is known to be one. */
+  #head: Buffer | undefined = Buffer.alloc(0);
   #failure: Error | undefined;
   #wake: () => void = () => undefined;
 
@@ -26,7 +33,7 @@ export class Conversation {
 
   /**
    * The next message that is no notice.
-   * @throws the server's error, when that is what came; what the network said; PROTOCOL_VIOLATION.
+   * @throws the server's error, when that is what came; what the network said; NOT_POSTGRESQL; PROTOCOL_VIOLATION.
    */
   async next(): Promise<Buffer> {
     for (;;) {
@@ -56,12 +63,24 @@ export class Conversation {
     this.#received += bytes.length;
     try {
       if (this.#received > LONGEST_STARTUP) throw violation(`a start-up of ${this.#received} bytes or more`);
+      this.#checkFirst(bytes);
       this.#messages.push(...this.#reader.read(bytes));
       this.#wake();
     } catch (error) {
       this.#fail(error as Error);
     }
   };
+
+  /** Something else on the port is told by its first bytes, without waiting for more. */
+  #checkFirst(bytes: Buffer): void {
+    if (this.#head === undefined) return;
+    const head = Buffer.concat([this.#head, bytes.subarray(0, 5)]);
+    const lengthIsOdd =
+      head.length >= 5 && (head.readUInt32BE(1) < 4 || head.readUInt32BE(1) > LONGEST_FIRST);
+    if (!FIRST.includes(letterOf(head)) || lengthIsOdd)
+      throw codedError(NOT_POSTGRESQL, 'what answers there does not speak its protocol');
+    this.#head = head.length >= 5 ? undefined : head;
+  }
 
   readonly #fail = (error: Error): void => {
     this.#failure ??= error;

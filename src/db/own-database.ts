@@ -1,8 +1,11 @@
 import { Bell } from './bell.js';
 import { ask, inTransaction, lookForPooler, type Answer } from './ask.js';
 import { CALL_TIMEOUT, classify, errorCode } from './classify.js';
+import { asSaid, withOptions, withPassword } from './connection-errors.js';
 import { connect, type Connection, type ConnectionTarget } from './connect.js';
 import type { Call, Database, Session } from './database.js';
+import { asReplica } from './primary.js';
+import { isFatal } from './server-error.js';
 import { codedError } from './socket.js';
 import { timeLimit, type TimeLimit } from './time-limit.js';
 
@@ -107,8 +110,10 @@ export class OwnDatabase implements Database {
       if (refusesSettings(error) && !this.#settingsRefused) this.#settingsRefused = true;
       else if (refusesTls(error) && this.#target.ssl === 'prefer')
         this.#target = { ...this.#target, ssl: 'disable' };
-      else throw error;
-      return await this.#attempt(name, endsAtMs, limitMs, work);
+      else throw withOptions(error, this.#target);
+      return await this.#attempt(name, endsAtMs, limitMs, work).catch((again: unknown) => {
+        throw withOptions(again, this.#target);
+      });
     }
   }
 
@@ -125,16 +130,24 @@ export class OwnDatabase implements Database {
       return await Promise.race([working, limit.passed]);
     } catch (error) {
       // A statement that failed leaves the session as it was; after anything else nobody knows its state.
-      const kind = classify(error);
+      const said = await this.#explained(error, limit);
+      const kind = classify(said);
       if (kind === 'unavailable' || kind === 'refused') this.disconnect();
-      throw withPasswordFile(error, this.#target);
+      throw withPassword(said, this.#target);
     } finally {
       limit.clear();
     }
   }
 
+  async #explained(error: unknown, limit: TimeLimit): Promise<unknown> {
+    const connection = this.#connection;
+    if (connection?.isOpen() !== true) return asSaid(error, connection?.farewell());
+    return Promise.race([asReplica(error, connection.sql), limit.passed]).catch(() => error);
+  }
+
   async #open(limit: TimeLimit): Promise<Connection> {
     if (this.#connection?.isOpen() === true) return this.#connection;
+    this.#connection = undefined;
     const opening = this.#opening ?? this.#connect(limit.leftMs);
     this.#opening = undefined;
     const opened = await opening;
@@ -148,18 +161,10 @@ export class OwnDatabase implements Database {
 }
 
 function refusesSettings(error: unknown): boolean {
-  return errorCode(error) === '08P01' && error instanceof Error && /startup parameter/i.test(error.message);
+  return errorCode(error) === '08P01' && isFatal(error);
 }
 
-/** pg_hba.conf has a line for us, perhaps, but none for TLS. */
+/** pg_hba.conf has a line for us, perhaps, but none for TLS. As libpq, without a look at the words. */
 function refusesTls(error: unknown): boolean {
-  return errorCode(error) === '28000' && error instanceof Error && /SSL (on|encryption)/.test(error.message);
-}
-
-/** As libpq: who has given no password has to hear of the file that one came from, or should have. */
-function withPasswordFile(error: unknown, { passwordFile }: ConnectionTarget): unknown {
-  if (passwordFile === undefined || errorCode(error) !== '28P01' || !(error instanceof Error)) return error;
-  const { path, unusable } = passwordFile;
-  const state = unusable === null ? 'was read' : `was not used: ${unusable}`;
-  return codedError('28P01', `${error.message} (the password file ${path} ${state})`, error);
+  return errorCode(error) === '28000';
 }

@@ -1,8 +1,6 @@
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
+import { DEFAULT_SOCKET_FOLDERS } from './connection-hosts.js';
 import type { Address } from './socket.js';
-
-/** libpq looks for these two sockets under the name `localhost`: its default folder, and Debian's. */
-const DEFAULT_SOCKET_FOLDERS = ['/tmp', '/var/run/postgresql'];
 
 export interface PasswordFile {
   path: string;
@@ -28,7 +26,8 @@ export function readPasswordFile(path: string): PasswordFile | null {
       path,
       unusable: null,
       passwordFor: ({ host, port }, database, user) => {
-        const name = DEFAULT_SOCKET_FOLDERS.includes(host) ? 'localhost' : host;
+        // As libpq: its default folder is called localhost.
+        const name = DEFAULT_SOCKET_FOLDERS.some((folder) => folder === host) ? 'localhost' : host;
         return firstMatch(lines, [name, String(port), database, user]);
       },
     };

@@ -1,19 +1,55 @@
+/** A pooler does not let a transaction be: each of our calls is one. */
+export const STATEMENT_POOLING = 'STATEMENT_POOLING';
+
+type Meanings = readonly [RegExp, string][];
+
 /**
- * PgBouncer (as of 1.18) has one SQLSTATE for whatever it says itself or passes on of a failed login to the server: 08P01.
- * What is meant stands in the message alone; this table gives it the code that the server would have used.
+ * Poolers have one SQLSTATE for whatever they say themselves; what is meant stands in the message alone, which is never translated.
+ * These tables give it the code that the server would have used. The texts are those of PgBouncer 1.18 to 1.25 (src/client.c,
+ * objects.c, janitor.c, server.c), Odyssey 1.4 (sources/frontend.c), Supavisor 2 (lib/supavisor/errors) and PgCat 1.2 (src/client.rs).
  */
-const MEANINGS: readonly [RegExp, string][] = [
-  [/unsupported startup parameter/i, '08P01'],
-  [/authentication failed|no such user|role ".*" does not exist/i, '28P01'],
-  [/no such database|database ".*" (does not exist|is disabled)/i, '3D000'],
-  [/SSL required|not allowed|no pg_hba\.conf entry|not permitted to log in|permission denied/i, '28000'],
-  [/max_client_conn|too many (clients|connections)|connection slots|resources exhaustion/i, '53300'],
+const COMMON: Meanings = [
+  [/not allowed in statement pooling mode/i, STATEMENT_POOLING],
+  [/unsupported (options )?startup parameter/i, '08P01'],
+  // PgBouncer passes on what the server said to its login, in brackets or not.
+  [/permission denied for database/i, '42501'],
+  [
+    /max_\w*client_conn|client connections exceeded|too many (active )?(clients|connections|client)/i,
+    '53300',
+  ],
+  [/connection slots|resources exhaustion|max clients|pool_size/i, '53300'],
+  [/authentication failed|no such user|role ".*" does not exist|password returned by client/i, '28P01'],
+  [
+    /no such database|database ".*" (does not exist|is disabled)|No pool configured|route for .* not found/i,
+    '3D000',
+  ],
+  [/SSL required|TLS connection required|no pg_hba\.conf entry|not permitted to log in/i, '28000'],
+  [/permission denied|not allowed|login rejected|PQexec disallowed|user blocked/i, '28000'],
   [/starting up|shutting down|recovery mode|not (yet )?accepting connections/i, '57P03'],
 ];
-/** A connection failure: the server is away, its answer was too late, or it said so in another language. */
-const ANYTHING_ELSE = '08006';
 
-/** The SQLSTATE of what a pooler says. An error of the server's own with that code is not FATAL. */
-export function codeOfPooler(message: string): string {
-  return MEANINGS.find(([pattern]) => pattern.test(message))?.[1] ?? ANYTHING_ELSE;
+/** Supavisor writes a name of its own before the sentence: `(EMAXCONN) max clients reached in session mode`. */
+const SUPAVISOR: Meanings = [
+  [/\((EMAX\w*|ECHECKOUT\w*|EPOOLCHECKOUT)\)|^MaxClients|^Max client connections/i, '53300'],
+  [/\((EWRONGPASSWORD)\)/, '28P01'],
+  [/\((ENOTFOUND|ENOIDENTIFIER|EINVALIDUSERINFO|EMULTIPLEUSERS)\)|^Tenant or user not found/i, '28000'],
+  [/\((ESSLREQUIRED|EADDRNOTALLOWED|EBANNED|EAUTHPROTOCOL|EAUTHSECRETS)\)/, '28000'],
+  [/^\(E[A-Z]+\)/, '08006'],
+];
+
+const BY_CODE: Record<string, { meanings: Meanings; otherwise: string }> = {
+  // A connection failure: the server is away, its answer was too late, or it said so in another language.
+  '08P01': { meanings: COMMON, otherwise: '08006' }, // PgBouncer
+  '08006': { meanings: COMMON, otherwise: '08006' }, // Odyssey
+  '58000': { meanings: COMMON, otherwise: '08006' }, // PgCat
+  XX000: { meanings: SUPAVISOR, otherwise: 'XX000' },
+  // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy.html: "RDS Proxy currently doesn't support command-line options"
+  '0A000': { meanings: [[/RDS Proxy .*support/i, '08P01']], otherwise: '0A000' },
+};
+
+/** The SQLSTATE of what a pooler says when it ends a connection. An error of the server's own is not FATAL, or has a code of its own. */
+export function codeOfPooler(code: string, message: string): string {
+  const found = BY_CODE[code];
+  if (found === undefined) return code;
+  return found.meanings.find(([pattern]) => pattern.test(message))?.[1] ?? found.otherwise;
 }

@@ -1,4 +1,5 @@
-import { classify, errorCode, NO_PRIMARY } from './classify.js';
+import type postgres from 'postgres';
+import { classify, errorCode, IN_RECOVERY, NO_PRIMARY } from './classify.js';
 import type { Connection } from './connect.js';
 import { codedError, type Address } from './socket.js';
 import { timeLimit } from './time-limit.js';
@@ -50,9 +51,22 @@ async function openIfPrimary(address: Address, limitMs: number, open: Open): Pro
 }
 
 /** Older servers do not say it with the start-up, and neither do poolers. */
-async function takesWrites({ sql }: Connection): Promise<boolean> {
+async function takesWrites({ sql }: { sql: Pick<postgres.Sql, 'unsafe'> }): Promise<boolean> {
   const [row] = await sql.unsafe<{ is_replica: boolean }[]>(
     'SELECT pg_catalog.pg_is_in_recovery() AS is_replica',
   );
   return row?.is_replica === false;
+}
+
+/** With this SQLSTATE a replica refuses a transaction that writes, and a look at an unlogged table; other statements fail with it too. */
+const NOT_SUPPORTED = '0A000';
+
+/** Asks the session on which a call failed whether its server is a replica, if that may be the reason. */
+export async function asReplica(
+  error: unknown,
+  sql: Pick<postgres.Sql, 'unsafe'> | undefined,
+): Promise<unknown> {
+  if (sql === undefined || errorCode(error) !== NOT_SUPPORTED || !(error instanceof Error)) return error;
+  const isPrimary = await takesWrites({ sql }).catch(() => true);
+  return isPrimary ? error : codedError(IN_RECOVERY, error.message, error);
 }

@@ -1,5 +1,6 @@
 import type { X509Certificate } from 'node:crypto';
 import net from 'node:net';
+import { NO_SOCKET } from './classify.js';
 
 export interface Address {
   /** A name or an address; or, when it begins with `/`, the folder of a Unix socket. */
@@ -17,6 +18,11 @@ export type HostSocket = net.Socket & {
   getPeerX509Certificate?: () => X509Certificate | undefined;
 };
 
+/** What a system allows; a longer path is cut off by Node, and leads to another socket. */
+const LONGEST_PATH = process.platform === 'darwin' ? 103 : 107;
+/** The server is not up yet, or was too busy. Of a Unix socket, anything else is a mistake in its path or in the rights on it. */
+const MAY_COME = new Set(['ENOENT', 'ECONNREFUSED', 'ECONNRESET', 'EAGAIN', 'ETIMEDOUT', 'EMFILE', 'ENFILE']);
+
 /**
  * A connected socket of our own: only who owns the socket can end it for certain when the peer is silent. `signal` destroys it,
  * now and later.
@@ -26,10 +32,16 @@ export function openSocket(
   limitMs: number,
   signal?: AbortSignal,
 ): Promise<HostSocket> {
+  const path = host.startsWith('/') ? `${host}/.s.PGSQL.${port}` : undefined;
   return new Promise((resolve, reject) => {
-    const socket: HostSocket = host.startsWith('/')
-      ? net.connect({ path: `${host}/.s.PGSQL.${port}` })
-      : net.connect({ host: hostaddr ?? host, port, noDelay: true });
+    if (path !== undefined && Buffer.byteLength(path) > LONGEST_PATH) {
+      reject(codedError(NO_SOCKET, `the path ${path} is too long for a Unix socket`));
+      return;
+    }
+    const socket: HostSocket =
+      path !== undefined
+        ? net.connect({ path })
+        : net.connect({ host: hostaddr ?? host, port, noDelay: true });
     socket.host = host;
     // Between two readers nobody else listens, and an error that nobody hears ends the process.
     socket.on('error', () => undefined);
@@ -44,7 +56,9 @@ export function openSocket(
     const fail = (error: Error): void => {
       clearTimeout(timer);
       socket.destroy();
-      reject(withCode(error));
+      const { code } = error as { code?: string };
+      const isMistake = path !== undefined && code !== undefined && !MAY_COME.has(code);
+      reject(isMistake ? codedError(NO_SOCKET, error.message, error) : withCode(error));
     };
     socket.once('error', fail);
     socket.once('connect', () => {

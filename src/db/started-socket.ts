@@ -1,6 +1,7 @@
 import { Duplex } from 'node:stream';
 import { AnswerGuard } from './answer-guard.js';
-import { MessageReader } from './message-reader.js';
+import { letterOf, MessageReader } from './message-reader.js';
+import { errorOf, isFatal } from './server-error.js';
 import type { HostSocket } from './socket.js';
 
 /** As often as postgres.js asks of a socket of its own. */
@@ -15,6 +16,7 @@ export class StartedSocket extends Duplex {
   readonly #reader = new MessageReader();
   readonly #guard = new AnswerGuard();
   #answerToStart: Buffer | undefined;
+  #farewell: Error | undefined;
 
   constructor(socket: HostSocket, answerToStart: Buffer) {
     super({ allowHalfOpen: false });
@@ -24,6 +26,11 @@ export class StartedSocket extends Duplex {
     socket.on('data', (bytes: Buffer) => this.#take(bytes)).pause();
     socket.on('error', (error) => this.destroy(error));
     socket.on('close', () => this.destroy());
+  }
+
+  /** What the server, or a pooler, said when it ended the session: in the midst of a statement the driver tells only that it is closed. */
+  get farewell(): Error | undefined {
+    return this.#farewell;
   }
 
   override _read(): void {
@@ -38,11 +45,11 @@ export class StartedSocket extends Duplex {
       done();
       // The driver is still in the midst of its write.
       process.nextTick(() => this.push(answer));
-    } else if (this.#socket.write(bytes)) {
-      done();
-    } else {
-      this.#socket.once('drain', done);
+      return;
     }
+    if (isCopy(bytes)) this.#guard.expectCopy();
+    if (this.#socket.write(bytes)) done();
+    else this.#socket.once('drain', done);
   }
 
   override _final(done: () => void): void {
@@ -58,10 +65,20 @@ export class StartedSocket extends Duplex {
     try {
       for (const message of this.#reader.read(bytes)) {
         this.#guard.check(message);
+        if (letterOf(message) === 'E') this.#keepIfFatal(errorOf(message));
         if (!this.push(message)) this.#socket.pause();
       }
     } catch (error) {
       this.destroy(error as Error);
     }
   }
+
+  #keepIfFatal(error: Error): void {
+    if (isFatal(error)) this.#farewell = error;
+  }
+}
+
+/** A simple query, alone: as read-tables.ts sends it. */
+function isCopy(bytes: Buffer): boolean {
+  return bytes.toString('latin1', 0, 1) === 'Q' && bytes.toString('latin1', 5, 10) === 'COPY ';
 }

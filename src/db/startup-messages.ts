@@ -34,25 +34,3 @@ function withLength(body: Buffer): Buffer {
   length.writeInt32BE(4 + body.length);
   return Buffer.concat([length, body]);
 }
-
-/** The names that postgres.js gives to the fields of an error, which everybody else reads. */
-const FIELDS = new Map([
-  ['S', 'severity_local'],
-  ['V', 'severity'],
-  ['C', 'code'],
-  ['M', 'message'],
-  ['D', 'detail'],
-  ['H', 'hint'],
-  ['R', 'routine'],
-]);
-
-/** The error that an ErrorResponse tells of, as postgres.js would throw it. */
-export function errorOf(response: Buffer): Error {
-  const fields: Record<string, string> = {};
-  for (const field of response.toString('utf8', 5).split(NUL)) {
-    const name = FIELDS.get(field.charAt(0));
-    if (name !== undefined) fields[name] = field.slice(1);
-  }
-  const { message = 'an error without a message', ...others } = fields;
-  return Object.assign(new Error(message), { name: 'PostgresError', ...others });
-}

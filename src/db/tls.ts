@@ -1,21 +1,28 @@
 import net from 'node:net';
-import { TLS_REFUSED } from './classify.js';
+import { NO_ROOT_CERTIFICATE, NOT_POSTGRESQL, TLS_REFUSED, TLS_UNTRUSTED } from './classify.js';
 import { codedError, type HostSocket } from './socket.js';
 
 /** As libpq means it: https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION */
 export type SslMode = 'disable' | 'prefer' | 'require' | 'verify-ca' | 'verify-full';
 
-/** PEM texts, as tls.connect() takes them. */
+/** PEM texts and limits, as tls.connect() takes them. */
 export interface TlsMaterial {
   ca?: string;
   cert?: string;
   key?: string;
   passphrase?: string;
+  crl?: string;
+  minVersion?: 'TLSv1' | 'TLSv1.1' | 'TLSv1.2' | 'TLSv1.3';
+  maxVersion?: 'TLSv1' | 'TLSv1.1' | 'TLSv1.2' | 'TLSv1.3';
 }
 
 export interface TlsWish {
   ssl: SslMode;
   tls: TlsMaterial;
+  /** False: the host's name is not sent before the connection is encrypted (sslsni=0). */
+  sendsName?: boolean;
+  /** TLS begins at once, without asking for it first (sslnegotiation=direct). */
+  tlsFirst?: boolean;
 }
 
 const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f]);
@@ -34,7 +41,7 @@ export async function upgrade(socket: HostSocket, wish: TlsWish, limitMs: number
     );
   }, limitMs);
   try {
-    if (!(await serverOffersTls(socket))) {
+    if (wish.tlsFirst !== true && !(await serverOffersTls(socket))) {
       if (mode === 'prefer') return socket;
       throw codedError(TLS_REFUSED, `the server does not offer TLS, and sslmode=${mode} needs it`);
     }
@@ -59,22 +66,25 @@ function serverOffersTls(socket: net.Socket): Promise<boolean> {
     socket.once('data', (answer: Buffer) => {
       socket.off('error', reject);
       socket.off('close', closed);
+      const word = answer.toString('latin1');
+      if (word === 'S' || word === 'N') resolve(word === 'S');
       // More than the one byte was put there by somebody in between, to be read as if it had come encrypted.
-      const said = answer.length === 1 ? answer.toString('latin1') : '';
-      if (said === 'S' || said === 'N') resolve(said === 'S');
-      else reject(codedError(TLS_REFUSED, 'the server answered the request for TLS with what is no answer'));
+      else if (/^[SN]/.test(word) && !word.startsWith('SSH-'))
+        reject(codedError(TLS_REFUSED, 'the server answered the request for TLS with more than it may'));
+      // As libpq: a server that has no room even to start a process says so in this way.
+      else if (word.startsWith('E'))
+        reject(codedError('ECONNRESET', 'the server could not take the connection'));
+      else reject(codedError(NOT_POSTGRESQL, 'what answers there does not speak its protocol'));
     });
     socket.write(SSL_REQUEST);
   });
 }
 
-async function handshake(socket: HostSocket, { ssl: mode, tls: material }: TlsWish): Promise<HostSocket> {
+async function handshake(socket: HostSocket, wish: TlsWish): Promise<HostSocket> {
+  const { ssl: mode, tls: material, sendsName = true, tlsFirst = false } = wish;
   if (mode === 'verify-ca' && material.ca === undefined) {
     // As libpq. Node's own authorities sign for everybody: without a look at the name they say nothing.
-    throw codedError(
-      TLS_REFUSED,
-      'sslmode=verify-ca needs a root certificate: name it (sslrootcert), or use verify-full',
-    );
+    throw codedError(NO_ROOT_CERTIFICATE, 'sslmode=verify-ca needs a root certificate, and there is none');
   }
   // To load it takes a tenth of the whole start, and many servers do without.
   const { connect } = await import('node:tls');
@@ -86,7 +96,8 @@ async function handshake(socket: HostSocket, { ssl: mode, tls: material }: TlsWi
       ...material,
       socket,
       host, // what the certificate is checked against; without it an address would count as `localhost`
-      ...(net.isIP(host) === 0 ? { servername: host } : {}),
+      ...(net.isIP(host) === 0 && sendsName ? { servername: host } : {}),
+      ...(tlsFirst ? { ALPNProtocols: ['postgresql'] } : {}),
       rejectUnauthorized: verifies,
       // verify-ca trusts the authority, whatever name the certificate bears.
       ...(mode === 'verify-ca' ? { checkServerIdentity: () => undefined } : {}),
@@ -102,7 +113,8 @@ async function handshake(socket: HostSocket, { ssl: mode, tls: material }: TlsWi
     secure.host = host;
     const failed = (error: Error): void => {
       const lost = 'code' in error && (error.code === 'ECONNRESET' || error.code === 'ETIMEDOUT');
-      reject(lost ? error : codedError(TLS_REFUSED, `TLS: ${error.message}`, error));
+      const code = verifies && isAboutTrust(error) ? TLS_UNTRUSTED : TLS_REFUSED;
+      reject(lost ? error : codedError(code, `TLS: ${error.message}`, error));
     };
     secure.once('error', failed);
     secure.once('secureConnect', () => {
@@ -110,4 +122,13 @@ async function handshake(socket: HostSocket, { ssl: mode, tls: material }: TlsWi
       resolve(secure);
     });
   });
+}
+
+/** What Node says of a certificate that it got and does not accept: https://nodejs.org/api/tls.html#x509-certificate-error-codes */
+function isAboutTrust(error: Error): boolean {
+  const code = 'code' in error ? String(error.code) : '';
+  return (
+    /CERT|CRL|CA_KEY|CHAIN|ISSUER|LEAF|INVALID_(CA|PURPOSE)|HOSTNAME_MISMATCH|PATH_LENGTH/.test(code) &&
+    !code.startsWith('ERR_SSL_')
+  );
 }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '../db/backoff.js';
-import { classify, errorCode } from '../db/classify.js';
+import { classify, errorCode, type ErrorKind } from '../db/classify.js';
 import { explain } from '../db/explain.js';
 import { MigrateLockError } from '../errors.js';
 import type { Occurrence } from '../events.js';
@@ -34,6 +34,8 @@ const LAST_TRY_MS = 2_000;
 /** How soon one looks again whether sessions that were told to end are gone. */
 const ORPHAN_PAUSE_MS = 5;
 const LONGEST_ORPHAN_PAUSE_MS = 100;
+/** A Unix socket that could be used once, and now cannot, is being made again by a server that starts: `local` passes too. */
+const MAY_PASS = new Set<ErrorKind>(['unavailable', 'contention', 'fault', 'local']);
 /** Sessions that were told to end are gone within milliseconds; longer than this is worth a word. */
 const ORPHANS_TOLD_AFTER_MS = 1_000;
 
@@ -81,9 +83,7 @@ async function tryToRelease(
       failure = new OrphansLeft(answer, me.instanceId, calls.endsOrphans);
       pauseMs = Math.min(ORPHAN_PAUSE_MS * attempt, LONGEST_ORPHAN_PAUSE_MS);
     } catch (error) {
-      const kind = classify(error);
-      if (kind !== 'unavailable' && kind !== 'contention' && kind !== 'fault')
-        return fail(error, calls, lease, options.emit);
+      if (!MAY_PASS.has(classify(error))) return fail(error, calls, lease, options.emit);
       failure = error;
       pauseMs = backoffMs(attempt);
     }

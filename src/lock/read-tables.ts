@@ -39,7 +39,7 @@ async function readTables<T>(
       return work(session);
     });
   } catch (error) {
-    if (/^(unavailable|contention|settings|refused)$/.test(classify(error))) throw error;
+    if (/^(unavailable|contention|settings|refused|local)$/.test(classify(error))) throw error;
     throw untrusted(
       `the schema "${schema}" belongs to ${owner}, and its tables are not those of a lock`,
       `Let ${owner} look at it, or use another schema, with --schema.`,

@@ -1,5 +1,5 @@
 import { backoffMs } from '../db/backoff.js';
-import { ABSENT_SCHEMA, CALL_TIMEOUT, classify, errorCode } from '../db/classify.js';
+import { ABSENT_SCHEMA, CALL_TIMEOUT, classify, errorCode, type ErrorKind } from '../db/classify.js';
 import { explain } from '../db/explain.js';
 import { codedError } from '../db/socket.js';
 import type { Occurrence } from '../events.js';
@@ -219,7 +219,7 @@ class Waiter {
       this.#me = this.#options.renewIdentity();
       return { pauseMs: 0, isLast: wasLast };
     }
-    const kind = classify(error);
+    const kind = this.#kindOf(error);
     if (kind !== 'unavailable' && kind !== 'contention') throw this.#explain(error);
     if (wasLast || this.#leftMs() <= 0)
       throw this.#lastSeen === undefined && kind === 'unavailable' ? this.#explain(error) : this.#timeout();
@@ -236,6 +236,12 @@ class Waiter {
       return this.#within(1_000 * (1 + Math.random()));
     }
     return this.#within(backoffMs(kind === 'contention' ? 1 : this.#failures));
+  }
+
+  /** What has worked before is no mistake of the settings: a server that starts again makes its Unix socket again. */
+  #kindOf(error: unknown): ErrorKind {
+    const kind = classify(error);
+    return kind === 'local' && this.#lastSeen !== undefined ? 'unavailable' : kind;
   }
 
   /** @returns whether a release was heard of before the pause was over. */

@@ -95,7 +95,7 @@ export class LeaseKeeper {
         return true;
       } catch (error) {
         const { message } = explain(error, calls.database.description, calls.schema);
-        const isTransient = ['unavailable', 'contention', 'fault'].includes(classify(error));
+        const isTransient = ['unavailable', 'contention', 'fault', 'local'].includes(classify(error));
         if (!isTransient || this.#leftMs <= 0) return this.#fail(message);
         const code = errorCode(error);
         if (attempt === 1)

@@ -53,7 +53,8 @@ export async function ensureSchema(
       const applied = await tryToApply(database, schema, definition);
       if (applied !== null) return applied;
     } catch (error) {
-      if (classify(error) !== 'contention' && !ANOTHER_ONE_DID_IT.has(errorCode(error))) throw error;
+      if (classify(error) !== 'contention' && !ANOTHER_ONE_DID_IT.has(errorCode(error)))
+        throw isForbidden(error) ? forbidden(schema, error) : error;
       clash = error;
       if (classify(error) !== 'contention') clashes++;
     }
@@ -126,6 +127,23 @@ function pending(
 ): readonly { name: string; sql: string }[] {
   const steps = definition.steps.filter(({ version }) => version > (state?.version ?? 0));
   return [...steps.flatMap(({ files }) => files), ...definition.functions];
+}
+
+/** What the server has no word for: an event trigger, or a rule of a provider, that has one of its own. */
+function isForbidden(error: unknown): error is Error {
+  const code = errorCode(error);
+  return error instanceof Error && classify(error) === 'fault' && /^(P0|0A|55|42|23)[0-9A-Z]{3}$/.test(code);
+}
+
+function forbidden(schema: string, cause: Error): MigrateLockError {
+  return new MigrateLockError(`The lock schema "${schema}" could not be applied: ${cause.message}.`, {
+    code: 'PERMISSION_DENIED',
+    exit: 'denied',
+    hint:
+      'If a rule of the database forbids it (an event trigger, for example), somebody whom it lets do it applies the schema once: ' +
+      'with `migrate-lock init`, or with what `migrate-lock init --print` prints.',
+    cause,
+  });
 }
 
 function conflict(schema: string, cause: unknown): MigrateLockError {

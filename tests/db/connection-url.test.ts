@@ -5,10 +5,15 @@ import { UsageError } from '../../src/errors.js';
 
 const readFile = (path: string): string => {
   if (path.startsWith('/missing')) throw Object.assign(new Error('no such file'), { code: 'ENOENT' });
-  return `PEM of ${path}`;
+  return pem(path);
 };
-const read = (url: string, env: Record<string, string> = {}) => readConnectionConfig({ url, env, readFile });
-const fromEnv = (env: Record<string, string>) => readConnectionConfig({ env, readFile });
+/** As far as anybody looks into it. */
+const pem = (path: string): string =>
+  path.includes('k') ? `-----BEGIN PRIVATE KEY----- of ${path}` : `-----BEGIN CERTIFICATE----- of ${path}`;
+const read = (url: string, env: Record<string, string> = {}) =>
+  readConnectionConfig({ url, env, readFile, isSocket: () => false });
+const fromEnv = (env: Record<string, string>) =>
+  readConnectionConfig({ env, readFile, isSocket: () => false });
 
 function failure(action: () => unknown): UsageError {
   try {
@@ -45,7 +50,7 @@ describe('URLs as providers and tools write them', () => {
     [
       'RDS',
       'postgres://u:pw@x.rds.amazonaws.com/d?sslmode=verify-full&sslrootcert=/etc/rds.pem',
-      { ssl: 'verify-full', tls: { ca: 'PEM of /etc/rds.pem' } },
+      { ssl: 'verify-full', tls: { ca: pem('/etc/rds.pem') } },
     ],
     ['Fly', 'postgres://u:pw@app-db.flycast:5432/d?sslmode=disable', { ssl: 'disable' }],
     [
@@ -82,8 +87,9 @@ describe('URLs as providers and tools write them', () => {
       'Prisma',
       'postgresql://u:pw@h:5432/d?schema=public&connection_limit=5&pool_timeout=2&sslaccept=strict&sslcert=../ca.pem',
       {
-        ignored: ['schema', 'connection_limit', 'pool_timeout', 'sslaccept', 'sslcert'],
-        tls: {},
+        ignored: ['schema', 'connection_limit', 'pool_timeout'],
+        ssl: 'verify-full',
+        tls: { ca: pem('../ca.pem') },
         options: undefined,
       },
     ],
@@ -197,6 +203,265 @@ describe('what is not understood is refused, and not repeated', () => {
     expect(failure(() => readConnectionConfig(file)).message).toMatch(
       /^The content of \/run\/secrets\/url is not/,
     );
+  });
+});
+
+describe('what other tools write', () => {
+  test.each([
+    ...[
+      'postgres',
+      'postgresql',
+      'POSTGRES',
+      'psql',
+      'pgsql',
+      'postgis',
+      'timescale',
+      'timescalegis',
+      'ecto',
+    ],
+    ...[
+      'pgx',
+      'pgx4',
+      'pgx5',
+      'pg',
+      'pdo-pgsql',
+      'asyncpg',
+      'postgresql+psycopg',
+      'postgresql+psycopg_async',
+    ],
+    ...[
+      'postgresql+asyncpg',
+      'postgresql+pg8000',
+      'postgres+pool',
+      'jdbc:postgresql',
+      'jdbc:p6spy:postgresql',
+    ],
+    ...[
+      'r2dbc:postgresql',
+      'r2dbc:pool:postgresql',
+      'r2dbcs:postgresql',
+      'r2dbc:postgresql:failover',
+      'db:pg',
+    ],
+  ])('%s://', (scheme) => {
+    expect(read(`${scheme}://u:pw@h:7/d`).describe).toBe('u@h:7/d');
+  });
+
+  test.each([
+    ['mysql://u:geheim@h/d', /MySQL.*only PostgreSQL is supported/],
+    ['mysql+pymysql://u:geheim@h/d', /MySQL.*only PostgreSQL is supported/],
+    ['jdbc:mariadb://u:geheim@h/d', /MariaDB.*only PostgreSQL is supported/],
+    ['sqlite:///geheim.db', /SQLite.*only PostgreSQL is supported/],
+    ['mongodb+srv://u:geheim@h/d', /MongoDB.*only PostgreSQL is supported/],
+    ['sqlserver://h;password=geheim', /SQL Server.*only PostgreSQL is supported/],
+    ['geheim://u:p@h/d', /only PostgreSQL is supported/],
+    ['prisma+postgres://h/?api_key=geheim', /Prisma/],
+    // Each of these says that the database is elsewhere.
+    ['postgres+ssh://u:geheim@h/d', /driver/],
+    ['postgres+unix://u:geheim@h/d', /driver/],
+    ['postgresql+auroradataapi://u:geheim@/d', /driver/],
+    ['jdbc:tc:postgresql:15:///geheim', /only PostgreSQL/],
+  ])('%s is refused', (url, message) => {
+    const error = failure(() => read(url));
+    expect(error.message).toMatch(message);
+    expect(`${error.message} ${error.hint}`).not.toMatch(/geheim|%40/);
+  });
+
+  test.each<[string, Partial<ConnectionConfig>]>([
+    ['host=a:1&host=b:2', { describe: 'u@a:1,b:2/d' }],
+    ['host=a&host=b&port=1&port=2', { describe: 'u@a:1,b:2/d' }],
+    ['host=a:1,b', { describe: 'u@a:1,b:5432/d' }],
+    ['host=::1', { describe: 'u@[::1]:5432/d' }],
+    ['host=h&pgbouncer', { ignored: ['pgbouncer'] }],
+    [
+      'host=h&options[search_path]=x&schema=y',
+      { ignored: ['options[search_path]', 'schema'], options: undefined },
+    ],
+    ['host=h&options%5Bsearch_path%5D=x', { ignored: ['options[search_path]'] }],
+    ['host=h&variables[statement_timeout]=5', { ignored: ['variables[statement_timeout]'] }],
+    ['host=h&application_name=deploy@ci', { ignored: [] }],
+    ['host=h&nobody_knows=1', { ignored: ['nobody_knows'] }],
+    ['host=h&sslMode=verify-full&sslRootCert=/ca', { ssl: 'verify-full', tls: { ca: pem('/ca') } }],
+    ['host=h&x-migrations-table=m&serverVersion=16&loadBalanceHosts=true', {}],
+    ['host=h&targetServerType=primary', { ignored: [] }],
+  ])('?%s', (query, expected) => {
+    expect(read(`postgres://u:pw@/d?${query}`)).toMatchObject(expected);
+  });
+
+  test('a trailing slash, and an @ in a parameter', () => {
+    expect(read('postgres://u:pw@h/d/').describe).toBe('u@h:5432/d');
+    expect(read('postgres://u:pw@h/d/?sslmode=require').ssl).toBe('require');
+    expect(read('postgres://h/d?user=u&application_name=deploy@ci').describe).toBe('u@h:5432/d');
+  });
+
+  test('ssl=true of JDBC and R2DBC asks for verification, and so does r2dbcs', () => {
+    for (const url of [
+      'jdbc:postgresql://h/d?user=u&ssl=true',
+      'r2dbc:postgresql://u@h/d?ssl=true',
+      'r2dbcs:postgresql://u@h/d',
+    ])
+      expect(read(url).ssl).toBe('verify-full');
+    expect(read('jdbc:postgresql://h/d?user=u&ssl=true&sslmode=require').ssl).toBe('require');
+  });
+});
+
+describe('a parameter that may say where the database is, or how securely to connect', () => {
+  test.each([
+    ['postgresql://app:geheim@/shop?unix_sock=/srv/sock/.s.PGSQL.5432', 'unix_sock'],
+    [
+      'jdbc:postgresql:///shop?user=u&cloudSqlInstance=p:r:i&socketFactory=com.google.x',
+      'cloudSqlInstance, socketFactory',
+    ],
+    ['postgres://u:geheim@h/d?socketFactory=x', 'socketFactory'],
+    ['postgres://u:geheim@h/d?unixSocketPath=/x', 'unixSocketPath'],
+    ['postgres://u:geheim@h/d?instance=x', 'instance'],
+    ['postgres://u:geheim@h/d?fallback_host=x', 'fallback_host'],
+    ['postgres://u:geheim@h/d?sslidentity=x.p12', 'sslidentity'],
+    ['postgres://u:geheim@h/d?sslfactory=x', 'sslfactory'],
+    ['postgres://u:geheim@h/d?tls_ca=x', 'tls_ca'],
+    ['postgres://u:geheim@h/d?authenticationPluginClassName=x', 'authenticationPluginClassName'],
+    ['postgres://u:geheim@h/d?enableIamAuth=true', 'enableIamAuth'],
+    ['postgres://u:geheim@h/d?direct_tls=true', 'direct_tls'],
+    ['postgres://u:geheim@h/d?options[endpoint]=x', 'options[endpoint]'],
+    ['postgres://u:geheim@h/d?ssl[rejectUnauthorized]=true', 'ssl[rejectUnauthorized]'],
+    ['postgres://u:geheim@h/d?username=x', 'username'],
+    ['postgres://u:geheim@h/d?databaseName=x', 'databaseName'],
+    ['postgres://u:geheim@/d?nobody_knows=x', 'nobody_knows'],
+    ['postgres://u:geheim@/d?schema=x&nobody_knows=x', 'nobody_knows'],
+  ])('%s is refused, and named', (url, named) => {
+    const error = failure(() => read(url, { PGHOST: 'elsewhere' }));
+    expect(error.exitCode).toBe(64);
+    expect(error.message).toContain(`: ${named}.`);
+    expect(`${error.message} ${error.hint}`).not.toContain('geheim');
+  });
+
+  test.each(['sslmode=', 'ssl', 'ssl=', 'sslmode', 'sslrootcert=', 'target_session_attrs='])(
+    '?%s has no value',
+    (query) => {
+      const { message } = failure(() => read(`postgres://u@h/d?${query}`));
+      expect(message).toBe(
+        `The database URL is not a PostgreSQL URL: its parameter ${query.replace('=', '')} has no value.`,
+      );
+    },
+  );
+
+  test('one that is there twice', () => {
+    expect(failure(() => read('postgres://u@h/d?sslmode=disable&sslmode=verify-full')).message).toContain(
+      'its parameter sslmode is there twice',
+    );
+    expect(read('postgres://u@h/d?sslmode=require&sslmode=require&schema=a&schema=b').ssl).toBe('require');
+  });
+});
+
+describe('a variable that was not expanded', () => {
+  test.each([
+    ...[
+      'postgres://u:p@${DB_HOST}/d',
+      'postgres://u:p@${DB_HOST:-localhost}:5432/d',
+      'postgres://u:p@$DB_HOST/d',
+    ],
+    ...['postgres://u:p@$(DB_HOST)/d', 'postgres://u:p@{{ .Values.host }}/d', 'postgres://u:p@%DB_HOST%/d'],
+    ...['postgres://$DB_USER:p@h/d', 'postgres://u:$DB_PASSWORD@h/d', 'postgres://u:${DB_PASSWORD}@h/d'],
+    ...['postgres://u:%DB_PASSWORD%@h/d', 'postgres://u:p@h/$DB_NAME', 'postgres://u:p@h/app_$ENV'],
+    ...['postgres://u:p@h:$PORT/d', 'postgres://u:p@h:%PORT%/d', 'postgres://u:p@h/d?host=$DB_HOST'],
+    ...['postgres://u:p@h/d?sslmode=$SSLMODE', 'postgres://u:p@db-$ENV.internal/d', '${DATABASE_URL}'],
+    ...[
+      '$DATABASE_URL',
+      '%DATABASE_URL%',
+      'postgres://u:$(cat /run/secrets/pw)@h/d',
+      'postgres://u:p@#{DB_HOST}/d',
+    ],
+    ...['postgres://u:p@<no value>/d', 'postgres://u:p@$%7BDB_HOST%7D/d', 'postgres://u:<%= pw %>@h/d'],
+  ])('%s', (url) => {
+    const error = failure(() => read(url));
+    expect(error.message).toMatch(
+      /^The database URL is not a PostgreSQL URL: a variable in it.* was not expanded\.$/,
+    );
+    expect(error.hint).toContain('%24');
+    expect(error.message).not.toMatch(/DB_|ENV|PORT/);
+  });
+
+  test.each([
+    ['postgres://u:pa$word@h/d', 'pa$word'],
+    ['postgres://u:%24DB_PASSWORD@h/d', '$DB_PASSWORD'],
+    ['postgres://u:100%25safe@h/d', '100%safe'],
+    ['postgres://u:p$1(a)@h/d', 'p$1(a)'],
+  ])('%s is none', (url, password) => {
+    expect(read(url).password).toBe(password);
+  });
+
+  test.each([
+    ['PGHOST', '${DB_HOST}'],
+    ['PGHOST', '$DB_HOST'],
+    ['PGHOST', '%DB_HOST%'],
+    ['PGPORT', '$(DB_PORT)'],
+    ['PGDATABASE', '{{ db }}'],
+    ['PGUSER', '$DB_USER'],
+    ['PGPASSWORD', '${DB_PASSWORD}'],
+    ['PGPASSWORD', '$DB_PASSWORD'],
+    ['PGSSLMODE', '$SSLMODE'],
+    ['PGSERVICE', '$SERVICE'],
+    ['PGOPTIONS', '-c role=${ROLE}'],
+  ])('%s=%s', (name, value) => {
+    const error = failure(() => fromEnv({ PGHOST: 'h', [name]: value }));
+    expect(error).toMatchObject({ exitCode: 64, message: `${name} holds a variable that was not expanded.` });
+  });
+
+  test('what only looks like one', () => {
+    const env = {
+      PGHOST: 'h',
+      PGUSER: 'app$1',
+      PGPASSWORD: 'a${b}c$D',
+      PGOPTIONS: '-c search_path="$user",public',
+    };
+    expect(fromEnv(env)).toMatchObject({ user: 'app$1', password: 'a${b}c$D', options: env.PGOPTIONS });
+    // What nobody reads does not matter.
+    expect(read('postgres://u:p@h/d', { PGHOST: '${DB_HOST}' }).describe).toBe('u@h:5432/d');
+  });
+});
+
+describe('a URL that says nothing', () => {
+  test.each([
+    'postgres://:@:5432/',
+    'postgres://:@/',
+    'postgres://@:5432',
+    'postgres://:@:5432/app',
+    'postgres://',
+  ])('%s', (url) => {
+    expect(failure(() => read(url))).toMatchObject({
+      exitCode: 64,
+      message: 'The database URL names no user, no password and no host: they are empty.',
+    });
+  });
+
+  test('not even with PG* variables, when it looks like one whose variables are not set', () => {
+    expect(failure(() => read('postgres://:@:5432/', { PGHOST: 'h' })).message).toContain('they are empty');
+    expect(read('postgres://', { PGHOST: 'h', PGUSER: 'u', PGDATABASE: 'd' }).describe).toBe('u@h:5432/d');
+  });
+});
+
+describe('a message names the part that is wrong, and its hint fits', () => {
+  test.each<[string, RegExp, RegExp]>([
+    ['postgres://u:caf%E9@h/d', /its password has percent-encoded bytes that are not UTF-8/, /%C3%A9/],
+    ['postgres://caf%E9:p@h/d', /its user has percent-encoded bytes that are not UTF-8/, /%C3%A9/],
+    ['postgres://u:p@h/caf%E9', /its database's name has percent-encoded/, /%C3%A9/],
+    ['postgres://u:100%@h/d', /a % in its password is not followed by/, /%25/],
+    ['postgres://u:p@h:port/d', /its port is not a number/, /^It has to look like [^%]*$/],
+    ['postgres://u:p@fdaa::3/d', /its host .*brackets/, /^It has to look like [^%]*$/],
+    ['postgres://u:p@h/d?options=%zz', /its parameter options/, /%25/],
+    ['postgres://u:p/w@h/d', /user or password/, /%2F/],
+    ['postgres://u:p@h/a/b', /its database's name/, /%2F/],
+    ['DATABASE_URL=postgres://u:p@h/d', /an assignment, as NAME=/, /the URL alone/],
+    ['export DATABASE_URL="postgres://u:p@h/d"', /an assignment, as NAME=/, /the URL alone/],
+    ['DATABASE_URL: postgres://u:p@h/d', /an assignment, as NAME=/, /the URL alone/],
+    ['A=1\nDATABASE_URL=postgres://u:p@h/d', /a list of keywords or an assignment/, /./],
+    ["'postgres://u:p@h/d'", /a quotation mark/, /the URL alone/],
+    ['postgres://u:p@h/d?sslmode=nonsense', /^sslmode in the database URL has a value/, /verify-full/],
+    ['postgres://u:p@h:0/d', /port/, /5432/],
+  ])('%j', (url, message, hint) => {
+    const error = failure(() => read(url));
+    expect(error.message).toMatch(message);
+    expect(error.hint).toMatch(hint);
   });
 });
 

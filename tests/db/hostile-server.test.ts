@@ -258,14 +258,32 @@ describe('a server that sends too much, or what makes no sense', () => {
     for (let sent = 0; sent < length; sent += part.length) if (!(await client.write(part))) return;
   };
 
-  test.each<[string, (client: FakeClient) => Promise<unknown>]>([
-    ['a start-up without end: parameters', forever('S', `a\0${'x'.repeat(1000)}\0`)],
+  const NOT_THAT = 'what a PostgreSQL server does not send';
+  /** Of the first message it is clear already. */
+  const NOTHING_OF_IT = 'does not speak its protocol';
+  const PARAMETER = `a\0${'x'.repeat(1000)}\0`;
+  /** After a first message that is one. */
+  const ACCEPTED_THEN = (serve: (client: FakeClient) => Promise<unknown>) => async (client: FakeClient) => {
+    await client.next();
+    await client.send('R', request(0));
+    await serve(client);
+  };
+
+  test.each<[string, (client: FakeClient) => Promise<unknown>, string?]>([
+    ['a start-up without end: parameters at once', forever('S', PARAMETER), NOTHING_OF_IT],
+    ['a start-up without end: parameters', ACCEPTED_THEN(forever('S', PARAMETER))],
     ['a start-up without end: notices', forever('N', `M${'x'.repeat(1000)}\0\0`)],
     ['a start-up without end: empty notices', forever('N', '')],
-    ['a start-up of one message', long('R', 1024 * MEGABYTE)],
+    ['a start-up of one message', long('R', 1024 * MEGABYTE), NOTHING_OF_IT],
+    ['a start-up whose second message is too long', ACCEPTED_THEN(long('S', 1024 * MEGABYTE))],
     ['a request to authenticate that is cut off', (client) => client.send('R', 'x')],
-    ['a start-up that is no protocol', (client) => client.send('H', 'TTP/1.1 400 Bad Request\r\n\r\n')],
-    ['a length of 0', (client) => client.write(Buffer.from([0x52, 0, 0, 0, 0]))],
+    [
+      'a start-up that is no protocol',
+      (client) => client.send('H', 'TTP/1.1 400 Bad Request\r\n\r\n'),
+      NOTHING_OF_IT,
+    ],
+    ['a length of 0', (client) => client.write(Buffer.from([0x52, 0, 0, 0, 0])), NOTHING_OF_IT],
+    ['a later length of 0', ACCEPTED_THEN((client) => client.write(Buffer.from([0x53, 0, 0, 0, 0])))],
     [
       'an answer of one row of 1 GB',
       READY_THEN(async (client) => (await parse(client), long('D', 1024 * MEGABYTE)(client))),
@@ -305,7 +323,7 @@ describe('a server that sends too much, or what makes no sense', () => {
     ],
     ['messages that there are not', READY_THEN(forever('~', 'x'))],
     ['a copy', READY_THEN((client) => client.send('H', Buffer.from([0, 0, 0])))],
-  ])('%s', async (_, serve) => {
+  ])('%s', async (_, serve, said = NOT_THAT) => {
     let sent = 0;
     server = await startFakeServer(async (client) => {
       client.socket.on('close', () => (sent = client.socket.bytesWritten));
@@ -313,7 +331,7 @@ describe('a server that sends too much, or what makes no sense', () => {
     });
     const before = process.memoryUsage.rss();
     const { exitCode, message: told, tookMs } = await ask();
-    expect([exitCode, told]).toEqual([78, expect.stringContaining('what a PostgreSQL server does not send')]);
+    expect([exitCode, told]).toEqual([78, expect.stringContaining(said)]);
     expect(told.length).toBeLessThan(300);
     expect(tookMs).toBeLessThan(LIMIT_MS);
     expect(sent).toBeLessThan(64 * MEGABYTE);

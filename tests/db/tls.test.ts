@@ -89,6 +89,8 @@ describeWithCertificates('TLS', () => {
       await sql.unsafe(`CREATE ROLE ${role} LOGIN PASSWORD '${server.password}'`);
     await sql.end({ timeout: 1 });
     const own = certificates.signed('server', authority, 'DNS:localhost');
+    paths.crl = certificates.revocations('nothing', authority, []);
+    paths.revoked = certificates.revocations('revoked', authority, [own]);
     await offerTls(
       server,
       own,
@@ -132,8 +134,54 @@ describeWithCertificates('TLS', () => {
       'refused',
     ],
     [{ PGSSLCERT: '$cert', PGSSLKEY: '$strangerKey', PGSSLMODE: 'require' }, 'refused'],
+    [{ PGSSLMODE: 'verify-ca', PGSSLROOTCERT: '$ca', PGSSLCRL: '$crl' }, 'tls'],
+    [{ PGSSLMODE: 'verify-ca', PGSSLROOTCERT: '$ca', PGSSLCRL: '$revoked' }, 'refused'],
+    [{ PGSSLMODE: 'require', PGSSLCRL: '$revoked' }, 'tls'], // nothing is verified
+    [{ PGSSLMODE: 'require', PGSSLMINPROTOCOLVERSION: 'TLSv1.3' }, 'tls'],
+    [{ PGSSLMODE: 'require', PGSSLMAXPROTOCOLVERSION: 'TLSv1.2' }, 'tls'],
+    [{ PGSSLMODE: 'require', PGSSLSNI: '0' }, 'tls'],
   ])('%j: %s', async (env, expected) => {
     await expectLikeLibpq(environment(env), expected);
+  });
+
+  test('TLS from the first byte: sslnegotiation=direct', async () => {
+    const env = { PGSSLMODE: 'verify-ca', PGSSLROOTCERT: '$ca', PGSSLNEGOTIATION: 'direct' };
+    expect(await ours(environment(env))).toMatchObject({ seen: 'tls' });
+    expect(await ours(environment(env, plain))).toMatchObject({ seen: expect.not.stringMatching('tls') });
+  });
+
+  test('PGSSLCERTMODE=disable: our certificate is not shown', async () => {
+    const certified = { PGUSER: 'certified', PGSSLCERT: '$cert', PGSSLKEY: '$key', PGSSLMODE: 'require' };
+    expect((await ours(environment({ ...certified, PGSSLCERTMODE: 'allow' }))).seen).toBe('tls');
+    expect((await ours(environment({ ...certified, PGSSLCERTMODE: 'disable' }))).seen).toBe('refused');
+  });
+
+  test('a version of TLS that the server does not speak', async () => {
+    const env = {
+      PGSSLMODE: 'require',
+      PGSSLMAXPROTOCOLVERSION: 'TLSv1.1',
+      PGSSLMINPROTOCOLVERSION: 'TLSv1',
+    };
+    expect((await ours(environment(env))).seen).toBe('refused');
+  });
+
+  test.each<[Env, RegExp]>([
+    [{ PGSSLMODE: 'verify-ca' }, /needs a root certificate.* sslrootcert .*verify-full/],
+    [
+      { PGSSLMODE: 'verify-full', PGSSLROOTCERT: '$other', PGHOST: 'localhost' },
+      /sslrootcert .*NODE_EXTRA_CA_CERTS/,
+    ],
+    [{ PGSSLMODE: 'verify-full', PGSSLROOTCERT: '$ca' }, /a name that the certificate bears/],
+    [{ PGSSLMODE: 'verify-ca', PGSSLROOTCERT: '$ca', PGSSLCRL: '$revoked' }, /was revoked/],
+  ])('%j: the hint is how to verify it, not how to do without', async (env, hint) => {
+    const { seen, error } = await ours(environment(env));
+    expect({ seen, error }).toMatchObject({ seen: 'refused', error: expect.stringMatching(hint) });
+    expect(error).not.toContain('disable');
+  });
+
+  test('a file without a certificate is called that', () => {
+    const env = environment({ PGSSLMODE: 'verify-full', PGSSLROOTCERT: '$key' });
+    expect(() => readConnectionConfig({ env })).toThrow(/sslrootcert names has no certificate in it/);
   });
 
   test.each<[string, Seen]>([

@@ -50,6 +50,21 @@ export class Certificates {
     return made;
   }
 
+  /** A list of what the authority has revoked. @returns its path. */
+  revocations(name: string, by: Certificate, revoked: readonly Certificate[]): string {
+    const [list, database] = [join(this.folder, `${name}.crl`), join(this.folder, `${name}.index`)];
+    const settings = join(this.folder, `${name}.conf`);
+    writeFileSync(database, '');
+    writeFileSync(
+      settings,
+      `[ca]\ndefault_ca = own\n[own]\ndatabase = ${database}\ndefault_md = sha256\ndefault_crl_days = 2\n`,
+    );
+    const own = ['ca', '-config', settings, '-keyfile', by.key, '-cert', by.cert];
+    for (const { cert } of revoked) this.#openssl(...own, '-revoke', cert);
+    this.#openssl(...own, '-gencrl', '-out', list);
+    return list;
+  }
+
   remove(): void {
     rmSync(this.folder, { recursive: true });
   }

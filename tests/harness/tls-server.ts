@@ -1,9 +1,26 @@
 import { chmodSync, chownSync, copyFileSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
 import postgres from 'postgres';
+import { openSocket } from '../../src/db/socket.js';
+import { upgrade } from '../../src/db/tls.js';
 import type { Certificate } from './certificates.js';
 import type { EmbeddedServer } from './embedded-server.mjs';
 import { waitFor } from './wait-for.js';
+
+function fingerprint({ cert }: Certificate): string {
+  return new X509Certificate(readFileSync(cert)).fingerprint256;
+}
+
+/** What a new connection gets to see. */
+async function shown(server: EmbeddedServer): Promise<string | undefined> {
+  const { hostname: host, port } = new URL(server.url);
+  const plain = await openSocket({ host, port: Number(port) }, 5_000);
+  const secure = await upgrade(plain, { ssl: 'require', tls: {} }, 5_000);
+  const certificate = secure.getPeerX509Certificate?.()?.fingerprint256;
+  secure.destroy();
+  return certificate;
+}
 
 /** From now on the server shows `own` to new connections, and knows clients by `clients`. `hba` comes before its other lines. */
 export async function offerTls(
@@ -36,6 +53,8 @@ export async function offerTls(
         await sql`SELECT pg_conf_load_time() > ${before?.at ?? null} AS later, current_setting('ssl') AS ssl`;
       return now?.later === true && now.ssl === 'on';
     });
+    // A session hears of it before the postmaster has read the certificate, which comes last.
+    await waitFor('the server shows the certificate', async () => (await shown(server)) === fingerprint(own));
   } finally {
     await sql.end({ timeout: 1 });
   }

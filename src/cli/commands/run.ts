@@ -24,9 +24,7 @@ export async function runCommand(
   const connection = readConnectionConfig({ url: values.databaseUrl, urlFile: values.databaseUrlFile, env });
   const reporter = reporterFor(values.quiet);
   if (connection.ignored.length > 0) {
-    reporter.warn(
-      `left out of the database URL, as PostgreSQL does not know them: ${connection.ignored.join(', ')}`,
-    );
+    reporter.warn(`left out, as they do not matter to the lock: ${connection.ignored.join(', ')}`);
   }
   if (hasOwnApplicationName(env)) {
     reporter.warn('PGAPPNAME is set: database sessions of the command cannot be found, should it be killed');

@@ -1,0 +1,92 @@
+import type { ValueKind } from './unexpanded.js';
+
+interface LibpqParameter {
+  /** The environment variable that says the same. */
+  variable?: string;
+  kind: ValueKind;
+  /** Whether an empty value in a URL is as good as none. For what is about security it is a mistake. */
+  mayBeEmpty?: boolean;
+  /** Of no consequence here, whatever it says: leaving it out is not worth a word. */
+  passedOver?: boolean;
+}
+
+const name = (variable?: string): LibpqParameter => ({
+  kind: 'name',
+  ...(variable === undefined ? {} : { variable }),
+});
+const address = (variable: string): LibpqParameter => ({ kind: 'address', variable, mayBeEmpty: true });
+const passedOver = (): LibpqParameter => ({ kind: 'text', mayBeEmpty: true, passedOver: true });
+
+/**
+ * What libpq 18 knows: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS and
+ * https://www.postgresql.org/docs/current/libpq-envars.html. Of other drivers are `database` and `ssl`, Prisma's `sslaccept`, and
+ * pgJDBC's `targetServerType`; `requiressl` is an old one of libpq. Each is honoured, refused when it asks for what we do not do (see connection-demands.ts), or passed over.
+ */
+export const LIBPQ = new Map<string, LibpqParameter>(
+  Object.entries({
+    host: address('PGHOST'),
+    hostaddr: address('PGHOSTADDR'),
+    port: address('PGPORT'),
+    dbname: { ...name('PGDATABASE'), mayBeEmpty: true },
+    database: { ...name(), mayBeEmpty: true },
+    user: { ...name('PGUSER'), mayBeEmpty: true },
+    password: { kind: 'secret', variable: 'PGPASSWORD', mayBeEmpty: true },
+    passfile: { ...name('PGPASSFILE'), mayBeEmpty: true },
+    service: name('PGSERVICE'),
+    servicefile: name('PGSERVICEFILE'),
+    options: { kind: 'text', variable: 'PGOPTIONS', mayBeEmpty: true },
+    connect_timeout: { ...name('PGCONNECT_TIMEOUT'), mayBeEmpty: true },
+    target_session_attrs: name('PGTARGETSESSIONATTRS'),
+    targetservertype: name(),
+    load_balance_hosts: name('PGLOADBALANCEHOSTS'),
+    replication: name(),
+    sslmode: name('PGSSLMODE'),
+    ssl: name(),
+    sslaccept: name(),
+    requiressl: name('PGREQUIRESSL'),
+    sslnegotiation: name('PGSSLNEGOTIATION'),
+    sslrootcert: name('PGSSLROOTCERT'),
+    sslcert: name('PGSSLCERT'),
+    sslkey: name('PGSSLKEY'),
+    sslpassword: { kind: 'secret' },
+    sslcertmode: name('PGSSLCERTMODE'),
+    sslcrl: name('PGSSLCRL'),
+    sslcrldir: name('PGSSLCRLDIR'),
+    sslsni: name('PGSSLSNI'),
+    ssl_min_protocol_version: name('PGSSLMINPROTOCOLVERSION'),
+    ssl_max_protocol_version: name('PGSSLMAXPROTOCOLVERSION'),
+    requirepeer: name('PGREQUIREPEER'),
+    gssencmode: name('PGGSSENCMODE'),
+    require_auth: name('PGREQUIREAUTH'),
+    channel_binding: name('PGCHANNELBINDING'),
+    min_protocol_version: name('PGMINPROTOCOLVERSION'),
+    scram_client_key: { kind: 'secret' },
+    scram_server_key: { kind: 'secret' },
+    oauth_issuer: name(),
+    oauth_client_id: name(),
+    oauth_client_secret: { kind: 'secret' },
+    oauth_scope: name(),
+    // GSSAPI is not supported, so nothing uses these; a TLS session's keys are not written to any file.
+    krbsrvname: passedOver(),
+    gsslib: passedOver(),
+    gssdelegation: passedOver(),
+    sslkeylogfile: passedOver(),
+    sslcompression: passedOver(),
+    max_protocol_version: passedOver(),
+    // Each call has a time limit of its own.
+    keepalives: passedOver(),
+    keepalives_idle: passedOver(),
+    keepalives_interval: passedOver(),
+    keepalives_count: passedOver(),
+    tcp_user_timeout: passedOver(),
+    application_name: passedOver(),
+    fallback_application_name: passedOver(),
+    client_encoding: passedOver(),
+  } satisfies Record<string, LibpqParameter>),
+);
+
+/** As libpq writes it, where another driver writes the same in another case: `sslMode`, `sslRootCert`. */
+export function canonical(parameter: string): string {
+  const lower = parameter.toLowerCase();
+  return LIBPQ.has(lower) ? lower : parameter;
+}
