@@ -44,7 +44,7 @@ export const OPTIONS_REFUSED = 'OPTIONS_REFUSED';
 export const NO_PASSWORD = 'NO_PASSWORD';
 /** The path of a Unix socket cannot be one. */
 export const NO_SOCKET = 'NO_SOCKET';
-/** The server is a replica: it said that it cannot do this, and pg_is_in_recovery() said why. */
+/** The server takes no writes yet: it said that it cannot do this, and pg_is_in_recovery() said why. */
 export const IN_RECOVERY = 'IN_RECOVERY';
 /** Of several hosts, none is one that takes writes. */
 export const NO_PRIMARY = 'NO_PRIMARY';
@@ -86,7 +86,7 @@ const KINDS: Record<string, ErrorKind> = {
   [OPTIONS_REFUSED]: 'refused',
   [NO_PASSWORD]: 'refused',
   [STATEMENT_POOLING]: 'refused',
-  [IN_RECOVERY]: 'fault', // a release is tried again: a failover may be about to make a primary of it
+  [IN_RECOVERY]: 'unavailable', // a failover may be about to make a primary of it; one that comes back from a crash is like one
   AUTH_TYPE_NOT_IMPLEMENTED: 'refused',
   SASL_SIGNATURE_MISMATCH: 'refused',
   // SQLSTATEs: https://www.postgresql.org/docs/current/errcodes-appendix.html

@@ -18,6 +18,7 @@ export function explain(error: unknown, database: string, schema: string): Migra
   if (error instanceof MigrateLockError) return error;
   const said = error instanceof Error ? error.message : String(error);
   const code = errorCode(error);
+  if (code === IN_RECOVERY) return notWritable(error, database, said);
   switch (classify(error)) {
     case 'unavailable':
       return new MigrateLockError(`The database could not be reached (${database}): ${said}.`, {
@@ -49,9 +50,7 @@ export function explain(error: unknown, database: string, schema: string): Migra
       });
     case 'contention':
     case 'fault':
-      return code === IN_RECOVERY
-        ? notWritable(error, database, said)
-        : fault(error, code, `${whoFailed(code)} (${database}): ${said}.`);
+      return fault(error, code, `${whoFailed(code)} (${database}): ${said}.`);
   }
 }
 
