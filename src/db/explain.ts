@@ -5,6 +5,7 @@ import {
   classify,
   errorCode,
   NO_PRIMARY,
+  NOT_STORABLE,
   PROTOCOL_VIOLATION,
   TLS_REFUSED,
 } from './classify.js';
@@ -37,7 +38,7 @@ export function explain(error: unknown, database: string, schema: string): Migra
     case 'settings':
       return notWritable(error, database, said);
     case 'usage':
-      return new UsageError(`${said.charAt(0).toUpperCase()}${said.slice(1)}.`, hintOf(error), error);
+      return new UsageError(`${said.charAt(0).toUpperCase()}${said.slice(1)}.`, usageHint(error), error);
     case 'denied':
     case 'absent':
       return new MigrateLockError(`The database role lacks a right (${database}): ${said}.`, {
@@ -61,7 +62,10 @@ export function explain(error: unknown, database: string, schema: string): Migra
 }
 
 /** What the lock's own functions say of what to do next. */
-function hintOf(error: unknown): string {
+function usageHint(error: unknown): string {
+  if (errorCode(error) === NOT_STORABLE) {
+    return "The database's encoding has no such character: give a run key, a schema or an instance id in ASCII.";
+  }
   return error instanceof Object && 'hint' in error && typeof error.hint === 'string' ? error.hint : '';
 }
 

@@ -16,7 +16,7 @@ import type {
   ReleaseAnswer,
   UnlockAnswer,
 } from './answers.js';
-import type { ClientDescription, Identity } from './lease.js';
+import { inAscii, type ClientDescription, type Identity } from './lease.js';
 import {
   policyOf,
   pollParameters,
@@ -104,9 +104,10 @@ export class LockCalls {
     const policy = this.#pollPolicy(options.orphans);
     const sentAtMs = performance.now();
     const parameters = pollParameters(me, client, options, policy);
+    const parametersInAscii = pollParameters(me, inAscii(client), options, policy);
     let answer: unknown;
     try {
-      answer = await this.#call('poll', 'poll the lock', parameters, options.limitMs);
+      answer = await this.#call('poll', 'poll the lock', parameters, options.limitMs, parametersInAscii);
     } catch (error) {
       if (classify(error) === 'absent') return null;
       throw error;
@@ -244,11 +245,13 @@ export class LockCalls {
     name: string,
     parameters: Call['parameters'],
     limitMs: number,
+    parametersInAscii = parameters,
   ): Promise<unknown> {
     return this.database.call({
       name,
       statement: renderSql(CALLS[statement], this.schema),
       parameters,
+      parametersInAscii,
       limitMs,
       precondition: this.#trusted,
     });
