@@ -11,7 +11,7 @@ import { isFatal } from './server-error.js';
  *   absent       the lock schema is not there
  *   denied       the role lacks a right
  *   local        something on this machine is not as the settings say
- *   usage        the caller asks for more than the lock's owner allows
+ *   usage        the caller asks for more than the lock's owner allows, or the database can store
  *   refused      the database answered, but not to us: trying again does not help
  *   fault        anything else
  */
@@ -26,6 +26,8 @@ export const TLS_REFUSED = 'TLS_REFUSED';
 export const UNTRUSTED_SCHEMA = 'SCHEMA_NOT_TRUSTED';
 /** SQLSTATE: no such schema. */
 export const ABSENT_SCHEMA = '3F000';
+/** SQLSTATE: the database's encoding does not have a character. */
+export const NOT_STORABLE = '22P05';
 /** What the server asks for is less than was demanded, more than we can do, or it has not proved who it is. */
 export const AUTHENTICATION_REFUSED = 'AUTHENTICATION_REFUSED';
 /** The server sent what is no message of the protocol, or is too long. */
@@ -100,6 +102,7 @@ const KINDS: Record<string, ErrorKind> = {
   '42P01': 'absent', // no such table
   '42883': 'absent', // no such function
   '42501': 'denied',
+  [NOT_STORABLE]: 'usage',
   ML001: 'usage', // a code of our own: refuse() in sql/functions/change.sql
   '40001': 'contention', // serialization failure
   '40P01': 'contention', // deadlock
