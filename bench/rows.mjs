@@ -3,6 +3,7 @@ import { crowd } from './crowd.mjs';
 import { fewConnections } from './few-connections.mjs';
 import { handover } from './handover.mjs';
 import { killedHolder } from './killed-holder.mjs';
+import { longTransaction } from './long-transaction.mjs';
 import { manyWaiters } from './many-waiters.mjs';
 import { once } from './once.mjs';
 import { startUp } from './start-up.mjs';
@@ -24,6 +25,7 @@ export const ROWS = [
   crowd,
   fewConnections,
   manyWaiters,
+  longTransaction,
   wal,
   once,
   killedHolder,

@@ -54,15 +54,24 @@ BEGIN
 END
 $body$;
 
--- Times leave the database as milliseconds since 1970, whatever DateStyle and TimeZone are.
+-- Times leave the database as milliseconds since 1970, whatever DateStyle and TimeZone are. The end of a lease that was set to
+-- infinity by hand is a moment later than all others: a lease that nobody could look at could not be broken either.
 CREATE OR REPLACE FUNCTION "migrate_lock".epoch_ms(moment timestamptz) RETURNS bigint
     LANGUAGE sql STABLE
 AS $body$
-    SELECT CASE WHEN isfinite(moment) THEN floor(extract(epoch FROM moment) * 1000)::bigint END
+    SELECT CASE
+        WHEN moment = 'infinity' THEN 10000000000000000
+        WHEN moment = '-infinity' THEN -10000000000000000
+        ELSE floor(extract(epoch FROM moment) * 1000)::bigint
+    END
 $body$;
 
 CREATE OR REPLACE FUNCTION "migrate_lock".ms_between(start timestamptz, finish timestamptz) RETURNS bigint
     LANGUAGE sql STABLE
 AS $body$
-    SELECT CASE WHEN isfinite(start) AND isfinite(finish) THEN floor(extract(epoch FROM finish - start) * 1000)::bigint END
+    SELECT CASE
+        WHEN finish = 'infinity' OR start = '-infinity' THEN 10000000000000000
+        WHEN finish = '-infinity' OR start = 'infinity' THEN -10000000000000000
+        ELSE floor(extract(epoch FROM finish - start) * 1000)::bigint
+    END
 $body$;

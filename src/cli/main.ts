@@ -30,7 +30,7 @@ export async function main(
   let exitCode = 0;
   try {
     const surroundings = { env, cwd: currentDirectory(), program, stdout, reporterFor };
-    const commands = createProgram(surroundings, (code) => (exitCode = code), args[0]);
+    const commands = createProgram(surroundings, (code) => (exitCode = code));
     for (const command of [commands, ...commands.commands]) {
       command.exitOverride().configureOutput({
         writeOut: (text) => stdout.writeLine(text.trimEnd()),

@@ -27,11 +27,8 @@ import { VERSION } from './version.js';
 
 type OnExitCode = (code: number) => void;
 
-/**
- * The command line. The chosen command's exit code is given to `onExitCode`. Almost every start is a `run`: when that is what
- * was `chosen`, the other commands, each with its options, are not made.
- */
-export function createProgram(surroundings: Surroundings, onExitCode: OnExitCode, chosen?: string): Command {
+/** The command line. The exit code of the command that is chosen is given to `onExitCode`. */
+export function createProgram(surroundings: Surroundings, onExitCode: OnExitCode): Command {
   const program = new OwnCommand('migrate-lock')
     .description('Lets exactly one process at a time run a database migration, whatever tool runs it.')
     .version(VERSION)
@@ -40,7 +37,7 @@ export function createProgram(surroundings: Surroundings, onExitCode: OnExitCode
     .hook('preAction', (_, command) => readVariables(command, surroundings.env));
 
   addRun(program, surroundings, onExitCode);
-  if (chosen !== 'run') addOthers(program, surroundings, onExitCode);
+  addOthers(program, surroundings, onExitCode);
   return program;
 }
 

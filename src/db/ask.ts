@@ -20,11 +20,13 @@ export function lookForPooler(limitMs: number): Call {
  * round trip instead of two.
  */
 export async function ask(session: Session, call: Call, { prepare = false } = {}): Promise<Answer> {
+  let { parameters } = call;
   if (call.precondition !== undefined) {
-    call.precondition.check(await session.unsafe(call.precondition.statement, [], { prepare }));
+    const { statement, check } = call.precondition;
+    const { storesUnicode } = check(await session.unsafe(statement, [], { prepare }));
+    if (!storesUnicode) parameters = call.parametersInAscii ?? parameters;
   }
-  const parameters = [...call.parameters];
-  const asked = session.unsafe<{ answer: unknown }[]>(call.statement, parameters, { prepare });
+  const asked = session.unsafe<{ answer: unknown }[]>(call.statement, [...parameters], { prepare });
   const rows = await asked.catch((error: unknown) => {
     throw withoutParameters(error);
   });

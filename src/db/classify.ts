@@ -11,7 +11,7 @@ import { isFatal } from './server-error.js';
  *   absent       the lock schema is not there
  *   denied       the role lacks a right
  *   local        something on this machine is not as the settings say
- *   usage        the caller asks for more than the lock's owner allows
+ *   usage        the caller asks for more than the lock's owner allows, or the database can store
  *   refused      the database answered, but not to us: trying again does not help
  *   fault        anything else
  */
@@ -26,6 +26,8 @@ export const TLS_REFUSED = 'TLS_REFUSED';
 export const UNTRUSTED_SCHEMA = 'SCHEMA_NOT_TRUSTED';
 /** SQLSTATE: no such schema. */
 export const ABSENT_SCHEMA = '3F000';
+/** SQLSTATE: the database's encoding does not have a character. */
+export const NOT_STORABLE = '22P05';
 /** What the server asks for is less than was demanded, more than we can do, or it has not proved who it is. */
 export const AUTHENTICATION_REFUSED = 'AUTHENTICATION_REFUSED';
 /** The server sent what is no message of the protocol, or is too long. */
@@ -44,7 +46,7 @@ export const OPTIONS_REFUSED = 'OPTIONS_REFUSED';
 export const NO_PASSWORD = 'NO_PASSWORD';
 /** The path of a Unix socket cannot be one. */
 export const NO_SOCKET = 'NO_SOCKET';
-/** The server is a replica: it said that it cannot do this, and pg_is_in_recovery() said why. */
+/** The server takes no writes yet: it said that it cannot do this, and pg_is_in_recovery() said why. */
 export const IN_RECOVERY = 'IN_RECOVERY';
 /** Of several hosts, none is one that takes writes. */
 export const NO_PRIMARY = 'NO_PRIMARY';
@@ -86,7 +88,7 @@ const KINDS: Record<string, ErrorKind> = {
   [OPTIONS_REFUSED]: 'refused',
   [NO_PASSWORD]: 'refused',
   [STATEMENT_POOLING]: 'refused',
-  [IN_RECOVERY]: 'fault', // a release is tried again: a failover may be about to make a primary of it
+  [IN_RECOVERY]: 'unavailable', // a failover may be about to make a primary of it; one that comes back from a crash is like one
   AUTH_TYPE_NOT_IMPLEMENTED: 'refused',
   SASL_SIGNATURE_MISMATCH: 'refused',
   // SQLSTATEs: https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -100,6 +102,7 @@ const KINDS: Record<string, ErrorKind> = {
   '42P01': 'absent', // no such table
   '42883': 'absent', // no such function
   '42501': 'denied',
+  [NOT_STORABLE]: 'usage',
   ML001: 'usage', // a code of our own: refuse() in sql/functions/change.sql
   '40001': 'contention', // serialization failure
   '40P01': 'contention', // deadlock

@@ -1,11 +1,15 @@
 import type postgres from 'postgres';
 import type { Bell } from './bell.js';
 
+export type Parameters = readonly (string | number | boolean | null)[];
+
 /** One call of one SQL function: what it is called in an error, and how long it may take. */
 export interface Call {
   name: string;
   statement: string;
-  parameters: readonly (string | number | boolean | null)[];
+  parameters: Parameters;
+  /** The same for a database that cannot store every character; undefined: they are the same. Needs the precondition. */
+  parametersInAscii?: Parameters;
   limitMs: number;
   /** What has to hold before the statement is sent. */
   precondition?: Precondition;
@@ -15,7 +19,7 @@ export interface Call {
 export interface Precondition {
   statement: string;
   /** @throws when it may not. */
-  check: (rows: readonly unknown[]) => void;
+  check: (rows: readonly unknown[]) => { storesUnicode: boolean };
 }
 
 /** Work in one transaction that is not a single call: applying the schema. */

@@ -45,8 +45,8 @@ export const LOCAL_HINT =
 export function deniedHint(atStart: boolean, schema: string): string {
   return atStart
     ? 'A database administrator lets the role in: GRANT CONNECT ON DATABASE its_name TO the_role;'
-    : 'A database administrator applies once what `migrate-lock init --print` prints (or runs `migrate-lock init`), and ' +
-        `grants the role USAGE on schema "${schema}" and EXECUTE on its functions.`;
+    : `The lock schema "${schema}" has to be there: its owner runs \`migrate-lock init\` once, with --grant-to and this role. ` +
+        'That lets the role use the lock; unlock, cleanup --keep and init itself stay with the owner alone.';
 }
 
 export function refusedHint(error: unknown): string {

@@ -5,6 +5,7 @@ import {
   errorCode,
   IN_RECOVERY,
   NOT_POSTGRESQL,
+  NOT_STORABLE,
   PROTOCOL_VIOLATION,
 } from './classify.js';
 import { deniedHint, hintOf, LOCAL_HINT, refusedHint, unreachableHint } from './explain-hints.js';
@@ -18,6 +19,7 @@ export function explain(error: unknown, database: string, schema: string): Migra
   if (error instanceof MigrateLockError) return error;
   const said = error instanceof Error ? error.message : String(error);
   const code = errorCode(error);
+  if (code === IN_RECOVERY) return notWritable(error, database, said);
   switch (classify(error)) {
     case 'unavailable':
       return new MigrateLockError(`The database could not be reached (${database}): ${said}.`, {
@@ -38,7 +40,7 @@ export function explain(error: unknown, database: string, schema: string): Migra
     case 'local':
       return new UsageError(`The connection cannot be opened (${database}): ${said}.`, LOCAL_HINT, error);
     case 'usage':
-      return new UsageError(`${said.charAt(0).toUpperCase()}${said.slice(1)}.`, hintOf(error), error);
+      return new UsageError(`${said.charAt(0).toUpperCase()}${said.slice(1)}.`, usageHint(error), error);
     case 'denied':
     case 'absent':
       return new MigrateLockError(`The database role lacks a right (${database}): ${said}.`, {
@@ -49,9 +51,7 @@ export function explain(error: unknown, database: string, schema: string): Migra
       });
     case 'contention':
     case 'fault':
-      return code === IN_RECOVERY
-        ? notWritable(error, database, said)
-        : fault(error, code, `${whoFailed(code)} (${database}): ${said}.`);
+      return fault(error, code, `${whoFailed(code)} (${database}): ${said}.`);
   }
 }
 
@@ -65,6 +65,13 @@ function whoFailed(code: string): string {
 function fault(cause: unknown, code: string, message: string): MigrateLockError {
   const hint = `Its code is ${code}; the server's log says more.`;
   return new MigrateLockError(message, { code: 'DATABASE_FAULT', exit: 'refused', hint, cause });
+}
+
+function usageHint(error: unknown): string {
+  if (errorCode(error) === NOT_STORABLE) {
+    return "The database's encoding has no such character: give a run key, a schema or an instance id in ASCII.";
+  }
+  return hintOf(error);
 }
 
 function notWritable(cause: unknown, database: string, said: string): MigrateLockError {

@@ -62,6 +62,9 @@ export class OwnDatabase implements Database {
           return await ask(connection.sql, call, { prepare: this.isDirect });
         } catch (error) {
           if (classify(error) !== 'settings' && !this.#hitsForeignTimeout(error)) throw error;
+          // No setting of ours makes a replica writable.
+          const said = await asReplica(error, connection.sql);
+          if (said !== error) throw said;
           this.#settingsRefused = true; // a pooler that silently left them out
         }
       }

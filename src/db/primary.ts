@@ -58,15 +58,17 @@ async function takesWrites({ sql }: { sql: Pick<postgres.Sql, 'unsafe'> }): Prom
   return row?.is_replica === false;
 }
 
-/** With this SQLSTATE a replica refuses a transaction that writes, and a look at an unlogged table; other statements fail with it too. */
-const NOT_SUPPORTED = '0A000';
+/** With these SQLSTATEs a server in recovery refuses to write, and a look at an unlogged table; other statements fail with them too. */
+const REFUSALS = new Set(['0A000', '25006']);
 
-/** Asks the session on which a call failed whether its server is a replica, if that may be the reason. */
+/** Asks the session on which a call failed whether its server is in recovery, if that may be the reason. */
 export async function asReplica(
   error: unknown,
   sql: Pick<postgres.Sql, 'unsafe'> | undefined,
 ): Promise<unknown> {
-  if (sql === undefined || errorCode(error) !== NOT_SUPPORTED || !(error instanceof Error)) return error;
+  if (sql === undefined || !REFUSALS.has(errorCode(error)) || !(error instanceof Error)) return error;
   const isPrimary = await takesWrites({ sql }).catch(() => true);
-  return isPrimary ? error : codedError(IN_RECOVERY, error.message, error);
+  if (isPrimary) return error;
+  const said = `the server is in recovery: it is a replica, or not a primary again yet (${error.message})`;
+  return codedError(IN_RECOVERY, said, error);
 }

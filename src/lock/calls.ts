@@ -16,7 +16,8 @@ import type {
   ReleaseAnswer,
   UnlockAnswer,
 } from './answers.js';
-import type { ClientDescription, Identity } from './lease.js';
+import { endOwnSessions } from './end-own-sessions.js';
+import { inAscii, type ClientDescription, type Identity } from './lease.js';
 import {
   policyOf,
   pollParameters,
@@ -104,16 +105,24 @@ export class LockCalls {
     const policy = this.#pollPolicy(options.orphans);
     const sentAtMs = performance.now();
     const parameters = pollParameters(me, client, options, policy);
+    const parametersInAscii = pollParameters(me, inAscii(client), options, policy);
     let answer: unknown;
     try {
-      answer = await this.#call('poll', 'poll the lock', parameters, options.limitMs);
+      answer = await this.#call('poll', 'poll the lock', parameters, options.limitMs, parametersInAscii);
     } catch (error) {
       if (classify(error) === 'absent') return null;
       throw error;
     }
     if (isAboutSchema(answer)) return null;
     const attempt = readAttempt(answer, { me, ttlMs: options.ttlMs, sentAtMs });
-    if (policy.orphans !== 'look' || attempt.outcome !== 'held' || attempt.orphans === null) return attempt;
+    if (attempt.outcome !== 'held' || attempt.orphans === null) return attempt;
+    if (policy.orphans !== 'look') {
+      const { holder, orphans } = attempt;
+      return {
+        ...attempt,
+        orphans: await this.#settle(orphans, policy, holder?.instanceId, options.limitMs),
+      };
+    }
     // Now it is known which kind of connection this is, and so what may be done about the orphans.
     await this.database.findPooler(options.limitMs);
     return this.poll(me, client, options);
@@ -138,13 +147,16 @@ export class LockCalls {
     me: Identity,
     { by = 'holder', end = {}, work = null, orphans = null, limitMs = CALL_LIMIT_MS }: ReleaseOptions = {},
   ): Promise<ReleaseAnswer> {
-    const { orphans: mode, seen } = await this.#policy(orphans, limitMs);
+    const policy = await this.#policy(orphans, limitMs);
+    const { orphans: mode, seen } = policy;
     const { succeeded = null, exitCode = null, durationMs = null } = work ?? {};
     const parameters = [
       ...[me.instanceId, me.secret, by, mode, seen, JSON.stringify(end)],
       ...[succeeded, exitCode, durationMs],
     ];
-    return this.#read(releaseShape, 'release', 'release the lease', parameters, limitMs);
+    const answer = await this.#read(releaseShape, 'release', 'release the lease', parameters, limitMs);
+    if (answer.outcome !== 'orphans') return answer;
+    return { ...answer, ...(await this.#settle(answer, policy, me.instanceId, limitMs, true)) };
   }
 
   /** Refused when the lease is over, or not mine. The lease's new end counts from before the call was sent. */
@@ -180,14 +192,20 @@ export class LockCalls {
     instanceId: string,
     { force, leaveSessions = false, orphans = null, limitMs = CALL_LIMIT_MS }: UnlockOptions,
   ): Promise<UnlockAnswer> {
-    const { orphans: mode, seen } = await this.#policy(orphans, limitMs);
-    const parameters = [instanceId, force, leaveSessions, mode, seen];
-    return this.#read(unlockShape, 'unlock', 'unlock', parameters, limitMs);
+    const policy = await this.#policy(orphans, limitMs);
+    const parameters = [instanceId, force, leaveSessions, policy.orphans, policy.seen];
+    const answer = await this.#read(unlockShape, 'unlock', 'unlock', parameters, limitMs);
+    if (answer.outcome !== 'orphans') return answer;
+    return { ...answer, ...(await this.#settle(answer, policy, instanceId, limitMs)) };
   }
 
   async cleanup(orphans: Orphans | null = null, limitMs = CALL_LIMIT_MS): Promise<CleanupAnswer> {
-    const { orphans: mode, seen } = await this.#policy(orphans, limitMs);
-    return this.#read(cleanupShape, 'cleanup', 'clean up', [mode, seen], limitMs);
+    const policy = await this.#policy(orphans, limitMs);
+    const { orphans: mode, seen } = policy;
+    const answer = await this.#read(cleanupShape, 'cleanup', 'clean up', [mode, seen], limitMs);
+    if (answer.orphans === null || answer.orphans.denied === 0) return answer;
+    const { lease } = await this.status(limitMs);
+    return { ...answer, orphans: await this.#settle(answer.orphans, policy, lease?.instanceId, limitMs) };
   }
 
   /**
@@ -221,6 +239,18 @@ export class LockCalls {
     return policyOf(mode, seen);
   }
 
+  /** What the functions have not the rights to end, our own login may. */
+  async #settle(
+    orphans: Orphans,
+    policy: Policy,
+    instanceId: string | undefined,
+    limitMs: number,
+    isOurs = false,
+  ): Promise<Orphans> {
+    if (policy.orphans !== 'terminate' || instanceId === undefined) return orphans;
+    return endOwnSessions(this.database, this.schema, { instanceId, isOurs }, orphans, limitMs);
+  }
+
   /** Behind which kind of connection we are, the answer to the first poll tells: until then nothing is ended. */
   #pollPolicy(seen: Orphans | null): Policy {
     if (this.orphanMode !== 'auto') return policyOf(this.orphanMode, seen);
@@ -244,11 +274,13 @@ export class LockCalls {
     name: string,
     parameters: Call['parameters'],
     limitMs: number,
+    parametersInAscii = parameters,
   ): Promise<unknown> {
     return this.database.call({
       name,
       statement: renderSql(CALLS[statement], this.schema),
       parameters,
+      parametersInAscii,
       limitMs,
       precondition: this.#trusted,
     });

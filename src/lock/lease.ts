@@ -74,6 +74,27 @@ export function describeThisProcess(
   };
 }
 
+/**
+ * The same for a database whose encoding cannot store every character (LATIN1), or where a cut may leave half of one
+ * (SQL_ASCII): what is only shown is escaped. A run key is compared, so it stays: one that cannot be stored is an error.
+ */
+export function inAscii(client: ClientDescription): ClientDescription {
+  const { host, command } = client;
+  return {
+    ...client,
+    host: escaped(host, LONGEST_HOST),
+    command: command === null ? null : escaped(command, LONGEST_COMMAND),
+  };
+}
+
+function escaped(text: string, length: number): string {
+  const ascii = text.replace(
+    /[^\0-\x7f]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+  return shorten(ascii, length, '... (cut)');
+}
+
 /** PostgreSQL has no NUL in a text, and no half of a character that UTF-16 writes in two. */
 function storable(text: string): string {
   return text.replace(/[\0\p{Surrogate}]/gu, '\ufffd');

@@ -1,5 +1,12 @@
 import { backoffMs } from '../db/backoff.js';
-import { ABSENT_SCHEMA, CALL_TIMEOUT, classify, errorCode, type ErrorKind } from '../db/classify.js';
+import {
+  ABSENT_SCHEMA,
+  CALL_TIMEOUT,
+  classify,
+  errorCode,
+  IN_RECOVERY,
+  type ErrorKind,
+} from '../db/classify.js';
 import { explain } from '../db/explain.js';
 import { codedError } from '../db/socket.js';
 import type { Occurrence } from '../events.js';
@@ -221,8 +228,12 @@ class Waiter {
     }
     const kind = this.#kindOf(error);
     if (kind !== 'unavailable' && kind !== 'contention') throw this.#explain(error);
-    if (wasLast || this.#leftMs() <= 0)
-      throw this.#lastSeen === undefined && kind === 'unavailable' ? this.#explain(error) : this.#timeout();
+    if (wasLast || this.#leftMs() <= 0) {
+      // A replica stays one: no timeout, and no wait, makes it the address that is needed.
+      const isReplica = errorCode(error) === IN_RECOVERY;
+      const saysMore = isReplica || (this.#lastSeen === undefined && kind === 'unavailable');
+      throw saysMore ? this.#explain(error) : this.#timeout();
+    }
     this.#failures++;
     if (kind === 'unavailable') {
       this.#listens = false;

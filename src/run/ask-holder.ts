@@ -1,19 +1,30 @@
 import net from 'node:net';
 import { MigrateLockError } from '../errors.js';
-import { readAnswer } from './holder-answer.js';
+import { readAnswer, TRYING } from './holder-answer.js';
 import type { HolderAnswer, HolderRequest } from './holder-socket.js';
 import { findOwnSocket } from './socket-place.js';
 
-/** Longer than the holder waits for the database. */
+/** Longer than one call of the holder's to the database, and the pause before the next: while it tries, it says so. */
 const ANSWER_LIMIT_MS = 15_000;
 /** An answer is one short line; who sends more is no holder of ours. */
 const LONGEST_ANSWER = 10_000;
 
+export interface AskOptions {
+  /** The holder cannot have an answer of the database yet, and goes on trying. */
+  onTrying?: (answer: HolderAnswer) => void;
+  /** Ends the question. */
+  abandoned?: Promise<void>;
+}
+
 /**
- * Asks the holder that listens on a socket of our own user.
+ * Asks the holder that listens on a socket of our own user. There is no limit for as long as it says that it is still trying.
  * @throws {MigrateLockError} HOLDER_UNREACHABLE: it does not live any more, does not answer, or is another user's.
  */
-export function askHolder(socketPath: string, request: HolderRequest): Promise<HolderAnswer> {
+export function askHolder(
+  socketPath: string,
+  request: HolderRequest,
+  { onTrying = () => undefined, abandoned }: AskOptions = {},
+): Promise<HolderAnswer> {
   return new Promise((resolve, reject) => {
     const fail = (cause: unknown): void => {
       clearTimeout(timer);
@@ -24,6 +35,10 @@ export function askHolder(socketPath: string, request: HolderRequest): Promise<H
     let socket: net.Socket | undefined;
     try {
       socket = openToHolder(socketPath, request, (answer) => {
+        if (!answer.ok && answer.code === TRYING) {
+          timer.refresh();
+          return onTrying(answer);
+        }
         clearTimeout(timer);
         socket?.destroy();
         resolve(answer);
@@ -33,6 +48,7 @@ export function askHolder(socketPath: string, request: HolderRequest): Promise<H
     }
     socket.on('error', fail);
     socket.on('end', () => fail(new Error('it closed the connection')));
+    void abandoned?.then(() => fail(new Error('nobody waits for its answer any more')));
   });
 }
 

@@ -1,5 +1,8 @@
 import type { HeldLease, HolderAnswer } from './holder-socket.js';
 
+/** The code of an answer that is not the last one: the holder goes on trying. */
+export const TRYING = 'TRYING';
+
 /** Reads a holder's answer; undefined when it is none, for whatever listens on a socket may have sent it. */
 export function readAnswer(line: string): HolderAnswer | undefined {
   let told: unknown;

@@ -38,9 +38,10 @@ export async function confirmLease(
   calls: LockCalls,
   told: HeldLease,
   toldAtMs: number,
+  limitMs?: number,
 ): Promise<OuterLease | undefined> {
   const askedAtMs = performance.now();
-  const { state, lease } = await calls.status();
+  const { state, lease } = await calls.status(limitMs);
   if (state !== 'held' || lease?.instanceId !== told.instanceId) return undefined;
   const { instanceId, fencingToken, expiresAtMs, expiresInMs } = lease;
   const lastMs = askedAtMs + expiresInMs - childTimes(0, 0).killBeforeEndMs;

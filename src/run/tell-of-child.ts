@@ -8,7 +8,7 @@ import type { RunOptions } from './run-context.js';
  * until its lease is over.
  */
 export function tellOfChild(
-  { emit, emitSoon }: EventStream,
+  { emit }: EventStream,
   { command, args, connection, ttlMs }: RunOptions,
   happening: ChildHappening,
   { deadlineMs, expiresInMs }: { deadlineMs: number; expiresInMs: number },
@@ -25,8 +25,7 @@ export function tellOfChild(
       return emit({ event: 'child.unseen' });
     case 'exited': {
       const { exitCode, signal, durationMs } = happening;
-      // The next holder waits for the release.
-      return emitSoon({ event: 'child.exited', exitCode, signal, durationMs: Math.round(durationMs) });
+      return emit({ event: 'child.exited', exitCode, signal, durationMs: Math.round(durationMs) });
     }
     case 'deadline':
       return emit({

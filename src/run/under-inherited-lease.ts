@@ -1,8 +1,12 @@
 import { startChild, type ChildEnd, type RunningChild } from '../child/supervise.js';
+import { explain } from '../db/explain.js';
+import { MigrateLockError } from '../errors.js';
 import { askHolder } from './ask-holder.js';
 import { childEnvironment } from './child-environment.js';
 import type { Asker, HeldLease, HolderAnswer, HolderRequest, HolderSocket } from './holder-socket.js';
 import { confirmLease, type InheritedLease, type OuterLease } from './inherit.js';
+import { TRYING } from './holder-answer.js';
+import { keepTrying, notGiven } from './keep-trying.js';
 import type { RunContext } from './run-context.js';
 import { readSocketList, writeSocketList } from './socket-list.js';
 import { tellOfChild } from './tell-of-child.js';
@@ -13,6 +17,7 @@ export class UnderInheritedLease {
   readonly #turns = new Turns();
   #lease: OuterLease;
   #child: RunningChild | undefined;
+  #isOver = false;
   /** Resolves when the last extension that we were told of has been looked up. */
   #followed: Promise<unknown> = Promise.resolve();
 
@@ -53,51 +58,62 @@ export class UnderInheritedLease {
     });
     this.#child = child;
     this.inherited.watch(
-      (told) => void this.#follow(told),
+      (told) => void this.#follow(told).catch(() => undefined), // then the deadline stays
       () => child.stop('lost'), // nobody holds the lease for us any more
     );
     early.passTo((signal) => {
       forwarded.add(signal);
       child.forward(signal);
     });
-    return child.ended;
+    return child.ended.finally(() => (this.#isOver = true));
   }
 
   /** Answers what our child asks: for a turn under the same lease us, for more time the outer run. */
   async answer(request: HolderRequest, asker: Asker): Promise<HolderAnswer> {
-    if (request.request === 'extend') return this.#extend(request);
+    if (request.request === 'extend') return this.#extend(request, asker);
     if (request.request === 'inherit') await this.#turns.take(asker, request.mark);
     return { ok: true, lease: this.#told() };
   }
 
-  async #extend(request: HolderRequest): Promise<HolderAnswer> {
+  async #extend(request: HolderRequest, asker: Asker): Promise<HolderAnswer> {
     try {
-      const answer = await askHolder(this.inherited.socketPath, request);
+      const { socketPath } = this.inherited;
+      const onTrying = asker.tell;
+      const answer = await askHolder(socketPath, request, { onTrying, abandoned: asker.closed });
       if (!answer.ok) return answer;
-      if (await this.#follow(answer.lease)) return { ok: true, lease: this.#told() };
+      if (await this.#follow(answer.lease, asker)) return { ok: true, lease: this.#told() };
       return { ok: false, code: 'TOO_LATE', message: 'the command has reached its deadline' };
     } catch (error) {
-      return {
-        ok: false,
-        code: 'UNREACHABLE',
-        message: error instanceof Error ? error.message : String(error),
-      };
+      if (error instanceof MigrateLockError) {
+        return { ok: false, code: error.code, message: error.message.replace(/\.$/, '') };
+      }
+      return notGiven(error, this.context.calls, this.#lease.expiresAt);
     }
   }
 
   /**
    * Moves the child's deadline after the outer run has extended the lease. What cannot be confirmed moves nothing.
    * @returns whether it was moved.
+   * @throws what the database said until our deadline.
    */
-  #follow(told: HeldLease): Promise<boolean> {
+  #follow(told: HeldLease, asker?: Asker): Promise<boolean> {
     const toldAtMs = performance.now();
-    const follow = this.#followed.then(() => this.#moveDeadline(told, toldAtMs)).catch(() => false);
-    this.#followed = follow;
+    const follow = this.#followed.then(() => this.#moveDeadline(told, toldAtMs, asker));
+    this.#followed = follow.catch(() => false);
     return follow;
   }
 
-  async #moveDeadline(told: HeldLease, toldAtMs: number): Promise<boolean> {
-    const lease = await confirmLease(this.context.calls, told, toldAtMs);
+  async #moveDeadline(told: HeldLease, toldAtMs: number, asker?: Asker): Promise<boolean> {
+    const { calls } = this.context;
+    const confirm = (limitMs: number) => confirmLease(calls, told, toldAtMs, limitMs);
+    const lease = await keepTrying(confirm, {
+      termAtMs: () => this.#lease.termAtMs,
+      isWanted: () => !this.#isOver,
+      onFailure: (error) => {
+        const { message } = explain(error, calls.database.description, calls.schema);
+        asker?.tell({ ok: false, code: TRYING, message });
+      },
+    });
     if (lease === undefined || this.#child?.moveTimeline(lease) !== true) return false;
     this.#lease = lease;
     this.context.guard.moveDeadline(lease.killAtMs);

@@ -1,13 +1,17 @@
 import { alarm } from '../child/alarm.js';
 import type { Guard } from '../child/guard.js';
 import { startChild, type ChildEnd, type RunningChild } from '../child/supervise.js';
-import { classify } from '../db/classify.js';
+import { errorCode } from '../db/classify.js';
+import { explain } from '../db/explain.js';
 import type { EventStream } from '../event-stream.js';
+import type { ExtendAnswer } from '../lock/answers.js';
 import type { LockCalls } from '../lock/calls.js';
 import type { Identity, Lease } from '../lock/lease.js';
 import { marginMs } from '../lock/margin.js';
 import { childEnvironment } from './child-environment.js';
 import { LeaseKeeper } from './keep-lease.js';
+import { TRYING } from './holder-answer.js';
+import { keepTrying, notGiven } from './keep-trying.js';
 import type { Asker, HeldLease, HolderAnswer, HolderRequest, HolderSocket } from './holder-socket.js';
 import { writeWill } from './last-will.js';
 import type { RunContext, RunOptions } from './run-context.js';
@@ -20,6 +24,12 @@ import { Turns } from './turns.js';
 
 /** The part of the child's time after which people are warned that it will be over: there must be time left to extend it. */
 const WARN_AFTER = 0.8;
+
+const LEASE_OVER: HolderAnswer = {
+  ok: false,
+  code: 'LEASE_OVER',
+  message: 'the lease is over, or somebody else has it',
+};
 
 /** What tells us to leave processes alone that cannot be ended. */
 const GIVE_UP_SIGNALS = new Set<NodeJS.Signals>(['SIGINT', 'SIGTERM']);
@@ -35,6 +45,8 @@ export class UnderLease {
   readonly #turns = new Turns();
   #keeper: LeaseKeeper | undefined;
   #stopWarning: () => void = () => undefined;
+  /** The child and all that it started are gone, or it was never started: nobody needs more time. */
+  #isOver = false;
 
   constructor(
     private readonly context: RunContext,
@@ -116,6 +128,7 @@ export class UnderLease {
       });
       return await child.ended;
     } finally {
+      this.#isOver = true;
       await this.#keeper?.stop();
       this.#stopWarning();
       stopWatching();
@@ -152,7 +165,7 @@ export class UnderLease {
 
   /** Answers what the child asks of its holder. */
   async answer(request: HolderRequest, asker: Asker): Promise<HolderAnswer> {
-    if (request.request === 'extend') return this.#extend(request.ttlMs);
+    if (request.request === 'extend') return this.#extend(request.ttlMs, asker);
     if (request.request === 'inherit') await this.#turns.take(asker, request.mark);
     return { ok: true, lease: this.#told() };
   }
@@ -171,35 +184,54 @@ export class UnderLease {
   }
 
   /** The database first: a guard that knew of a later end than the database would kill too late. */
-  async #extend(ttlMs: number): Promise<HolderAnswer> {
-    const tooLate: HolderAnswer = {
-      ok: false,
-      code: 'TOO_LATE',
-      message: 'the command has reached its deadline',
-    };
-    if (this.#keeper !== undefined || performance.now() >= this.#timeline().termAtMs) return tooLate;
+  async #extend(ttlMs: number, asker: Asker): Promise<HolderAnswer> {
+    if (this.#isTooLate()) return this.#tooLate();
+    let isWanted = true;
+    void asker.closed.then(() => (isWanted = false));
+    let answer: ExtendAnswer;
     try {
-      const answer = await this.#calls.extend(this.me, ttlMs);
-      if (answer.outcome === 'refused') {
-        return { ok: false, code: 'REFUSED', message: 'the lease is over, or somebody else has it' };
-      }
-      const before = this.#lease;
-      this.#lease = { ...answer.lease, endsAtMs: Math.max(before.endsAtMs, answer.lease.endsAtMs) };
-      if (this.#child?.moveTimeline(this.#timeline()) === false) {
-        this.#lease = before;
-        return tooLate;
-      }
-      this.#guard.moveDeadline(this.#guardKillsAtMs());
-      this.#warnInTime();
-      const expiresAt = this.#lease.expiresAt.toISOString();
-      this.#events.emit({ event: 'lease.extended', ttlMs, expiresAt, auditHash: answer.auditHash });
-      const told: HolderAnswer = { ok: true, lease: this.#told() };
-      this.#turns.tell(told);
-      return told;
+      answer = await keepTrying((limitMs) => this.#calls.extend(this.me, ttlMs, limitMs), {
+        termAtMs: () => this.#timeline().termAtMs,
+        isWanted: () => isWanted && !this.#isOver && this.#keeper === undefined,
+        onFailure: (error, attempt) => this.#tellTrying(error, attempt, asker),
+      });
     } catch (error) {
-      const code = classify(error) === 'usage' ? 'USAGE' : 'DATABASE';
-      return { ok: false, code, message: error instanceof Error ? error.message : String(error) };
+      return notGiven(error, this.#calls, this.#lease.expiresAt);
+    } finally {
+      // Behind a pooler a session that is kept is one that the command does not get.
+      if (!this.#calls.database.isDirect) this.#calls.database.disconnect();
     }
+    if (answer.outcome === 'refused') return LEASE_OVER;
+    const before = this.#lease;
+    this.#lease = { ...answer.lease, endsAtMs: Math.max(before.endsAtMs, answer.lease.endsAtMs) };
+    if (this.#child?.moveTimeline(this.#timeline()) === false) {
+      this.#lease = before;
+      return this.#tooLate();
+    }
+    this.#guard.moveDeadline(this.#guardKillsAtMs());
+    this.#warnInTime();
+    const expiresAt = this.#lease.expiresAt.toISOString();
+    this.#events.emit({ event: 'lease.extended', ttlMs, expiresAt, auditHash: answer.auditHash });
+    const told: HolderAnswer = { ok: true, lease: this.#told() };
+    this.#turns.tell(told);
+    return told;
+  }
+
+  #isTooLate(): boolean {
+    return this.#isOver || this.#keeper !== undefined || performance.now() >= this.#timeline().termAtMs;
+  }
+
+  /** The command has no more time, whatever the lease has. */
+  #tooLate(): HolderAnswer {
+    if (performance.now() >= this.#lease.endsAtMs) return LEASE_OVER;
+    return { ok: false, code: 'TOO_LATE', message: 'the command has reached its deadline' };
+  }
+
+  #tellTrying(error: unknown, attempt: number, asker: Asker): void {
+    const { message } = explain(error, this.#calls.database.description, this.#calls.schema);
+    asker.tell({ ok: false, code: TRYING, message });
+    if (attempt > 1) return;
+    this.#events.emit({ event: 'database.unavailable', code: errorCode(error), message, attempts: attempt });
   }
 
   #warnInTime(): void {

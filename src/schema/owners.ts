@@ -10,6 +10,8 @@ const NO_LOGIN = 'pg_database_owner';
 
 /** Whose the lock schema is, as the catalog says; see sql/calls/owners.sql. */
 export interface SchemaOwners {
+  /** The database's, as PostgreSQL calls it. */
+  encoding: string;
   owner: string;
   ownerIsSuperuser: boolean;
   /** Whether our session's role, or the role that it logged in as, is a superuser. */
@@ -48,6 +50,7 @@ export function trustedSchema(schema: string): Precondition {
       refuseSuperuser(owners, schema);
       if (!owners.isApplied) throw codedError(ABSENT_SCHEMA, 'there is no lock in this schema');
       refuseOurRights(owners, schema);
+      return { storesUnicode: owners.encoding === 'UTF8' };
     },
   };
 }

@@ -1,7 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { createAuditLog } from '../../src/audit/audit-log.js';
 import type { Output } from '../../src/audit/output.js';
-import { waitFor } from '../harness/wait-for.js';
 import { createEventStream } from '../../src/event-stream.js';
 import type { EventContext, MigrateLockEvent } from '../../src/events.js';
 import { parseAuditLine } from '../harness/audit-line.js';
@@ -60,27 +59,4 @@ test('a listener that throws stops neither the others nor the caller', () => {
     [1, 'lock.released', true],
     [1, 'lock.released', true],
   ]);
-});
-
-test('what is told soon is told by itself, before all that comes later, with its own time and context', async () => {
-  const heard: MigrateLockEvent[] = [];
-  const context: EventContext = { instanceId: 'a', host: 'h', pid: 1, database: 'd', schema: 's' };
-  let time = 0;
-  const stream = createEventStream(context, [(event) => heard.push(event)], { now: () => new Date(time++) });
-  const told = () => heard.map((event) => [event.event, new Date(event.time).getTime(), event.fencingToken]);
-  const exited = { event: 'child.exited', exitCode: 0, signal: null, durationMs: 1 } as const;
-
-  stream.emitSoon(exited);
-  stream.context.fencingToken = 7;
-  expect(told()).toEqual([]);
-  stream.emit({ event: 'lock.released', heldMs: 1, auditHash: null });
-  const first = [
-    ['child.exited', 0, undefined],
-    ['lock.released', 1, 7],
-  ];
-  expect(told()).toEqual(first);
-
-  stream.emitSoon(exited);
-  await waitFor('it to be told', () => heard.length > 2);
-  expect(told()).toEqual([...first, ['child.exited', 2, 7]]);
 });

@@ -122,7 +122,10 @@ describe('without a terminal', () => {
       GRANT USAGE ON SCHEMA migrate_lock TO ${role.name};
       GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA migrate_lock TO ${role.name};
       REVOKE EXECUTE ON FUNCTION migrate_lock.unlock FROM ${role.name}`);
-    expect(await unlock(['--force', '--instance', holder], role.url)).toMatchObject({ code: 77 });
+    const { code, stderr } = await unlock(['--force', '--instance', holder], role.url);
+    expect(code).toBe(77);
+    expect(stderr).toContain('stay with the owner alone');
+    expect(stderr).not.toContain('EXECUTE');
     expect(await isFree()).toBe(false);
   });
 

@@ -29,21 +29,24 @@ async function expectRefusal(args: string[]): Promise<void> {
   expect(told).not.toContain('child.started');
 }
 
-test.each([['run', '--', 'true'], ['init']])('a replica without the lock schema: %s', async (...args) => {
-  await pair.catchUp();
-  await expectRefusal(args);
-});
+test.each([['run', '--wait-timeout', '1s', '--', 'true'], ['init']])(
+  'a replica without the lock schema: %s',
+  async (...args) => {
+    await pair.catchUp();
+    await expectRefusal(args);
+  },
+);
 
 test('a replica of a lock that is free', async () => {
   await stage.run(['--', 'true']).done;
   await pair.catchUp();
-  await expectRefusal(['run', '--', 'true']);
+  await expectRefusal(['run', '--wait-timeout', '1s', '--', 'true']);
 });
 
 test('a replica of a lock that is held', async () => {
   const holder = await stage.startLong();
   await pair.catchUp();
-  await expectRefusal(['run', '--', 'true']);
+  await expectRefusal(['run', '--wait-timeout', '1s', '--', 'true']);
   await expectRefusal(['run', '--wait-timeout', '0', '--', 'true']);
   holder.finish();
   expect((await holder.cli.done).code).toBe(0);

@@ -47,10 +47,22 @@ export function putInFront(given: Front): void {
   front = given;
 }
 
-/** A fresh, empty database of the test file's own, on the shared server or on the one named by `server`. */
-export async function createDatabase(server: string = serverUrl()): Promise<TestDatabase> {
+/**
+ * A fresh, empty database of the test file's own, on the shared server or on the one named by `server`; with an encoding other
+ * than the server's.
+ */
+export async function createDatabase(
+  server: string = serverUrl(),
+  encoding?: 'LATIN1' | 'SQL_ASCII' | 'EUC_JP',
+): Promise<TestDatabase> {
   const name = `test_${uniqueSuffix()}`;
-  await asAdministrator(server, (admin) => admin`CREATE DATABASE ${admin(name)}`);
+  await asAdministrator(server, async (admin) => {
+    const [version] =
+      await admin`SELECT current_setting('server_version_num')::integer >= 150000 AS has_providers`;
+    const provider = version?.has_providers === true ? 'LOCALE_PROVIDER libc' : '';
+    const options = `ENCODING '${encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C' ${provider}`;
+    await admin.unsafe(`CREATE DATABASE ${name} ${encoding === undefined ? '' : options}`);
+  });
   const urlWith = (change: (url: URL) => void) => {
     const url = new URL(server);
     url.pathname = `/${name}`;

@@ -1,13 +1,10 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { createDatabase, type TestDatabase } from '../harness/database.js';
 import { parsePrometheusText } from '../harness/prometheus-text.js';
-import { assertNothingLeft, CLI, runCli, startCli, type CliResult } from '../harness/run-cli.js';
-
-const LOG_LOADS = fileURLToPath(new URL('../fixtures/log-loads.cjs', import.meta.url));
+import { assertNothingLeft, runCli, startCli, type CliResult } from '../harness/run-cli.js';
 
 let db: TestDatabase;
 let folder: string;
@@ -31,7 +28,6 @@ const run = (args: string[], env: Record<string, string> = {}): Promise<CliResul
   runCli(['run', ...args], {
     cwd: folder,
     env: { DATABASE_URL: db.url, ...env },
-    program: ['--require', LOG_LOADS, CLI],
   });
 
 const metrics = () => parsePrometheusText(readFileSync(file, 'utf8'));
@@ -42,8 +38,8 @@ const result = () =>
     ?.samples.filter((sample) => sample.value === 1)
     .map(({ labels }) => labels.result);
 
-test('the metrics are those of the events, and what writes them is loaded after the release', async () => {
-  const { code, events, stderr } = await run([
+test('the metrics are those of the events', async () => {
+  const { code, events } = await run([
     ...['--metrics-file', 'migrate-lock.prom', '--', 'sh', '-c', 'exit 3'],
   ]);
   expect(code).toBe(3);
@@ -62,18 +58,6 @@ test('the metrics are those of the events, and what writes them is loaded after 
     schema: 'migrate_lock',
   });
   expect(readdirSync(folder)).toEqual(['migrate-lock.prom']);
-  const steps = stderr.split('\n').filter((line) => /^loading|released the lock/.test(line));
-  expect(steps).toEqual([
-    'loading migrate-lock.cjs',
-    expect.stringContaining('released the lock'),
-    'loading prometheus.cjs',
-  ]);
-});
-
-test('a run that asks for none loads nothing for it, and nothing for a terminal', async () => {
-  const { code, stderr } = await run(['--', 'true']);
-  expect(code).toBe(0);
-  expect(stderr.match(/^loading .*/gm)).toEqual(['loading migrate-lock.cjs']);
 });
 
 test('of a run that gave up, by the environment variable', async () => {

@@ -1,16 +1,8 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { createDatabase, type TestDatabase } from '../harness/database.js';
 import { endProcess, isAlive, processesWith, signalProcess } from '../harness/processes.js';
@@ -154,16 +146,9 @@ const WAITING = /^waiting \d+s · held by \S+ \(sh -c .*…\) for \d+s · lease 
     ['of a CI system', 'CI=true $RUN -- true > out'],
     ['that can do nothing', 'TERM=dumb $RUN -- true > out'],
     ['in the background', 'set -m; $RUN -- true > out & wait'],
-    ['for the program without its other files', '"$NODE" "$ALONE" run -- true > out'],
   ])('%s a wait is plain lines', async (_, line) => {
-    mkdirSync(path('alone'), { recursive: true });
-    const [alone = ''] = ['migrate-lock.cjs', 'program.cjs'].map((name) => {
-      const copy = path(join('alone', name));
-      copyFileSync(join(dirname(CLI), name), copy);
-      return copy;
-    });
     const holder = await hold();
-    const ended = once(inTerminal(line, { ALONE: alone }), 'exit');
+    const ended = once(inTerminal(line), 'exit');
     await waitFor('a line', () =>
       screen().some((one) => one.startsWith('migrate-lock: waiting for the lock: held by')),
     );

@@ -1,5 +1,6 @@
 import { formatDuration } from '../../duration.js';
 import { MigrateLockError, UsageError } from '../../errors.js';
+import type { ExitReason } from '../../exit-codes.js';
 import { askHolder } from '../../run/ask-holder.js';
 import { findEnclosing } from '../../run/enclosing.js';
 import { readSocketList } from '../../run/socket-list.js';
@@ -17,24 +18,48 @@ export async function extendCommand(
   { ttl, schema, quiet }: ExtendOptionValues,
   { env, reporterFor }: Surroundings,
 ): Promise<number> {
-  const answer = await askHolder(await chooseHolder(env, schema), { request: 'extend', ttlMs: ttl });
-  if (!answer.ok && answer.code === 'USAGE') {
-    throw new UsageError(
-      `The lease was not extended: ${answer.message}.`,
+  const { warn } = reporterFor(quiet);
+  let isTold = false;
+  const answer = await askHolder(
+    await chooseHolder(env, schema),
+    { request: 'extend', ttlMs: ttl },
+    {
+      onTrying: (trying) => {
+        if (!trying.ok && !isTold) warn(`the holder goes on trying: ${trying.message}`);
+        isTold = true;
+      },
+    },
+  );
+  if (!answer.ok) throw notExtended(answer.code, answer.message);
+  warn(`the lease lasts until ${answer.lease.expiresAt} now, at least ${formatDuration(ttl)}`);
+  return 0;
+}
+
+/** Only a lease that is over, or a holder that cannot be asked, is `lost`. */
+const EXITS: Record<string, ExitReason> = {
+  TOO_LATE: 'deadline',
+  DATABASE_UNREACHABLE: 'unreachable',
+  DATABASE_REFUSED: 'refused',
+  DATABASE_FAULT: 'refused',
+  INVALID_ANSWER: 'refused',
+  PERMISSION_DENIED: 'denied',
+  SCHEMA_NOT_TRUSTED: 'denied',
+};
+
+function notExtended(code: string, reason: string): MigrateLockError {
+  const message = `The lease was not extended: ${reason}.`;
+  if (code === 'USAGE') {
+    return new UsageError(
+      message,
       'Ask for less, or let the owner of the lock raise the limit with migrate-lock init --max-ttl.',
     );
   }
-  if (!answer.ok) {
-    throw new MigrateLockError(`The lease was not extended: ${answer.message}.`, {
-      code: 'EXTEND_REFUSED',
-      exit: 'lost',
-      hint: 'The lease is over, or about to be: stop, and run the migration again with a longer --ttl.',
-    });
-  }
-  reporterFor(quiet).warn(
-    `the lease lasts until ${answer.lease.expiresAt} now, at least ${formatDuration(ttl)}`,
-  );
-  return 0;
+  const exit = EXITS[code] ?? 'lost';
+  const hint =
+    exit === 'lost' || exit === 'deadline'
+      ? 'The lease is over, or about to be: stop, and run the migration again with a longer --ttl.'
+      : 'The command is ended before the lease is. Until then extend can be tried again.';
+  return new MigrateLockError(message, { code: 'EXTEND_REFUSED', exit, hint });
 }
 
 /** @returns the holder's socket. */

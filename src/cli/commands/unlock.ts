@@ -97,7 +97,9 @@ function tellUnlocked(answer: UnlockAnswer, seen: string): string {
       const pids = answer.sessions.map(({ pid }) => pid);
       throw notUnlocked(
         `The lease was kept: database sessions of it have not ended: ${nameSessions(answer.sessions)}.`,
-        (answer.denied > 0 ? "The lock schema's owner may not end them. " : '') +
+        (answer.denied > 0
+          ? "The lock schema's owner may not end them (GRANT pg_signal_backend TO it). "
+          : '') +
           `End them as their own role or as a superuser, with ${pids.map((pid) => `SELECT pg_terminate_backend(${pid})`).join('; ')}. ` +
           `--leave-sessions unlocks all the same: they may then be at work beside the next run.`,
       );

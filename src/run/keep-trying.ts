@@ -1,0 +1,56 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { backoffMs } from '../db/backoff.js';
+import { classify, type ErrorKind } from '../db/classify.js';
+import { explain } from '../db/explain.js';
+import { CALL_LIMIT_MS, type LockCalls } from '../lock/calls.js';
+import type { HolderAnswer } from './holder-socket.js';
+
+export interface Tries {
+  /** The command's deadline, which may move meanwhile. */
+  termAtMs: () => number;
+  /** Whether anybody still needs it. */
+  isWanted: () => boolean;
+  /** Called before each further try. */
+  onFailure: (error: unknown, attempt: number) => void;
+}
+
+/** Who asked is asked to end at the deadline, and must have its answer before that. */
+const ANSWER_BEFORE_MS = 500;
+
+/** As with the release: a server that comes back, makes a primary of a replica, or lets go of a row is waited for. */
+const MAY_PASS = new Set<ErrorKind>(['unavailable', 'contention', 'fault', 'local']);
+
+export function mayPass(error: unknown): boolean {
+  return MAY_PASS.has(classify(error));
+}
+
+/**
+ * Makes a call, and again while the database is away or somebody else has locked what it needs.
+ * @throws the last failure.
+ */
+export async function keepTrying<T>(
+  call: (limitMs: number) => Promise<T>,
+  { termAtMs, isWanted, onFailure }: Tries,
+): Promise<T> {
+  const leftMs = (): number => termAtMs() - ANSWER_BEFORE_MS - performance.now();
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await call(Math.max(ANSWER_BEFORE_MS / 2, Math.min(CALL_LIMIT_MS, leftMs())));
+    } catch (error) {
+      if (!mayPass(error) || !isWanted() || leftMs() <= 0) throw error;
+      onFailure(error, attempt);
+      await sleep(Math.max(0, Math.min(backoffMs(attempt), leftMs())));
+      if (!isWanted() || leftMs() <= 0) throw error;
+    }
+  }
+}
+
+/** What is told to who asked for more time, and the database did not give it. */
+export function notGiven(error: unknown, { database, schema }: LockCalls, expiresAt: Date): HolderAnswer {
+  const explained = explain(error, database.description, schema);
+  const lasts = `The lease is held until ${expiresAt.toISOString()}`;
+  // What passes by itself has not passed in time: the database was as good as away.
+  const code = mayPass(error) ? 'DATABASE_UNREACHABLE' : explained.code;
+  const said = explained.message.replace(/\.$/, '');
+  return { ok: false, code, message: code === 'USAGE' ? said : `${said}. ${lasts}` };
+}
