@@ -3,6 +3,7 @@ import { findUnexpanded } from '../src/fixed-name.js';
 import { checkRunKey } from '../src/lock/run-key.js';
 import { MigrationLock } from '../src/index.js';
 import { checkSchemaName } from '../src/schema/schema-name.js';
+import { processorTimeMs } from './harness/processor-time.js';
 
 /** What nobody has expanded names nothing, neither a release nor a lock. */
 const UNEXPANDED = [
@@ -127,10 +128,11 @@ describe('the name of a schema', () => {
   );
 });
 
-test('a text of any size is looked through in no time', () => {
-  const startedAtMs = performance.now();
-  for (const piece of ['$', '$(', '{', '{{', '%', '%(', '<', '<a', '@A', '`', '[object ', '-', '#{', ' ']) {
-    findUnexpanded(piece.repeat(1_000_000));
-  }
-  expect(performance.now() - startedAtMs).toBeLessThan(1_000);
+test('a text of any size is looked through in no time', async () => {
+  const tookMs = await processorTimeMs(() => {
+    for (const piece of ['$', '$(', '{', '{{', '%', '%(', '<', '<a', '@A', '`', '[object ', '-', '#{', ' ']) {
+      findUnexpanded(piece.repeat(1_000_000));
+    }
+  });
+  expect(tookMs).toBeLessThan(1_000);
 });

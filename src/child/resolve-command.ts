@@ -79,7 +79,7 @@ function hintForName(command: string, closed: readonly string[], cwd: string): s
   }
   const missing = 'It is in no directory of PATH: check the spelling, or give its full path.';
   if (closed.length === 0) return missing;
-  return `${missing} This user may not search ${closed.join(', ')}.`;
+  return `${missing} This user may not search ${[...new Set(closed)].join(', ')}.`;
 }
 
 const REASONS: Record<Refusal, { why: string; hint: (file: string) => string }> = {

@@ -46,7 +46,7 @@ export async function main(
       // No command was given, and the help went to stderr: nothing was run, which a script has to notice.
       exitCode = EXIT_CODES.usage.code;
     } else {
-      const told = error instanceof CommanderError ? asUsageError(error) : error;
+      const told = error instanceof CommanderError ? asUsageError(error, args) : error;
       reporterFor(false).error(told);
       exitCode =
         told instanceof Object && 'exitCode' in told ? Number(told.exitCode) : EXIT_CODES.internal.code;
@@ -58,14 +58,21 @@ export async function main(
   return exitCode;
 }
 
-function asUsageError(error: CommanderError): UsageError {
+function asUsageError(error: CommanderError, [command = '']: readonly string[]): UsageError {
   const [, message = '', suggestion] =
     /^(?:error: )?(.*?)(?:\n\((Did you mean [^\n]*)\))?$/s.exec(error.message) ?? [];
   return new UsageError(
     `${message.charAt(0).toUpperCase()}${message.slice(1)}`,
-    suggestion ?? 'See migrate-lock --help.',
+    suggestion ?? whereToRead(error, command),
     error,
   );
+}
+
+function whereToRead({ code }: CommanderError, command: string): string {
+  if (code === 'commander.unknownCommand')
+    return 'See migrate-lock --help. To run a command under the lock: migrate-lock run -- knex migrate:latest';
+  // Before the command, or instead of it, stands an option.
+  return command.startsWith('-') ? 'See migrate-lock --help.' : `See migrate-lock ${command} --help.`;
 }
 
 /** The folder may have been deleted under us. */

@@ -32,7 +32,7 @@ export class OwnCommand extends Command {
         if (value.startsWith('-')) throw noValue(flag, `is followed by ${value}, not by its value`);
         last = flag;
       }
-      if (value === '') throw new UsageError(`${flag} is empty.`, 'Is the variable unset that it is given?');
+      if (value === '') throw new UsageError(`${flag} is empty.`, 'Is its variable unset?');
     }
   }
 
@@ -49,6 +49,6 @@ export class OwnCommand extends Command {
 function noValue(flag: string, problem: string): UsageError {
   return new UsageError(
     `${flag} ${problem}.`,
-    `Is the variable empty or unset that it is given? Quote it: ${flag} "$NAME". A value that begins with - is written ${flag}=VALUE.`,
+    `Is its variable empty or unset? Quote it: ${flag} "$NAME". A value that begins with - is written ${flag}=VALUE.`,
   );
 }

@@ -33,7 +33,7 @@ export function createProgram(surroundings: Surroundings, onExitCode: OnExitCode
     .description('Lets exactly one process at a time run a database migration, whatever tool runs it.')
     .version(VERSION)
     .enablePositionalOptions()
-    .addHelpText('after', `\n${exitCodesHelp()}`)
+    .addHelpText('after', `\n${EXAMPLE}\n\n${exitCodesHelp()}`)
     .hook('preAction', (_, command) => readVariables(command, surroundings.env));
 
   addRun(program, surroundings, onExitCode);
@@ -134,6 +134,9 @@ function exitCodesHelp(): string {
     '  128+n the command died of signal n, or we were told to stop waiting',
   ].join('\n');
 }
+
+const EXAMPLE = `With DATABASE_URL set:
+  migrate-lock run -- knex migrate:latest`;
 
 const RUN_HELP = `
 Every option can also be given as an environment variable MIGRATE_LOCK_..., for example MIGRATE_LOCK_TTL=5m.

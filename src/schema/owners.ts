@@ -5,6 +5,9 @@ import { MigrateLockError } from '../errors.js';
 import { CALLS } from '../generated/sql.js';
 import { renderSql } from './render.js';
 
+/** The owner of `public` from PostgreSQL 15 on: it stands for the database's owner, and nobody can connect as it. */
+const NO_LOGIN = 'pg_database_owner';
+
 /** Whose the lock schema is, as the catalog says; see sql/calls/owners.sql. */
 export interface SchemaOwners {
   /** The database's, as PostgreSQL calls it. */
@@ -84,7 +87,9 @@ export function refuseSuperuser(
   if (!isSuperuser || ownerIsSuperuser) return;
   throw untrusted(
     `we are a superuser, or can become one, and the lock schema "${schema}" belongs to ${owner}, who cannot: a superuser runs no code of other roles`,
-    `Connect as ${owner}, or as a role that ${owner} has admitted.`,
+    owner === NO_LOGIN
+      ? 'Use a schema of the lock alone, with --schema.'
+      : `Connect as ${owner}, or as a role that ${owner} has admitted.`,
   );
 }
 

@@ -151,6 +151,7 @@ describe('a folder of PATH that this user may not search', () => {
     const told = resolved('hidden', `${at('closed')}:${at('two')}`);
     expect(told).toMatchObject({ exitCode: 127, message: 'command not found: hidden' });
     expect(told.hint).toContain(`may not search ${at('closed')}`);
+    expect(resolved('hidden', `${at('closed')}:${at('closed')}`).hint).toBe(told.hint);
     expect(told.hint).not.toContain('chmod');
   });
 

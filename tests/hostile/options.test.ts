@@ -9,6 +9,7 @@ import { readConnectionConfig } from '../../src/db/connection-config.js';
 import { MigrateLockError } from '../../src/errors.js';
 import { createReporter } from '../../src/ui/reporter.js';
 import { anyText, RAW_CONTROL } from '../harness/hostile-text.js';
+import { processorTimeMs } from '../harness/processor-time.js';
 
 /** One argument can be 128 kB to the system, and a file or the library can bring more. */
 const HUGE = ['x', '"', "'", '\\', '$(', '://', '=', ' ', '\u{1F600}', '{"a":'].map((piece) =>
@@ -256,14 +257,15 @@ test('every variable that says where the database is, and every part of its URL'
 test.each(HUGE.map((text, kind) => ({ kind, text })))(
   'a million characters, kind $kind, take no time',
   async ({ text }) => {
-    const startedAtMs = performance.now();
-    for (const option of ['--ttl', '--once', '--schema', '--database-url', '--metrics-file', '--nope']) {
-      const args = ['run', option, text, '--', 'true'];
-      const ended = await outcome(args, {});
-      expect(isUsage(ended)).toBe(true);
-      redactInput(String(ended), args, { MIGRATE_LOCK_TTL: text });
-    }
-    expect(isUsage(await outcome(['status', '--schema', text], {}))).toBe(true);
-    expect(performance.now() - startedAtMs).toBeLessThan(5_000);
+    const tookMs = await processorTimeMs(async () => {
+      for (const option of ['--ttl', '--once', '--schema', '--database-url', '--metrics-file', '--nope']) {
+        const args = ['run', option, text, '--', 'true'];
+        const ended = await outcome(args, {});
+        expect(isUsage(ended)).toBe(true);
+        redactInput(String(ended), args, { MIGRATE_LOCK_TTL: text });
+      }
+      expect(isUsage(await outcome(['status', '--schema', text], {}))).toBe(true);
+    });
+    expect(tookMs).toBeLessThan(5_000);
   },
 );

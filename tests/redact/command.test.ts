@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { redactCommand } from '../../src/redact/command.js';
+import { processorTimeMs } from '../harness/processor-time.js';
 
 describe('redactCommand', () => {
   test.each([
@@ -107,12 +108,13 @@ describe('redactCommand', () => {
     expect(redactCommand(['x'.repeat(2_000)])).toHaveLength(1_000);
   });
 
-  test('a huge command line takes no time', () => {
-    const startedMs = performance.now();
-    redactCommand(['sh', '-c', '"$('.repeat(30_000)]);
-    redactCommand(['sh', '-c', 'a=b '.repeat(30_000)]);
-    redactCommand(['x', ' '.repeat(100_000), `a=${' '.repeat(100_000)}`, `${'a'.repeat(100_000)} b`]);
-    redactCommand(['x', `a='${"''".repeat(50_000)} b`, `h=1 p='${'\\'.repeat(50_000)}`]);
-    expect(performance.now() - startedMs).toBeLessThan(2_000);
+  test('a huge command line takes no time', async () => {
+    const tookMs = await processorTimeMs(() => {
+      redactCommand(['sh', '-c', '"$('.repeat(30_000)]);
+      redactCommand(['sh', '-c', 'a=b '.repeat(30_000)]);
+      redactCommand(['x', ' '.repeat(100_000), `a=${' '.repeat(100_000)}`, `${'a'.repeat(100_000)} b`]);
+      redactCommand(['x', `a='${"''".repeat(50_000)} b`, `h=1 p='${'\\'.repeat(50_000)}`]);
+    });
+    expect(tookMs).toBeLessThan(2_000);
   });
 });

@@ -55,9 +55,11 @@ describe("a superuser, and a schema of lockowner's", () => {
 
   test('run, unlock, cleanup, assert and init are refused, and say as whom to connect; status and history work', async () => {
     expect((await cli(['init', '--grant-to', app.name], owner.url)).code).toBe(0);
-    const run = startCli(['run', '--', 'sleep', '1000'], { env: { DATABASE_URL: app.url } });
+    const run = startCli(['run', '--ttl', '10m', '--', 'sleep', '1000'], { env: { DATABASE_URL: app.url } });
     const { instanceId } = await run.waitForEvent('child.started');
-    const waiter = startCli(['run', '--', 'true'], { env: { DATABASE_URL: app.url } });
+    const waiter = startCli(['run', '--wait-timeout', '10m', '--', 'true'], {
+      env: { DATABASE_URL: app.url },
+    });
     await waiter.waitForEvent('lock.waiting');
 
     const status = JSON.parse((await cli(['status', '--json'])).stdout) as Record<string, unknown>;
@@ -134,6 +136,14 @@ test('a role that is neither the owner nor admitted applies nothing, and is told
   const { code, stderr } = await cli(['init'], app.url);
   expect(code).toBe(77);
   expect(stderr).toContain(`only ${owner.name} can apply`);
+});
+
+test('nobody is told to connect as pg_database_owner, to whom the schema public belongs', async () => {
+  await db.sql`CREATE TABLE public.app ()`;
+  const refused = await cli(['run', '--schema', 'public', '--', 'true']);
+  expect(refused).toMatchObject({ code: 77 });
+  expect(refused.stderr).not.toContain('Connect as');
+  expect(refused.stderr).toContain('se a schema of the lock alone, with --schema');
 });
 
 test('a superuser who made the lock himself goes on working, and so do those whom he admits', async () => {

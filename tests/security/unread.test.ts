@@ -51,8 +51,8 @@ async function otherAcquires(): Promise<void> {
   expect(await other.release(me)).toMatchObject({ outcome: 'released' });
 }
 
-async function lease() {
-  const { me, answer } = await tryToAcquire(lock);
+async function lease(ttlMs = 30_000) {
+  const { me, answer } = await tryToAcquire(lock, { ttlMs });
   if (answer.outcome !== 'acquired') throw new Error('not acquired');
   return { me, token: answer.lease.fencingToken };
 }
@@ -118,7 +118,7 @@ describe('kid, who may only call assert_held()', () => {
 
 describe('mallory, who means to keep the row of the lock', () => {
   test('what is refused for its arguments has locked nothing', async () => {
-    const { me } = await lease();
+    const { me } = await lease(10 * 60_000);
     const mallory = await open(stage.other);
     const huge = `repeat('x', 30000000)`;
     for (const call of [
@@ -138,9 +138,9 @@ describe('mallory, who means to keep the row of the lock', () => {
       `BEGIN; SELECT migrate_lock.release('${me.instanceId}', 'guess', 'holder', 'wait', NULL, '{}', NULL, NULL, NULL)`,
     );
     mallory.send(`SELECT repeat('x', 30000000)`);
-    await waitFor('it is stuck', () => isStuck(mallory), { limitMs: 30_000 });
-    expect(await lock.extend(me, 60_000, 1_500)).toMatchObject({ outcome: 'extended' });
+    await waitFor('it is stuck', () => isStuck(mallory), { limitMs: 120_000 });
+    expect(await lock.extend(me, 20 * 60_000, 1_500)).toMatchObject({ outcome: 'extended' });
     expect(await sqlState(lock.release(me, { limitMs: 1_500 }))).toBe('done');
     await otherAcquires();
-  }, 60_000);
+  }, 180_000);
 });
