@@ -5,10 +5,14 @@
 SELECT pg_catalog.jsonb_build_object(
     'encoding', pg_catalog.getdatabaseencoding(),
     'owner', owner.rolname,
-    'ownerIsSuperuser', owner.rolsuper,
-    'isSuperuser', (
-        SELECT pg_catalog.bool_or(us.rolsuper) FROM pg_catalog.pg_roles AS us
-         WHERE us.rolname OPERATOR(pg_catalog.=) session_user OR us.rolname OPERATOR(pg_catalog.=) current_user),
+    -- A member of a superuser's role can become one, and so can code that runs with its rights.
+    'ownerIsSuperuser', EXISTS (
+        SELECT FROM pg_catalog.pg_roles AS super
+         WHERE super.rolsuper AND pg_catalog.pg_has_role(owner.oid, super.oid, 'MEMBER')),
+    'isSuperuser', EXISTS (
+        SELECT FROM pg_catalog.pg_roles AS super
+         WHERE super.rolsuper AND (pg_catalog.pg_has_role(session_user, super.oid, 'MEMBER')
+                                   OR pg_catalog.pg_has_role(current_user, super.oid, 'MEMBER'))),
     'canBecomeOwner', pg_catalog.pg_has_role(current_user, owner.oid, 'MEMBER'),
     'isEmpty', NOT EXISTS (
         SELECT FROM pg_catalog.pg_depend AS inside

@@ -84,9 +84,12 @@ BEGIN
 
     IF is_free THEN
         IF due > moment THEN
-            SELECT greatest(charge, count(*) * charge / 5) INTO charge
-              FROM "migrate_lock".migration_lock_client AS over
-             WHERE over.kind = 'attempt' AND over.next_at > moment;
+            -- A role with many addresses may make ten times what one may, so it counts for ten at most.
+            SELECT greatest(charge, sum(least(of_role.clients, 10)) * charge / 5) INTO charge
+              FROM (SELECT count(*) AS clients
+                      FROM "migrate_lock".migration_lock_client AS over
+                     WHERE over.kind = 'attempt' AND over.next_at > moment
+                     GROUP BY over.db_role) AS of_role;
         ELSIF due IS NULL THEN
             DELETE FROM "migrate_lock".migration_lock_client
              WHERE ctid = ANY (ARRAY (

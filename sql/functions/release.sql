@@ -26,8 +26,10 @@ BEGIN
 
     -- First without a lock: who proves nothing locks nothing, and cannot keep the holder waiting.
     SELECT * INTO lease FROM "migrate_lock".migration_lock WHERE id = 1;
+    -- Nor does who had a lease whose end is known already: nothing is left to write about it.
     IF "migrate_lock".proves(lease, p_instance_id, p_secret) IS TRUE
-       OR "migrate_lock".was_holder(p_instance_id, p_secret) IS TRUE THEN
+       OR ("migrate_lock".was_holder(p_instance_id, p_secret) IS TRUE
+           AND NOT "migrate_lock".was_released(p_instance_id) AND NOT "migrate_lock".was_lost(p_instance_id)) THEN
         -- NO KEY: a transaction that merely references the row does not hold up a release.
         SELECT * INTO lease FROM "migrate_lock".migration_lock WHERE id = 1 FOR NO KEY UPDATE;
     END IF;
@@ -118,6 +120,14 @@ AS $body$
          WHERE instance_id = p_instance_id AND event = 'lock.released' AND details ->> 'by' IS DISTINCT FROM 'unlock')
 $body$;
 
+-- Whether the history says already that this holder has lost its lease.
+CREATE OR REPLACE FUNCTION "migrate_lock".was_lost(p_instance_id text) RETURNS boolean
+    LANGUAGE sql STABLE
+AS $body$
+    SELECT EXISTS (
+        SELECT FROM "migrate_lock".migration_lock_audit WHERE instance_id = p_instance_id AND event = 'lock.lost')
+$body$;
+
 -- Records once that a holder has lost its lease. From a caller that was not the holder it is a refused attempt.
 CREATE OR REPLACE FUNCTION "migrate_lock".record_loss(
     p_instance_id text, p_secret text, p_fencing_token bigint, p_details jsonb
@@ -128,8 +138,7 @@ BEGIN
     IF "migrate_lock".was_holder(p_instance_id, p_secret) IS NOT TRUE THEN
         PERFORM "migrate_lock".record_refusal('release', 'lock.release_failed', p_instance_id,
             p_details || '{"reason": "never held"}');
-    ELSIF NOT EXISTS (
-        SELECT FROM "migrate_lock".migration_lock_audit WHERE instance_id = p_instance_id AND event = 'lock.lost') THEN
+    ELSIF NOT "migrate_lock".was_lost(p_instance_id) THEN
         PERFORM "migrate_lock".record_change('lock.lost', p_instance_id, p_fencing_token, p_details);
     END IF;
 END

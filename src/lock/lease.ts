@@ -25,6 +25,8 @@ export interface ClientDescription {
 export interface Lease {
   instanceId: string;
   fencingToken: number;
+  /** The database role that acquired it. */
+  dbRole: string;
   /** On the database's clock. */
   lockedAt: Date;
   /** On the database's clock. */

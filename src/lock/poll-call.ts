@@ -83,6 +83,7 @@ export function readLease(lease: HolderDescription, { me, ttlMs, sentAtMs }: Sen
   return {
     instanceId: lease.instanceId,
     fencingToken: lease.fencingToken,
+    dbRole: lease.dbRole,
     lockedAt: dateOf(lease.lockedAtMs),
     expiresAt: dateOf(lease.expiresAtMs),
     endsAtMs: sentAtMs + Math.min(lease.expiresInMs, ttlMs),

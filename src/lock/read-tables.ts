@@ -1,7 +1,7 @@
-import { classify } from '../db/classify.js';
+import { classify, errorCode } from '../db/classify.js';
 import type { Database, Session } from '../db/database.js';
 import { CALLS } from '../generated/sql.js';
-import { readOwners, untrusted } from '../schema/owners.js';
+import { readOwners, refuseSuperuser, untrusted, type SchemaOwners } from '../schema/owners.js';
 import { renderSql } from '../schema/render.js';
 import type { HistoryRow, LockStatus } from './answers.js';
 
@@ -11,6 +11,7 @@ import type { HistoryRow, LockStatus } from './answers.js';
  */
 
 const LIMIT_MS = 15_000;
+const PERMISSION_DENIED = '42501';
 
 type Row = (string | null)[];
 
@@ -31,15 +32,19 @@ async function readTables<T>(
   name: string,
   work: (session: Session) => Promise<T>,
 ): Promise<T> {
-  let owner = 'another role';
+  const found: { owners: SchemaOwners | null } = { owners: null };
   try {
     return await database.transaction(name, LIMIT_MS, async (session) => {
-      owner = (await readOwners(session, schema))?.owner ?? owner;
+      found.owners = await readOwners(session, schema);
       await session.unsafe(CALLS.copySettings);
       return work(session);
     });
   } catch (error) {
     if (/^(unavailable|contention|settings|refused|local)$/.test(classify(error))) throw error;
+    // A role that could only become a superuser may not read them.
+    const { owners } = found;
+    if (owners !== null && errorCode(error) === PERMISSION_DENIED) refuseSuperuser(owners, schema);
+    const owner = owners?.owner ?? 'another role';
     throw untrusted(
       `the schema "${schema}" belongs to ${owner}, and its tables are not those of a lock`,
       `Let ${owner} look at it, or use another schema, with --schema.`,

@@ -21,7 +21,9 @@ export function readAnswer(line: string): HolderAnswer | undefined {
 function isLease(lease: unknown): lease is HeldLease & Record<string, unknown> {
   return (
     isRecord(lease) &&
-    [lease.schema, lease.instanceId, lease.expiresAt].every((text) => typeof text === 'string') &&
+    [lease.schema, lease.instanceId, lease.dbRole, lease.expiresAt].every(
+      (text) => typeof text === 'string',
+    ) &&
     [lease.fencingToken, lease.termInMs, lease.killInMs].every(Number.isFinite)
   );
 }

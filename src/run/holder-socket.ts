@@ -21,6 +21,7 @@ export interface HeldLease {
   schema: string;
   instanceId: string;
   fencingToken: number;
+  dbRole: string;
   expiresAt: string;
   /** When its child is asked to end, and when it is killed, from now. */
   termInMs: number;

@@ -1,6 +1,7 @@
 import type net from 'node:net';
 import { MigrateLockError } from '../errors.js';
 import type { LockCalls } from '../lock/calls.js';
+import type { HolderDescription } from '../lock/lease.js';
 import { LockWaitTimeoutError } from '../lock/lock-wait-timeout-error.js';
 import { openToHolder, unreachable } from './ask-holder.js';
 import type { HeldLease } from './holder-socket.js';
@@ -21,10 +22,24 @@ export interface OuterLease {
   schema: string;
   instanceId: string;
   fencingToken: number;
+  dbRole: string;
   expiresAt: Date;
   /** When our child is asked to end, and when it is killed, on performance.now()'s clock. */
   termAtMs: number;
   killAtMs: number;
+}
+
+/**
+ * Whether the lease in our lock is the one that a holder tells of. Its instance id is not enough: on another lock, another role can
+ * take a lease under any id that it has seen. The role is what nobody can choose.
+ */
+export function isSameLease(told: HeldLease, lease: HolderDescription, schema: string): boolean {
+  return (
+    told.instanceId === lease.instanceId &&
+    told.dbRole === lease.dbRole &&
+    told.fencingToken === lease.fencingToken &&
+    told.schema === schema
+  );
 }
 
 /**
@@ -42,14 +57,15 @@ export async function confirmLease(
 ): Promise<OuterLease | undefined> {
   const askedAtMs = performance.now();
   const { state, lease } = await calls.status(limitMs);
-  if (state !== 'held' || lease?.instanceId !== told.instanceId) return undefined;
-  const { instanceId, fencingToken, expiresAtMs, expiresInMs } = lease;
+  if (state !== 'held' || lease === null || !isSameLease(told, lease, calls.schema)) return undefined;
+  const { instanceId, fencingToken, dbRole, expiresAtMs, expiresInMs } = lease;
   const lastMs = askedAtMs + expiresInMs - childTimes(0, 0).killBeforeEndMs;
   const killAtMs = Math.min(toldAtMs + told.killInMs, lastMs);
   return {
     schema: calls.schema,
     instanceId,
     fencingToken,
+    dbRole,
     expiresAt: new Date(expiresAtMs),
     termAtMs: Math.min(toldAtMs + told.termInMs, killAtMs),
     killAtMs,

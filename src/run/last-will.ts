@@ -24,6 +24,7 @@ interface Will {
   /** null: still waiting for it, or not known to have acquired it. */
   lease: {
     fencingToken: number;
+    dbRole: string;
     /** On the wall clock, which other processes share: only how long a release is tried depends on it. */
     endsAtEpochMs: number;
   } | null;
@@ -49,6 +50,7 @@ export function writeWill(
     identity,
     lease: lease && {
       fencingToken: lease.fencingToken,
+      dbRole: lease.dbRole,
       endsAtEpochMs: Date.now() + lease.endsAtMs - performance.now(),
     },
   };
@@ -80,10 +82,11 @@ async function release({ identity, lease }: Will, calls: LockCalls): Promise<boo
     const { outcome } = await calls.leave(identity, LEAVE_LIMIT_MS);
     return outcome === 'released';
   }
-  const { fencingToken, endsAtEpochMs } = lease;
+  const { fencingToken, dbRole, endsAtEpochMs } = lease;
   const held: Lease = {
     instanceId: identity.instanceId,
     fencingToken,
+    dbRole,
     lockedAt: new Date(),
     expiresAt: new Date(endsAtEpochMs),
     endsAtMs: performance.now() + endsAtEpochMs - Date.now(),

@@ -5,7 +5,7 @@ import { RunSettled } from '../lock/run-settled.js';
 import { currentHolder } from './current-holder.js';
 import { findEnclosing, heldAroundUs, isAroundUs, mayBeEnclosed } from './enclosing.js';
 import type { HolderSocket } from './holder-socket.js';
-import { inheritLease } from './inherit.js';
+import { inheritLease, isSameLease } from './inherit.js';
 import { decideOutcome, type RunResult } from './outcome.js';
 import type { RunContext } from './run-context.js';
 import { UnderInheritedLease } from './under-inherited-lease.js';
@@ -30,7 +30,12 @@ export async function findOuterRun(
   const holder = await currentHolder(calls, events, options.waitTimeoutMs, signal);
   if (holder === null) return undefined;
   const found = await findEnclosing(options.env, ({ instanceId }) => instanceId === holder.instanceId);
-  if ('socketPath' in found) return { socketPath: found.socketPath, holder };
+  if ('socketPath' in found) {
+    // Else somebody has taken our lock under the id of the run around us, which is on another lock.
+    return isSameLease(found.lease, holder, calls.schema)
+      ? { socketPath: found.socketPath, holder }
+      : undefined;
+  }
   if (isAroundUs(holder, options.env)) throw heldAroundUs(holder, found.problems);
   return undefined;
 }

@@ -177,6 +177,7 @@ export class UnderLease {
       schema: this.#calls.schema,
       instanceId: this.#lease.instanceId,
       fencingToken: this.#lease.fencingToken,
+      dbRole: this.#lease.dbRole,
       expiresAt: this.#lease.expiresAt.toISOString(),
       termInMs: termAtMs - nowMs,
       killInMs: killAtMs - nowMs,

@@ -13,8 +13,9 @@ export interface SchemaOwners {
   /** The database's, as PostgreSQL calls it. */
   encoding: string;
   owner: string;
+  /** Whether the owner is a superuser, or can become one. */
   ownerIsSuperuser: boolean;
-  /** Whether our session's role, or the role that it logged in as, is a superuser. */
+  /** Whether our session's role, or the role that it logged in as, is a superuser, or can become one. */
   isSuperuser: boolean;
   canBecomeOwner: boolean;
   isEmpty: boolean;
@@ -77,7 +78,7 @@ export function refuseForeign(
 
 /**
  * A superuser calls nothing that another role could have made. SET ROLE is no protection: a function may reset it.
- * @throws {MigrateLockError} when we are a superuser and the schema's owner is not.
+ * @throws {MigrateLockError} when we are a superuser, or can become one, and the schema's owner is not.
  */
 export function refuseSuperuser(
   { owner, isSuperuser, ownerIsSuperuser }: SchemaOwners,
@@ -85,7 +86,7 @@ export function refuseSuperuser(
 ): void {
   if (!isSuperuser || ownerIsSuperuser) return;
   throw untrusted(
-    `we are a superuser, and the lock schema "${schema}" belongs to ${owner}, who is not: a superuser runs no code of other roles`,
+    `we are a superuser, or can become one, and the lock schema "${schema}" belongs to ${owner}, who cannot: a superuser runs no code of other roles`,
     owner === NO_LOGIN
       ? 'Use a schema of the lock alone, with --schema.'
       : `Connect as ${owner}, or as a role that ${owner} has admitted.`,

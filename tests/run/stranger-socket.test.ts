@@ -33,6 +33,7 @@ const lease = {
   schema: 'migrate_lock',
   instanceId: 'a',
   fencingToken: 1,
+  dbRole: 'postgres',
   expiresAt: 'x',
   termInMs: 1,
   killInMs: 1,
@@ -66,10 +67,12 @@ test('its words are shown, and not obeyed', async () => {
 
 describe('one that knows who holds the lock', () => {
   let holder: RunningCli;
+  let token: number;
   beforeEach(async () => {
     holder = startCli(['run', '--ttl', '5m', '--', 'sleep', '1000'], { env: { DATABASE_URL: db.url } });
-    const { instanceId } = await holder.waitForEvent('child.started');
-    const told = { ...lease, instanceId, fencingToken: 999, termInMs: 1e12, killInMs: 1e12 };
+    const { instanceId, fencingToken } = await holder.waitForEvent('child.started');
+    token = Number(fencingToken);
+    const told = { ...lease, instanceId, fencingToken: token, termInMs: 1e12, killInMs: 1e12 };
     answer = `${JSON.stringify({ ok: true, lease: told })}\n`.repeat(2);
   });
   afterEach(async () => {
@@ -115,12 +118,24 @@ describe('one that knows who holds the lock', () => {
     },
   );
 
-  test('of our own user is not believed in what the database knows: the token, and the end', async () => {
+  test.each([
+    ['another token', { fencingToken: 999 }],
+    ['another role', { dbRole: 'mallory' }],
+    ['another schema', { schema: 'another' }],
+  ])('with %s tells of another lock, and the run waits', async (_, differs) => {
+    const { ok, lease: told } = JSON.parse(answer.split('\n')[0] ?? '') as { ok: boolean; lease: object };
+    answer = `${JSON.stringify({ ok, lease: { ...told, ...differs } })}\n`;
+    const { code, events } = await runCli(['run', '--wait-timeout', '300ms', '--', 'true'], { env: env() });
+    expect(code).toBe(75);
+    expect(events.map(({ event }) => event)).not.toContain('child.started');
+  });
+
+  test('of our own user is not believed in what the database knows: the end', async () => {
     const run = startCli(['run', '--', 'true'], { env: env() });
     const { fencingToken } = await run.waitForEvent('lock.inherited');
     const { deadlineMs } = await run.waitForEvent('child.started');
     await run.done;
-    expect(fencingToken).toBeLessThan(999);
+    expect(fencingToken).toBe(token);
     expect(deadlineMs).toBeLessThanOrEqual(300_000);
   });
 });

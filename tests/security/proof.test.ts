@@ -74,6 +74,21 @@ describe('the secret of a lease, that another role has read in a log of the serv
   });
 });
 
+test('a transaction that releases a lease which is over keeps nobody else waiting', async () => {
+  const mine = newIdentity();
+  expect(await poll(mallory, { p_instance_id: mine.instanceId, p_secret: mine.secret })).toMatchObject({
+    outcome: 'acquired',
+  });
+  expect(await release(mallory, mine.instanceId, mine.secret)).toMatchObject({ outcome: 'released' });
+  const me = await acquired();
+  await mallory.unsafe('BEGIN');
+  expect(await release(mallory, mine.instanceId, mine.secret)).toMatchObject({ outcome: 'already_released' });
+  const extension = { p_instance_id: me.instanceId, p_secret: me.secret, p_ttl_ms: 3_600_000 };
+  expect(await call(app, 'extend', extension)).toMatchObject({ outcome: 'extended' });
+  expect(await release(app, me.instanceId, me.secret)).toMatchObject({ outcome: 'released' });
+  await mallory.unsafe('ROLLBACK');
+});
+
 describe('without the secret', () => {
   test("a release of app's old lease is a refused attempt of mallory, and no lost lease", async () => {
     const old = await acquired();

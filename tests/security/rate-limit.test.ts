@@ -48,6 +48,20 @@ async function behind(role: string, address: string, seconds: number): Promise<v
     ON CONFLICT (kind, db_role, address) DO UPDATE SET next_at = excluded.next_at`;
 }
 
+test('a role at many addresses makes an attempt of another role cost no more than its own ten do', async () => {
+  for (let host = 1; host <= 60; host++) await behind(stage.other.name, `10.0.0.${host}`, 60);
+  const app = stage.as(stage.app);
+  const startedAtMs = performance.now();
+  // The second charge falls due while the first is not paid for: it is what the others' attempts make dearer.
+  await charged(app);
+  await charged(app);
+  const [row] = await stage.db.sql<{ ahead: number }[]>`
+    SELECT extract(epoch FROM next_at - clock_timestamp())::float AS ahead
+      FROM migrate_lock.migration_lock_client WHERE kind = 'attempt' AND db_role = ${stage.app.name}`;
+  expect(row?.ahead).toBeLessThan(1 + 11 / 5);
+  expect(row?.ahead).toBeGreaterThan(1 - (performance.now() - startedAtMs) / 1_000);
+});
+
 test('ten seconds of attempts in advance, then it is told when to come back', async () => {
   const app = stage.as(stage.app);
   const startedAtMs = performance.now();
@@ -109,7 +123,7 @@ describe('the lock as a whole', () => {
     expect(await cost()).toBeCloseTo(1, 3);
     for (let n = 1; n < 5; n++) await behind('abuser', `10.0.0.${n}`, 9);
     expect(await cost()).toBeCloseTo(1, 3);
-    for (let n = 5; n < 50; n++) await behind('abuser', `10.0.0.${n}`, 9);
+    for (let n = 5; n < 50; n++) await behind(`abuser ${n}`, `10.0.0.${n}`, 9);
     expect(await cost()).toBeCloseTo(50 / 5, 3);
   });
 

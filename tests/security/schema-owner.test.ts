@@ -159,3 +159,42 @@ test('a superuser who made the lock himself goes on working, and so do those who
   expect((await cli(['cleanup', '--keep', '1d'])).code).toBe(0);
   expect((await cli(['run', '--', 'true'])).code).toBe(0);
 });
+
+describe('a member of a superuser’s role', () => {
+  let dba: TestRole;
+  beforeEach(async () => {
+    dba = await db.createRole();
+    await db.sql.unsafe(`GRANT postgres TO ${dba.name}; GRANT CREATE ON DATABASE ${db.name} TO ${dba.name}`);
+  });
+
+  test('calls nothing of another role, whose function could leave a cursor that runs with its rights at the end', async () => {
+    expect((await cli(['init', '--grant-to', dba.name], owner.url)).code).toBe(0);
+    await db.sql.unsafe(`
+      CREATE SCHEMA loot; GRANT USAGE, CREATE ON SCHEMA loot TO ${owner.name}; GRANT USAGE ON SCHEMA loot TO PUBLIC;
+      SET ROLE ${owner.name};
+      CREATE FUNCTION loot.steal() RETURNS int LANGUAGE plpgsql AS $$
+        BEGIN SET ROLE postgres; ALTER ROLE ${owner.name} SUPERUSER; RESET ROLE; RETURN 1; END $$;
+      CREATE OR REPLACE FUNCTION migrate_lock.version() RETURNS jsonb LANGUAGE plpgsql SECURITY DEFINER AS $$
+        BEGIN
+          EXECUTE 'DECLARE trap CURSOR WITH HOLD FOR SELECT loot.steal()';
+          RETURN '{"version": 1, "oldestProgram": 1}';
+        END $$;
+      RESET ROLE`);
+    for (const args of [['init'], ['run', '--', 'true'], ['unlock'], ['cleanup'], ['history', '--verify']]) {
+      const { code, stderr } = await cli(args, dba.url);
+      expect({ args, code, stderr }).toEqual({
+        args,
+        code: 77,
+        stderr: expect.stringContaining(`Connect as ${owner.name}`),
+      });
+    }
+    const rows = await db.sql`SELECT rolsuper FROM pg_roles WHERE rolname = ${owner.name}`;
+    expect(rows).toEqual([{ rolsuper: false }]);
+  });
+
+  test('uses a lock of its own', async () => {
+    expect((await cli(['init', '--grant-to', app.name], dba.url)).code).toBe(0);
+    expect((await cli(['run', '--', 'true'], dba.url)).code).toBe(0);
+    expect((await cli(['run', '--', 'true'], app.url)).code).toBe(0);
+  });
+});
