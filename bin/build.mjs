@@ -1,7 +1,7 @@
 // Builds the command line (one minified CommonJS file with its packages in it) and the library (ESM, its packages left to the
 // package manager) into dist/.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -39,16 +39,29 @@ const results = await Promise.all([
     packages: 'external',
   }),
 ]);
-for (const { outputFiles } of results) {
-  for (const { path: file, contents } of outputFiles ?? []) place(file, contents);
-}
-const schema = 'audit-event.schema.json';
-place(path.join(root, 'dist', schema), readFileSync(path.join(root, 'src/audit', schema)));
+const dist = path.join(root, 'dist');
+const schema = path.join(dist, 'audit-event.schema.json');
+const files = results.flatMap(({ outputFiles = [] }) => outputFiles);
+for (const { path: file, contents } of files) place(file, contents);
+place(schema, readFileSync(path.join(root, 'src/audit', path.basename(schema))));
 placeTypes();
+removeOthers([...files.map((file) => file.path), schema, path.join(dist, 'types')]);
+
+/**
+ * The package has all of dist/: what a build of older sources left there goes. Another build may be putting files in place now,
+ * each under its process id.
+ * @param {string[]} made
+ */
+function removeOthers(made) {
+  for (const name of readdirSync(dist)) {
+    const file = path.join(dist, name);
+    if (!made.includes(file) && !/\.\d+(\.old)?$/.test(name)) rmSync(file, { recursive: true, force: true });
+  }
+}
 
 /** The library's types, as a whole: none that a former build has left. */
 function placeTypes() {
-  const types = path.join(root, 'dist', 'types');
+  const types = path.join(dist, 'types');
   const [made, old] = [`${types}.${process.pid}`, `${types}.${process.pid}.old`];
   const compiler = path.join(root, 'node_modules', 'typescript', 'bin', 'tsc');
   try {

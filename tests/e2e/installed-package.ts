@@ -46,11 +46,13 @@ export async function installPacked(folder: string): Promise<{ tarball: string; 
   return { tarball, consumer };
 }
 
-/** Copies the sources to another folder, where nothing is built: packing them there builds them. */
+/** Copies the sources to another folder, where an older build left a file: packing them there builds them. */
 export async function packElsewhere(folder: string): Promise<string> {
   const copy = join(folder, 'elsewhere');
   for (const name of SOURCES) cpSync(join(ROOT, name), join(copy, name), { recursive: true });
   symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'));
+  mkdirSync(join(copy, 'dist'));
+  writeFileSync(join(copy, 'dist', 'of-older-sources.cjs'), '');
   return pack(copy, folder);
 }
 
