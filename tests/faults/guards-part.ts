@@ -21,7 +21,8 @@ function struck(deed: Deed, child: ChildPart): Schedule {
     seed: 0,
     runs: [
       { ...CALM, child },
-      { ...CALM, startAtMs: 300 },
+      // So late that the other one has the lock, on a busy machine too.
+      { ...CALM, startAtMs: 1_500 },
     ],
     faults: [{ run: 0, when: { at: 'child', word: 'silent', afterMs: 100 }, deed }],
   };
@@ -34,6 +35,7 @@ function struck(deed: Deed, child: ChildPart): Schedule {
 export const GUARDS_PART: Readonly<Record<string, Schedule>> = {
   'the holder is killed': struck({ kind: 'kill holder' }, SILENT),
   'the holder is killed, and its child heeds no SIGTERM': struck({ kind: 'kill holder' }, DEAF),
-  'the holder is stopped past its lease': struck({ kind: 'stop holder', forMs: CALM.ttlMs + 1_500 }, SILENT),
+  // Long enough for the waiter to start its command meanwhile.
+  'the holder is stopped past its lease': struck({ kind: 'stop holder', forMs: CALM.ttlMs + 4_000 }, SILENT),
   'the guard is killed, and at once the holder': struck({ kind: 'kill guard, then holder', gapMs: 0 }, DEAF),
 };

@@ -153,7 +153,7 @@ export const FOUND_BY_THE_MODEL: readonly Mutation[] = [
     ['"migrate_lock".proves(lease, p_instance_id, p_secret) IS TRUE', 'lease.instance_id = p_instance_id'],
     ...within('release', [`IF ${IS_NOT_PROVEN} THEN`, 'IF false THEN']),
   ),
-  broken('record_loss', 'a loss is told every time', [
+  broken('was_lost', 'a loss is told every time', [
     "WHERE instance_id = p_instance_id AND event = 'lock.lost'",
     'WHERE false',
   ]),
