@@ -32,7 +32,7 @@ export async function time(program, { sockets = false } = {}) {
   return tookMs;
 }
 
-/** A program at work, of which every line is read; its stdin is its command's too. */
+/** A running program, of which every line is read; its stdin is its command's too. */
 export class Running {
   /** What it and its command have said so far, on stdout and stderr. @type {string[]} */
   lines = [];
@@ -61,7 +61,7 @@ export class Running {
       signal,
       atMs,
     }));
-    // Told to whoever waits for it.
+    // Told to those who wait for it.
     this.ended.catch(() => undefined);
   }
 

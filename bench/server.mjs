@@ -3,7 +3,7 @@ import postgres from 'postgres';
 import { startServer } from '../tests/harness/embedded-server.mjs';
 
 /**
- * As durable as PostgreSQL is by default: whoever writes has to wait for the disk, and peers that write nothing do not.
+ * As durable as PostgreSQL is by default: a peer that writes waits for the disk, and peers that write nothing do not.
  */
 const SETTINGS = {
   fsync: 'on',

@@ -29,7 +29,7 @@ export const storm = {
       ];
       return {
         startedMs: instance.startedAtMs,
-        // Whoever got the lock at once did not wait.
+        // A run that got the lock at once did not wait.
         waitsFromMs: Number.isNaN(waitsFromMs) ? at('lock.acquired') : waitsFromMs,
         runsFromMs,
         runsToMs,

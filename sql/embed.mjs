@@ -64,7 +64,7 @@ if (process.argv.includes('--check')) {
     console.error(
       'src/generated/sql.ts is not what sql/ says: run `node sql/embed.mjs` and commit the result.',
     );
-    process.exit(1);
+    process.exitCode = 1;
   }
 } else {
   mkdirSync(path.dirname(target), { recursive: true });

@@ -4,7 +4,7 @@ const EARLIEST_MS = -62_167_219_200_000;
 
 /**
  * A moment as text, in UTC. One that no date can tell is told as the nearest that can be: a client may give its lease any end
- * that PostgreSQL knows, and whoever looks at it, or breaks it, must not fail over that.
+ * that PostgreSQL knows, and to look at it, or to break it, must not fail over that.
  */
 export function formatMoment(epochMs: number): string {
   return dateOf(epochMs).toISOString();

@@ -7,7 +7,7 @@ const LIMITS: Partial<Record<string, string>> = {
   ENOSPC: 'There is no space left.',
 };
 
-/** A sentence about the limit that an error tells of; undefined when it is about something else. */
+/** A sentence about the limit that an error is about; undefined when it is about none. */
 export function reachedLimit(error: unknown): string | undefined {
   if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
   return typeof error.code === 'string' ? LIMITS[error.code] : undefined;

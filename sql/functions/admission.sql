@@ -29,35 +29,17 @@ AS $body$
     SELECT ARRAY ['version', 'poll', 'look', 'release', 'leave', 'extend', 'assert_held', 'cleanup', 'status', 'history', 'chain']
 $body$;
 
--- Takes every right on the lock from a role.
-CREATE OR REPLACE FUNCTION "migrate_lock".revoke_rights(p_role oid) RETURNS void
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $body$
-DECLARE
-    schema text := "migrate_lock".home()::regnamespace::text;
-    name   text := (SELECT rolname FROM pg_roles WHERE oid = p_role);
-BEGIN
-    IF name IS NULL THEN
-        RETURN;  -- the role was dropped, and its rights with it
-    END IF;
-    EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA %s FROM %I', schema, name);
-    EXECUTE format('REVOKE ALL ON ALL SEQUENCES IN SCHEMA %s FROM %I', schema, name);
-    EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA %s FROM %I', schema, name);
-    EXECUTE format('REVOKE ALL ON SCHEMA %s FROM %I', schema, name);
-END
-$body$;
-
--- Revokes from PUBLIC what PostgreSQL or an owner grants to it: what every role has, none can be admitted to or expelled from.
-CREATE OR REPLACE FUNCTION "migrate_lock".revoke_public_rights() RETURNS void
+-- Takes every right on the lock from a grantee, written as REVOKE takes it: a quoted name, or PUBLIC.
+CREATE OR REPLACE FUNCTION "migrate_lock".revoke_rights(p_grantee text) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $body$
 DECLARE
     schema text := "migrate_lock".home()::regnamespace::text;
 BEGIN
-    EXECUTE format('REVOKE ALL ON SCHEMA %s FROM PUBLIC', schema);
-    EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA %s FROM PUBLIC', schema);
-    EXECUTE format('REVOKE ALL ON ALL SEQUENCES IN SCHEMA %s FROM PUBLIC', schema);
-    EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA %s FROM PUBLIC', schema);
+    EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA %s FROM %s', schema, p_grantee);
+    EXECUTE format('REVOKE ALL ON ALL SEQUENCES IN SCHEMA %s FROM %s', schema, p_grantee);
+    EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA %s FROM %s', schema, p_grantee);
+    EXECUTE format('REVOKE ALL ON SCHEMA %s FROM %s', schema, p_grantee);
 END
 $body$;
 
@@ -179,10 +161,11 @@ BEGIN
             'Admit each role that logs in: every one has a rate limit of its own.');
     END IF;
 
-    PERFORM "migrate_lock".revoke_public_rights();
+    -- What every role has, none can be admitted to.
+    PERFORM "migrate_lock".revoke_rights('PUBLIC');
     PERFORM "migrate_lock".enter_role(admitted, children);
     IF admitted <> 0 THEN
-        PERFORM "migrate_lock".revoke_rights(admitted);
+        PERFORM "migrate_lock".revoke_rights(quote_ident(p_db_role));
         EXECUTE format('GRANT USAGE ON SCHEMA %s TO %I', schema, p_db_role);
         PERFORM "migrate_lock".grant_functions(admitted, "migrate_lock".used_functions(), '{}');
         UPDATE "migrate_lock".migration_lock_role SET granted = "migrate_lock".used_functions() WHERE role = admitted;
@@ -190,7 +173,7 @@ BEGIN
     FOREACH child IN ARRAY children LOOP
         -- A child role that is admitted itself has these rights already; the owner's need none.
         CONTINUE WHEN child IN (SELECT role FROM "migrate_lock".migration_lock_role) OR pg_has_role(child, owner_, 'MEMBER');
-        PERFORM "migrate_lock".revoke_rights(child);
+        PERFORM "migrate_lock".revoke_rights(quote_ident(pg_get_userbyid(child)));
         EXECUTE format('GRANT USAGE ON SCHEMA %s TO %I', schema, pg_get_userbyid(child));
         PERFORM "migrate_lock".grant_functions(child, ARRAY ['version', 'assert_held'], '{}');
     END LOOP;
@@ -259,8 +242,9 @@ BEGIN
     lost := ARRAY (
         SELECT unnest(lost) EXCEPT SELECT role FROM "migrate_lock".migration_lock_role
         EXCEPT SELECT unnest(child_roles) FROM "migrate_lock".migration_lock_role);
-    PERFORM "migrate_lock".revoke_public_rights();
-    PERFORM "migrate_lock".revoke_rights(role) FROM unnest(lost) AS role;
+    -- Nor expelled from what every role has. A role that was dropped has lost its rights with that.
+    PERFORM "migrate_lock".revoke_rights('PUBLIC');
+    PERFORM "migrate_lock".revoke_rights(quote_ident(rolname)) FROM pg_roles WHERE oid = ANY (lost);
     PERFORM "migrate_lock".record_decision('lock.role_expelled', jsonb_build_object(
         'role', coalesce(p_db_role, pg_get_userbyid(owner_)), 'childRoles', p_child_roles));
     RETURN coalesce((SELECT jsonb_agg(pg_get_userbyid(role) ORDER BY 1) FROM unnest(lost) AS role), '[]');

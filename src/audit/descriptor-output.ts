@@ -41,7 +41,7 @@ export class DescriptorOutput implements RawOutput {
   flush(limitMs: number): Promise<boolean> {
     if (this.#queue.isEmpty) return Promise.resolve(true);
     return new Promise((resolve) => {
-      // Not unref'd, as the retries are: whoever flushes wants to wait.
+      // Not unref'd, as the retries are: the caller wants to wait.
       const limit = setTimeout(() => {
         this.#waiting = this.#waiting.filter((other) => other !== done);
         resolve(false);

@@ -18,7 +18,7 @@ if (process.argv.includes('--check')) {
     console.error(
       'src/generated/guard-script.ts is not what guard.sh says: run `node src/child/embed-guard.mjs` and commit the result.',
     );
-    process.exit(1);
+    process.exitCode = 1;
   }
 } else {
   writeFileSync(target, text);

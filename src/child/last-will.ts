@@ -1,6 +1,5 @@
 import type { GuardedChild } from './guard.js';
-import { systemProcessTable } from './process-table.js';
-import { ProcessTree } from './process-tree.js';
+import { orphanTree } from './marked.js';
 import { TreeEnd } from './tree-end.js';
 
 /** What the guard hands to the release program: whom it has ended, and the holder's will. */
@@ -32,9 +31,5 @@ export function readLastWill(line: string): LastWill {
  * @returns false: somebody is left, or nothing could be seen. Then the lease must not be released.
  */
 export async function endOrphanTree(mark: string, child: GuardedChild | undefined): Promise<boolean> {
-  // No process has the number 0: without a child only the mark counts.
-  const root = { ...(child ?? { pid: 0, startedAt: 0, ownGroup: false }), mark };
-  const tree = new ProcessTree(root, systemProcessTable(), process.pid);
-  tree.rootReaped();
-  return new TreeEnd(tree, performance.now()).run();
+  return new TreeEnd(orphanTree(mark, child), performance.now()).run();
 }

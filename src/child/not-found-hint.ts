@@ -1,73 +1,16 @@
 import { findUnexpanded } from '../fixed-name.js';
 
 /** What is no program but a part of every shell, or a word of its language. */
-const SHELL_WORDS = new Set([
-  ...[
-    '.',
-    ':',
-    '!',
-    '[[',
-    '{',
-    '(',
-    '((',
-    'alias',
-    'bg',
-    'bind',
-    'break',
-    'builtin',
-    'case',
-    'cd',
-    'command',
-    'continue',
-  ],
-  ...[
-    'declare',
-    'dirs',
-    'disown',
-    'do',
-    'enable',
-    'eval',
-    'exec',
-    'exit',
-    'export',
-    'fc',
-    'fg',
-    'for',
-    'function',
-    'getopts',
-  ],
-  ...[
-    'hash',
-    'history',
-    'if',
-    'jobs',
-    'let',
-    'local',
-    'logout',
-    'popd',
-    'pushd',
-    'read',
-    'readonly',
-    'return',
-    'select',
-  ],
-  ...[
-    'set',
-    'setopt',
-    'shift',
-    'shopt',
-    'source',
-    'suspend',
-    'time',
-    'times',
-    'trap',
-    'type',
-    'typeset',
-    'ulimit',
-    'umask',
-  ],
-  ...['unalias', 'unset', 'until', 'wait', 'while'],
-]);
+const SHELL_WORDS = new Set(
+  [
+    '. : ! [[ { ( (( alias bg bind break builtin case cd command continue declare dirs disown do enable eval exec',
+    'exit export fc fg for function getopts hash history if jobs let local logout popd pushd read readonly return',
+    'select set setopt shift shopt source suspend time times trap type typeset ulimit umask unalias unset until',
+    'wait while',
+  ]
+    .join(' ')
+    .split(' '),
+);
 
 /**
  * What the person who wrote this command may have meant; undefined when nothing can be told. No shell reads the command, so

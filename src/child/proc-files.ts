@@ -62,7 +62,7 @@ export function isOurProc(): boolean {
   return numbers === undefined || !/\s/.test(numbers);
 }
 
-/** Whether we may signal every process (CAP_KILL), whoever's it is. */
+/** Whether we may signal every process (CAP_KILL), of any user. */
 export function maySignalAnyone(): boolean {
   const capabilities = /^CapEff:\s*([0-9a-f]+)$/m.exec(ownFile('status'))?.[1];
   return capabilities !== undefined && (BigInt(`0x${capabilities}`) & CAP_KILL) !== 0n;

@@ -38,7 +38,7 @@ export interface ProcessDescription {
 export interface ProcessTable {
   /** `none`: nothing can be seen. `own`: perhaps not the processes of other users. */
   readonly shows: 'all' | 'own' | 'none';
-  /** Whether a signal to a group reaches every member, whoever's it is. */
+  /** Whether a signal to a group reaches every member, of any user. */
   readonly maySignalAnyone: boolean;
   /** All processes that can be seen; empty when the system does not tell. Rejects when there was no room to look. */
   list(): Promise<ProcessEntry[]>;

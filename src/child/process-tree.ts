@@ -43,7 +43,7 @@ export class ProcessTree {
   readonly #strangers = new Map<number, number>();
   #reaped = false;
   #groupOver: boolean;
-  /** When SIGKILL has reached the whole group, whoever's its members are. */
+  /** When SIGKILL has reached the whole group, members of any user. */
   #groupKilledAtMs = Infinity;
 
   constructor(

@@ -1,4 +1,4 @@
-import { classify, errorCode, UNTRUSTED_SCHEMA } from '../db/classify.js';
+import { classify } from '../db/classify.js';
 import type { Database } from '../db/database.js';
 import { LockCalls } from '../lock/calls.js';
 import { mustReadTables, readStatusTables } from '../lock/read-tables.js';
@@ -29,8 +29,7 @@ async function readStatus(database: Database, schema: string): Promise<Status> {
   try {
     return await new LockCalls(database, schema).status();
   } catch (error) {
-    if (errorCode(error) === UNTRUSTED_SCHEMA && (await mustReadTables(database, schema)))
-      return readStatusTables(database, schema);
+    if (await mustReadTables(error, database, schema)) return readStatusTables(database, schema);
     if (classify(error) === 'absent') return { state: 'free', lease: null, waiters: [], isReplica: false };
     throw error;
   }

@@ -132,3 +132,14 @@ export function classify(error: unknown): ErrorKind {
   if (/^ERR_SSL_.*_ALERT_/.test(code)) return 'refused';
   return KINDS[code] ?? (/^[0-9A-Z]{5}$/.test(code) ? KINDS[code.slice(0, 2)] : undefined) ?? 'fault';
 }
+
+/** What passes by itself. A Unix socket that worked before, and cannot be opened now, is being made by a server that starts. */
+const MAY_PASS = new Set<ErrorKind>(['unavailable', 'contention', 'fault', 'local']);
+
+/**
+ * Whether a call that was possible before is worth another try: a server that comes back, makes a primary of a replica, or lets
+ * go of a row is waited for.
+ */
+export function mayPass(error: unknown): boolean {
+  return MAY_PASS.has(classify(error));
+}

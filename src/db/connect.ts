@@ -50,7 +50,7 @@ const SESSION_SETTINGS = {
   default_transaction_isolation: 'read committed',
   default_transaction_read_only: 'off',
   statement_timeout: '15000',
-  // Our sessions are short: to plan each of their statements anew five times takes longer than to run it.
+  // Our sessions are short: to plan each of their statements five times takes longer than to run it.
   plan_cache_mode: 'force_generic_plan',
 } as const;
 

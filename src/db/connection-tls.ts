@@ -1,11 +1,10 @@
 import path from 'node:path';
 import { UsageError } from '../errors.js';
 import type { ConnectionSettings } from './connection-settings.js';
-import { pemAt, presentInHome, readPem } from './pem-files.js';
+import { pemAt, presentInHome, readPem, type ReadFile } from './pem-files.js';
 import type { SslMode, TlsMaterial, TlsWish } from './tls.js';
 
 type Wish = { mode: SslMode; verifiesNever?: boolean } | undefined;
-type ReadFile = (path: string) => string;
 
 const SSLMODES = new Map<string, Wish>([
   ['disable', { mode: 'disable' }],

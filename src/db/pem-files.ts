@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { UsageError } from '../errors.js';
 
-type ReadFile = (path: string) => string;
+export type ReadFile = (path: string) => string;
 
 /** What has to be in the file that a parameter names. */
 const CONTENTS: Record<string, { label: RegExp; called: string }> = {

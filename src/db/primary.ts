@@ -9,7 +9,7 @@ type Open = (address: Address, limitMs: number) => Promise<Connection>;
 /**
  * Connects to the first of several hosts that takes writes, whatever target_session_attrs says: there is nothing for us on a
  * replica. As with libpq, a host that is away is passed over, and one that refuses us ends the search.
- * @throws NO_PRIMARY when one was a replica, else the last host's code; the message tells of each.
+ * @throws NO_PRIMARY when one was a replica, else the last host's code; the message names each.
  */
 export async function connectToPrimary(
   hosts: readonly Address[],

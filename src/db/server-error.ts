@@ -9,7 +9,7 @@ const FIELDS = new Map([
   ['R', 'routine'],
 ]);
 
-/** The error that an ErrorResponse tells of, as postgres.js would throw it. */
+/** The error in an ErrorResponse, as postgres.js would throw it. */
 export function errorOf(response: Buffer): Error {
   const fields: Record<string, string> = {};
   for (const field of response.toString('utf8', 5).split('\0')) {

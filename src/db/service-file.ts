@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { UsageError } from '../errors.js';
 import { LIBPQ } from './libpq-parameters.js';
+import { reasonOf, type ReadFile } from './pem-files.js';
 
 export interface ServiceSource {
   /** The service's name. */
@@ -10,7 +11,7 @@ export interface ServiceSource {
   home: string | undefined;
   /** PGSYSCONFDIR. */
   systemFolder: string | undefined;
-  readFile: (path: string) => string;
+  readFile: ReadFile;
 }
 
 /** Where a libpq looks that was built by Debian, or by PostgreSQL's packages for Red Hat: `pg_config --sysconfdir`. */
@@ -43,15 +44,11 @@ export function readService(source: ServiceSource): Map<string, string> {
   );
 }
 
-function readIfThere(
-  file: string,
-  mustBeThere: boolean,
-  readFile: ServiceSource['readFile'],
-): string | undefined {
+function readIfThere(file: string, mustBeThere: boolean, readFile: ReadFile): string | undefined {
   try {
     return readFile(file);
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'it is not readable';
+    const code = reasonOf(error);
     // As libpq: one that is there has to be readable.
     if (!mustBeThere && (code === 'ENOENT' || code === 'ENOTDIR')) return undefined;
     throw new UsageError(

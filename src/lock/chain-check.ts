@@ -16,7 +16,7 @@ const CHAINED = new Set([
 ]);
 
 /**
- * Follows the history row by row, in the order of their ids, and computes each hash anew: the SHA-256 of the hash before and
+ * Follows the history row by row, in the order of their ids, and computes each hash again: the SHA-256 of the hash before and
  * of the row's text. Every method answers what is wrong, in words for people, or null.
  */
 export class ChainCheck {

@@ -6,8 +6,8 @@ import { CALL_LIMIT_MS, type LockCalls } from './calls.js';
 const ORPHAN_PAUSE_MS = 20;
 
 /**
- * Clears a lease that has run out without a release, and waiters that are gone. Sessions of the lease that are still at work
- * are seen to first, for a bounded time: `orphans` tells what is left of them, and the lease is then not cleared.
+ * Clears a lease that has run out without a release, and waiters that are gone. Sessions of the lease that are still open
+ * are ended first, in a bounded time: `orphans` has what is left of them, and the lease is then not cleared.
  */
 export async function cleanUp(calls: LockCalls): Promise<CleanupAnswer> {
   const endsAtMs = performance.now() + CALL_LIMIT_MS;

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '../db/backoff.js';
-import { classify, errorCode, type ErrorKind } from '../db/classify.js';
+import { errorCode, mayPass } from '../db/classify.js';
 import { explain } from '../db/explain.js';
 import { MigrateLockError } from '../errors.js';
 import type { Occurrence } from '../events.js';
@@ -34,8 +34,6 @@ const LAST_TRY_MS = 2_000;
 /** How soon one looks again whether sessions that were told to end are gone. */
 const ORPHAN_PAUSE_MS = 5;
 const LONGEST_ORPHAN_PAUSE_MS = 100;
-/** A Unix socket that could be used once, and now cannot, is being made again by a server that starts: `local` passes too. */
-const MAY_PASS = new Set<ErrorKind>(['unavailable', 'contention', 'fault', 'local']);
 /** Sessions that were told to end are gone within milliseconds; longer than this is worth a word. */
 const ORPHANS_TOLD_AFTER_MS = 1_000;
 
@@ -83,7 +81,7 @@ async function tryToRelease(
       failure = new OrphansLeft(answer, me.instanceId, calls.endsOrphans);
       pauseMs = Math.min(ORPHAN_PAUSE_MS * attempt, LONGEST_ORPHAN_PAUSE_MS);
     } catch (error) {
-      if (!MAY_PASS.has(classify(error))) return fail(error, calls, lease, options.emit);
+      if (!mayPass(error)) return fail(error, calls, lease, options.emit);
       failure = error;
       pauseMs = backoffMs(attempt);
     }
@@ -100,7 +98,7 @@ async function tryToRelease(
   }
 }
 
-/** Sessions of the child are still at work: the lease is kept, and runs out. */
+/** Sessions of the child are still open: the lease is kept, and runs out. */
 class OrphansLeft extends MigrateLockError {
   constructor({ sessions, denied }: Orphans, instanceId: string, toldToEnd: boolean) {
     super(`database sessions of the command have not ended: ${nameSessions(sessions)}`, {

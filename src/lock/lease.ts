@@ -35,7 +35,7 @@ export interface Lease {
   endsAtMs: number;
 }
 
-/** Somebody else's lease, as the database tells of it. */
+/** Somebody else's lease, as the database describes it. */
 export interface HolderDescription {
   instanceId: string;
   fencingToken: number;

@@ -22,7 +22,7 @@ import { waitForLease } from './wait.js';
  * The lock of one database: a lease that exactly one process at a time can have. One instance is good for one lease at a
  * time; after a release it can acquire again, under a new instance id.
  *
- * Nobody can kill a function: whoever holds the lease in-process must be done before `expiresAt`, or somebody else may
+ * Nobody can kill a function: work under a lease in this process must be done before `expiresAt`, or somebody else may
  * start. The command line keeps a stronger promise (it ends its child in time).
  */
 export class MigrationLock {

@@ -49,7 +49,7 @@ export interface Pause {
 
 /**
  * How long to wait before the next poll: a tenth of what the holder has had so far, so that the pause grows geometrically
- * and starts anew with each holder; but never so short that n waiters poll more than 50 times a second together, 20 times while
+ * and starts again with each holder; but never so short that n waiters poll more than 50 times a second together, 20 times while
  * a few of them listen.
  */
 export function nextPause(outlook: Outlook, pace: Pace): Pause {

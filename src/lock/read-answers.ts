@@ -173,7 +173,7 @@ export const statusShape = object<LockStatus & { isReplica: boolean }>({
   isReplica: optional(truth, false),
 });
 
-/** What a row tells beside its columns: anything, by whoever wrote it. */
+/** What a row has beside its columns: anything. */
 const details: Shape<Record<string, unknown>> = (value) => value as Record<string, unknown>;
 
 export const historyShape = list(

@@ -1,4 +1,4 @@
-import { classify, errorCode } from '../db/classify.js';
+import { classify, errorCode, UNTRUSTED_SCHEMA } from '../db/classify.js';
 import type { Database, Session } from '../db/database.js';
 import { CALLS } from '../generated/sql.js';
 import { readOwners, refuseSuperuser, untrusted, type SchemaOwners } from '../schema/owners.js';
@@ -15,8 +15,12 @@ const PERMISSION_DENIED = '42501';
 
 type Row = (string | null)[];
 
-/** Whether our role has to read the tables instead of calling functions. Where others have a hand in the schema, it does neither. */
-export function mustReadTables(database: Database, schema: string): Promise<boolean> {
+/**
+ * Whether our role has to read the tables, because `error` refused it the functions. Where others have a hand in the schema, it
+ * does neither.
+ */
+export async function mustReadTables(error: unknown, database: Database, schema: string): Promise<boolean> {
+  if (errorCode(error) !== UNTRUSTED_SCHEMA) return false;
   return database.transaction('look at the lock schema', LIMIT_MS, async (session) => {
     const owners = await readOwners(session, schema);
     if (owners?.isApplied !== true) return false;

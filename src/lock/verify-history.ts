@@ -12,7 +12,7 @@ export interface VerifiedHistory {
 }
 
 const PAGE = 1_000;
-/** A cleanup meanwhile begins the chain anew under our eyes. */
+/** A cleanup meanwhile gives the chain another beginning. */
 const MOST_ROUNDS = 3;
 
 /**

@@ -6,7 +6,7 @@ const AT_MOST_EVERY_MS = 1_000;
 const AT_LEAST_EVERY_MS = 10_000;
 const NAMELESS_MOMENT_MS = 1_000;
 
-/** Tells of a wait as it goes on: at once, then as things change, and as a sign of life when they do not. */
+/** Reports a wait as it goes on: at once, then as things change, and as a sign of life when they do not. */
 export class WaitReport {
   polls = 0;
   /** How often the lock changed hands while we waited, by its fencing tokens. */
@@ -42,7 +42,7 @@ export class WaitReport {
     this.#namelessSinceMs = held.holder === null ? (this.#namelessSinceMs ?? nowMs) : undefined;
     // While the lock changes hands nobody can be named, for a moment: that is not worth an event.
     if (nowMs - (this.#namelessSinceMs ?? -Infinity) < NAMELESS_MOMENT_MS) return this.tellWhatIsDue();
-    this.#seen = { held, atMs: performance.now() };
+    this.#seen = { held, atMs: nowMs };
     if (held.holder !== null) {
       this.#lastToken = held.holder.fencingToken;
       this.#firstToken ||= this.#lastToken;

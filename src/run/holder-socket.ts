@@ -15,7 +15,7 @@ export type HolderAnswer =
   /** `code`: what stands in the way. */
   | { ok: false; code: string; message: string };
 
-/** The lease as its holder tells of it to those that run under it. */
+/** The lease as its holder describes it to those that run under it. */
 export interface HeldLease {
   /** The lock: its database schema. */
   schema: string;

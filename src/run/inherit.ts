@@ -3,6 +3,7 @@ import { MigrateLockError } from '../errors.js';
 import type { LockCalls } from '../lock/calls.js';
 import type { HolderDescription } from '../lock/lease.js';
 import { LockWaitTimeoutError } from '../lock/lock-wait-timeout-error.js';
+import { dateOf } from '../moment.js';
 import { openToHolder, unreachable } from './ask-holder.js';
 import type { HeldLease } from './holder-socket.js';
 import { childTimes } from './timeline.js';
@@ -11,7 +12,7 @@ import { childTimes } from './timeline.js';
 export interface InheritedLease {
   /** The outer run's socket. */
   socketPath: string;
-  /** As the database tells of it. */
+  /** As the database describes it. */
   lease: OuterLease;
   /** Called when the holder says that it has extended its lease, and when it is gone. */
   watch: (onChange: (told: HeldLease) => void, onGone: () => void) => void;
@@ -30,7 +31,7 @@ export interface OuterLease {
 }
 
 /**
- * Whether the lease in our lock is the one that a holder tells of. Its instance id is not enough: on another lock, another role can
+ * Whether the lease in our lock is the one that a holder describes. Its instance id is not enough: on another lock, another role can
  * take a lease under any id that it has seen. The role is what nobody can choose.
  */
 export function isSameLease(told: HeldLease, lease: HolderDescription, schema: string): boolean {
@@ -66,7 +67,7 @@ export async function confirmLease(
     instanceId,
     fencingToken,
     dbRole,
-    expiresAt: new Date(expiresAtMs),
+    expiresAt: dateOf(expiresAtMs),
     termAtMs: Math.min(toldAtMs + told.termInMs, killAtMs),
     killAtMs,
   };

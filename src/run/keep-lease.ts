@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ProcessDescription } from '../child/process-table.js';
 import { backoffMs } from '../db/backoff.js';
-import { classify, errorCode } from '../db/classify.js';
+import { errorCode, mayPass } from '../db/classify.js';
 import { explain } from '../db/explain.js';
 import type { Occurrence } from '../events.js';
 import { CALL_LIMIT_MS, type LockCalls } from '../lock/calls.js';
@@ -95,8 +95,7 @@ export class LeaseKeeper {
         return true;
       } catch (error) {
         const { message } = explain(error, calls.database.description, calls.schema);
-        const isTransient = ['unavailable', 'contention', 'fault', 'local'].includes(classify(error));
-        if (!isTransient || this.#leftMs <= 0) return this.#fail(message);
+        if (!mayPass(error) || this.#leftMs <= 0) return this.#fail(message);
         const code = errorCode(error);
         if (attempt === 1)
           this.options.emit({ event: 'database.unavailable', code, message, attempts: attempt });

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '../db/backoff.js';
-import { classify, type ErrorKind } from '../db/classify.js';
+import { mayPass } from '../db/classify.js';
 import { explain } from '../db/explain.js';
 import { CALL_LIMIT_MS, type LockCalls } from '../lock/calls.js';
 import type { HolderAnswer } from './holder-socket.js';
@@ -16,13 +16,6 @@ export interface Tries {
 
 /** Who asked is asked to end at the deadline, and must have its answer before that. */
 const ANSWER_BEFORE_MS = 500;
-
-/** As with the release: a server that comes back, makes a primary of a replica, or lets go of a row is waited for. */
-const MAY_PASS = new Set<ErrorKind>(['unavailable', 'contention', 'fault', 'local']);
-
-export function mayPass(error: unknown): boolean {
-  return MAY_PASS.has(classify(error));
-}
 
 /**
  * Makes a call, and again while the database is away or somebody else has locked what it needs.

@@ -25,7 +25,7 @@ export function signalExitCode(signal: NodeJS.Signals): number {
 }
 
 /**
- * Takes the process's signals for as long as a run lasts, and hands each arrival to whoever is in charge at that moment:
+ * Takes the process's signals for as long as a run lasts, and hands each arrival to what is in charge at that moment:
  * the wait, then the child, then the release.
  */
 export class SignalDesk {

@@ -177,7 +177,7 @@ export class Story {
     if (once !== null) this.context.events.emit({ event: 'run.not_stored', runKey: once.runKey });
   }
 
-  /** What could not be ended may still be at work: the lease is kept, and runs out. */
+  /** What could not be ended may still run: the lease is kept, and runs out. */
   #tellKept(lease: Lease, failure: string | undefined): void {
     this.context.events.emit({
       event: 'lock.release_failed',

@@ -33,8 +33,11 @@ export interface SchemaOwners {
  * @returns null when there is no such schema.
  */
 export async function readOwners(session: Session, schema: string): Promise<SchemaOwners | null> {
-  const rows = await session.unsafe<{ answer: SchemaOwners }[]>(renderSql(CALLS.owners, schema));
-  return rows[0]?.answer ?? null;
+  return ownersIn(await session.unsafe(renderSql(CALLS.owners, schema)));
+}
+
+function ownersIn([row]: readonly unknown[]): SchemaOwners | null {
+  return (row as { answer: SchemaOwners } | undefined)?.answer ?? null;
 }
 
 /**
@@ -45,8 +48,8 @@ export function trustedSchema(schema: string): Precondition {
   return {
     statement: renderSql(CALLS.owners, schema),
     check: (rows) => {
-      const owners = (rows[0] as { answer: SchemaOwners } | undefined)?.answer;
-      if (owners === undefined) throw codedError(ABSENT_SCHEMA, 'there is no lock schema');
+      const owners = ownersIn(rows);
+      if (owners === null) throw codedError(ABSENT_SCHEMA, 'there is no lock schema');
       refuseForeign(owners, schema);
       refuseSuperuser(owners, schema);
       if (!owners.isApplied) throw codedError(ABSENT_SCHEMA, 'there is no lock in this schema');

@@ -9,7 +9,7 @@ import { WaitingLine } from './waiting-line.js';
 
 export interface Reporter {
   readonly onEvent: EventListener;
-  /** An error that no event tells of. */
+  /** An error that is in no event. */
   readonly error: (error: unknown) => void;
   /** A word on the side. */
   readonly warn: (text: string) => void;

@@ -8,7 +8,7 @@ import { query } from './replicated-pair.js';
 const LONG_MIGRATION = new URL('./long-migration.mjs', import.meta.url).pathname;
 const SHORT_MIGRATION = new URL('../fixtures/interval.mjs', import.meta.url).pathname;
 
-/** A run whose migration (long-migration.mjs) is at work. */
+/** A run whose migration (long-migration.mjs) runs. */
 export interface LongRun {
   cli: RunningCli;
   instanceId: string;

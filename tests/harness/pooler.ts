@@ -7,6 +7,7 @@ import { makeFolder, serverAccount, type Account } from './embedded/account.mjs'
 import { freePort } from './embedded/port.mjs';
 import { isAlive } from './processes.js';
 import { waitFor } from './wait-for.js';
+import { throughPort } from './through-port.js';
 
 export interface PoolerOptions {
   /** Server sessions for each database and role. Default 5. */
@@ -106,11 +107,7 @@ async function tryToStart(server: string, { poolSize = 5, settings = {} }: Poole
   });
   const ended = once(keeper, 'exit');
   const [line] = (await once(keeper.stdout, 'data')) as [Buffer];
-  const through = (url: string): string => {
-    const changed = new URL(url);
-    changed.host = `127.0.0.1:${port}`;
-    return changed.href;
-  };
+  const through = (url: string): string => throughPort(url, port);
   return {
     pid: Number(line),
     port,

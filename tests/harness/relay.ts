@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import net from 'node:net';
+import { throughPort } from './through-port.js';
 
 /**
  * What a relay does with the bytes that pass. `silent` drops them and keeps the connections open, as a dead link does: a
@@ -82,12 +83,7 @@ export async function startRelay(target: { host: string; port: number }): Promis
   };
   return {
     port,
-    through: (url) => {
-      const changed = new URL(url);
-      changed.hostname = '127.0.0.1';
-      changed.port = String(port);
-      return changed.href;
-    },
+    through: (url) => throughPort(url, port),
     set: (next) => {
       mode = next;
       answersDropped = false;

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import net from 'node:net';
+import { throughPort } from './through-port.js';
 
 export interface Translator {
   /** The URL, through it. */
@@ -42,11 +43,7 @@ export async function startTranslator(
   await once(server, 'listening');
   const { port } = server.address() as net.AddressInfo;
   return {
-    through: (url) => {
-      const changed = new URL(url);
-      changed.host = `127.0.0.1:${port}`;
-      return changed.href;
-    },
+    through: (url) => throughPort(url, port),
     close: async () => {
       for (const socket of sockets) socket.destroy();
       server.close();

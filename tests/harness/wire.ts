@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import net from 'node:net';
+import { throughPort } from './through-port.js';
 
 /** What a client sent: a message of PostgreSQL's protocol. Those of the start have no letter of their own. */
 export interface Message {
@@ -36,12 +37,7 @@ export async function startWire(target: { host: string; port: number }): Promise
   await once(server, 'listening');
   const { port } = server.address() as net.AddressInfo;
   return {
-    through: (url) => {
-      const changed = new URL(url);
-      changed.hostname = '127.0.0.1';
-      changed.port = String(port);
-      return changed.href;
-    },
+    through: (url) => throughPort(url, port),
     messages: () => messages,
     parameters: () => messages.filter(({ type }) => type === 'B').flatMap(({ body }) => parametersOf(body)),
     close: async () => {

@@ -44,7 +44,7 @@ async function storeRun(key: string, run: { succeeded: boolean; exitCode: number
       ${`${TEXT}${key}`}, 1, ${TEXT}, 'app', ${TEXT})`;
 }
 
-/** Everything that tells of the lock. Every line of a run's stdout is an event of the schema, or runCli() throws. */
+/** Everything that shows the lock. Every line of a run's stdout is an event of the schema, or runCli() throws. */
 async function lookEverywhere(): Promise<{ code: number | null; text: string }[]> {
   const runs = [
     await ask('status'),

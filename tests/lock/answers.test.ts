@@ -1,4 +1,4 @@
-/** A lock schema whose functions answer nonsense: whoever owns it, or a server that lies. Nothing of it gets any further. */
+/** A lock schema whose functions answer nonsense: those of a hostile owner, or of a server that lies. Nothing of it gets any further. */
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

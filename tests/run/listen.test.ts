@@ -25,7 +25,7 @@ async function listens(url: string, args: string[], env: Record<string, string> 
     const [row] = await db.sql`SELECT listens FROM migrate_lock.migration_lock_waiter`;
     return row?.listens === true;
   };
-  // The second event tells of the same after ten seconds: by then it has polled many times.
+  // The second event is about the same after ten seconds: by then it has polled many times.
   const decided = args.length > 0 || Object.keys(env).length > 0 || url !== db.url;
   if (decided) await waiter.waitForEvent('lock.waiting', ({ waitedMs }) => waitedMs > 9_000);
   else await waitFor('it to listen', look);

@@ -91,7 +91,7 @@ test('the lines on stdout and the rows of the history agree, also where runs are
   for (const line of lines) expect(byHash.get(line.hash)).toMatchObject(line);
   expect(new Set(lines.map(({ hash }) => hash)).size).toBe(lines.length);
 
-  // What no line tells of was done for a run that could not tell it any more.
+  // What is in no line was done for a run that could not write any more.
   const told = new Set(lines.map(({ hash }) => hash));
   const untold = rows.filter(({ hash }) => !told.has(hash));
   expect(untold.map(({ event, by }) => [event, by])).toEqual(

@@ -40,7 +40,7 @@ function as(url: string): postgres.Sql {
   return session;
 }
 
-/** The body of a function that steals, whoever's rights but evil's it has. */
+/** The body of a function that steals, with the rights of anybody but evil. */
 const steal = () => `
   BEGIN
     IF current_user OPERATOR(pg_catalog.<>) '${evil.name}' THEN

@@ -1,5 +1,5 @@
 import { escapeForTerminals } from '../../audit/audit-log.js';
-import { classify, errorCode, UNTRUSTED_SCHEMA } from '../../db/classify.js';
+import { classify } from '../../db/classify.js';
 import { readConnectionConfig } from '../../db/connection-config.js';
 import { explain } from '../../db/explain.js';
 import { OwnDatabase } from '../../db/own-database.js';
@@ -73,7 +73,7 @@ async function readHistory(
   try {
     return await new LockCalls(database, schema).history(limit, sinceMs);
   } catch (error) {
-    if (errorCode(error) === UNTRUSTED_SCHEMA && (await mustReadTables(database, schema)))
+    if (await mustReadTables(error, database, schema))
       return readHistoryTable(database, schema, limit, sinceMs);
     // A schema of an older version has a history, but not yet the function.
     if (classify(error) === 'absent' && (await lookAtSchema(database, schema, CALL_LIMIT_MS)) === null)

@@ -1,0 +1,7 @@
+/** The URL of a database, through something that listens on a port of this machine. */
+export function throughPort(url: string, port: number): string {
+  const changed = new URL(url);
+  changed.hostname = '127.0.0.1';
+  changed.port = String(port);
+  return changed.href;
+}
