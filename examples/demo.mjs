@@ -1,5 +1,5 @@
 /**
- * npm run demo: the main job, seen happening. Several instances start at the same moment, one runs at a time.
+ * npm run demo: the main job, seen event. Several instances start at the same moment, one runs at a time.
  * npm run demo -- <command...>: the same with a command of your own, which finds the database in DATABASE_URL.
  */
 import { constants } from 'node:os';

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { durationOption, formatDuration, MAX_DURATION_MS, parseDuration } from '../src/duration.js';
+import { durationOption, formatDuration, MAX_DURATION_MS, parseDuration } from '../src/text/duration.js';
 
 describe('parseDuration', () => {
   test.each([

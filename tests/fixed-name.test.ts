@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { findUnexpanded } from '../src/fixed-name.js';
+import { findUnexpanded } from '../src/text/fixed-name.js';
 import { checkRunKey } from '../src/lock/run-key.js';
 import { MigrationLock } from '../src/index.js';
 import { checkSchemaName } from '../src/schema/schema-name.js';

@@ -1,8 +1,8 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { MAX_DURATION_MS, parseDuration } from '../src/duration.js';
+import { MAX_DURATION_MS, parseDuration } from '../src/text/duration.js';
 import { LockWaitTimeoutError } from '../src/lock/lock-wait-timeout-error.js';
-import { insteadOfWaiting, longerWait } from '../src/longer-wait.js';
+import { insteadOfWaiting, longerWait } from '../src/text/longer-wait.js';
 
 const MINUTE = 60_000;
 

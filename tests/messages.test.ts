@@ -1,11 +1,11 @@
 import { describe, expect, test } from '@jest/globals';
-import { formatError } from '../src/error-text.js';
+import { formatError } from '../src/ui/error-text.js';
 import { MigrateLockError, UsageError } from '../src/errors.js';
-import { MAX_DURATION_MS } from '../src/duration.js';
-import type { MigrateLockEvent, Occurrence } from '../src/events.js';
-import { describeEvent } from '../src/messages.js';
+import { MAX_DURATION_MS } from '../src/text/duration.js';
+import type { MigrateLockEvent, EventBody } from '../src/events/events.js';
+import { describeEvent } from '../src/ui/messages.js';
 
-const event = (occurrence: Occurrence): MigrateLockEvent => ({
+const event = (event: EventBody): MigrateLockEvent => ({
   v: 1,
   time: '2026-01-02T03:04:05.000Z',
   instanceId: 'a',
@@ -14,7 +14,7 @@ const event = (occurrence: Occurrence): MigrateLockEvent => ({
   pid: 1,
   database: 'd',
   schema: 'migrate_lock',
-  ...occurrence,
+  ...event,
 });
 const holder = {
   holder: 'V1StGXR8',
@@ -45,7 +45,7 @@ const nobody = {
 const expiresAt = '2026-01-02T03:04:35.000Z';
 
 describe('describeEvent', () => {
-  const rows: [Occurrence, string, string, string?][] = [
+  const rows: [EventBody, string, string, string?][] = [
     [
       { event: 'schema.applied', fromVersion: null, toVersion: 2 },
       'info',
@@ -295,17 +295,14 @@ describe('describeEvent', () => {
     ],
     [{ event: 'error', code: 'X', message: 'wrong', hint: 'right' }, 'bad', 'wrong', 'right'],
   ];
-  test.each(rows.map(([occurrence, tone, text, hint]) => ({ occurrence, tone, text, hint })))(
-    '$text',
-    (row) => {
-      const { occurrence, tone, text, hint } = row;
-      expect(describeEvent(event(occurrence))).toEqual({
-        tone,
-        text,
-        ...(hint === undefined ? {} : { hint }),
-      });
-    },
-  );
+  test.each(rows.map(([event, tone, text, hint]) => ({ event, tone, text, hint })))('$text', (row) => {
+    const { tone, text, hint } = row;
+    expect(describeEvent(event(row.event))).toEqual({
+      tone,
+      text,
+      ...(hint === undefined ? {} : { hint }),
+    });
+  });
 
   test('the end of a run is no news', () => {
     expect(

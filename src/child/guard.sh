@@ -4,7 +4,7 @@
 # ignores the signals that go to whole containers. Its stdin is a pipe whose other end only the holder has. The holder
 # writes lines into it, each of them the whole truth at that time, so that only the last one counts:
 #
-#     orders DUE LEFT GRACE PID START GROUP WILL
+#     orders DUE LEFT GRACE PID START GROUP RELEASE
 #
 #     DUE    when the tree must be gone, in tenths of a second of /proc/uptime, a clock that no step moves
 #     LEFT   the same, counted from now: for systems without /proc/uptime; `-` as long as there is no lease, and so no
@@ -12,13 +12,13 @@
 #     GRACE  tenths of a second from SIGTERM to SIGKILL
 #     PID    the child, START its start time (field 22 of /proc/PID/stat), GROUP `own` if it leads a group of its own,
 #            `shared` if it is in the holder's; a `-` in place of each as long as it is not started
-#     WILL   what the release program needs, in base64: it is never on disk, in an argument or in an environment
+#     RELEASE  what the release program needs, in base64: it is never on disk, in an argument or in an environment
 #
 # The first orders come before the child is started. So when the holder dies between its start and the next line, the
 # child is found by its mark in /proc/*/environ. A guard that is not needed any more is killed, with its group.
 #
 # - End of file: the holder is dead. SIGTERM to the tree, SIGKILL after the grace (at DUE at the latest), again and again
-#   until two looks in a row have found nobody; then `PID START GROUP WILL` goes to the stdin of the release program,
+#   until two looks in a row have found nobody; then `PID START GROUP RELEASE` goes to the stdin of the release program,
 #   which looks once more. If anything fails, nothing is released, and the lease runs out: a look counts only if it
 #   showed the guard itself.
 # - Where /proc is that of another PID namespace, its numbers belong to others: neither it nor ps, which reads it, is used.
@@ -40,7 +40,7 @@ exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
 trap '' HUP INT QUIT TERM PIPE
 proc=$1
 shift
-due= left= grace= child=- start=- group=- will=- watcher= seen= grouped= gone= killed= tree=' ' told=' '
+due= left= grace= child=- start=- group=- release=- watcher= seen= grouped= gone= killed= tree=' ' asked=' '
 
 # /proc/self shows us with one number, our own, where /proc is ours; without any /proc there is only ps.
 foreign=
@@ -57,7 +57,7 @@ if [ -e "$proc/uptime" ] && ! [ -e "$proc/self" ]; then foreign=yes; fi
 # Sets `now`, in tenths of a second. Without /proc/uptime it counts on from one call to the next, by the date where that
 # did not jump, and takes a second for each call where it did.
 counted=0 wall=
-tell_time() {
+read_clock() {
   if { read -r up rest <"$proc/uptime"; } 2>/dev/null; then
     tenth=${up#*.}
     now=$((${up%%.*} * 10 + ${tenth%?}))
@@ -70,7 +70,7 @@ tell_time() {
 }
 
 # Sleeps so many seconds; a whole one where sleep takes no fractions.
-nap() { sleep "$1" || sleep 1; }
+pause() { sleep "$1" || sleep 1; }
 
 # A line for each process: pid (name) state ppid group session ..., the 18th after the name is the number of threads, the
 # 20th the start time. Without /proc, ps tells the first three.
@@ -163,16 +163,16 @@ send() {
 
 # SIGTERM once to each; what one that is shutting down starts for its cleanup is left to it until the SIGKILL.
 ask() {
-  if [ -z "$seen" ] && [ "$group" = own ] && ! has "$told" ' group '; then
-    told="${told}group "
+  if [ -z "$seen" ] && [ "$group" = own ] && ! has "$asked" ' group '; then
+    asked="${asked}group "
     kill -TERM "-$child"
   fi
-  before=$told
+  before=$asked
   for entry in $tree; do
     id=${entry%:*:*} parent=${entry#*:*:}
     parent=" ${parent%%:*}:"
-    if ! has "$told" " $id:" && ! { has "$before" "$parent" && has "$tree" "$parent"; }; then
-      told="$told$id: "
+    if ! has "$asked" " $id:" && ! { has "$before" "$parent" && has "$tree" "$parent"; }; then
+      asked="$asked$id: "
       send TERM "$entry"
     fi
     # A stopped one could not act on it.
@@ -192,8 +192,8 @@ force() {
 watch() {
   [ -z "$watcher" ] || kill -KILL "$watcher"
   {
-    while tell_time && [ "$now" -lt "$due" ] && { kill -0 $$ || kill -0 "$PPID"; }; do
-      if [ $((due - now)) -lt 10 ]; then nap 0.$((due - now)); else nap 1; fi
+    while read_clock && [ "$now" -lt "$due" ] && { kill -0 $$ || kill -0 "$PPID"; }; do
+      if [ $((due - now)) -lt 10 ]; then pause 0.$((due - now)); else pause 1; fi
     done
     looks=0
     # A group that is gone is not looked for again: its number may be somebody else's later.
@@ -201,9 +201,9 @@ watch() {
       force
       looks=$((looks + 1))
       if [ "$tree" != ' ' ] && [ "$looks" -lt 20 ]; then
-        nap 0.05
+        pause 0.05
       elif [ "$tree" != ' ' ] || kill -0 $$; then
-        nap 1
+        pause 1
       else
         exit
       fi
@@ -221,20 +221,20 @@ leave() {
 echo ready
 while read -r word a b c d e f g; do
   [ "$word" = orders ] || leave
-  due=$a left=$b grace=$c child=$d start=$e group=$f will=$g
+  due=$a left=$b grace=$c child=$d start=$e group=$f release=$g
   [ -r "$proc/self/stat" ] || start=-
   if [ "$left" = - ]; then continue; fi
-  [ -r "$proc/uptime" ] || { tell_time && due=$((now + left)); }
+  [ -r "$proc/uptime" ] || { read_clock && due=$((now + left)); }
   watch
 done
 
 # The holder is dead. Without orders it had no lease.
 [ -n "$due" ] || leave
-tell_time
+read_clock
 kill_at=$((now + grace)) looks=0 empty=0
 while [ "$empty" -lt 2 ]; do
   look
-  tell_time
+  read_clock
   # Without a lease there was no child.
   if [ -n "$gone$killed" ] || [ "$foreign$left" = yes- ] || { [ -n "$seen" ] && [ "$tree" = ' ' ]; }; then
     empty=$((empty + 1))
@@ -245,7 +245,7 @@ while [ "$empty" -lt 2 ]; do
     if [ "$now" -lt "$kill_at" ]; then ask; else force; fi
   fi
   looks=$((looks + 1))
-  if [ "$looks" -lt 20 ]; then nap 0.05; else nap 0.3; fi
+  if [ "$looks" -lt 20 ]; then pause 0.05; else pause 0.3; fi
 done
-[ "$will" = - ] || echo "$child $start $group $will" | "$@" >/dev/null
+[ "$release" = - ] || echo "$child $start $group $release" | "$@" >/dev/null
 leave

@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { GUARD_SCRIPT } from '../generated/guard-script.js';
-import { reachedLimit } from '../system-limits.js';
+import { reachedLimit } from '../system/limits.js';
 import { bootTenths } from './boot-clock.js';
 import { errorCode } from './error-code.js';
 import { withoutMark } from './instance-mark.js';
@@ -24,10 +24,10 @@ export interface GuardOrders {
   /** From SIGTERM to SIGKILL once the holder is dead. */
   killGraceMs: number;
   /** What the release program gets on its stdin when the holder is dead and the tree is gone; empty: none is run. It may hold secrets. */
-  will: string;
+  crashRelease: string;
 }
 
-export type GuardHappening =
+export type GuardEvent =
   /** There is no guard, and there will be none: the dead man's switch is missing. */
   | { type: 'absent'; reason: string }
   /** The guard died without being asked to, and another one has taken its place. */
@@ -36,18 +36,18 @@ export type GuardHappening =
 export interface GuardOptions {
   /** By which it finds the child's processes (instance-mark.ts). */
   mark: string;
-  /** Program and arguments that release the lease (see last-will.ts); nothing secret. */
+  /** Program and arguments that release the lease (see run/crash-release.ts); nothing secret. */
   releaseProgram: readonly string[];
   /** The environment of the guard and of the release program. */
   env: NodeJS.ProcessEnv;
-  on: (happening: GuardHappening) => void;
+  on: (event: GuardEvent) => void;
   /** Another shell than /bin/sh, and another folder than /proc: for tests. */
   shell?: readonly [string, ...string[]];
   proc?: string;
 }
 
 /** How often a guard may die before it was ready, until there is none. */
-const STILLBORN_LIMIT = 3;
+const MAX_FAILED_STARTS = 3;
 const RESTART_PAUSE_MS = 200;
 
 /**
@@ -64,7 +64,7 @@ export class Guard {
   /** Guards that have died, and whose watches may still live. */
   readonly #dead: number[] = [];
   #over = false;
-  #stillborn = 0;
+  #failedStarts = 0;
   #restarted = false;
   #settle: (there: boolean) => void = () => undefined;
 
@@ -133,8 +133,8 @@ export class Guard {
   }
 
   #isReady(): void {
-    this.#buryDead();
-    this.#stillborn = -1;
+    this.#killLeftovers();
+    this.#failedStarts = -1;
     this.#settle(true);
     if (this.#restarted && !this.#over) this.#report({ type: 'restarted' });
     this.#restarted = false;
@@ -144,22 +144,22 @@ export class Guard {
     // What it has left still watches the child, until a new guard does: the holder may be killed in between.
     if (pid !== undefined) this.#dead.push(pid);
     if (this.#over) {
-      this.#buryDead();
+      this.#killLeftovers();
       return;
     }
-    this.#stillborn += 1;
-    if (this.#stillborn >= STILLBORN_LIMIT) {
+    this.#failedStarts += 1;
+    if (this.#failedStarts >= MAX_FAILED_STARTS) {
       this.#giveUp('it ends as soon as it is started');
       return;
     }
     this.#restarted = true;
     // The first time at once: the holder may be the next to be killed.
-    if (this.#stillborn === 0) this.#start();
+    if (this.#failedStarts === 0) this.#start();
     else setTimeout(() => this.#over || this.#start(), RESTART_PAUSE_MS);
   }
 
   /** Ends what dead guards have left: it watches an old deadline. */
-  #buryDead(): void {
+  #killLeftovers(): void {
     for (const leader of this.#dead.splice(0)) {
       // As long as its group lives nobody else gets its number; a process of that number is somebody else.
       if (!exists(leader)) killGroup(leader);
@@ -168,7 +168,7 @@ export class Guard {
 
   #giveUp(reason: string): void {
     if (this.#over) return;
-    this.#buryDead();
+    this.#killLeftovers();
     this.#over = true;
     this.#settle(false);
     this.#report({ type: 'absent', reason });
@@ -177,20 +177,20 @@ export class Guard {
   /** A line is in the pipe when this returns: it is short, and nobody else writes there. */
   #tell(): void {
     if (this.#orders === undefined || this.#over) return;
-    const { dueTenths, killAtMs, killGraceMs, will } = this.#orders;
+    const { dueTenths, killAtMs, killGraceMs, crashRelease } = this.#orders;
     const words = [
       dueTenths ?? '-',
       killAtMs === undefined ? '-' : tenthsUntil(killAtMs),
       Math.ceil(killGraceMs / 100),
       ...childWords(this.#child),
-      Buffer.from(will).toString('base64') || '-',
+      Buffer.from(crashRelease).toString('base64') || '-',
     ];
     this.#process?.stdin?.write(`orders ${words.join(' ')}\n`);
   }
 
-  #report(happening: GuardHappening): void {
+  #report(event: GuardEvent): void {
     try {
-      this.options.on(happening);
+      this.options.on(event);
     } catch {
       // A listener that throws must not stop the guard.
     }

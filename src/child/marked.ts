@@ -6,7 +6,7 @@ import { ProcessTree } from './process-tree.js';
 const PAUSE_MS = 50;
 
 /** The tree of a child that is not ours to wait for. Without a child it is all that carries the mark. */
-export function orphanTree(mark: string, child?: GuardedChild): ProcessTree {
+export function leftoverTree(mark: string, child?: GuardedChild): ProcessTree {
   // No process has the number 0.
   const root = { ...(child ?? { pid: 0, startedAt: 0, ownGroup: false }), mark };
   const tree = new ProcessTree(root, systemProcessTable(), process.pid);
@@ -16,6 +16,6 @@ export function orphanTree(mark: string, child?: GuardedChild): ProcessTree {
 
 /** Resolves when no process carries the mark any more, as far as the system shows it. Ends nobody. */
 export async function untilMarkIsGone(mark: string): Promise<void> {
-  const tree = orphanTree(mark);
+  const tree = leftoverTree(mark);
   while (!tree.isEmpty(await tree.scan())) await sleep(PAUSE_MS, undefined, { ref: false });
 }

@@ -1,4 +1,4 @@
-import { findUnexpanded } from '../fixed-name.js';
+import { findUnexpanded } from '../text/fixed-name.js';
 
 /** What is no program but a part of every shell, or a word of its language. */
 const SHELL_WORDS = new Set(

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { errorCode } from './error-code.js';
-import type { ProcessDescription, ProcessEntry } from './process-table.js';
+import type { ProcessDescription, ProcessEntry } from './process-entry.js';
 
 /** Every process in /proc. Only thread-group leaders are listed there, though the number of any thread has a folder too. */
 export function readProc(): ProcessEntry[] {

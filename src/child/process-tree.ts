@@ -1,6 +1,7 @@
 import { errorCode } from './error-code.js';
 import { hasMark } from './instance-mark.js';
-import type { ProcessDescription, ProcessEntry, ProcessTable } from './process-table.js';
+import type { ProcessDescription, ProcessEntry } from './process-entry.js';
+import type { ProcessTable } from './process-table.js';
 
 export interface TreeRoot {
   pid: number;

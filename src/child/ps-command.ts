@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import type { ProcessDescription, ProcessEntry } from './process-table.js';
+import type { ProcessDescription, ProcessEntry } from './process-entry.js';
 
 /** Every process as POSIX ps shows it; empty when there is no ps. */
 export async function readPs(): Promise<ProcessEntry[]> {

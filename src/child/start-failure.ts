@@ -1,6 +1,6 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { MigrateLockError } from '../errors.js';
-import { reachedLimit } from '../system-limits.js';
+import { reachedLimit } from '../system/limits.js';
 import { errorCode } from './error-code.js';
 
 /** Why `file`, which was there and executable a moment ago, could not be started: exit 126, or 127 when it is gone. */

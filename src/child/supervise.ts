@@ -2,7 +2,8 @@ import type { ChildProcess } from 'node:child_process';
 import { alarm } from './alarm.js';
 import type { GuardedChild } from './guard.js';
 import { withMark } from './instance-mark.js';
-import { startTimeOf, systemProcessTable, type ProcessDescription } from './process-table.js';
+import type { ProcessDescription } from './process-entry.js';
+import { startTimeOf, systemProcessTable } from './process-table.js';
 import { ProcessTree } from './process-tree.js';
 import { spawnChild } from './spawn.js';
 import { hasControllingTerminal, terminalDelivers } from './terminal.js';
@@ -36,10 +37,10 @@ export interface ChildOptions {
   killGraceMs: number;
   /** Told of the child as soon as it has a pid; it must have had its orders before. */
   guard?: { childStarted: (child: GuardedChild) => void } | undefined;
-  on: (happening: ChildHappening) => void;
+  on: (event: ChildEvent) => void;
 }
 
-export type ChildHappening =
+export type ChildEvent =
   | { type: 'started'; pid: number }
   /** Nobody can be seen: only the group that the child leads can be ended. */
   | { type: 'unseen' }
@@ -218,9 +219,9 @@ class SupervisedChild implements RunningChild {
   }
 
   /** A listener that throws must stop neither the deadline nor the end. */
-  tellOf(happening: ChildHappening): void {
+  tellOf(event: ChildEvent): void {
     try {
-      this.options.on(happening);
+      this.options.on(event);
     } catch {
       // See above.
     }

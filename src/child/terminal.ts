@@ -1,5 +1,5 @@
 import { closeSync, constants, openSync } from 'node:fs';
-import { inForeground } from '../foreground.js';
+import { inForeground } from '../system/foreground.js';
 
 /**
  * Whether this process has a controlling terminal. stdin says nothing about that: it may be a pipe while Ctrl-C and a

@@ -1,5 +1,5 @@
 import { alarm } from './alarm.js';
-import type { ProcessDescription, ProcessEntry } from './process-table.js';
+import type { ProcessDescription, ProcessEntry } from './process-entry.js';
 import type { ProcessTree, TreeScan } from './process-tree.js';
 
 /** How long SIGKILL may take to show: longer means that it is another user's process, or hangs in the kernel. */

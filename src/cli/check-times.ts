@@ -1,6 +1,6 @@
-import { durationOption, formatDuration, MAX_DURATION_MS } from '../duration.js';
+import { durationOption, formatDuration, MAX_DURATION_MS } from '../text/duration.js';
 import { UsageError } from '../errors.js';
-import { childTimes, leavesTimeToRun } from '../run/timeline.js';
+import { childTimes, leavesTimeToRun } from '../lock/lease-times.js';
 import type { RunOptionValues } from './options.js';
 import { written } from './own-option.js';
 

@@ -1,6 +1,6 @@
 import tty from 'node:tty';
 import { CommanderError } from 'commander';
-import { openOutputs } from '../audit/output.js';
+import { openOutputs } from '../output/open-output.js';
 import { UsageError } from '../errors.js';
 import { EXIT_CODES } from '../exit-codes.js';
 import { wantsColour } from '../ui/colour.js';

@@ -1,4 +1,4 @@
-import { formatDuration } from '../duration.js';
+import { formatDuration } from '../text/duration.js';
 import type { OrphanMode } from '../lock/poll-call.js';
 import { checkRunKey } from '../lock/run-key.js';
 import { checkSchemaName } from '../schema/schema-name.js';

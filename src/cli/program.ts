@@ -3,7 +3,7 @@ import { EXIT_CODES } from '../exit-codes.js';
 import { checkTimes } from './check-times.js';
 import { assertCommand } from './commands/assert.js';
 import { cleanupCommand, type CleanupOptionValues } from './commands/cleanup.js';
-import { EXECUTE_WILL, executeWillCommand } from './commands/execute-will.js';
+import { RELEASE_AFTER_CRASH, releaseAfterCrashCommand } from './commands/release-after-crash.js';
 import { extendCommand, type ExtendOptionValues } from './commands/extend.js';
 import { historyCommand, type HistoryOptionValues } from './commands/history.js';
 import { initCommand, type InitOptionValues } from './commands/init.js';
@@ -123,7 +123,9 @@ function addOthers(program: Command, surroundings: Surroundings, onExitCode: OnE
     onExitCode(await cleanupCommand(values, surroundings));
   });
 
-  program.command(EXECUTE_WILL, { hidden: true }).action(async () => onExitCode(await executeWillCommand()));
+  program
+    .command(RELEASE_AFTER_CRASH, { hidden: true })
+    .action(async () => onExitCode(await releaseAfterCrashCommand()));
 }
 
 function exitCodesHelp(): string {

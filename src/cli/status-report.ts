@@ -1,8 +1,8 @@
 import { classify } from '../db/classify.js';
 import type { Database } from '../db/database.js';
 import { LockCalls } from '../lock/calls.js';
-import { mustReadTables, readStatusTables } from '../lock/read-tables.js';
-import { formatMoment } from '../moment.js';
+import { mustReadTables, readStatusTables } from '../admin/read-tables.js';
+import { formatMoment } from '../text/moment.js';
 import type { StatusReport } from '../ui/status-text.js';
 
 type Status = Awaited<ReturnType<LockCalls['status']>>;

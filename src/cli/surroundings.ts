@@ -1,4 +1,4 @@
-import type { Output } from '../audit/output.js';
+import type { Output } from '../output/output.js';
 import type { Reporter } from '../ui/reporter.js';
 
 /** What a command gets of the process that it runs in. */

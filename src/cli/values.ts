@@ -1,6 +1,6 @@
-import { formatDuration, MAX_DURATION_MS, parseDuration } from '../duration.js';
+import { formatDuration, MAX_DURATION_MS, parseDuration } from '../text/duration.js';
 import { UsageError } from '../errors.js';
-import { findUnexpanded } from '../fixed-name.js';
+import { findUnexpanded } from '../text/fixed-name.js';
 import { written, type Reader } from './own-option.js';
 
 /** For how long history is kept: no timer waits for that. */

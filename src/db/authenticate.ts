@@ -3,7 +3,7 @@ import { certificateHash } from './certificate-hash.js';
 import { NO_PASSWORD } from './classify.js';
 import type { Conversation } from './conversation.js';
 import { letterOf, violation } from './message-reader.js';
-import type { AuthMethod, AuthWish } from './required-auth.js';
+import type { AuthMethod, AuthWish } from './settings/required-auth.js';
 import { refused, ScramExchange, type Binding } from './scram.js';
 import { codedError, type HostSocket } from './socket.js';
 import { passwordMessage, responseMessage, saslInitialResponse } from './startup-messages.js';

@@ -9,7 +9,7 @@ import { timeLimit } from './time-limit.js';
 export class BorrowedDatabase implements Database {
   readonly description: string;
   readonly name: string;
-  readonly bell = undefined;
+  readonly notification = undefined;
   readonly hosts = 1;
   readonly connectTimeoutMs = undefined;
   readonly #sql: postgres.Sql;

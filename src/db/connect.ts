@@ -1,41 +1,11 @@
 import postgres from 'postgres';
 import { errorCode, TLS_REFUSED } from './classify.js';
+import type { Connection, ConnectionTarget } from './connection.js';
 import { connectToPrimary } from './primary.js';
-import type { AuthWish } from './required-auth.js';
 import { codedError, openSocket, type Address, type HostSocket } from './socket.js';
 import { StartedSocket } from './started-socket.js';
 import { startSession } from './startup.js';
-import { upgrade, type TlsWish } from './tls.js';
-
-/** Where the database is, and who we are to it. */
-export interface ConnectionTarget extends TlsWish {
-  hosts: readonly Address[];
-  database: string;
-  user: string;
-  password: string | undefined;
-  /** Where the hosts' own passwords come from. */
-  passwordFile?: { path: string; unusable: string | null };
-  auth: AuthWish;
-  /** Passed on as libpq's `options`, for example what a hosted database needs to find the tenant. */
-  options: string | undefined;
-  /** Where these come from, for people. */
-  optionsFrom?: string;
-  /** How long a connection to one host may take; undefined: nothing is said. */
-  connectTimeoutMs?: number | undefined;
-  /** The same for people, without the password. */
-  describe: string;
-}
-
-/** One connection to the server, used by one call at a time and never reconnected. */
-export interface Connection {
-  readonly sql: postgres.Sql;
-  /** False once the socket is closed, by whomever. */
-  readonly isOpen: () => boolean;
-  /** What the server, or a pooler, said when it ended the connection. */
-  readonly farewell: () => Error | undefined;
-  /** Ends it at once, whatever the peer does: a silent one would keep a graceful end waiting. */
-  readonly destroy: () => void;
-}
+import { upgrade } from './tls.js';
 
 /** What our own sessions are called in pg_stat_activity. Never the tag of a child's sessions. */
 const APPLICATION_NAME = 'migrate-lock';

@@ -1,5 +1,5 @@
 import { classify, errorCode, NO_PASSWORD, OPTIONS_REFUSED } from './classify.js';
-import type { ConnectionTarget } from './connect.js';
+import type { ConnectionTarget } from './connection.js';
 import { isFatal } from './server-error.js';
 import { codedError } from './socket.js';
 

@@ -1,5 +1,5 @@
 import type postgres from 'postgres';
-import type { Bell } from './bell.js';
+import type { Notification } from './notification.js';
 
 export type Parameters = readonly (string | number | boolean | null)[];
 
@@ -40,7 +40,7 @@ export interface Database {
   /** Whether it is certain that none does. */
   readonly isDirect: boolean;
   /** Rung by every notification that our session gets; undefined: the sessions are not ours alone, and nobody may LISTEN. */
-  readonly bell: Bell | undefined;
+  readonly notification: Notification | undefined;
   /** The same for certain: asks the server if no call so far has told. */
   findPooler(limitMs: number): Promise<boolean>;
   /** Sends the statement and returns its one answer, the jsonb value `answer` of its one row. */

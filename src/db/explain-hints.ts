@@ -1,4 +1,4 @@
-import { reachedLimit } from '../system-limits.js';
+import { reachedLimit } from '../system/limits.js';
 import {
   AUTHENTICATION_REFUSED,
   errorCode,

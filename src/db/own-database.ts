@@ -1,8 +1,9 @@
-import { Bell } from './bell.js';
+import { Notification } from './notification.js';
 import { ask, inTransaction, lookForPooler, type Answer } from './ask.js';
 import { CALL_TIMEOUT, classify, errorCode } from './classify.js';
 import { asSaid, withOptions, withPassword } from './connection-errors.js';
-import { connect, type Connection, type ConnectionTarget } from './connect.js';
+import { connect } from './connect.js';
+import type { Connection, ConnectionTarget } from './connection.js';
 import type { Call, Database, Session } from './database.js';
 import { asReplica } from './primary.js';
 import { isFatal } from './server-error.js';
@@ -15,7 +16,7 @@ const STATEMENT_TIMEOUT = '57014';
 export class OwnDatabase implements Database {
   readonly description: string;
   readonly name: string;
-  readonly bell = new Bell();
+  readonly notification = new Notification();
   readonly hosts: number;
   readonly connectTimeoutMs: number | undefined;
   #target: ConnectionTarget;
@@ -101,7 +102,7 @@ export class OwnDatabase implements Database {
       withSettings: !this.#settingsRefused,
       limitMs,
       signal: this.#ending.signal,
-      onNotification: () => this.bell.ring(),
+      onNotification: () => this.notification.arrive(),
     });
   }
 

@@ -1,6 +1,6 @@
 import type postgres from 'postgres';
 import { classify, errorCode, IN_RECOVERY, NO_PRIMARY } from './classify.js';
-import type { Connection } from './connect.js';
+import type { Connection } from './connection.js';
 import { codedError, type Address } from './socket.js';
 import { timeLimit } from './time-limit.js';
 

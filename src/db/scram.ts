@@ -2,7 +2,7 @@ import { createHash, createHmac, pbkdf2, randomBytes, timingSafeEqual } from 'no
 import { promisify } from 'node:util';
 import { AUTHENTICATION_REFUSED } from './classify.js';
 import { preparePassword } from './prepare-password.js';
-import { shorten } from '../shorten.js';
+import { shorten } from '../text/shorten.js';
 import { codedError } from './socket.js';
 
 /** PostgreSQL's default is 4096. A million takes half a second; a server could ask for two thousand times that. */

@@ -1,4 +1,4 @@
-// Made by sql/embed.mjs from sql/**/*.sql: do not edit.
+// Made by scripts/embed-sql.mjs from sql/**/*.sql: do not edit.
 
 interface SqlFile {
   readonly name: string;

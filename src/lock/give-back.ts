@@ -3,8 +3,8 @@ import { backoffMs } from '../db/backoff.js';
 import { errorCode, mayPass } from '../db/classify.js';
 import { explain } from '../db/explain.js';
 import { MigrateLockError } from '../errors.js';
-import type { Occurrence } from '../events.js';
-import { unlockLine } from '../unlock-line.js';
+import type { EventBody } from '../events/events.js';
+import { unlockLine } from '../text/unlock-line.js';
 import type { Orphans, ReleaseAnswer } from './answers.js';
 import { CALL_LIMIT_MS, type EndDetails, type LockCalls, type WorkResult } from './calls.js';
 import type { Identity, Lease } from './lease.js';
@@ -19,7 +19,7 @@ export interface GiveBackOptions {
   work?: WorkResult | null;
   /** Ends the tries: the lease then runs out by itself. */
   signal?: AbortSignal;
-  emit: (occurrence: Occurrence) => void;
+  emit: (event: EventBody) => void;
 }
 
 /** `lost`: before the lease's end it was somebody else's or gone. `expired`: it had run out, and was taken since. */

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { nanoid } from 'nanoid';
-import { shorten } from '../shorten.js';
+import { shorten } from '../text/shorten.js';
 import { checkRunKey } from './run-key.js';
 
 /** Who asks for the lease: a public name, and the proof that never leaves the process but as a bound parameter. */

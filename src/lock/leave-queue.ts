@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Occurrence } from '../events.js';
+import type { EventBody } from '../events/events.js';
 import type { Acquired, Attempt } from './answers.js';
 import type { LockCalls } from './calls.js';
 import type { Identity } from './lease.js';
@@ -15,7 +15,7 @@ export async function leaveQueue(
   calls: LockCalls,
   me: Identity,
   polling: Promise<Attempt | null> | undefined,
-  tell: { acquired: (acquired: Acquired) => void; emit: (occurrence: Occurrence) => void },
+  tell: { acquired: (acquired: Acquired) => void; emit: (event: EventBody) => void },
 ): Promise<void> {
   const { database } = calls;
   if (polling === undefined) {

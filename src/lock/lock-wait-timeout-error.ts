@@ -1,6 +1,6 @@
 import { MigrateLockError } from '../errors.js';
-import { insteadOfWaiting, longerWait } from '../longer-wait.js';
-import { formatMoment } from '../moment.js';
+import { insteadOfWaiting, longerWait } from '../text/longer-wait.js';
+import { formatMoment } from '../text/moment.js';
 import type { HolderDescription } from './lease.js';
 
 /** The lease was not acquired within the wait timeout. Exit code 75. */

@@ -1,12 +1,13 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Notification } from '../db/notification.js';
 import type { Look } from './answers.js';
 import type { LockCalls } from './calls.js';
-import { nap } from './nap.js';
 import { orAborted } from './or-aborted.js';
 import { nextLookMs } from './pacing.js';
 import { RunSettled } from './run-settled.js';
 import type { WaitReport } from './wait-report.js';
 
-interface Surroundings {
+interface PauseOptions {
   /** A release is heard of on our connection, which is kept for that. */
   listens: boolean;
   /** For so long a notification does not end the pause; it is heard afterwards. */
@@ -28,7 +29,7 @@ interface Surroundings {
 export async function pauseBetweenPolls(
   { database }: LockCalls,
   pauseMs: number,
-  { listens, quietMs, look, leave, report, signal }: Surroundings,
+  { listens, quietMs, look, leave, report, signal }: PauseOptions,
 ): Promise<boolean> {
   const startedAtMs = performance.now();
   const [endsAtMs, hearsFromMs] = [startedAtMs + pauseMs, startedAtMs + quietMs];
@@ -62,8 +63,24 @@ export async function pauseBetweenPolls(
       nowMs + report.dueInMs(),
       nowMs < hearsFromMs ? hearsFromMs : Infinity,
     );
-    const napMs = Math.max(0, wakeAtMs - performance.now());
-    if (await nap(napMs, hears ? database.bell : undefined, signal)) return true;
+    const sleepMs = Math.max(0, wakeAtMs - performance.now());
+    if (await sleepUntilNotified(sleepMs, hears ? database.notification : undefined, signal)) return true;
     report.tellWhatIsDue();
+  }
+}
+
+/** @returns whether the notification arrived before the time passed. @throws the signal's reason when it is aborted. */
+async function sleepUntilNotified(
+  ms: number,
+  notification: Notification | undefined,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const ended = new AbortController();
+  const sleeping = sleep(ms, false, { signal: ended.signal });
+  const notified = notification?.arrived().then(() => true);
+  try {
+    return await orAborted(notified === undefined ? sleeping : Promise.race([sleeping, notified]), signal);
+  } finally {
+    ended.abort();
   }
 }

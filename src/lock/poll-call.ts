@@ -1,6 +1,6 @@
 import type { Call } from '../db/database.js';
 import { InvalidAnswer } from '../db/shape.js';
-import { dateOf } from '../moment.js';
+import { dateOf } from '../text/moment.js';
 import { SCHEMA_VERSION } from '../schema/look.js';
 import type { Attempt, Orphans } from './answers.js';
 import type { ClientDescription, HolderDescription, Identity, Lease } from './lease.js';

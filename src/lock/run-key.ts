@@ -1,5 +1,5 @@
 import { UsageError } from '../errors.js';
-import { whyNotFixed } from '../fixed-name.js';
+import { whyNotFixed } from '../text/fixed-name.js';
 import { redactUrls } from '../redact/url.js';
 
 /** The release's name, or a digest of what has to be done, is much shorter. */

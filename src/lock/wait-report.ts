@@ -1,4 +1,4 @@
-import type { HolderSummary, Occurrence } from '../events.js';
+import type { HolderSummary, EventBody } from '../events/events.js';
 import type { Acquired, Held } from './answers.js';
 
 /** What changed is told at most this often, and what did not change at least this often. */
@@ -13,7 +13,7 @@ export class WaitReport {
   get handovers(): number {
     return this.#lastToken - this.#firstToken;
   }
-  readonly #emit: (occurrence: Occurrence) => void;
+  readonly #emit: (event: EventBody) => void;
   readonly #ttlMs: number;
   readonly #startedAtMs = performance.now();
   #toldAtMs = -Infinity;
@@ -27,7 +27,7 @@ export class WaitReport {
   #namelessSinceMs: number | undefined;
   #unavailable: { code: string; message: string; attempts: number } | undefined;
 
-  constructor(emit: (occurrence: Occurrence) => void, ttlMs: number) {
+  constructor(emit: (event: EventBody) => void, ttlMs: number) {
     this.#emit = emit;
     this.#ttlMs = ttlMs;
   }

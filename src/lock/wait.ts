@@ -9,7 +9,7 @@ import {
 } from '../db/classify.js';
 import { explain } from '../db/explain.js';
 import { codedError } from '../db/socket.js';
-import type { Occurrence } from '../events.js';
+import type { EventBody } from '../events/events.js';
 import type { Acquired, Attempt, Held } from './answers.js';
 import { CALL_LIMIT_MS, type LockCalls } from './calls.js';
 import { ensureSchema } from '../schema/apply.js';
@@ -32,7 +32,7 @@ export interface WaitOptions {
   /** For how long a failure of the run key's work counts; null: it does not, the work is tried again. */
   failureMemoryMs: number | null;
   signal: AbortSignal;
-  emit: (occurrence: Occurrence) => void;
+  emit: (event: EventBody) => void;
   /**
    * Brings another identity, when the present one is used up: a lease was acquired with it without an answer, ran out, and
    * is somebody else's by now. Nothing was done under it.
@@ -161,7 +161,7 @@ class Waiter {
       failureMemoryMs,
       listens: this.#mayListen(),
     };
-    this.#calls.database.bell?.silence();
+    this.#calls.database.notification?.clear();
     this.#polling = this.#calls.poll(this.#me, this.#client, options);
     let answer = await this.#polling;
     if (answer === null) {
@@ -282,8 +282,8 @@ class Waiter {
   }
 
   #mayListen(): boolean {
-    const { bell, isDirect } = this.#calls.database;
-    return this.#options.listen && isDirect && bell !== undefined && !this.#connectionsAreFew;
+    const { notification, isDirect } = this.#calls.database;
+    return this.#options.listen && isDirect && notification !== undefined && !this.#connectionsAreFew;
   }
 
   /**

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
-import type { EventListener } from '../events.js';
-import { isTrustedOwner } from '../file-owner.js';
+import type { EventListener } from '../events/events.js';
+import { isTrustedOwner } from '../system/file-owner.js';
 import { FigureCollector } from './run-figures.js';
 
 /** Others read it, node_exporter for one. */

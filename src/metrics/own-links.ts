@@ -1,6 +1,6 @@
 import { lstat, readlink } from 'node:fs/promises';
 import { isAbsolute, join, parse, sep } from 'node:path';
-import { isTrustedOwner } from '../file-owner.js';
+import { isTrustedOwner } from '../system/file-owner.js';
 
 /** As many as the kernel follows. */
 const MOST_LINKS = 40;

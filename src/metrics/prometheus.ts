@@ -1,6 +1,6 @@
 /** The figures of a run in Prometheus' text format: loaded only when they are asked for, at the run's end. */
 import { Counter, Gauge, Registry } from 'prom-client';
-import { OUTCOMES } from '../events.js';
+import { OUTCOMES } from '../events/events.js';
 import type { RunFigures } from './run-figures.js';
 
 export async function toPrometheusText(figures: RunFigures): Promise<string> {

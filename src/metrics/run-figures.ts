@@ -1,4 +1,4 @@
-import type { EventListener, MigrateLockEvent, Outcome } from '../events.js';
+import type { EventListener, MigrateLockEvent, Outcome } from '../events/events.js';
 
 /** What the metrics tell of one run. */
 export interface RunFigures {

@@ -1,4 +1,4 @@
-import { shorten } from '../shorten.js';
+import { shorten } from '../text/shorten.js';
 import { redactWords } from './argument.js';
 import { redactSecrets } from './secrets.js';
 import { quoteWord } from './shell-words.js';

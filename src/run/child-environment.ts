@@ -1,5 +1,5 @@
 import { applicationName, taggedInstances, type Lease } from '../lock/lease.js';
-import { SOCKET_VARIABLE } from './socket-list.js';
+import { SOCKET_VARIABLE } from './holder/socket-list.js';
 
 /** Whether the environment has a PGAPPNAME of its own: sessions that carry it cannot be found. */
 export function hasOwnApplicationName({ PGAPPNAME: name }: NodeJS.ProcessEnv): boolean {

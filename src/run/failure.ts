@@ -1,10 +1,10 @@
 import { MigrateLockError } from '../errors.js';
-import type { EventStream } from '../event-stream.js';
+import type { EventStream } from '../events/event-stream.js';
 import { EXIT_CODES } from '../exit-codes.js';
 import { LockWaitTimeoutError } from '../lock/lock-wait-timeout-error.js';
 import { redactQuoted } from '../redact/quoted-words.js';
 import { redactSecrets } from '../redact/secrets.js';
-import { reachedLimit } from '../system-limits.js';
+import { reachedLimit } from '../system/limits.js';
 import type { RunResult } from './outcome.js';
 import type { RunOptions } from './run-context.js';
 import { Interrupted, signalExitCode } from './signals.js';

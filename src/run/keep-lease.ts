@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ProcessDescription } from '../child/process-table.js';
+import type { ProcessDescription } from '../child/process-entry.js';
 import { backoffMs } from '../db/backoff.js';
 import { errorCode, mayPass } from '../db/classify.js';
 import { explain } from '../db/explain.js';
-import type { Occurrence } from '../events.js';
+import type { EventBody } from '../events/events.js';
 import { CALL_LIMIT_MS, type LockCalls } from '../lock/calls.js';
 import type { Identity, Lease } from '../lock/lease.js';
 
@@ -18,7 +18,7 @@ export interface KeptLease {
   survivors: () => Promise<ProcessDescription[]>;
   /** Until when they are watched: nothing is done after that. */
   watchUntil: (untilMs: number) => void;
-  emit: (occurrence: Occurrence) => void;
+  emit: (event: EventBody) => void;
 }
 
 /** The answer to an extension has to be there before the lease ends: while none comes, it is tried this often at least. */
@@ -53,8 +53,8 @@ export class LeaseKeeper {
   }
 
   /** The machine slept: that counted for the lease, but not on our clock. */
-  sleptFor(sleptMs: number): void {
-    this.#lease = { ...this.#lease, endsAtMs: this.#lease.endsAtMs - sleptMs };
+  resumedAfter(suspendedMs: number): void {
+    this.#lease = { ...this.#lease, endsAtMs: this.#lease.endsAtMs - suspendedMs };
   }
 
   /** The lease is left as it is, and its processes alone. */

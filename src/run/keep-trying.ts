@@ -3,7 +3,7 @@ import { backoffMs } from '../db/backoff.js';
 import { mayPass } from '../db/classify.js';
 import { explain } from '../db/explain.js';
 import { CALL_LIMIT_MS, type LockCalls } from '../lock/calls.js';
-import type { HolderAnswer } from './holder-socket.js';
+import type { HolderAnswer } from './holder/holder-socket.js';
 
 export interface Tries {
   /** The command's deadline, which may move meanwhile. */

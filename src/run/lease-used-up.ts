@@ -1,4 +1,4 @@
-import { formatDuration } from '../duration.js';
+import { formatDuration } from '../text/duration.js';
 import { MigrateLockError } from '../errors.js';
 
 /** We were stopped, or the answer came late: somebody else may have the lock by now. */

@@ -2,7 +2,7 @@ import type { ChildEnd } from '../child/supervise.js';
 import { EXIT_CODES } from '../exit-codes.js';
 import type { RunDescription } from '../lock/answers.js';
 import type { WorkResult } from '../lock/calls.js';
-import { formatMoment } from '../moment.js';
+import { formatMoment } from '../text/moment.js';
 import { decideOutcome, type RunResult } from './outcome.js';
 import type { RunContext } from './run-context.js';
 

@@ -1,6 +1,6 @@
 import type { ChildEnd } from '../child/supervise.js';
 import { EXIT_CODES } from '../exit-codes.js';
-import type { Outcome } from '../events.js';
+import type { Outcome } from '../events/events.js';
 import type { GiveBackOutcome } from '../lock/give-back.js';
 import { signalExitCode } from './signals.js';
 

@@ -1,9 +1,9 @@
 import type { Guard } from '../child/guard.js';
-import type { ConnectionConfig } from '../db/connection-config.js';
-import type { EventStream } from '../event-stream.js';
+import type { ConnectionConfig } from '../db/settings/connection-config.js';
+import type { EventStream } from '../events/event-stream.js';
 import type { LockCalls } from '../lock/calls.js';
 import type { OrphanMode } from '../lock/poll-call.js';
-import type { SignalDesk } from './signals.js';
+import type { SignalRouter } from './signals.js';
 
 export interface RunOptions {
   command: string;
@@ -41,7 +41,7 @@ export interface RunContext {
   /** Marks the processes of this run, for its guard too (instance-mark.ts). A secret. */
   readonly mark: string;
   readonly events: EventStream;
-  readonly desk: SignalDesk;
+  readonly router: SignalRouter;
   readonly calls: LockCalls;
   readonly guard: Guard;
 }

@@ -2,14 +2,14 @@ import { hostname } from 'node:os';
 import { Guard } from '../child/guard.js';
 import { newMark } from '../child/instance-mark.js';
 import { OwnDatabase } from '../db/own-database.js';
-import { createEventStream, type EventStream } from '../event-stream.js';
-import type { EventListener } from '../events.js';
+import { createEventStream, type EventStream } from '../events/event-stream.js';
+import type { EventListener } from '../events/events.js';
 import { CALL_LIMIT_MS, LockCalls } from '../lock/calls.js';
 import { newIdentity } from '../lock/lease.js';
 import { tellFailure } from './failure.js';
 import type { RunResult } from './outcome.js';
 import type { RunOptions } from './run-context.js';
-import { SignalDesk } from './signals.js';
+import { SignalRouter } from './signals.js';
 import { Story } from './story.js';
 
 /** What the guard and its release program need of our environment: nothing that could be a secret. */
@@ -40,7 +40,7 @@ export async function run(options: RunOptions, listeners: readonly EventListener
     },
     listeners,
   );
-  const desk = new SignalDesk();
+  const router = new SignalRouter();
   const database = new OwnDatabase(options.connection);
   // While the server makes a session for us, the guard is started.
   database.prepare(CALL_LIMIT_MS);
@@ -49,13 +49,13 @@ export async function run(options: RunOptions, listeners: readonly EventListener
   let result: RunResult;
   try {
     const calls = new LockCalls(database, options.schema, options.orphans);
-    result = await new Story({ options, mark, events, desk, calls, guard }, me).play();
+    result = await new Story({ options, mark, events, router, calls, guard }, me).play();
   } catch (error) {
     result = tellFailure(error, options, events);
   } finally {
     guard.dismiss();
     database.disconnect();
-    desk.close();
+    router.close();
   }
   const durationMs = Math.round(performance.now() - startedAtMs);
   events.emit({ event: 'run.finished', ...result, durationMs });
@@ -69,9 +69,9 @@ function startGuard(options: RunOptions, mark: string, { emit }: EventStream): G
     mark,
     releaseProgram: options.releaseProgram,
     env: Object.fromEntries(GUARD_VARIABLES.map((name) => [name, options.env[name]])),
-    on: (happening) => {
-      if (happening.type === 'restarted') emit({ event: 'guard.restarted', restarts: ++restarts });
-      else emit({ event: 'guard.absent', reason: happening.reason });
+    on: (event) => {
+      if (event.type === 'restarted') emit({ event: 'guard.restarted', restarts: ++restarts });
+      else emit({ event: 'guard.absent', reason: event.reason });
     },
   });
 }

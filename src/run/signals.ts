@@ -28,9 +28,9 @@ export function signalExitCode(signal: NodeJS.Signals): number {
  * Takes the process's signals for as long as a run lasts, and hands each arrival to what is in charge at that moment:
  * the wait, then the child, then the release.
  */
-export class SignalDesk {
-  #inCharge: (signal: NodeJS.Signals) => void = () => undefined;
-  readonly #take = (signal: NodeJS.Signals): void => this.#inCharge(signal);
+export class SignalRouter {
+  #receive: (signal: NodeJS.Signals) => void = () => undefined;
+  readonly #take = (signal: NodeJS.Signals): void => this.#receive(signal);
 
   constructor() {
     for (const signal of FORWARDED) process.on(signal, this.#take);
@@ -39,7 +39,7 @@ export class SignalDesk {
   /** Keeps what comes while the child is being started. */
   hold(): HeldSignals {
     const held: NodeJS.Signals[] = [];
-    this.handTo((signal) => held.push(signal));
+    this.routeTo((signal) => held.push(signal));
     return {
       throwIfAny: () => {
         const [first] = held;
@@ -47,13 +47,13 @@ export class SignalDesk {
       },
       passTo: (forward) => {
         held.forEach(forward);
-        this.handTo(forward);
+        this.routeTo(forward);
       },
     };
   }
 
-  handTo(inCharge: (signal: NodeJS.Signals) => void): void {
-    this.#inCharge = inCharge;
+  routeTo(receive: (signal: NodeJS.Signals) => void): void {
+    this.#receive = receive;
   }
 
   /** Signals have their default effect again. */

@@ -13,14 +13,14 @@ import {
   type HolderAnswer,
   type HolderRequest,
   type HolderSocket,
-} from './holder-socket.js';
-import { writeWill } from './last-will.js';
-import { findOuterRun, runNested } from './nested-run.js';
+} from './holder/holder-socket.js';
+import { writeCrashRelease } from './crash-release.js';
+import { findOuterRun, runNested } from './nested/nested-run.js';
 import { resultOfWork, tellSkipped } from './once.js';
 import { decideOutcome, type RunResult } from './outcome.js';
 import type { RunContext } from './run-context.js';
 import { Interrupted } from './signals.js';
-import type { UnderInheritedLease } from './under-inherited-lease.js';
+import type { UnderInheritedLease } from './nested/under-inherited-lease.js';
 import { UnderLease } from './under-lease.js';
 
 /** The one story: find out whether there is anything to do, acquire the lease or wait for it, run the child, release. */
@@ -35,11 +35,11 @@ export class Story {
 
   /** @throws what stood in the way; see tellFailure(). */
   async play(): Promise<RunResult> {
-    const { options, desk, events } = this.context;
+    const { options, router, events } = this.context;
     const file = resolveCommand(options.command, options.env, options.cwd);
     const interrupt = new AbortController();
     const { signal } = interrupt;
-    desk.handTo((came) => interrupt.abort(new Interrupted(came)));
+    router.routeTo((came) => interrupt.abort(new Interrupted(came)));
     // While the server makes a session for us: what the child will need.
     const socket = await this.#makeSocket();
     try {
@@ -86,7 +86,7 @@ export class Story {
     this.context.guard.order({
       killAtMs: undefined,
       killGraceMs: this.context.options.killGraceMs,
-      will: writeWill(
+      crashRelease: writeCrashRelease(
         this.context.options.connection,
         this.context.calls,
         this.context.mark,
@@ -160,7 +160,7 @@ export class Story {
     onSignal: (signal: NodeJS.Signals) => void = () => undefined,
   ): Promise<GiveBackOutcome> {
     const enough = new AbortController();
-    this.context.desk.handTo((signal) => {
+    this.context.router.routeTo((signal) => {
       onSignal(signal);
       enough.abort(new Interrupted(signal));
     });

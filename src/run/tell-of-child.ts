@@ -1,5 +1,5 @@
-import type { ChildHappening } from '../child/supervise.js';
-import type { EventStream } from '../event-stream.js';
+import type { ChildEvent } from '../child/supervise.js';
+import type { EventStream } from '../events/event-stream.js';
 import { redactCommand } from '../redact/command.js';
 import type { RunOptions } from './run-context.js';
 
@@ -10,32 +10,32 @@ import type { RunOptions } from './run-context.js';
 export function tellOfChild(
   { emit }: EventStream,
   { command, args, connection, ttlMs }: RunOptions,
-  happening: ChildHappening,
+  event: ChildEvent,
   { deadlineMs, expiresInMs }: { deadlineMs: number; expiresInMs: number },
 ): void {
-  switch (happening.type) {
+  switch (event.type) {
     case 'started':
       return emit({
         event: 'child.started',
-        childPid: happening.pid,
+        childPid: event.pid,
         command: redactCommand([command, ...args], connection.secrets),
         deadlineMs: Math.max(0, Math.round(deadlineMs)),
       });
     case 'unseen':
       return emit({ event: 'child.unseen' });
     case 'exited': {
-      const { exitCode, signal, durationMs } = happening;
+      const { exitCode, signal, durationMs } = event;
       return emit({ event: 'child.exited', exitCode, signal, durationMs: Math.round(durationMs) });
     }
     case 'deadline':
       return emit({
         event: 'child.deadline',
         ttlMs,
-        ranMs: Math.round(happening.ranMs),
+        ranMs: Math.round(event.ranMs),
         expiresInMs: Math.max(0, Math.round(expiresInMs)),
       });
     case 'leftover':
-      return emit({ event: 'child.leftover', count: happening.count });
+      return emit({ event: 'child.leftover', count: event.count });
     case 'stuck':
       return; // what becomes of the lease then is told
   }

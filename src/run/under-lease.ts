@@ -3,24 +3,24 @@ import type { Guard } from '../child/guard.js';
 import { startChild, type ChildEnd, type RunningChild } from '../child/supervise.js';
 import { errorCode } from '../db/classify.js';
 import { explain } from '../db/explain.js';
-import type { EventStream } from '../event-stream.js';
+import type { EventStream } from '../events/event-stream.js';
 import type { ExtendAnswer } from '../lock/answers.js';
 import type { LockCalls } from '../lock/calls.js';
 import type { Identity, Lease } from '../lock/lease.js';
-import { marginMs } from '../lock/margin.js';
+import { marginMs } from '../lock/lease-times.js';
 import { childEnvironment } from './child-environment.js';
 import { LeaseKeeper } from './keep-lease.js';
-import { TRYING } from './holder-answer.js';
+import { TRYING } from './holder/holder-answer.js';
 import { keepTrying, notGiven } from './keep-trying.js';
-import type { Asker, HeldLease, HolderAnswer, HolderRequest, HolderSocket } from './holder-socket.js';
-import { writeWill } from './last-will.js';
+import type { Asker, HeldLease, HolderAnswer, HolderRequest, HolderSocket } from './holder/holder-socket.js';
+import { writeCrashRelease } from './crash-release.js';
 import type { RunContext, RunOptions } from './run-context.js';
-import { readSocketList, writeSocketList } from './socket-list.js';
-import { watchStandstill } from './standstill.js';
+import { readSocketList, writeSocketList } from './holder/socket-list.js';
+import { watchSuspend } from './suspend.js';
 import { leaseUsedUp } from './lease-used-up.js';
 import { tellOfChild } from './tell-of-child.js';
-import { childTimes } from './timeline.js';
-import { Turns } from './turns.js';
+import { childTimes } from '../lock/lease-times.js';
+import { Turns } from './holder/turns.js';
 
 /** The part of the child's time after which people are warned that it will be over: there must be time left to extend it. */
 const WARN_AFTER = 0.8;
@@ -79,12 +79,12 @@ export class UnderLease {
    */
   async run(file: string, forwarded: Set<NodeJS.Signals>): Promise<ChildEnd> {
     const { command, args, env, killGraceMs, childStdout } = this.#options;
-    const early = this.context.desk.hold();
+    const early = this.context.router.hold();
     // The guard has its orders before there is a child.
     this.#guard.order({
       killAtMs: this.#guardKillsAtMs(),
       killGraceMs,
-      will: writeWill(
+      crashRelease: writeCrashRelease(
         this.#options.connection,
         this.#calls,
         this.context.mark,
@@ -94,7 +94,7 @@ export class UnderLease {
       ),
     });
     await this.#guard.ready;
-    const stopWatching = watchStandstill((sleptMs) => this.#sleptFor(sleptMs));
+    const stopWatching = watchSuspend((suspendedMs) => this.#resumedAfter(suspendedMs));
     try {
       early.throwIfAny();
       // We may have been stopped since the acquisition was sent: somebody else may have the lock by now.
@@ -109,11 +109,11 @@ export class UnderLease {
         timeline: this.#timeline(),
         killGraceMs,
         guard: this.#guard,
-        on: (happening) => {
-          if (happening.type === 'exited') this.#stopWarning();
-          if (happening.type === 'stuck') this.#keepFor(happening.reason);
+        on: (event) => {
+          if (event.type === 'exited') this.#stopWarning();
+          if (event.type === 'stuck') this.#keepFor(event.reason);
           const nowMs = performance.now();
-          tellOfChild(this.#events, this.#options, happening, {
+          tellOfChild(this.#events, this.#options, event, {
             deadlineMs: this.#timeline().termAtMs - nowMs,
             expiresInMs: this.#lease.endsAtMs - nowMs,
           });
@@ -251,9 +251,9 @@ export class UnderLease {
   }
 
   /** The machine slept: that counted for the lease, but not on our clock. What is due then is done at once. */
-  #sleptFor(sleptMs: number): void {
-    this.#lease = { ...this.#lease, endsAtMs: this.#lease.endsAtMs - sleptMs };
-    this.#keeper?.sleptFor(sleptMs);
+  #resumedAfter(suspendedMs: number): void {
+    this.#lease = { ...this.#lease, endsAtMs: this.#lease.endsAtMs - suspendedMs };
+    this.#keeper?.resumedAfter(suspendedMs);
     this.#child?.moveTimeline(this.#timeline());
     this.#warnInTime();
   }

@@ -1,5 +1,5 @@
 import { UsageError } from '../errors.js';
-import { whyNotFixed } from '../fixed-name.js';
+import { whyNotFixed } from '../text/fixed-name.js';
 
 /** PostgreSQL cuts longer identifiers off: two different names would be one lock. */
 const MAX_IDENTIFIER_BYTES = 63;

@@ -1,5 +1,5 @@
-import type { Output, RawOutput } from '../audit/output.js';
-import { inForeground } from '../foreground.js';
+import type { Output, RawOutput } from '../output/output.js';
+import { inForeground } from '../system/foreground.js';
 import type * as Drawing from './drawing.js';
 import { columnsOf } from './terminal.js';
 

@@ -1,4 +1,4 @@
-import { UNPRINTABLE } from '../unprintable.js';
+import { UNPRINTABLE } from '../text/unprintable.js';
 
 const SHORT: Record<string, string> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
 

@@ -1,8 +1,8 @@
 import { Chalk } from 'chalk';
-import type { Output } from '../audit/output.js';
-import { formatError } from '../error-text.js';
-import type { EventListener, MigrateLockEvent } from '../events.js';
-import { describeEvent, type Message, type Tone } from '../messages.js';
+import type { Output } from '../output/output.js';
+import { formatError } from './error-text.js';
+import type { EventListener, MigrateLockEvent } from '../events/events.js';
+import { describeEvent, type Message, type Tone } from './messages.js';
 import type { LiveOutput } from './live-output.js';
 import { printable } from './printable.js';
 import { WaitingLine } from './waiting-line.js';

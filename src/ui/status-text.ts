@@ -1,4 +1,4 @@
-import { formatDuration } from '../duration.js';
+import { formatDuration } from '../text/duration.js';
 import { printable } from './printable.js';
 
 interface Client {

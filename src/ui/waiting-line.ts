@@ -1,5 +1,5 @@
-import type { EventName, EventOf, MigrateLockEvent } from '../events.js';
-import { describeWait } from '../messages.js';
+import type { EventName, EventOf, MigrateLockEvent } from '../events/events.js';
+import { describeWait } from './messages.js';
 import type { LiveOutput } from './live-output.js';
 import { printable } from './printable.js';
 

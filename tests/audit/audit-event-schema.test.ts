@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
-import { EVENT_NAMES, EVENT_VERSION, OUTCOMES } from '../../src/events.js';
+import { EVENT_NAMES, EVENT_VERSION, OUTCOMES } from '../../src/events/events.js';
 import { parseAuditLine } from '../harness/audit-line.js';
 import { auditHash, common, SAMPLES } from './event-samples.js';
 
@@ -10,7 +10,7 @@ interface Schema {
   $defs: Record<string, { enum?: string[]; properties?: { event?: { const: string } } }>;
 }
 const schema = JSON.parse(
-  readFileSync(new URL('../../src/audit/audit-event.schema.json', import.meta.url), 'utf8'),
+  readFileSync(new URL('../../src/events/event.schema.json', import.meta.url), 'utf8'),
 ) as Schema;
 
 const OPTIONAL = new Set(['hint', 'runKeyOfOtherCommand']);

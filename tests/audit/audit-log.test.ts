@@ -1,8 +1,8 @@
 import { expect, test } from '@jest/globals';
-import { createAuditLog } from '../../src/audit/audit-log.js';
-import type { Output } from '../../src/audit/output.js';
-import { createEventStream } from '../../src/event-stream.js';
-import type { EventContext, MigrateLockEvent } from '../../src/events.js';
+import { createAuditLog } from '../../src/events/json-lines.js';
+import type { Output } from '../../src/output/output.js';
+import { createEventStream } from '../../src/events/event-stream.js';
+import type { EventContext, MigrateLockEvent } from '../../src/events/events.js';
 import { parseAuditLine } from '../harness/audit-line.js';
 
 function auditing(overrides: Partial<EventContext> = {}) {

@@ -3,7 +3,7 @@ import { closeSync, constants, mkdtempSync, openSync, readSync, rmSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { DescriptorOutput } from '../../src/audit/descriptor-output.js';
+import { DescriptorOutput } from '../../src/output/descriptor-output.js';
 import { waitFor } from '../harness/wait-for.js';
 
 let folder: string;

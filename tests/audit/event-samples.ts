@@ -1,4 +1,4 @@
-import { EVENT_VERSION, OUTCOMES, type EventName, type EventOf } from '../../src/events.js';
+import { EVENT_VERSION, OUTCOMES, type EventName, type EventOf } from '../../src/events/events.js';
 
 const holder = {
   holder: 'V1StGXR8',

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { LineQueue } from '../../src/audit/line-queue.js';
+import { LineQueue } from '../../src/output/line-queue.js';
 
 function contentOf(queue: LineQueue): string {
   let text = '';

@@ -9,7 +9,7 @@ import { fixture } from './start-one.js';
 import { SupervisorLab, type LogLine } from './supervisor-process.js';
 
 /** Base64 has every kind of its letters here, and the text every letter that a shell could stumble over. */
-const WILL = '{"secret":"s3cr\\et $HOME `id` \'x\' ÿþ>>>???"}';
+const RELEASE = '{"secret":"s3cr\\et $HOME `id` \'x\' ÿþ>>>???"}';
 const SHELLS: [name: string, shell: [string, ...string[]]][] = [
   ['dash', ['dash']],
   ['busybox', ['busybox', 'sh']],
@@ -40,7 +40,7 @@ interface Settings {
 
 function holderWords(settings: Settings): string[] {
   const releaseProgram = [process.execPath, fixture('release.mjs'), lab.bundle, lab.log, mark];
-  const json = JSON.stringify({ mark, will: WILL, releaseProgram, ...settings });
+  const json = JSON.stringify({ mark, crashRelease: RELEASE, releaseProgram, ...settings });
   return [fixture('holder.mjs'), lab.bundle, lab.log, json];
 }
 
@@ -103,11 +103,11 @@ describe.each(SHELLS)('%s (skipped where it is missing)', (_, shell) => {
       const { pid = 0 } = await lab.line('started');
       await kill(program);
       const killedAtMs = performance.now();
-      const { left, gone, will, child } = await lab.line('release');
+      const { left, gone, crashRelease, child } = await lab.line('release');
       // About half a second on a machine that has nothing else to do.
       expect(performance.now() - killedAtMs).toBeLessThan(6_000);
       expect([pid, ...family].filter(isAlive)).toEqual([]);
-      expect({ left, gone, will }).toEqual({ left: 0, gone: true, will: WILL });
+      expect({ left, gone, crashRelease }).toEqual({ left: 0, gone: true, crashRelease: RELEASE });
       expect(child).toMatchObject({ pid, ownGroup: true });
       await waitUntilGone(guard);
       await untilNobodyIsLeft();
@@ -267,7 +267,7 @@ describe('the guard', () => {
   test('has the lease released when no child was started', async () => {
     const { program } = await holder({});
     await kill(program);
-    expect(await lab.line('release')).toMatchObject({ left: 0, gone: true, will: WILL });
+    expect(await lab.line('release')).toMatchObject({ left: 0, gone: true, crashRelease: RELEASE });
   });
 
   test('is replaced when it dies, and the new one has the same orders', async () => {
@@ -278,7 +278,12 @@ describe('the guard', () => {
     // The old one's watch, with an old deadline, is gone as well.
     await untilSessionIsOver(guard);
     await kill(program);
-    expect(await lab.line('release')).toMatchObject({ left: 0, gone: true, will: WILL, child: { pid } });
+    expect(await lab.line('release')).toMatchObject({
+      left: 0,
+      gone: true,
+      crashRelease: RELEASE,
+      child: { pid },
+    });
     expect(isAlive(pid)).toBe(false);
   });
 
@@ -334,10 +339,10 @@ describe('the guard', () => {
     expect(isAlive(pid)).toBe(false);
   });
 
-  test('leaves no trace of the will in arguments, environments or files', async () => {
+  test('leaves no trace of the crash release in arguments, environments or files', async () => {
     const { program } = await holder({ command: fixture('deaf.sh'), killGraceMs: 1_500 });
     await lab.untilOutput('ready');
-    const trace = Buffer.from(WILL).toString('base64').slice(0, 24);
+    const trace = Buffer.from(RELEASE).toString('base64').slice(0, 24);
     const holderPid = program.pid ?? 0;
     await kill(program);
     let looks = 0;
@@ -359,7 +364,7 @@ describe('the guard', () => {
       { intervalMs: 5 },
     );
     expect(looks).toBeGreaterThan(5);
-    expect(released()).toMatchObject({ will: WILL });
+    expect(released()).toMatchObject({ crashRelease: RELEASE });
   });
 
   test('that cannot be had is told once, and the child runs all the same', async () => {

@@ -4,7 +4,8 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { parseProcStat } from '../../src/child/proc-files.js';
 import { parsePsLine, readPs } from '../../src/child/ps-command.js';
-import { systemProcessTable, type ProcessEntry, type ProcessTable } from '../../src/child/process-table.js';
+import { systemProcessTable, type ProcessTable } from '../../src/child/process-table.js';
+import type { ProcessEntry } from '../../src/child/process-entry.js';
 import { ProcessTree } from '../../src/child/process-tree.js';
 import { isAlive } from '../harness/processes.js';
 

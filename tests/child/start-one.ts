@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { resolveCommand } from '../../src/child/resolve-command.js';
 import {
   startChild,
-  type ChildHappening,
+  type ChildEvent,
   type ChildOptions,
   type RunningChild,
 } from '../../src/child/supervise.js';
@@ -35,7 +35,7 @@ export class Ground {
     const outputFile = this.file(`output-${++this.#count}`);
     const nobody = openSync('/dev/null', 'r');
     const output = openSync(outputFile, 'a');
-    const happenings: ChildHappening[] = [];
+    const happenings: ChildEvent[] = [];
     try {
       const child = await startChild({
         file: resolveCommand(command, env, process.cwd()),
@@ -46,7 +46,7 @@ export class Ground {
         stdio: [nobody, output, output],
         timeline: inMs(30_000, 31_000),
         killGraceMs: 500,
-        on: (happening) => happenings.push(happening),
+        on: (event) => happenings.push(event),
         ...options,
       });
       this.#children.push(child);
@@ -74,7 +74,7 @@ export class Ground {
 
 export interface StartedChild {
   child: RunningChild;
-  happenings: ChildHappening[];
+  happenings: ChildEvent[];
   output: () => string;
 }
 

@@ -8,7 +8,7 @@ import { endProcess, processesWith } from '../harness/processes.js';
 import { waitFor } from '../harness/wait-for.js';
 import { fixture } from './start-one.js';
 
-const PARTS = ['supervise', 'resolve-command', 'guard', 'last-will', 'process-table'];
+const PARTS = ['supervise', 'resolve-command', 'guard', 'leftover-tree', 'process-table'];
 
 /** By this variable whatever a lab has started is found again. */
 const LAB = 'MIGRATE_LOCK_TEST_LAB';
@@ -26,7 +26,7 @@ export interface LogLine {
   source?: string;
   holder?: number;
   ready?: boolean;
-  will?: string;
+  crashRelease?: string;
   left?: number;
   child?: { pid: number; startedAt: number; ownGroup: boolean };
 }

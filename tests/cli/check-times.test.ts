@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { checkTimes } from '../../src/cli/check-times.js';
-import { MAX_DURATION_MS, parseDuration } from '../../src/duration.js';
+import { MAX_DURATION_MS, parseDuration } from '../../src/text/duration.js';
 import { UsageError } from '../../src/errors.js';
 
 const nameOf = (key: 'ttl' | 'killGrace') => (key === 'ttl' ? '--ttl' : 'MIGRATE_LOCK_KILL_GRACE');

@@ -5,7 +5,7 @@ import net from 'node:net';
 import tls from 'node:tls';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import postgres from 'postgres';
-import { readConnectionConfig } from '../../src/db/connection-config.js';
+import { readConnectionConfig } from '../../src/db/settings/connection-config.js';
 import { explain } from '../../src/db/explain.js';
 import { OwnDatabase } from '../../src/db/own-database.js';
 import { Certificates, hasOpenssl, type Certificate } from '../harness/certificates.js';

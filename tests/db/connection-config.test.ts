@@ -1,6 +1,6 @@
 import { userInfo } from 'node:os';
 import { describe, expect, test } from '@jest/globals';
-import { readConnectionConfig, type ConnectionConfig } from '../../src/db/connection-config.js';
+import { readConnectionConfig, type ConnectionConfig } from '../../src/db/settings/connection-config.js';
 import { UsageError } from '../../src/errors.js';
 
 const readFile = (path: string): string => {

@@ -1,9 +1,9 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { readConnectionConfig } from '../../src/db/connection-config.js';
+import { readConnectionConfig } from '../../src/db/settings/connection-config.js';
 import type { OwnDatabase } from '../../src/db/own-database.js';
 import { newIdentity } from '../../src/lock/lease.js';
 import { giveBack } from '../../src/lock/give-back.js';
-import type { Occurrence } from '../../src/events.js';
+import type { EventBody } from '../../src/events/events.js';
 import { createDatabase, type TestDatabase } from '../harness/database.js';
 import { openDatabase, openLock, tryToAcquire } from '../harness/lock.js';
 import { startRelay, type Relay } from '../harness/relay.js';
@@ -111,7 +111,7 @@ describe('an answer that is lost after the commit', () => {
     const { me, answer } = await tryToAcquire(calls);
     if (answer.outcome !== 'acquired') throw new Error('not acquired');
     relay.beforeRequest('.release(', () => relay.dropAnswersAfter(1));
-    const events: Occurrence[] = [];
+    const events: EventBody[] = [];
     const releasing = giveBack(calls, me, answer.lease, { end: {}, emit: (event) => events.push(event) });
     await waitFor('it is released', async () => {
       const [row] = await db.sql`SELECT released_at FROM migrate_lock.migration_lock`;

@@ -8,7 +8,7 @@ import postgres from 'postgres';
 import { classify, errorCode } from '../../src/db/classify.js';
 import { explain } from '../../src/db/explain.js';
 import { BorrowedDatabase } from '../../src/db/borrowed-database.js';
-import { readConnectionConfig } from '../../src/db/connection-config.js';
+import { readConnectionConfig } from '../../src/db/settings/connection-config.js';
 import { OwnDatabase } from '../../src/db/own-database.js';
 import { codedError } from '../../src/db/socket.js';
 import { createDatabase, serverUrl, type TestDatabase } from '../harness/database.js';

@@ -1,6 +1,6 @@
 /** Servers that lie, on the real wire: what they get of us, and what they cost. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import { readConnectionConfig } from '../../src/db/connection-config.js';
+import { readConnectionConfig } from '../../src/db/settings/connection-config.js';
 import { classify } from '../../src/db/classify.js';
 import { explain } from '../../src/db/explain.js';
 import { OwnDatabase } from '../../src/db/own-database.js';

@@ -2,7 +2,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { readConnectionConfig } from '../../src/db/connection-config.js';
+import { readConnectionConfig } from '../../src/db/settings/connection-config.js';
 import { startServer, type EmbeddedServer } from '../harness/embedded-server.mjs';
 import { runCli } from '../harness/run-cli.js';
 

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { connect } from '../../src/db/connect.js';
-import { readConnectionConfig } from '../../src/db/connection-config.js';
+import { readConnectionConfig } from '../../src/db/settings/connection-config.js';
 import { OwnDatabase } from '../../src/db/own-database.js';
 import { ReplicatedPair } from '../failover/replicated-pair.js';
 import type { EmbeddedServer } from '../harness/embedded-server.mjs';

@@ -37,7 +37,7 @@ describe('what is packed', () => {
     expect(packed().filter((path) => !types().includes(path))).toEqual([
       'LICENSE',
       'README.md',
-      'dist/audit-event.schema.json',
+      'dist/event.schema.json',
       'dist/index.js',
       'dist/migrate-lock.cjs',
       'package.json',
@@ -184,10 +184,10 @@ describe('the installed library', () => {
     writeFileSync(
       join(consumer, 'schema.mjs'),
       `import { createRequire } from 'node:module';
-       console.log(JSON.stringify(createRequire(import.meta.url)('migrate-lock/audit-event.schema.json')));`,
+       console.log(JSON.stringify(createRequire(import.meta.url)('migrate-lock/event.schema.json')));`,
     );
     const { stdout } = await use('node', 'schema.mjs');
-    expect(JSON.parse(stdout)).toEqual(JSON.parse(read(ROOT, 'src/audit/audit-event.schema.json')));
+    expect(JSON.parse(stdout)).toEqual(JSON.parse(read(ROOT, 'src/events/event.schema.json')));
   });
 
   test('has types that a strict program and what README shows can use, and that refuse what is wrong', async () => {

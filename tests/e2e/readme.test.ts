@@ -3,10 +3,10 @@ import { beforeAll, describe, expect, test } from '@jest/globals';
 import { Command } from 'commander';
 import { connectionOptions, runOptions } from '../../src/cli/options.js';
 import type { OwnOption } from '../../src/cli/own-option.js';
-import { EVENT_NAMES, OUTCOMES } from '../../src/events.js';
+import { EVENT_NAMES, OUTCOMES } from '../../src/events/events.js';
 import { EXIT_CODES } from '../../src/exit-codes.js';
-import { marginMs } from '../../src/lock/margin.js';
-import { childTimes } from '../../src/run/timeline.js';
+import { marginMs } from '../../src/lock/lease-times.js';
+import { childTimes } from '../../src/lock/lease-times.js';
 import { parseAuditLine } from '../harness/audit-line.js';
 import { runCli } from '../harness/run-cli.js';
 
@@ -17,7 +17,7 @@ interface AuditSchema {
   properties: Record<string, unknown>;
   $defs: Record<string, { properties: Record<string, unknown> }>;
 }
-const SCHEMA = JSON.parse(read('src/audit/audit-event.schema.json')) as AuditSchema;
+const SCHEMA = JSON.parse(read('src/events/event.schema.json')) as AuditSchema;
 
 describe('README', () => {
   test('names the two commands, which are scripts of the package', () => {

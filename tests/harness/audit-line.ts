@@ -2,10 +2,10 @@ import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Ajv2020, type AnySchema, type ValidateFunction } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
-import type { MigrateLockEvent } from '../../src/events.js';
+import type { MigrateLockEvent } from '../../src/events/events.js';
 
 /** The schema that the package publishes. */
-const SCHEMA = fileURLToPath(new URL('../../src/audit/audit-event.schema.json', import.meta.url));
+const SCHEMA = fileURLToPath(new URL('../../src/events/event.schema.json', import.meta.url));
 
 let validate: ValidateFunction | null = null;
 

@@ -1,5 +1,5 @@
 import { OwnDatabase } from '../../src/db/own-database.js';
-import { readConnectionConfig } from '../../src/db/connection-config.js';
+import { readConnectionConfig } from '../../src/db/settings/connection-config.js';
 import { LockCalls } from '../../src/lock/calls.js';
 import { describeThisProcess, newIdentity, type Identity } from '../../src/lock/lease.js';
 import { ensureSchema } from '../../src/schema/apply.js';

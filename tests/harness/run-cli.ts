@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { nanoid } from 'nanoid';
-import type { EventName, MigrateLockEvent } from '../../src/events.js';
+import type { EventName, MigrateLockEvent } from '../../src/events/events.js';
 import { parseAuditLine } from './audit-line.js';
 import { endProcess, isAlive, processesWith, signalProcess, type MarkedProcess } from './processes.js';
 import { waitFor } from './wait-for.js';

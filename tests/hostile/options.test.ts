@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { OwnOption } from '../../src/cli/own-option.js';
 import { createProgram } from '../../src/cli/program.js';
 import { redactInput } from '../../src/cli/redact-input.js';
-import { readConnectionConfig } from '../../src/db/connection-config.js';
+import { readConnectionConfig } from '../../src/db/settings/connection-config.js';
 import { MigrateLockError } from '../../src/errors.js';
 import { createReporter } from '../../src/ui/reporter.js';
 import { anyText, RAW_CONTROL } from '../harness/hostile-text.js';

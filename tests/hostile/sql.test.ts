@@ -34,7 +34,7 @@ function recorder(): { database: Database; calls: Call[] } {
     name: 'none',
     isPooled: false,
     isDirect: true,
-    bell: undefined,
+    notification: undefined,
     hosts: 1,
     connectTimeoutMs: undefined,
     findPooler: () => Promise.resolve(false),

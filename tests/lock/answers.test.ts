@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { classify } from '../../src/db/classify.js';
 import type { LockCalls } from '../../src/lock/calls.js';
 import { describeThisProcess, newIdentity } from '../../src/lock/lease.js';
-import { verifyHistory } from '../../src/lock/verify-history.js';
+import { verifyHistory } from '../../src/admin/verify-history.js';
 import { lookAtSchema } from '../../src/schema/look.js';
 import { createDatabase, type TestDatabase } from '../harness/database.js';
 import { LIMIT_MS, openLock } from '../harness/lock.js';

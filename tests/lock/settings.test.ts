@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/gl
 import postgres from 'postgres';
 import { BorrowedDatabase } from '../../src/db/borrowed-database.js';
 import { LockCalls } from '../../src/lock/calls.js';
-import { MigrationLock } from '../../src/lock/migration-lock.js';
+import { MigrationLock } from '../../src/library/migration-lock.js';
 import { createDatabase, type TestDatabase } from '../harness/database.js';
 import { openLock, tryToAcquire } from '../harness/lock.js';
 import { pollInSql } from '../harness/poll-in-sql.js';

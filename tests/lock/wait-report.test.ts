@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from '@jest/globals';
-import type { Occurrence } from '../../src/events.js';
+import type { EventBody } from '../../src/events/events.js';
 import type { Held } from '../../src/lock/answers.js';
 import { WaitReport } from '../../src/lock/wait-report.js';
 
@@ -16,8 +16,8 @@ const NAMELESS: Held = {
 };
 
 test('a holder that cannot be named is told of only when that lasts longer than a moment', async () => {
-  const told: Occurrence[] = [];
-  const report = new WaitReport((occurrence) => told.push(occurrence), 30_000);
+  const told: EventBody[] = [];
+  const report = new WaitReport((event) => told.push(event), 30_000);
   const startedAtMs = performance.now();
   while (performance.now() < startedAtMs + 700) {
     report.held(NAMELESS);

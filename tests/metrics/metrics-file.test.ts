@@ -16,8 +16,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { createEventStream } from '../../src/event-stream.js';
-import { OUTCOMES, type EventContext, type Occurrence } from '../../src/events.js';
+import { createEventStream } from '../../src/events/event-stream.js';
+import { OUTCOMES, type EventContext, type EventBody } from '../../src/events/events.js';
 import { MetricsFile } from '../../src/metrics/metrics-file.js';
 import { parsePrometheusText } from '../harness/prometheus-text.js';
 
@@ -31,13 +31,13 @@ const holder = {
   heldMs: 1_000,
   expiresInMs: 29_000,
 };
-const waiting = (waitedMs: number, queueLength: number): Occurrence => ({
+const waiting = (waitedMs: number, queueLength: number): EventBody => ({
   event: 'lock.waiting',
   ...holder,
   waitedMs,
   queueLength,
 });
-const acquired: Occurrence = {
+const acquired: EventBody = {
   event: 'lock.acquired',
   waitedMs: 2_500,
   polls: 7,
@@ -45,8 +45,8 @@ const acquired: Occurrence = {
   expiresAt,
   auditHash: null,
 };
-const released: Occurrence = { event: 'lock.released', heldMs: 1_250, auditHash: null };
-const completed: Occurrence = {
+const released: EventBody = { event: 'lock.released', heldMs: 1_250, auditHash: null };
+const completed: EventBody = {
   event: 'run.finished',
   outcome: 'completed',
   exitCode: 3,
@@ -62,7 +62,7 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true }));
 
 /** Writes the metrics of a run in which this happened, one second after the other. */
-async function write(happened: Occurrence[], context: Partial<EventContext> = {}, to = file): Promise<void> {
+async function write(happened: EventBody[], context: Partial<EventContext> = {}, to = file): Promise<void> {
   const metrics = new MetricsFile(to);
   let atMs = START_MS;
   const { emit } = createEventStream(
@@ -96,7 +96,7 @@ function read(): Record<string, unknown> {
 
 describe('the figures', () => {
   test('of a run that waited, took over, held and ended', async () => {
-    const takeover: Occurrence = {
+    const takeover: EventBody = {
       event: 'lock.takeover',
       previousInstanceId: 'x',
       expiredMs: 1,
@@ -122,7 +122,7 @@ describe('the figures', () => {
   });
 
   test('of a run that gave up at its first attempt', async () => {
-    const gaveUp: Occurrence = {
+    const gaveUp: EventBody = {
       event: 'wait.timeout',
       ...holder,
       queueLength: 4,
@@ -142,7 +142,7 @@ describe('the figures', () => {
   });
 
   test('of a run that was interrupted while it waited', async () => {
-    const interrupted: Occurrence = {
+    const interrupted: EventBody = {
       event: 'run.finished',
       outcome: 'interrupted',
       exitCode: 143,
@@ -152,7 +152,7 @@ describe('the figures', () => {
     expect(read()).toMatchObject({ migrate_lock_wait_seconds: 2, migrate_lock_result: 'interrupted' });
   });
 
-  test.each<[string, Occurrence]>([
+  test.each<[string, EventBody]>([
     ['could not release', { event: 'lock.release_failed', code: 'X', message: 'gone', expiresAt }],
     ['lost its lease', { event: 'lock.lost', holder: null }],
   ])('of a run that %s: it held the lock up to then', async (_, end) => {

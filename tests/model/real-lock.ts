@@ -2,7 +2,7 @@ import { nanoid } from 'nanoid';
 import postgres from 'postgres';
 import { errorCode } from '../../src/db/classify.js';
 import { CALLS } from '../../src/generated/sql.js';
-import { decide, ownerCalls } from '../../src/lock/owner-calls.js';
+import { decide, ownerCalls } from '../../src/admin/owner-calls.js';
 import { ensureSchema } from '../../src/schema/apply.js';
 import { SCHEMA_VERSION } from '../../src/schema/look.js';
 import { renderSql } from '../../src/schema/render.js';

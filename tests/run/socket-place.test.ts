@@ -12,7 +12,7 @@ import {
 import net from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { findOwnSocket, makeSocketFolder, socketPlaces } from '../../src/run/socket-place.js';
+import { findOwnSocket, makeSocketFolder, socketPlaces } from '../../src/run/holder/socket-place.js';
 
 const NOBODY = 65_534;
 const asRoot = process.getuid?.() === 0 ? test : test.skip;

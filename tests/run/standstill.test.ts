@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { watchStandstill } from '../../src/run/standstill.js';
+import { watchSuspend } from '../../src/run/suspend.js';
 import { waitFor } from '../harness/wait-for.js';
 
 test('tells of a sleep once, and of nothing else', async () => {
@@ -13,7 +13,7 @@ test('tells of a sleep once, and of nothing else', async () => {
       return 5_000 + asleepMs;
     },
   };
-  const stop = watchStandstill((sleptMs) => told.push(sleptMs), clocks, 1);
+  const stop = watchSuspend((suspendedMs) => told.push(suspendedMs), clocks, 1);
   await waitFor('some looks', () => reads > 5);
   asleepMs = 60_000;
   await waitFor('it is told', () => told.length > 0);
@@ -28,8 +28,8 @@ test('tells of a sleep once, and of nothing else', async () => {
 test('without a clock that goes on during a sleep nothing is told', async () => {
   let now = 0;
   const told: number[] = [];
-  const stop = watchStandstill(
-    (sleptMs) => told.push(sleptMs),
+  const stop = watchSuspend(
+    (suspendedMs) => told.push(suspendedMs),
     { monotonicMs: () => (now += 1_000), bootMs: () => undefined },
     1,
   );

@@ -101,7 +101,7 @@ test('a holder that is killed, whose guard releases', async () => {
     return rows.length > 0;
   });
   evidence.push(...outputsOf('the holder', await holder.done));
-  expect(commandsSeen().some(({ text }) => text.includes('execute-will'))).toBe(true);
+  expect(commandsSeen().some(({ text }) => text.includes('release-after-crash'))).toBe(true);
   await expectNoSecret();
 });
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { LockCalls } from '../../src/lock/calls.js';
-import { verifyHistory } from '../../src/lock/verify-history.js';
+import { verifyHistory } from '../../src/admin/verify-history.js';
 import { openDatabase, tryToAcquire } from '../harness/lock.js';
 import { openStage, poll, release, sqlState, type Arguments, type Stage } from './stage.js';
 

@@ -2,7 +2,7 @@ import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
 import postgres from 'postgres';
 import { LockCalls } from '../../src/lock/calls.js';
 import { newIdentity } from '../../src/lock/lease.js';
-import { verifyHistory } from '../../src/lock/verify-history.js';
+import { verifyHistory } from '../../src/admin/verify-history.js';
 import { createDatabase, type TestDatabase } from '../harness/database.js';
 import { openDatabase, openLock, tryToAcquire } from '../harness/lock.js';
 import { runCli } from '../harness/run-cli.js';

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
-import { verifyHistory } from '../../src/lock/verify-history.js';
+import { verifyHistory } from '../../src/admin/verify-history.js';
 import { createDatabase, serverUrl, type TestDatabase } from '../harness/database.js';
 import { openLock } from '../harness/lock.js';
 import { startRelay } from '../harness/relay.js';

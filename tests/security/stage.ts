@@ -1,6 +1,6 @@
 import { nanoid } from 'nanoid';
 import postgres from 'postgres';
-import { decide, ownerCalls, type OwnerDecisions } from '../../src/lock/owner-calls.js';
+import { decide, ownerCalls, type OwnerDecisions } from '../../src/admin/owner-calls.js';
 import { ensureSchema } from '../../src/schema/apply.js';
 import { SCHEMA_VERSION } from '../../src/schema/look.js';
 import { createDatabase, type TestDatabase, type TestRole } from '../harness/database.js';

@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import type { Output } from '../../src/audit/output.js';
+import type { Output } from '../../src/output/output.js';
 import { UsageError } from '../../src/errors.js';
-import { createEventStream } from '../../src/event-stream.js';
+import { createEventStream } from '../../src/events/event-stream.js';
 import { wantsColour } from '../../src/ui/colour.js';
 import { printable } from '../../src/ui/printable.js';
 import { createReporter } from '../../src/ui/reporter.js';

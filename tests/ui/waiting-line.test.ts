@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { DescriptorOutput } from '../../src/audit/descriptor-output.js';
-import type { RawOutput } from '../../src/audit/output.js';
-import { createEventStream } from '../../src/event-stream.js';
-import type { HolderSummary, Occurrence } from '../../src/events.js';
+import { DescriptorOutput } from '../../src/output/descriptor-output.js';
+import type { RawOutput } from '../../src/output/output.js';
+import { createEventStream } from '../../src/events/event-stream.js';
+import type { HolderSummary, EventBody } from '../../src/events/events.js';
 import { ERASE, fitted } from '../../src/ui/drawing.js';
 import { LiveOutput } from '../../src/ui/live-output.js';
 import { createReporter } from '../../src/ui/reporter.js';
@@ -23,7 +23,7 @@ const holder: HolderSummary = {
   heldMs: 18_000,
   expiresInMs: 11_000,
 };
-const waiting = (summary: Partial<HolderSummary> = {}, queueLength = 9): Occurrence => ({
+const waiting = (summary: Partial<HolderSummary> = {}, queueLength = 9): EventBody => ({
   event: 'lock.waiting',
   ...holder,
   ...summary,
@@ -31,7 +31,7 @@ const waiting = (summary: Partial<HolderSummary> = {}, queueLength = 9): Occurre
   waitedMs: 12_000,
 });
 const LINE = 'waiting 12s · held by web-7f9 (knex migrate:latest) for 18s · lease ends in 11s · 9 waiting';
-const acquired: Occurrence = {
+const acquired: EventBody = {
   event: 'lock.acquired',
   waitedMs: 12_000,
   polls: 3,
@@ -40,10 +40,10 @@ const acquired: Occurrence = {
   auditHash: null,
 };
 const ACQUIRED = 'migrate-lock: acquired the lock after 12s (token unknown), for 30s';
-const finished: Occurrence = { event: 'run.finished', outcome: 'error', exitCode: 1, durationMs: 1 };
+const finished: EventBody = { event: 'run.finished', outcome: 'error', exitCode: 1, durationMs: 1 };
 
 /** Every wait that a test has begun, so that none ticks on. */
-const toEnd: ((occurrence: Occurrence) => void)[] = [];
+const toEnd: ((event: EventBody) => void)[] = [];
 afterEach(() => {
   for (const emit of toEnd.splice(0)) emit(finished);
 });

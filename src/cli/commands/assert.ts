@@ -1,11 +1,11 @@
-import { readConnectionConfig } from '../../db/connection-config.js';
+import { readConnectionConfig } from '../../db/settings/connection-config.js';
 import { errorCode } from '../../db/classify.js';
 import { OwnDatabase } from '../../db/own-database.js';
 import { explain } from '../../db/explain.js';
 import { MigrateLockError, UsageError } from '../../errors.js';
 import { LockCalls } from '../../lock/calls.js';
-import { findEnclosing } from '../../run/enclosing.js';
-import { readSocketList } from '../../run/socket-list.js';
+import { findEnclosing } from '../../run/holder/enclosing.js';
+import { readSocketList } from '../../run/holder/socket-list.js';
 import type { ConnectionOptionValues } from '../options.js';
 import type { Surroundings } from '../surroundings.js';
 

@@ -1,8 +1,8 @@
-import { readConnectionConfig } from '../../db/connection-config.js';
+import { readConnectionConfig } from '../../db/settings/connection-config.js';
 import { explain } from '../../db/explain.js';
 import { OwnDatabase } from '../../db/own-database.js';
 import { LockCalls } from '../../lock/calls.js';
-import { cleanUp } from '../../lock/clean-up.js';
+import { cleanUp } from '../../admin/clean-up.js';
 import { ensureSchema } from '../../schema/apply.js';
 import type { ConnectionOptionValues } from '../options.js';
 import type { Surroundings } from '../surroundings.js';

@@ -1,9 +1,9 @@
-import { formatDuration } from '../../duration.js';
+import { formatDuration } from '../../text/duration.js';
 import { MigrateLockError, UsageError } from '../../errors.js';
 import type { ExitReason } from '../../exit-codes.js';
-import { askHolder } from '../../run/ask-holder.js';
-import { findEnclosing } from '../../run/enclosing.js';
-import { readSocketList } from '../../run/socket-list.js';
+import { askHolder } from '../../run/holder/ask-holder.js';
+import { findEnclosing } from '../../run/holder/enclosing.js';
+import { readSocketList } from '../../run/holder/socket-list.js';
 import type { Surroundings } from '../surroundings.js';
 
 export interface ExtendOptionValues {

@@ -1,13 +1,13 @@
-import { escapeForTerminals } from '../../audit/audit-log.js';
+import { escapeForTerminals } from '../../events/json-lines.js';
 import { classify } from '../../db/classify.js';
-import { readConnectionConfig } from '../../db/connection-config.js';
+import { readConnectionConfig } from '../../db/settings/connection-config.js';
 import { explain } from '../../db/explain.js';
 import { OwnDatabase } from '../../db/own-database.js';
 import type { HistoryRow } from '../../lock/answers.js';
 import { CALL_LIMIT_MS, LockCalls } from '../../lock/calls.js';
-import { readHistoryTable, mustReadTables } from '../../lock/read-tables.js';
-import { verifyHistory, type VerifiedHistory } from '../../lock/verify-history.js';
-import { formatMoment } from '../../moment.js';
+import { readHistoryTable, mustReadTables } from '../../admin/read-tables.js';
+import { verifyHistory, type VerifiedHistory } from '../../admin/verify-history.js';
+import { formatMoment } from '../../text/moment.js';
 import { lookAtSchema } from '../../schema/look.js';
 import { describeEntry, type HistoryEntry } from '../../ui/history-text.js';
 import type { ConnectionOptionValues } from '../options.js';

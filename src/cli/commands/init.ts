@@ -1,12 +1,12 @@
 import { hostname } from 'node:os';
-import { createAuditLog } from '../../audit/audit-log.js';
-import { readConnectionConfig } from '../../db/connection-config.js';
+import { createAuditLog } from '../../events/json-lines.js';
+import { readConnectionConfig } from '../../db/settings/connection-config.js';
 import { OwnDatabase } from '../../db/own-database.js';
 import { explain } from '../../db/explain.js';
 import { UsageError } from '../../errors.js';
-import { createEventStream } from '../../event-stream.js';
+import { createEventStream } from '../../events/event-stream.js';
 import { newIdentity } from '../../lock/lease.js';
-import { decide, ownerCalls, printCall, type Admission, type OwnerCall } from '../../lock/owner-calls.js';
+import { decide, ownerCalls, printCall, type Admission, type OwnerCall } from '../../admin/owner-calls.js';
 import { ensureSchema, type SchemaApplied } from '../../schema/apply.js';
 import { printSchema } from '../../schema/print.js';
 import type { ConnectionOptionValues, OwnerOptionValues } from '../options.js';

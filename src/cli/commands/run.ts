@@ -1,13 +1,13 @@
 import { resolve } from 'node:path';
-import { createAuditLog } from '../../audit/audit-log.js';
-import { readConnectionConfig } from '../../db/connection-config.js';
+import { createAuditLog } from '../../events/json-lines.js';
+import { readConnectionConfig } from '../../db/settings/connection-config.js';
 import { UsageError } from '../../errors.js';
 import { MetricsFile } from '../../metrics/metrics-file.js';
 import { hasOwnApplicationName } from '../../run/child-environment.js';
 import { run } from '../../run/run.js';
 import type { OnceOptions } from '../../run/run-context.js';
 import type { RunOptionValues } from '../options.js';
-import { EXECUTE_WILL } from './execute-will.js';
+import { RELEASE_AFTER_CRASH } from './release-after-crash.js';
 import type { Surroundings } from '../surroundings.js';
 
 export async function runCommand(
@@ -45,7 +45,7 @@ export async function runCommand(
       orphans: values.orphans,
       listen: values.listen,
       once: readOnce(values),
-      releaseProgram: [...program, EXECUTE_WILL],
+      releaseProgram: [...program, RELEASE_AFTER_CRASH],
       childStdout: values.childStdout,
       conflictExitCode: values.conflictExitCode,
     },

@@ -1,5 +1,5 @@
-import { escapeForTerminals } from '../../audit/audit-log.js';
-import { readConnectionConfig } from '../../db/connection-config.js';
+import { escapeForTerminals } from '../../events/json-lines.js';
+import { readConnectionConfig } from '../../db/settings/connection-config.js';
 import { explain } from '../../db/explain.js';
 import { OwnDatabase } from '../../db/own-database.js';
 import { describeStatus } from '../../ui/status-text.js';

@@ -1,0 +1,96 @@
+// Builds the command line (one minified CommonJS file with its packages in it) and the library (ESM, its packages left to the
+// package manager) into dist/.
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const root = path.join(path.dirname(fileURLToPath(import.meta.url)), '..');
+const { version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
+
+/** @type {import('esbuild').BuildOptions} */
+const common = {
+  absWorkingDir: root,
+  bundle: true,
+  platform: 'node',
+  target: 'node20',
+  define: { MIGRATE_LOCK_VERSION: JSON.stringify(version) },
+  logLevel: 'warning',
+  write: false,
+};
+
+const results = await Promise.all([
+  build({
+    ...common,
+    entryPoints: ['bin/migrate-lock.ts'],
+    outfile: 'dist/migrate-lock.cjs',
+    format: 'cjs',
+    minify: true,
+    keepNames: true, // errors bear the names of their classes
+    legalComments: 'inline',
+    banner: { js: '#!/usr/bin/env node' },
+  }),
+  build({
+    ...common,
+    entryPoints: ['src/index.ts'],
+    outfile: 'dist/index.js',
+    format: 'esm',
+    packages: 'external',
+  }),
+]);
+const dist = path.join(root, 'dist');
+const schema = path.join(dist, 'event.schema.json');
+const files = results.flatMap(({ outputFiles = [] }) => outputFiles);
+for (const { path: file, contents } of files) place(file, contents);
+place(schema, readFileSync(path.join(root, 'src/events', path.basename(schema))));
+placeTypes();
+removeOthers([...files.map((file) => file.path), schema, path.join(dist, 'types')]);
+
+/**
+ * The package has all of dist/: what a build of older sources left there goes. Another build may be putting files in place now,
+ * each under its process id.
+ * @param {string[]} made
+ */
+function removeOthers(made) {
+  for (const name of readdirSync(dist)) {
+    const file = path.join(dist, name);
+    if (!made.includes(file) && !/\.\d+(\.old)?$/.test(name)) rmSync(file, { recursive: true, force: true });
+  }
+}
+
+/** The library's types, as a whole: none that a former build has left. */
+function placeTypes() {
+  const types = path.join(dist, 'types');
+  const [made, old] = [`${types}.${process.pid}`, `${types}.${process.pid}.old`];
+  const compiler = path.join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+  try {
+    execFileSync(process.execPath, [compiler, '-p', 'tsconfig.build.json', '--outDir', made], {
+      cwd: root,
+      stdio: 'inherit',
+    });
+  } catch (error) {
+    // The package has all of dist/.
+    rmSync(made, { recursive: true, force: true });
+    throw error;
+  }
+  try {
+    renameSync(types, old);
+  } catch {
+    // The first build.
+  }
+  renameSync(made, types);
+  rmSync(old, { recursive: true, force: true });
+}
+
+/**
+ * Puts a file in its place at once: another build or a test that runs meanwhile never sees half of one.
+ * @param {string} file
+ * @param {Uint8Array} contents
+ */
+function place(file, contents) {
+  mkdirSync(path.dirname(file), { recursive: true });
+  const beside = `${file}.${process.pid}`;
+  writeFileSync(beside, contents, { mode: file.endsWith('migrate-lock.cjs') ? 0o755 : 0o644 });
+  renameSync(beside, file);
+}

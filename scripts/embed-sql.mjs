@@ -1,0 +1,73 @@
+// Embeds sql/**/*.sql in src/generated/sql.ts, so that no file is read at run time.
+// `node scripts/embed-sql.mjs` writes it, `node scripts/embed-sql.mjs --check` fails when it is not up to date.
+import { readdirSync, readFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const here = path.join(root, 'sql');
+const target = path.join(root, 'src', 'generated', 'sql.ts');
+
+/** @param {string} folder */
+function readFolder(folder) {
+  return readdirSync(path.join(here, folder))
+    .filter((name) => name.endsWith('.sql'))
+    .sort()
+    .map((name) => {
+      const sql = readFileSync(path.join(here, folder, name), 'utf8');
+      for (const [index, line] of sql.split('\n').entries()) {
+        // A schema name with a line break in it would end the comment.
+        if (line.includes('--') && /["']migrate_lock["']/.test(line.slice(line.indexOf('--')))) {
+          throw new Error(
+            `sql/${folder}/${name}:${index + 1}: the schema placeholder must not stand in a comment`,
+          );
+        }
+      }
+      return { name: `${folder}/${name}`, sql };
+    });
+}
+
+const versions = readdirSync(here)
+  .flatMap((name) => /^v(\d+)$/.exec(name)?.[1] ?? [])
+  .map(Number)
+  .sort((a, b) => a - b);
+
+const calls = Object.fromEntries(
+  readFolder('calls').map(({ name, sql }) => [
+    path.basename(name, '.sql').replace(/-(.)/g, (_, letter) => letter.toUpperCase()),
+    sql.trim(),
+  ]),
+);
+
+const text = `// Made by scripts/embed-sql.mjs from sql/**/*.sql: do not edit.
+
+interface SqlFile {
+  readonly name: string;
+  readonly sql: string;
+}
+
+/** The steps from one version of the lock schema to the next, each a list of files. */
+export const STEPS: readonly { readonly version: number; readonly files: readonly SqlFile[] }[] = ${JSON.stringify(
+  versions.map((version) => ({ version, files: readFolder(`v${version}`) })),
+  null,
+  2,
+)};
+
+/** The functions: replaced as a whole whenever the schema is applied or upgraded. */
+export const FUNCTIONS: readonly SqlFile[] = ${JSON.stringify(readFolder('functions'), null, 2)};
+
+/** The statements that the program sends. */
+export const CALLS = ${JSON.stringify(calls, null, 2)} as const;
+`;
+
+if (process.argv.includes('--check')) {
+  if (readFileSync(target, 'utf8') !== text) {
+    console.error(
+      'src/generated/sql.ts is not what sql/ says: run `node scripts/embed-sql.mjs` and commit the result.',
+    );
+    process.exitCode = 1;
+  }
+} else {
+  mkdirSync(path.dirname(target), { recursive: true });
+  writeFileSync(target, text);
+}

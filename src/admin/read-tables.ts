@@ -1,0 +1,169 @@
+import { classify, errorCode, UNTRUSTED_SCHEMA } from '../db/classify.js';
+import type { Database, Session } from '../db/database.js';
+import { CALLS } from '../generated/sql.js';
+import { readOwners, refuseSuperuser, untrusted, type SchemaOwners } from '../schema/owners.js';
+import { renderSql } from '../schema/render.js';
+import type { HistoryRow, LockStatus } from '../lock/answers.js';
+
+/**
+ * Status and history for a superuser, where the lock belongs to a role that is not one: a superuser calls no function of it.
+ * COPY of a table reads rows and runs no code (no view, no rule, no function, no planner), and fails for what is not a table.
+ */
+
+const LIMIT_MS = 15_000;
+const PERMISSION_DENIED = '42501';
+
+type Row = (string | null)[];
+
+/**
+ * Whether our role has to read the tables, because `error` refused it the functions. Where others have a hand in the schema, it
+ * does neither.
+ */
+export async function mustReadTables(error: unknown, database: Database, schema: string): Promise<boolean> {
+  if (errorCode(error) !== UNTRUSTED_SCHEMA) return false;
+  return database.transaction('look at the lock schema', LIMIT_MS, async (session) => {
+    const owners = await readOwners(session, schema);
+    if (owners?.isApplied !== true) return false;
+    const isOfOwner = owners.foreignObjects.length === 0 && owners.foreignCreators.length === 0;
+    return isOfOwner && owners.isSuperuser && !owners.ownerIsSuperuser;
+  });
+}
+
+/** What is in the tables was written by their owner: what cannot be read as a lock's is none. */
+async function readTables<T>(
+  database: Database,
+  schema: string,
+  name: string,
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  const found: { owners: SchemaOwners | null } = { owners: null };
+  try {
+    return await database.transaction(name, LIMIT_MS, async (session) => {
+      found.owners = await readOwners(session, schema);
+      await session.unsafe(CALLS.copySettings);
+      return work(session);
+    });
+  } catch (error) {
+    if (/^(unavailable|contention|settings|refused|local)$/.test(classify(error))) throw error;
+    // A role that could only become a superuser may not read them.
+    const { owners } = found;
+    if (owners !== null && errorCode(error) === PERMISSION_DENIED) refuseSuperuser(owners, schema);
+    const owner = owners?.owner ?? 'another role';
+    throw untrusted(
+      `the schema "${schema}" belongs to ${owner}, and its tables are not those of a lock`,
+      `Let ${owner} look at it, or use another schema, with --schema.`,
+      error,
+    );
+  }
+}
+
+export function readStatusTables(
+  database: Database,
+  schema: string,
+): Promise<LockStatus & { isReplica: boolean }> {
+  return readTables(database, schema, 'read the status', async (session) => {
+    const [clock] = await session.unsafe<{ answer: { nowMs: number; isReplica: boolean } }[]>(CALLS.clock);
+    const { nowMs = Date.now(), isReplica = false } = clock?.answer ?? {};
+    const [row] = await copy(session, CALLS.copyLock, schema);
+    const lease = row === undefined ? null : leaseOf(row, nowMs);
+    // A replica does not have the unlogged table of the waiters.
+    const waiting = isReplica ? [] : await copy(session, CALLS.copyWaiters, schema);
+    return {
+      state: lease?.releasedAtMs !== null ? 'free' : lease.expiresAtMs <= nowMs ? 'expired' : 'held',
+      lease,
+      waiters: waiting
+        .filter((waiter) => timeMs(waiter[7]) > nowMs)
+        .sort((a, b) => timeMs(a[6]) - timeMs(b[6]))
+        .map(([instanceId, host, pid, dbRole, command, runKey, arrivedAt]) => ({
+          instanceId: text(instanceId),
+          host: host ?? null,
+          pid: number(pid),
+          dbRole: text(dbRole),
+          command: command ?? null,
+          runKey: runKey ?? null,
+          waitingMs: nowMs - timeMs(arrivedAt),
+        })),
+      isReplica,
+    };
+  });
+}
+
+export function readHistoryTable(
+  database: Database,
+  schema: string,
+  limit: number,
+  sinceMs: number | null,
+): Promise<HistoryRow[]> {
+  return readTables(database, schema, 'read the history', async (session) => {
+    const [clock] = await session.unsafe<{ answer: { nowMs: number } }[]>(CALLS.clock);
+    const earliestMs = sinceMs === null ? -Infinity : (clock?.answer.nowMs ?? Date.now()) - sinceMs;
+    const rows = (await copy(session, CALLS.copyHistory, schema)).map(historyRow);
+    return rows
+      .filter(({ atMs }) => atMs >= earliestMs)
+      .sort((a, b) => a.id - b.id)
+      .slice(-limit);
+  });
+}
+
+function leaseOf(row: Row, nowMs: number): NonNullable<LockStatus['lease']> {
+  const [instanceId, token, host, pid, dbRole, command, runKey, lockedAt, expiresAt, releasedAt] = row;
+  return {
+    instanceId: text(instanceId),
+    fencingToken: number(token) ?? 0,
+    host: host ?? null,
+    pid: number(pid),
+    dbRole: text(dbRole),
+    command: command ?? null,
+    runKey: runKey ?? null,
+    lockedAtMs: timeMs(lockedAt),
+    expiresAtMs: timeMs(expiresAt),
+    heldMs: nowMs - timeMs(lockedAt),
+    expiresInMs: timeMs(expiresAt) - nowMs,
+    releasedAtMs: releasedAt == null ? null : timeMs(releasedAt),
+  };
+}
+
+function historyRow(row: Row): HistoryRow {
+  const [id, at, event, instanceId, token, dbRole, address, applicationName, details, hash] = row;
+  return {
+    id: number(id) ?? 0,
+    atMs: timeMs(at),
+    event: text(event),
+    instanceId: instanceId ?? null,
+    fencingToken: number(token),
+    dbRole: text(dbRole),
+    clientAddress: address ?? null,
+    applicationName: applicationName ?? null,
+    details: JSON.parse(text(details)) as Record<string, unknown>,
+    auditHash: hash?.replace(/^\\x/, '') ?? null,
+  };
+}
+
+async function copy(session: Session, statement: string, schema: string): Promise<Row[]> {
+  const chunks: Buffer[] = [];
+  const stream = await session.unsafe(renderSql(statement, schema)).readable();
+  for await (const chunk of stream) chunks.push(chunk as Buffer);
+  const lines = Buffer.concat(chunks).toString('utf8').split('\n').slice(0, -1);
+  return lines.map((line) => line.split('\t').map(readField));
+}
+
+const ESCAPES: Record<string, string> = { b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v' };
+
+/** One field of COPY's text format. */
+function readField(field: string): string | null {
+  if (field === '\\N') return null;
+  return field.replace(/\\(.)/g, (_, letter: string) => ESCAPES[letter] ?? letter);
+}
+
+function text(field: string | null | undefined): string {
+  return field ?? '';
+}
+
+function number(field: string | null | undefined): number | null {
+  return field == null ? null : Number(field);
+}
+
+/** PostgreSQL writes `2026-01-31 12:00:00.5+00`. */
+function timeMs(field: string | null | undefined): number {
+  return Math.floor(Date.parse(text(field).replace(' ', 'T').replace(/\+00$/, 'Z')));
+}

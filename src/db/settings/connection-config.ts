@@ -1,0 +1,196 @@
+import { readFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
+import path from 'node:path';
+import { UsageError } from '../../errors.js';
+import type { ConnectionTarget } from '../connection.js';
+import { checkDemands, readConnectTimeoutMs } from './connection-demands.js';
+import { describeAddress, isSocket, pairHosts } from './connection-hosts.js';
+import { readSettings, type ConnectionSettings, type Env } from './connection-settings.js';
+import { readTls } from './connection-tls.js';
+import { filled, parseConnectionUrl, type UrlParts } from './connection-url.js';
+import { isHarmless, isTelling } from './harmless-parameters.js';
+import { LIBPQ } from './libpq-parameters.js';
+import { readPasswordFile } from './password-file.js';
+import { reasonOf } from './pem-files.js';
+import { readAuthWish } from './required-auth.js';
+import type { Address } from '../socket.js';
+
+export interface ConnectionSource {
+  /** A URL; before all others. */
+  url?: string | undefined;
+  /** A file that holds the URL. */
+  urlFile?: string | undefined;
+  /** DATABASE_URL, and libpq's PG* variables. */
+  env: Env;
+  readFile?: (path: string) => string;
+  isSocket?: (path: string) => boolean;
+}
+
+/** Where the database is and who we are to it, complete. */
+export interface ConnectionConfig extends ConnectionTarget {
+  hosts: Address[];
+  /** What was given for one attempt to connect; undefined: nothing. */
+  connectTimeoutMs: number | undefined;
+  /** What must not be printed; see redactSecrets(). */
+  secrets: string[];
+  /** Names of what was given and means nothing to us: parameters of other drivers. They are not sent to the server. */
+  ignored: string[];
+  /** For people: user@host:port/database. */
+  describe: string;
+}
+
+const NAMING = ['PGHOST', 'PGHOSTADDR', 'PGPORT', 'PGDATABASE', 'PGUSER', 'PGSERVICE'];
+const NAME_IT =
+  'Set DATABASE_URL or give --database-url postgres://user@host:5432/database (or set PGHOST, PGDATABASE and the like).';
+
+/**
+ * The database to use: a URL, or else libpq's PG* variables, which also complete a URL; a service comes in between. Unlike libpq,
+ * to name no database at all is an error, and so is what may say where the database is and is not understood: a lock in the wrong
+ * database excludes nobody.
+ * @throws {UsageError} whose message holds nothing of a URL's secrets.
+ */
+export function readConnectionConfig(source: ConnectionSource): ConnectionConfig {
+  const { env, readFile = (path: string) => readFileSync(path, 'utf8') } = source;
+  const url = readUrl(source, readFile);
+  checkNamed(url, env);
+  const settings = readSettings(url, env, readFile);
+  const { get } = settings;
+  const leftOut = url === undefined ? [] : withoutMeaning(url, settings);
+
+  const user = get('user') ?? systemUser();
+  const database = get('dbname') ?? user;
+  const password = get('password');
+  const addressed = readHosts(settings, source.isSocket ?? isSocket);
+  checkDemands(
+    settings,
+    addressed.some(({ host }) => host.startsWith('/')),
+  );
+  const home = filled(env.HOME);
+  const passwordFile = get('passfile') ?? (home === undefined ? undefined : path.join(home, '.pgpass'));
+  const file = password === undefined && passwordFile !== undefined ? readPasswordFile(passwordFile) : null;
+  const hosts = addressed.map((address) => {
+    const own = file?.passwordFor(address, database, user);
+    return own === undefined ? address : { ...address, password: own };
+  });
+  const { ignored, ...security } = readTls(settings, url?.scheme, home, readFile);
+  const passwords = [password, url?.password, url?.rawPassword, get('sslpassword'), env.PGPASSWORD];
+  for (const host of hosts) passwords.push(host.password);
+  const options = get('options');
+  return {
+    hosts,
+    database,
+    user,
+    password,
+    ...(passwordFile === undefined || password !== undefined
+      ? {}
+      : { passwordFile: stateOf(passwordFile, file) }),
+    ...security,
+    auth: readAuthWish(settings),
+    options,
+    ...(options === undefined ? {} : { optionsFrom: settings.nameOf('options') }),
+    connectTimeoutMs: readConnectTimeoutMs(settings),
+    // One that is also the name of something public would only blot that out.
+    secrets: [...new Set(passwords)].filter(
+      (secret): secret is string =>
+        secret !== undefined && secret !== '' && ![user, database].includes(secret),
+    ),
+    ignored: [...leftOut, ...ignored],
+    describe: `${user}@${hosts.map(describeAddress).join(',')}/${database}`,
+  };
+}
+
+/** A lock in a database that was not meant excludes nobody: nothing is guessed where nothing was said. */
+function checkNamed(url: UrlParts | undefined, env: Env): void {
+  const isNamed = NAMING.some((name) => filled(env[name]) !== undefined);
+  if (url === undefined && !isNamed) throw new UsageError('No database is named.', NAME_IT);
+  // libpq takes one for a name too, and then everybody is told it, password and all.
+  const misplaced = NAMING.find((name) => env[name]?.includes('://'));
+  if (url === undefined && misplaced !== undefined)
+    throw new UsageError(`${misplaced} holds a URL.`, 'Set DATABASE_URL to it instead.');
+  if (url === undefined) return;
+  const { user, password, hosts, database, parameters, isHollow } = url;
+  const saysNothing =
+    [user, password, hosts, database].every((part) => part === undefined) && !parameters.size;
+  if (isHollow || (saysNothing && !isNamed)) {
+    throw new UsageError(
+      'The database URL names no user, no password and no host: they are empty.',
+      `Check that the variables of which it is put together are set. ${NAME_IT}`,
+    );
+  }
+}
+
+/**
+ * The parameters of the URL that are left out. One that may say where the database is, or how securely to connect, is not.
+ * @throws {UsageError} which names it.
+ */
+function withoutMeaning(url: UrlParts, { layerOf }: ConnectionSettings): string[] {
+  const foreign = [...url.parameters.keys()].filter((name) => !LIBPQ.has(name));
+  const saysWhere = ['host', 'hostaddr', 'service'].some((name) => layerOf(name) === 'url');
+  const refused = foreign.filter(
+    (name) => !isHarmless(name) && (isTelling(name) || (!saysWhere && !name.includes('['))),
+  );
+  if (refused.length === 0) return foreign;
+  throw new UsageError(
+    `The database URL has a parameter that is not supported: ${refused.join(', ')}.`,
+    'It may say where the database is or how securely to connect, and a lock in another database would exclude nobody. ' +
+      'Say it with the parameters of libpq (host, port, sslmode, ...), in a URL of its own: MIGRATE_LOCK_DATABASE_URL.',
+  );
+}
+
+function readHosts(
+  { get, layerOf, nameOf }: ConnectionSettings,
+  isSocket: (path: string) => boolean,
+): Address[] {
+  const [host, hostaddr] = [layerOf('host'), layerOf('hostaddr')];
+  // Tools on libpq would connect to that address, all others to the host.
+  if (host === 'url' && hostaddr !== 'url' && hostaddr !== undefined) {
+    throw new UsageError(
+      `The database URL names a host, and ${nameOf('hostaddr')} an address to use in its place.`,
+      'Give only one of them, or both in the URL (hostaddr).',
+    );
+  }
+  return pairHosts({
+    hosts: hostaddr === 'url' && host !== 'url' ? undefined : get('host')?.split(','),
+    ports: get('port')?.split(',') ?? [],
+    addresses: get('hostaddr')?.split(','),
+    isSocket,
+  });
+}
+
+function stateOf(
+  path: string,
+  file: ReturnType<typeof readPasswordFile>,
+): { path: string; unusable: string | null } {
+  return file === null ? { path, unusable: 'it is not there' } : { path: file.path, unusable: file.unusable };
+}
+
+function readUrl(
+  { url, urlFile, env }: ConnectionSource,
+  readFile: (path: string) => string,
+): UrlParts | undefined {
+  if (url !== undefined) return parseConnectionUrl(url, 'The database URL');
+  if (urlFile !== undefined) {
+    try {
+      return parseConnectionUrl(readFile(urlFile), `The content of ${urlFile}`);
+    } catch (error) {
+      if (error instanceof UsageError) throw error;
+      throw new UsageError(
+        `The file with the database URL cannot be read: ${urlFile} (${reasonOf(error)}).`,
+        'Give the path of a file that holds nothing but the URL.',
+        error,
+      );
+    }
+  }
+  return env.DATABASE_URL?.trim() ? parseConnectionUrl(env.DATABASE_URL, 'DATABASE_URL') : undefined;
+}
+
+function systemUser(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    throw new UsageError(
+      'No database user is named, and the system has no name for the user of this process.',
+      'Name it in the URL (postgres://user@host/database) or in PGUSER.',
+    );
+  }
+}

@@ -1,0 +1,67 @@
+import { statSync } from 'node:fs';
+import { UsageError } from '../../errors.js';
+import { filled } from './connection-url.js';
+import type { Address } from '../socket.js';
+
+/** Where a libpq looks for the local server: as Debian and Red Hat build it, and as PostgreSQL's own sources do. */
+export const DEFAULT_SOCKET_FOLDERS = ['/var/run/postgresql', '/tmp'] as const;
+
+/**
+ * What stands for a host that is not named. A libpq knows one folder, the one it was built with; here it is the first that has a socket of
+ * this port. Where none has, it is localhost over TCP.
+ */
+export function defaultHost(port: number, isSocket: (path: string) => boolean): string {
+  return DEFAULT_SOCKET_FOLDERS.find((folder) => isSocket(`${folder}/.s.PGSQL.${port}`)) ?? 'localhost';
+}
+
+export function isSocket(path: string): boolean {
+  try {
+    return statSync(path).isSocket();
+  } catch {
+    return false;
+  }
+}
+
+export interface GivenHosts {
+  hosts: string[] | undefined;
+  ports: string[];
+  addresses: string[] | undefined;
+  isSocket: (path: string) => boolean;
+}
+
+/** Hosts, their addresses and ports as libpq pairs them: one port for each host, or one for all. */
+export function pairHosts({ hosts, ports, addresses, isSocket }: GivenHosts): Address[] {
+  const names = hosts ?? addresses ?? [''];
+  if (addresses !== undefined && addresses.length !== names.length) {
+    throw new UsageError(
+      `There are ${names.length} hosts for the database, and ${addresses.length} addresses (hostaddr).`,
+      'Give one address for each host.',
+    );
+  }
+  if (ports.length > 1 && ports.length !== names.length) {
+    throw new UsageError(
+      `There are ${names.length} hosts for the database, and ${ports.length} ports.`,
+      'Give one port for each host, or one for all.',
+    );
+  }
+  return names.map((host, index) => {
+    const given = filled(ports.length === 1 ? ports[0] : ports[index]) ?? '5432';
+    if (!/^\d{1,5}$/.test(given) || Number(given) < 1 || Number(given) > 65_535) {
+      throw new UsageError(
+        'The port of the database is not a number from 1 to 65535.',
+        'The usual port is 5432.',
+      );
+    }
+    const port = Number(given);
+    const hostaddr = filled(addresses?.[index]);
+    return {
+      host: filled(host) ?? hostaddr ?? defaultHost(port, isSocket),
+      port,
+      ...(hostaddr === undefined ? {} : { hostaddr }),
+    };
+  });
+}
+
+export function describeAddress({ host, port }: Address): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}

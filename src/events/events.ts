@@ -1,0 +1,196 @@
+/**
+ * The one list of everything that can happen. Both readers of the event stream (the JSON lines on stdout and the
+ * lines for people on stderr) take exactly this union; src/events/event.schema.json is held against it by a test.
+ * All durations are in milliseconds, all times ISO 8601 in UTC, ending in `Z`.
+ */
+export const EVENT_VERSION = 1;
+
+export const OUTCOMES = [
+  'completed',
+  'skipped',
+  'conflict',
+  'deadline',
+  'lost',
+  'interrupted',
+  'error',
+] as const;
+/**
+ * How a run ended. `completed`: the child ended by itself, whatever its exit code. `skipped`: there was nothing to do for its
+ * run key.
+ */
+export type Outcome = (typeof OUTCOMES)[number];
+
+/** Who holds the lock, as far as the last look at it told. */
+export interface HolderSummary {
+  /** The holder's instance id; null when nobody could be named (somebody was just changing the row). */
+  holder: string | null;
+  holderHost: string | null;
+  /** The holder's command line, redacted. */
+  holderCommand: string | null;
+  /** For how long the holder has had its lease. */
+  heldMs: number | null;
+  /** What is left of the holder's lease on the database's clock. */
+  expiresInMs: number | null;
+}
+
+/** A process, for people to find it. */
+export interface ProcessSummary {
+  pid: number;
+  /** The name of the user as whom it runs, or its number. */
+  user: string;
+  /** The program's name. */
+  command: string;
+}
+
+/** What the database's history has a chained row of. */
+export interface Audited {
+  /**
+   * The row's SHA-256 in hexadecimal, which covers all chained rows before it: kept outside of the database, it is what shows
+   * that somebody has rewritten them. null: the history has lost its chain.
+   */
+  auditHash: string | null;
+}
+
+/** A database session that keeps an expired lease from being taken over. */
+export interface SessionSummary {
+  pid: number;
+  role: string | null;
+  /** The client's address; null: hidden from us, or a Unix socket. */
+  client: string | null;
+  /** For how long its transaction is open; null: none, or hidden from us. */
+  openMs: number | null;
+}
+
+export interface EventFields {
+  /** The lock schema was created (fromVersion null) or upgraded. */
+  'schema.applied': { fromVersion: number | null; toVersion: number };
+  /** The database cannot be reached or has no place for us now; it is tried again. */
+  'database.unavailable': { code: string; message: string; attempts: number };
+  'lock.waiting': HolderSummary & { queueLength: number; waitedMs: number };
+  /** Too many attempts came from here: this one was not made, and the next comes after `retryAfterMs` at the earliest. */
+  'lock.rate_limited': { retryAfterMs: number };
+  /** `runKeyOfOtherCommand`: our run key is known with this other command too, whose work is another. */
+  'lock.acquired': {
+    waitedMs: number;
+    polls: number;
+    ttlMs: number;
+    expiresAt: string;
+    runKeyOfOtherCommand?: string;
+  } & Audited;
+  /** The lease has expired, but database sessions of it are still open; `denied` of them our role may not end. */
+  'lock.orphans': { holder: string; sessions: SessionSummary[]; denied: number };
+  /** This run is inside the command of another run, which holds the lock: it runs under that lease, and its deadline. */
+  'lock.inherited': { holder: string; expiresAt: string };
+  /** The lease that was acquired had expired without having been released. */
+  'lock.takeover': { previousInstanceId: string; expiredMs: number; sessionsEnded: number } & Audited;
+  /** The child is asked to end after `deadlineMs`. */
+  'child.started': { childPid: number; command: string; deadlineMs: number };
+  /** The child's processes cannot be seen (the /proc of another PID namespace): only its process group can be ended. */
+  'child.unseen': object;
+  /** Exactly one of `exitCode` and `signal` is not null. */
+  'child.exited': { exitCode: number | null; signal: string | null; durationMs: number };
+  /** Most of the lease is used, and the child still runs; it is asked to end after `deadlineMs`. `canExtend`: it can ask for more time. */
+  'lease.expiring': { expiresInMs: number; deadlineMs: number; canExtend: boolean };
+  /** The child, or the library's user, decided that the lease shall last longer. */
+  'lease.extended': { ttlMs: number; expiresAt: string } & Audited;
+  /**
+   * Processes of the command live on that cannot be ended, so the lease was extended: nobody else may run beside them.
+   * `processes`: null when they are hidden from us. `last`: it is not extended again.
+   */
+  'lease.kept': {
+    processes: ProcessSummary[] | null;
+    ttlMs: number;
+    expiresAt: string;
+    last: boolean;
+  } & Audited;
+  /** The child reached its deadline and is being ended. `expiresInMs`: what is left of its lease; 0: it is over, we come late. */
+  'child.deadline': { ttlMs: number; ranMs: number; expiresInMs: number };
+  /** Processes that the child left running when it ended; they are being ended. */
+  'child.leftover': { count: number };
+  'lock.released': { heldMs: number } & Audited;
+  /** The lease could not be released yet; it is tried again. */
+  'lock.release_delayed': { code: string; message: string; expiresAt: string };
+  /** The lease could not be released; it ends by itself at `expiresAt`. */
+  'lock.release_failed': { code: string; message: string; expiresAt: string };
+  /** Before the lease's end, it turned out to be somebody else's (`holder`) or gone (null). */
+  'lock.lost': { holder: string | null };
+  /** `handovers`: how often the lock changed hands while we waited. */
+  'wait.timeout': HolderSummary & { queueLength: number; waitedMs: number; polls: number; handovers: number };
+  /** The work of our run key is done (`succeeded`), or has failed just now, by the run `by`: nothing was run here. */
+  'run.skipped': {
+    runKey: string;
+    succeeded: boolean;
+    exitCode: number;
+    by: string;
+    byHost: string | null;
+    /** Its command line, redacted. */
+    byCommand: string | null;
+    finishedAt: string;
+    ranMs: number;
+  };
+  /** The work of our run key succeeded here, but that could not be stored: the next run with this key may do it again. */
+  'run.not_stored': { runKey: string };
+  /** The guard that watches over the child had died; another one has taken its place. */
+  'guard.restarted': { restarts: number };
+  /** There is no guard: if migrate-lock itself is killed, nobody ends its child, also not when the lease is over. */
+  'guard.absent': { reason: string };
+  /** There is no place for the socket over which the command asks for more time, and runs inside it for the lease. */
+  'socket.absent': { reason: string };
+  /** `hint`: what a person can do next. */
+  error: { code: string; message: string; hint?: string };
+  'run.finished': { outcome: Outcome; exitCode: number; durationMs: number };
+}
+
+export type EventName = keyof EventFields;
+
+const ALL_EVENTS: Record<EventName, true> = {
+  'schema.applied': true,
+  'database.unavailable': true,
+  'lock.waiting': true,
+  'lock.rate_limited': true,
+  'lock.acquired': true,
+  'lock.orphans': true,
+  'lock.inherited': true,
+  'lock.takeover': true,
+  'child.started': true,
+  'child.unseen': true,
+  'child.exited': true,
+  'lease.expiring': true,
+  'lease.extended': true,
+  'lease.kept': true,
+  'child.deadline': true,
+  'child.leftover': true,
+  'lock.released': true,
+  'lock.release_delayed': true,
+  'lock.release_failed': true,
+  'lock.lost': true,
+  'wait.timeout': true,
+  'run.skipped': true,
+  'run.not_stored': true,
+  'guard.restarted': true,
+  'guard.absent': true,
+  'socket.absent': true,
+  error: true,
+  'run.finished': true,
+};
+/** The names of all events, for those who need them at run time. */
+export const EVENT_NAMES = Object.keys(ALL_EVENTS) as EventName[];
+
+/** What an event is about: the same in every event of a run, but for the token, known once the lock was acquired. */
+export interface EventContext {
+  instanceId: string;
+  fencingToken?: number;
+  host: string;
+  pid: number;
+  /** The database's name; null while it is not known. */
+  database: string | null;
+  /** The lock's database schema. */
+  schema: string;
+}
+
+export type EventOf<N extends EventName> = { [K in N]: { event: K } & EventFields[K] }[N];
+/** What happened, without the common fields. */
+export type EventBody = EventOf<EventName>;
+/** One audit event: version, time, what happened, and the common fields. */
+export type MigrateLockEvent = { v: typeof EVENT_VERSION; time: string } & EventContext & EventBody;
+export type EventListener = (event: MigrateLockEvent) => void;

@@ -1,0 +1,235 @@
+import { hostname } from 'node:os';
+import { readConnectionConfig } from '../db/settings/connection-config.js';
+import { OwnDatabase } from '../db/own-database.js';
+import { BorrowedDatabase } from '../db/borrowed-database.js';
+import type { Database } from '../db/database.js';
+import { explain } from '../db/explain.js';
+import { MigrateLockError } from '../errors.js';
+import { createEventStream, type EventStream } from '../events/event-stream.js';
+import { redactText } from '../redact/command.js';
+import { ensureSchema } from '../schema/apply.js';
+import { checkSchemaName } from '../schema/schema-name.js';
+import type { LockStatus } from '../lock/answers.js';
+import { CALL_LIMIT_MS, LockCalls } from '../lock/calls.js';
+import { cleanUp } from '../admin/clean-up.js';
+import { giveBack } from '../lock/give-back.js';
+import { describeThisProcess, newIdentity, type Identity, type Lease } from '../lock/lease.js';
+import { LockWaitTimeoutError } from '../lock/lock-wait-timeout-error.js';
+import { positive, type MigrationLockOptions } from './migration-lock-options.js';
+import { waitForLease } from '../lock/wait.js';
+
+/**
+ * The lock of one database: a lease that exactly one process at a time can have. One instance is good for one lease at a
+ * time; after a release it can acquire again, under a new instance id.
+ *
+ * Nobody can kill a function: work under a lease in this process must be done before `expiresAt`, or somebody else may
+ * start. The command line keeps a stronger promise (it ends its child in time).
+ */
+export class MigrationLock {
+  readonly #database: Database;
+  readonly #calls: LockCalls;
+  readonly #options: MigrationLockOptions;
+  /** What is told of the work. */
+  readonly #command: string | null;
+  readonly #ttlMs: number;
+  /** Follows the caller's, on which many instances may not listen: Node warns of a leak when more than ten do. */
+  readonly #signal: AbortSignal;
+  readonly #events: EventStream;
+  #identity: Identity = newIdentity();
+  #lease: Lease | undefined;
+  #isBusy = false;
+
+  /** @throws {UsageError} when an option cannot be used. */
+  constructor(options: MigrationLockOptions) {
+    this.#options = options;
+    this.#ttlMs = positive('ttlMs', options.ttlMs ?? 30_000);
+    this.#signal =
+      options.signal === undefined ? new AbortController().signal : AbortSignal.any([options.signal]);
+    const { connection, command } = options;
+    let secrets: string[] = [];
+    if (typeof connection === 'string') {
+      const config = readConnectionConfig({ url: connection, env: process.env });
+      this.#database = new OwnDatabase(config);
+      secrets = config.secrets;
+    } else {
+      this.#database = new BorrowedDatabase(connection);
+    }
+    this.#command = command === undefined ? null : redactText(command, secrets);
+    const schema = checkSchemaName(options.schema ?? 'migrate_lock', 'schema');
+    this.#calls = new LockCalls(this.#database, schema);
+    this.#events = createEventStream(
+      {
+        instanceId: this.instanceId,
+        host: hostname(),
+        pid: process.pid,
+        database: this.#database.name,
+        schema,
+      },
+      options.onEvent === undefined ? [] : [options.onEvent],
+    );
+  }
+
+  /** Names this lease, or the attempt to acquire it, in the table and in every event. */
+  get instanceId(): string {
+    return this.#identity.instanceId;
+  }
+
+  /** The lease that this instance has, as long as it has not released it; it may have run out meanwhile. */
+  get lease(): Lease | undefined {
+    return this.#lease;
+  }
+
+  /**
+   * One attempt to acquire the lease.
+   * @returns true when it was acquired, false when somebody else has it.
+   * @throws {MigrateLockError} LOCK_MISUSED when this instance has it already or is acquiring it; otherwise what the
+   * database said.
+   */
+  async acquire(): Promise<boolean> {
+    return this.#acquiring(async () => {
+      try {
+        await this.#wait(0);
+        return true;
+      } catch (error) {
+        if (error instanceof LockWaitTimeoutError) return false;
+        throw error;
+      }
+    });
+  }
+
+  /**
+   * Waits for the lease until the wait timeout.
+   * @throws {LockWaitTimeoutError} when it was not acquired in time; it names the holder.
+   * @throws {MigrateLockError} LOCK_MISUSED, or what the database said.
+   * @throws the reason of `signal` when that was aborted.
+   */
+  async wait(): Promise<Lease> {
+    return this.#acquiring(() => this.#wait(this.#options.waitTimeoutMs ?? 30_000));
+  }
+
+  /**
+   * Gives the lease back. While the database cannot be reached it is tried again, for what is left of the lease, 30 s at
+   * most. Never throws: a lease that cannot be released runs out by itself, and the event `lock.release_failed` says when.
+   * @returns true when this call released it; false when it was not this instance's (any more), which events tell.
+   */
+  async release(): Promise<boolean> {
+    const lease = this.#lease;
+    if (lease === undefined) {
+      this.#events.emit({
+        event: 'error',
+        code: 'LOCK_MISUSED',
+        message: 'release(): this instance has no lease',
+      });
+      return false;
+    }
+    this.#lease = undefined;
+    const outcome = await giveBack(this.#calls, this.#identity, lease, {
+      end: {},
+      emit: this.#events.emit,
+      signal: this.#signal,
+    });
+    this.#database.disconnect();
+    this.#startOver();
+    return outcome === 'released';
+  }
+
+  /**
+   * Makes the lease last for at least `ttlMs` from now: an explicit decision, not a heartbeat. It never gets shorter.
+   * @returns false when the lease is over, or not this instance's any more.
+   * @throws {MigrateLockError} what the database said; the lease may then have been extended or not.
+   */
+  async extend(ttlMs: number): Promise<boolean> {
+    const lease = this.#lease;
+    if (lease === undefined || performance.now() >= lease.endsAtMs) return false;
+    try {
+      const answer = await this.#calls.extend(this.#identity, positive('ttlMs', ttlMs));
+      if (answer.outcome === 'refused') return false;
+      this.#lease = { ...answer.lease, endsAtMs: Math.max(lease.endsAtMs, answer.lease.endsAtMs) };
+      const { lease: extended, auditHash } = answer;
+      const expiresAt = extended.expiresAt.toISOString();
+      this.#events.emit({ event: 'lease.extended', ttlMs, expiresAt, auditHash });
+      return true;
+    } catch (error) {
+      throw explain(error, this.#database.description, this.#calls.schema);
+    } finally {
+      this.#database.disconnect();
+    }
+  }
+
+  /**
+   * Clears a lease that has run out without a release, and waiters that are gone. Nobody has to call it: the next
+   * acquisition does the same by itself.
+   * @returns how many leases were cleared: 0 or 1.
+   */
+  async cleanupExpiredLocks(): Promise<number> {
+    return this.#reading(async () => (await cleanUp(this.#calls)).leases);
+  }
+
+  /** Who has the lease and who waits. Reads only, but for the lock schema, which is applied if it is not there yet. */
+  async status(): Promise<LockStatus> {
+    return this.#reading(() => this.#calls.status(CALL_LIMIT_MS));
+  }
+
+  async #wait(waitTimeoutMs: number): Promise<Lease> {
+    const { pollIntervalMs = 1_000 } = this.#options;
+    return waitForLease(this.#calls, this.#identity, describeThisProcess(this.#command), {
+      ttlMs: this.#ttlMs,
+      waitTimeoutMs: waitTimeoutMs === 0 ? 0 : positive('waitTimeoutMs', waitTimeoutMs),
+      pollIntervalMs: positive('pollIntervalMs', pollIntervalMs),
+      listen: this.#options.listen ?? true,
+      failureMemoryMs: null,
+      signal: this.#signal,
+      emit: this.#events.emit,
+      renewIdentity: () => {
+        this.#startOver();
+        return this.#identity;
+      },
+      onLease: (lease) => {
+        this.#lease = lease;
+        this.#events.context.fencingToken = lease.fencingToken;
+      },
+    });
+  }
+
+  async #acquiring<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#lease !== undefined || this.#isBusy) {
+      throw new MigrateLockError(
+        this.#isBusy
+          ? 'This MigrationLock is acquiring already.'
+          : 'This MigrationLock has the lease already.',
+        { code: 'LOCK_MISUSED', exit: 'internal', hint: 'Release it first, or use another instance.' },
+      );
+    }
+    this.#isBusy = true;
+    try {
+      return await work();
+    } catch (error) {
+      // After an abort nothing is held, whatever was acquired on the way.
+      this.#lease = undefined;
+      this.#startOver();
+      throw error;
+    } finally {
+      this.#isBusy = false;
+      this.#database.disconnect();
+    }
+  }
+
+  async #reading<T>(read: () => Promise<T>): Promise<T> {
+    try {
+      const applied = await ensureSchema(this.#database, this.#calls.schema);
+      if (applied !== null) this.#events.emit({ event: 'schema.applied', ...applied });
+      return await read();
+    } catch (error) {
+      throw explain(error, this.#database.description, this.#calls.schema);
+    } finally {
+      if (!this.#isBusy) this.#database.disconnect();
+    }
+  }
+
+  /** An instance id names one acquisition for ever. */
+  #startOver(): void {
+    this.#identity = newIdentity();
+    this.#events.context.instanceId = this.instanceId;
+    delete this.#events.context.fencingToken;
+  }
+}

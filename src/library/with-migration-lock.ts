@@ -1,0 +1,54 @@
+import { childTimes } from '../lock/lease-times.js';
+import { MigrationLock } from './migration-lock.js';
+import type { MigrationLockOptions } from './migration-lock-options.js';
+import { applicationName } from '../lock/lease.js';
+
+/** What work under the lease is given. */
+export interface WorkContext {
+  /**
+   * Aborted when the work must be over, two margins before the lease ends (by default 28 s after it was acquired), and
+   * when `options.signal` is. It is a request: nobody can kill a function. Work that goes on after the lease's end may
+   * run beside somebody else's. The promise of `migrate-lock run` is stronger: it ends its child in time.
+   */
+  signal: AbortSignal;
+  instanceId: string;
+  /** Grows with every acquisition: lets a store refuse writes of an older holder. */
+  fencingToken: number;
+  /** On the database's clock. */
+  expiresAt: Date;
+  /** Give it to the sessions that do the work (`application_name`), so that they can be found in pg_stat_activity. */
+  applicationName: string;
+}
+
+/**
+ * Waits for the lease, does the work, releases the lease, whether the work succeeded or not.
+ * @returns what the work returned.
+ * @throws what the work threw; or, before it was started, {LockWaitTimeoutError} and what MigrationLock.wait() throws.
+ */
+export async function withMigrationLock<T>(
+  options: MigrationLockOptions,
+  work: (context: WorkContext) => Promise<T>,
+): Promise<T> {
+  const lock = new MigrationLock(options);
+  const lease = await lock.wait();
+  const deadline = new AbortController();
+  const { killBeforeEndMs } = childTimes(options.ttlMs ?? 30_000, 0);
+  const timer = setTimeout(
+    () => deadline.abort(new DOMException('the lease is about to end', 'TimeoutError')),
+    Math.min(2 ** 31 - 1, Math.max(0, lease.endsAtMs - killBeforeEndMs - performance.now())),
+  );
+  try {
+    const { instanceId, fencingToken, expiresAt } = lease;
+    return await work({
+      signal:
+        options.signal === undefined ? deadline.signal : AbortSignal.any([deadline.signal, options.signal]),
+      instanceId,
+      fencingToken,
+      expiresAt,
+      applicationName: applicationName(instanceId),
+    });
+  } finally {
+    clearTimeout(timer);
+    await lock.release();
+  }
+}

@@ -1,0 +1,38 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { backoffMs } from '../../db/backoff.js';
+import { classify, errorCode } from '../../db/classify.js';
+import type { EventStream } from '../../events/event-stream.js';
+import type { LockCalls } from '../../lock/calls.js';
+import type { HolderDescription } from '../../lock/lease.js';
+
+/**
+ * Who has the lock, for a run that may be inside of the holder's command. While the database is away it is asked again, as
+ * a run that knew nothing would wait for itself.
+ * @returns null: nobody, or the database does not tell; the wait then meets what is wrong by itself.
+ * @throws the signal's reason when it was aborted.
+ */
+export async function currentHolder(
+  calls: LockCalls,
+  { emit }: Pick<EventStream, 'emit'>,
+  waitTimeoutMs: number,
+  signal: AbortSignal,
+): Promise<HolderDescription | null> {
+  const giveUpAtMs = performance.now() + waitTimeoutMs;
+  for (let attempts = 1; ; attempts++) {
+    try {
+      const { state, lease } = await calls.status();
+      return state === 'held' ? lease : null;
+    } catch (error) {
+      signal.throwIfAborted();
+      const kind = classify(error);
+      if (kind !== 'unavailable' && kind !== 'contention') return null;
+      const pauseMs = backoffMs(attempts);
+      if (performance.now() + pauseMs >= giveUpAtMs) return null;
+      if (attempts === 1) {
+        const message = error instanceof Error ? error.message : String(error);
+        emit({ event: 'database.unavailable', code: errorCode(error), message, attempts });
+      }
+      await sleep(pauseMs, undefined, { signal }).catch(() => signal.throwIfAborted());
+    }
+  }
+}

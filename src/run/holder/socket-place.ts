@@ -1,0 +1,62 @@
+import { chmodSync, lstatSync, mkdtempSync, realpathSync } from 'node:fs';
+import path from 'node:path';
+import { isTrustedOwner } from '../../system/file-owner.js';
+import { SEPARATOR } from './socket-list.js';
+
+/** What the kernel takes as the path of a Unix socket, with its closing NUL. */
+const LONGEST_PATH = 104;
+const NAME = 's';
+
+/** The folders that may hold a socket, in the order in which they are tried. */
+export function socketPlaces(env: NodeJS.ProcessEnv): string[] {
+  const named = [env.TMPDIR, env.XDG_RUNTIME_DIR].filter((place) => place !== undefined && place !== '');
+  return [...new Set([...(named as string[]), '/tmp', '/dev/shm'])];
+}
+
+/**
+ * Makes a folder in this place that only our user may enter.
+ * @returns the path of a socket in it.
+ * @throws Error when there is none to be had here.
+ */
+export function makeSocketFolder(place: string): string {
+  const parent = realpathSync(place);
+  if (parent.includes(SEPARATOR)) throw new Error(`there is a ${SEPARATOR} in its path`);
+  if (Buffer.byteLength(path.join(parent, 'migrate-lock-XXXXXX', NAME)) >= LONGEST_PATH)
+    throw new Error('its path is too long for a socket');
+  checkNobodyCanReplace(parent);
+  const folder = mkdtempSync(path.join(parent, 'migrate-lock-'));
+  chmodSync(folder, 0o700);
+  return path.join(folder, NAME);
+}
+
+/**
+ * The real path of a socket that only our own user can have made, whatever the variable that names it says.
+ *
+ * Between this look and the connection nothing can be put in its place: no part of the real path is a link, every folder on
+ * it belongs to us or to root, and others can replace nothing in them. So it does not matter what the links in `socketPath`
+ * lead to by then.
+ * @throws Error saying whose it is, or what it is.
+ */
+export function findOwnSocket(socketPath: string): string {
+  const parent = realpathSync(path.dirname(path.dirname(socketPath)));
+  checkNobodyCanReplace(parent);
+  const folder = path.join(parent, path.basename(path.dirname(socketPath)));
+  const socket = path.join(folder, path.basename(socketPath));
+  const [inside, itself] = [lstatSync(folder), lstatSync(socket)];
+  const us = process.geteuid?.();
+  if (!inside.isDirectory()) throw new Error(`${folder} is not a folder`);
+  if (inside.uid !== us) throw new Error(`${folder} belongs to another user (uid ${inside.uid})`);
+  if ((inside.mode & 0o777) !== 0o700) throw new Error(`other users may enter ${folder}`);
+  if (!itself.isSocket()) throw new Error(`${socket} is not a socket`);
+  if (itself.uid !== us) throw new Error(`${socket} belongs to another user (uid ${itself.uid})`);
+  return socket;
+}
+
+/** From the root on: once a folder is known to be safe, what is in it stays what it is. */
+function checkNobodyCanReplace(folder: string): void {
+  if (folder !== path.dirname(folder)) checkNobodyCanReplace(path.dirname(folder));
+  const { uid, mode } = lstatSync(folder);
+  if (!isTrustedOwner(uid)) throw new Error(`${folder} belongs to another user (uid ${uid})`);
+  const [othersMayWrite, isSticky] = [(mode & 0o022) !== 0, (mode & 0o1000) !== 0];
+  if (othersMayWrite && !isSticky) throw new Error(`other users may replace what is in ${folder}`);
+}

@@ -1,0 +1,144 @@
+import { startChild, type ChildEnd, type RunningChild } from '../../child/supervise.js';
+import { explain } from '../../db/explain.js';
+import { MigrateLockError } from '../../errors.js';
+import { askHolder } from '../holder/ask-holder.js';
+import { childEnvironment } from '../child-environment.js';
+import type { Asker, HeldLease, HolderAnswer, HolderRequest, HolderSocket } from '../holder/holder-socket.js';
+import { confirmLease, type InheritedLease, type OuterLease } from './inherit.js';
+import { TRYING } from '../holder/holder-answer.js';
+import { keepTrying, notGiven } from '../keep-trying.js';
+import type { RunContext } from '../run-context.js';
+import { readSocketList, writeSocketList } from '../holder/socket-list.js';
+import { tellOfChild } from '../tell-of-child.js';
+import { Turns } from '../holder/turns.js';
+
+/** Runs the child under the lease of an outer run, with the deadline that the lease already has. */
+export class UnderInheritedLease {
+  readonly #turns = new Turns();
+  #lease: OuterLease;
+  #child: RunningChild | undefined;
+  #isOver = false;
+  /** Resolves when the last extension that we were told of has been looked up. */
+  #followed: Promise<unknown> = Promise.resolve();
+
+  constructor(
+    private readonly context: RunContext,
+    private readonly inherited: InheritedLease,
+    private readonly socket: HolderSocket,
+  ) {
+    this.#lease = inherited.lease;
+  }
+
+  /**
+   * Starts the child and waits until its whole tree is gone. Signals are handed to it.
+   * @throws {MigrateLockError} when it could not be started, {Interrupted} when a signal came before that.
+   */
+  async run(file: string, forwarded: Set<NodeJS.Signals>): Promise<ChildEnd> {
+    const { options, mark, events, router, guard } = this.context;
+    const early = router.hold();
+    guard.moveDeadline(this.#lease.killAtMs);
+    await guard.ready;
+    early.throwIfAny();
+    const child = await startChild({
+      file,
+      command: options.command,
+      args: options.args,
+      env: childEnvironment(options.env, this.#lease, this.#socketList()),
+      mark,
+      stdio: [0, options.childStdout === 'stdout' ? 1 : 2, 2],
+      timeline: this.#lease,
+      killGraceMs: options.killGraceMs,
+      guard,
+      on: (event) => {
+        const nowMs = performance.now();
+        // At least: the lease lasts longer than its command may.
+        const expiresInMs = this.#lease.killAtMs - nowMs;
+        tellOfChild(events, options, event, { deadlineMs: this.#lease.termAtMs - nowMs, expiresInMs });
+      },
+    });
+    this.#child = child;
+    this.inherited.watch(
+      (told) => void this.#follow(told).catch(() => undefined), // then the deadline stays
+      () => child.stop('lost'), // nobody holds the lease for us any more
+    );
+    early.passTo((signal) => {
+      forwarded.add(signal);
+      child.forward(signal);
+    });
+    return child.ended.finally(() => (this.#isOver = true));
+  }
+
+  /** Answers what our child asks: for a turn under the same lease us, for more time the outer run. */
+  async answer(request: HolderRequest, asker: Asker): Promise<HolderAnswer> {
+    if (request.request === 'extend') return this.#extend(request, asker);
+    if (request.request === 'inherit') await this.#turns.take(asker, request.mark);
+    return { ok: true, lease: this.#told() };
+  }
+
+  async #extend(request: HolderRequest, asker: Asker): Promise<HolderAnswer> {
+    try {
+      const { socketPath } = this.inherited;
+      const onTrying = asker.tell;
+      const answer = await askHolder(socketPath, request, { onTrying, abandoned: asker.closed });
+      if (!answer.ok) return answer;
+      if (await this.#follow(answer.lease, asker)) return { ok: true, lease: this.#told() };
+      return { ok: false, code: 'TOO_LATE', message: 'the command has reached its deadline' };
+    } catch (error) {
+      if (error instanceof MigrateLockError) {
+        return { ok: false, code: error.code, message: error.message.replace(/\.$/, '') };
+      }
+      return notGiven(error, this.context.calls, this.#lease.expiresAt);
+    }
+  }
+
+  /**
+   * Moves the child's deadline after the outer run has extended the lease. What cannot be confirmed moves nothing.
+   * @returns whether it was moved.
+   * @throws what the database said until our deadline.
+   */
+  #follow(told: HeldLease, asker?: Asker): Promise<boolean> {
+    const toldAtMs = performance.now();
+    const follow = this.#followed.then(() => this.#moveDeadline(told, toldAtMs, asker));
+    this.#followed = follow.catch(() => false);
+    return follow;
+  }
+
+  async #moveDeadline(told: HeldLease, toldAtMs: number, asker?: Asker): Promise<boolean> {
+    const { calls } = this.context;
+    const confirm = (limitMs: number) => confirmLease(calls, told, toldAtMs, limitMs);
+    const lease = await keepTrying(confirm, {
+      termAtMs: () => this.#lease.termAtMs,
+      isWanted: () => !this.#isOver,
+      onFailure: (error) => {
+        const { message } = explain(error, calls.database.description, calls.schema);
+        asker?.tell({ ok: false, code: TRYING, message });
+      },
+    });
+    if (lease === undefined || this.#child?.moveTimeline(lease) !== true) return false;
+    this.#lease = lease;
+    this.context.guard.moveDeadline(lease.killAtMs);
+    this.#turns.tell({ ok: true, lease: this.#told() });
+    return true;
+  }
+
+  #told(): HeldLease {
+    const { expiresAt, termAtMs, killAtMs, ...lease } = this.#lease;
+    const nowMs = performance.now();
+    return {
+      ...lease,
+      expiresAt: expiresAt.toISOString(),
+      termInMs: termAtMs - nowMs,
+      killInMs: killAtMs - nowMs,
+    };
+  }
+
+  /** Without a socket of ours, the outer run would be asked by those inside of us for a turn that we have. */
+  #socketList(): string | undefined {
+    const outer = readSocketList(this.context.options.env);
+    if (this.socket.path !== undefined) return writeSocketList(this.socket.path, outer);
+    return writeSocketList(
+      undefined,
+      outer.map((path) => (path === this.inherited.socketPath ? '' : path)),
+    );
+  }
+}

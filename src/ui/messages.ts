@@ -1,0 +1,263 @@
+import { adviceAfterDeadline, adviceAfterFailedRelease, adviceAfterWait } from './advice.js';
+import { formatDuration } from '../text/duration.js';
+import type { EventOf, HolderSummary, MigrateLockEvent } from '../events/events.js';
+import { formatMoment } from '../text/moment.js';
+import { shorten } from '../text/shorten.js';
+import { aboutSurvivors } from './survivors.js';
+import { unlockLine } from '../text/unlock-line.js';
+
+export type Tone = 'info' | 'good' | 'warn' | 'bad';
+
+/** A sentence for people. */
+export interface Message {
+  text: string;
+  tone: Tone;
+  /** What to do next. */
+  hint?: string | undefined;
+}
+
+/** A holder's command is only there to be recognized. */
+const MAX_COMMAND_LENGTH = 80;
+/** The longest name that a machine has; longer ones were made up to push everything else out of sight. */
+const MAX_NAME_LENGTH = 64;
+/** In one line with everything else. */
+const SHORT_COMMAND_LENGTH = 40;
+
+/** What an event means to people; null when it tells them nothing that they do not know. */
+export function describeEvent(event: MigrateLockEvent): Message | null {
+  switch (event.event) {
+    case 'schema.applied':
+      return event.fromVersion === null
+        ? info(`created the lock schema ${event.schema}`)
+        : info(
+            `upgraded the lock schema ${event.schema} from version ${event.fromVersion} to ${event.toVersion}`,
+          );
+    case 'database.unavailable':
+      return warn(`the database cannot be used yet (${event.message}); trying again`);
+    case 'lock.waiting':
+      return info(`waiting for the lock: ${holding(event)}${queue(event.queueLength)}`);
+    case 'lock.rate_limited':
+      return warn(
+        `too many attempts came from here; the next one is made in ${formatDuration(event.retryAfterMs)}`,
+      );
+    case 'lock.acquired':
+      return acquired(event);
+    case 'lock.takeover':
+      return warn(
+        `taking over from ${event.previousInstanceId}, whose lease expired ${formatDuration(event.expiredMs)} ago ` +
+          `without having been released${sessionsEnded(event.sessionsEnded)}`,
+      );
+    case 'child.started':
+      return info(
+        `running ${event.command} (pid ${event.childPid}); it must be done within ${formatDuration(event.deadlineMs)}`,
+      );
+    case 'child.exited':
+      return exited(event.exitCode, event.signal, event.durationMs);
+    case 'lease.expiring':
+      return {
+        ...warn(`the command is still running and will be ended in ${formatDuration(event.deadlineMs)}`),
+        hint: event.canExtend
+          ? 'More time for this run: `migrate-lock extend --ttl 10m` from inside the command.'
+          : 'More time for the next run: a longer --ttl.',
+      };
+    case 'lock.orphans':
+      return {
+        ...warn(
+          `the lease of ${event.holder} has expired, but database sessions of it are still open: ` +
+            event.sessions.map(orphan).join(', '),
+        ),
+        hint:
+          event.denied === 0
+            ? 'The takeover waits until they are gone.'
+            : 'Our role may not end them: that needs the same role, or pg_signal_backend. The takeover waits until they are ' +
+              `gone. To end one: SELECT pg_terminate_backend(${event.sessions[0]?.pid ?? 'pid'}). When nobody can end them: ` +
+              `\`${unlockLine(event.holder)}\`. If they are not the command's, name its roles with init --child-role.`,
+      };
+    case 'lock.inherited':
+      return info(`running under the lease of ${event.holder}, inside its command`);
+    case 'lease.extended':
+      return good(`extended the lease: it now ends at ${event.expiresAt}`);
+    case 'lease.kept':
+      return { ...aboutSurvivors(event), tone: 'warn' };
+    case 'child.unseen':
+      return {
+        ...warn(
+          'the processes of the command cannot be seen: /proc is that of another PID namespace. Only its process group can be ' +
+            'ended, not what leaves it',
+        ),
+        hint: 'Mount /proc in the namespace: unshare --mount-proc, or mount -t proc proc /proc.',
+      };
+    case 'child.deadline':
+      return {
+        ...bad(
+          `the command has run for ${formatDuration(event.ranMs)}${
+            event.expiresInMs > 0
+              ? '; it is ended now, before its lease expires'
+              : ', and its lease is over: migrate-lock did not run in time; what is left of it is ended now'
+          }`,
+        ),
+        hint: adviceAfterDeadline(event),
+      };
+    case 'child.leftover':
+      return warn(
+        `the command left ${count(event.count, 'process', 'processes')} running; ending what is left`,
+      );
+    case 'lock.released':
+      return good(`released the lock after ${formatDuration(event.heldMs)}`);
+    case 'lock.release_delayed':
+      return warn(
+        `the lock could not be released yet (${event.message}); trying again. The lease ends at ${event.expiresAt} in any case`,
+      );
+    case 'lock.release_failed':
+      return {
+        ...bad(`the lock could not be released: ${event.message}`),
+        hint: adviceAfterFailedRelease(event),
+      };
+    case 'lock.lost':
+      return bad(
+        `the lease was lost before its end: ${event.holder === null ? 'nobody holds the lock any more' : `${event.holder} has acquired the lock since`}`,
+      );
+    case 'wait.timeout':
+      return {
+        ...bad(
+          `gave up after ${formatDuration(event.waitedMs)}: ${timesOf(event)}${queue(event.queueLength)}`,
+        ),
+        hint: adviceAfterWait(event),
+      };
+    case 'run.skipped':
+      return skipped(event);
+    case 'run.not_stored':
+      return {
+        ...bad(`the success of ${event.runKey} could not be stored`),
+        hint: 'The next run with this key may run the command again.',
+      };
+    case 'guard.restarted':
+      return warn('the guard of the command had died; started another one');
+    case 'guard.absent':
+      return warn(
+        `there is no guard (${event.reason}): if migrate-lock is killed or stopped, nobody ends the command, also not when ` +
+          'the lease is over',
+      );
+    case 'socket.absent':
+      return {
+        ...warn(
+          'there is no place for a socket: the command cannot ask for more time, and a migrate-lock run inside it fails ' +
+            `(${event.reason})`,
+        ),
+        hint: 'Let TMPDIR name a folder that this user can write, and in which no other user can replace files.',
+      };
+    case 'error':
+      return { ...bad(event.message), hint: event.hint };
+    case 'run.finished':
+      return null;
+  }
+}
+
+/**
+ * A wait in one line, for a terminal where it changes every second: `waiting 12s · held by web-7f9 (knex migrate:latest) for
+ * 18s · lease ends in 11s · 9 waiting`. `sinceMs`: for how long the event is past.
+ */
+export function describeWait(event: EventOf<'lock.waiting'>, sinceMs: number): string {
+  const lease = event.expiresInMs === null ? null : event.expiresInMs - sinceMs;
+  const held = event.heldMs === null ? '' : ` for ${inSeconds(event.heldMs + sinceMs)}`;
+  return [
+    `waiting ${inSeconds(event.waitedMs + sinceMs)}`,
+    `${holderName(event, SHORT_COMMAND_LENGTH)}${held}`,
+    ...(lease === null ? [] : [lease > 0 ? `lease ends in ${inSeconds(lease + 999)}` : 'lease is over']),
+    ...(event.queueLength > 1 ? [`${event.queueLength} waiting`] : []),
+  ].join(' · ');
+}
+
+/** `held by web-7f9 (knex migrate:latest) for 18s, its lease ends in 11s` */
+function holding(holder: HolderSummary): string {
+  const lease = holder.expiresInMs;
+  const parts = [
+    `${holderName(holder)}${holder.heldMs === null ? '' : ` for ${formatDuration(holder.heldMs)}`}`,
+    ...(lease === null
+      ? []
+      : [lease > 0 ? `its lease ends in ${formatDuration(lease)}` : 'its lease is over']),
+  ];
+  return parts.join(', ');
+}
+
+/** As holding(), but with moments, which still mean something when the line is read later. */
+function timesOf(event: HolderSummary & { time: string }): string {
+  const at = (offsetMs: number): string => formatMoment(Date.parse(event.time) + offsetMs);
+  const since = event.heldMs === null ? '' : ` since ${at(-event.heldMs)}`;
+  const until = event.expiresInMs === null ? '' : `, until ${at(event.expiresInMs)} at the latest`;
+  return `${holderName(event)}${since}${until}`;
+}
+
+function holderName({ holder, holderHost, holderCommand }: HolderSummary, length?: number): string {
+  if (holder === null) return 'somebody is just acquiring or releasing it';
+  const command = holderCommand === null ? '' : ` (${shortened(holderCommand, length)})`;
+  return `held by ${shorten(holderHost ?? holder, MAX_NAME_LENGTH, '…')}${command}`;
+}
+
+function shortened(command: string, length = MAX_COMMAND_LENGTH): string {
+  return shorten(command, length, '…');
+}
+
+/** Whole seconds: half ones would only flicker. */
+function inSeconds(ms: number): string {
+  return ms < 1_000 ? '0s' : formatDuration(Math.floor(ms / 1_000) * 1_000);
+}
+
+function queue(length: number): string {
+  return length > 1 ? `, ${length} waiting` : '';
+}
+
+function exited(exitCode: number | null, signal: string | null, durationMs: number): Message {
+  const after = `after ${formatDuration(durationMs)}`;
+  if (signal !== null) return warn(`the command was ended by ${signal} ${after}`);
+  return exitCode === 0
+    ? good(`the command succeeded ${after}`)
+    : warn(`the command failed with exit code ${exitCode ?? 'unknown'} ${after}`);
+}
+
+function orphan({ pid, role, client, openMs }: EventOf<'lock.orphans'>['sessions'][number]): string {
+  const where = client === null ? '' : ` at ${client}`;
+  const since = openMs === null ? '' : `, in a transaction for ${formatDuration(openMs)}`;
+  return `${pid} (${role ?? 'unknown role'}${where}${since})`;
+}
+
+function acquired(event: MigrateLockEvent & EventOf<'lock.acquired'>): Message {
+  const text =
+    `acquired the lock after ${formatDuration(event.waitedMs)} (token ${event.fencingToken ?? 'unknown'}), ` +
+    `for ${formatDuration(event.ttlMs)}`;
+  if (event.runKeyOfOtherCommand === undefined) return good(text);
+  return {
+    ...warn(text),
+    hint:
+      `The run key is known with another command too: ${shortened(event.runKeyOfOtherCommand)}. The same key with another ` +
+      'command is other work.',
+  };
+}
+
+function skipped(event: EventOf<'run.skipped'>): Message {
+  const { runKey, byHost, by, byCommand, finishedAt, exitCode } = event;
+  const who = `${shorten(byHost ?? by, MAX_NAME_LENGTH, '…')}${byCommand === null ? '' : ` (${shortened(byCommand)})`}`;
+  if (!event.succeeded) {
+    return {
+      ...bad(
+        `nothing to run: the work of ${runKey} failed on ${who} at ${finishedAt}, with exit code ${exitCode}`,
+      ),
+      hint: 'To try it again at once, use --on-failure retry.',
+    };
+  }
+  const text = `nothing to run: the work of ${runKey} was done by ${who} at ${finishedAt}`;
+  return good(text);
+}
+
+function sessionsEnded(ended: number): string {
+  return ended === 0 ? '' : `; ended ${count(ended, 'database session', 'database sessions')} of it`;
+}
+
+function count(number: number, one: string, many: string): string {
+  return `${number} ${number === 1 ? one : many}`;
+}
+
+const info = (text: string): Message => ({ text, tone: 'info' });
+const good = (text: string): Message => ({ text, tone: 'good' });
+const warn = (text: string): Message => ({ text, tone: 'warn' });
+const bad = (text: string): Message => ({ text, tone: 'bad' });
