@@ -6,9 +6,9 @@ export default {
   transform: { '^.+\\.ts$': ['@swc/jest', { jsc: { target: 'es2022', parser: { syntax: 'typescript' } } }] },
   // TypeScript sources import each other as the .js that they become.
   moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
-  setupFiles: ['<rootDir>/tests/harness/one-error-class.mjs'],
-  globalSetup: '<rootDir>/tests/harness/global-setup.mjs',
-  globalTeardown: '<rootDir>/tests/harness/global-teardown.mjs',
+  setupFiles: ['<rootDir>/tests/support/one-error-class.mjs'],
+  globalSetup: '<rootDir>/tests/support/global-setup.mjs',
+  globalTeardown: '<rootDir>/tests/support/global-teardown.mjs',
   // Every test file starts dozens of processes of its own.
   maxWorkers: 2,
   testTimeout: 60_000,

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import postgres from 'postgres';
-import { startServer } from '../tests/harness/embedded-server.mjs';
+import { startServer } from '../tests/support/embedded-server.mjs';
 
 /**
  * As durable as PostgreSQL is by default: a peer that writes waits for the disk, and peers that write nothing do not.

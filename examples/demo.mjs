@@ -3,7 +3,7 @@
  * npm run demo -- <command...>: the same with a command of your own, which finds the database in DATABASE_URL.
  */
 import { constants } from 'node:os';
-import { startServer } from '../tests/harness/embedded-server.mjs';
+import { startServer } from '../tests/support/embedded-server.mjs';
 import { commandStorm } from './demo/command-storm.mjs';
 import { drizzleStorm } from './demo/drizzle-storm.mjs';
 import { knexStorm } from './demo/knex-storm.mjs';

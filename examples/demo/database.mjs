@@ -1,6 +1,6 @@
 import postgres from 'postgres';
 
-/** @typedef {import('../../tests/harness/embedded-server.mjs').EmbeddedServer} Server */
+/** @typedef {import('../../tests/support/embedded-server.mjs').EmbeddedServer} Server */
 
 /**
  * @param {Server} server

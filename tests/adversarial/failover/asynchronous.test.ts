@@ -1,0 +1,67 @@
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import { isAlive } from '../../support/processes.js';
+import { assertNothingLeft, runCli } from '../../support/run-cli.js';
+import { expectLost } from './expect-lost.js';
+import { ReplicatedPair } from './replicated-pair.js';
+import { Stage, type LongRun } from './stage.js';
+
+// With asynchronous replication the newest commits can be lost in a failover, and a lease with them. What is still promised then.
+
+let pair: ReplicatedPair;
+let stage: Stage;
+
+beforeAll(async () => {
+  pair = await ReplicatedPair.start();
+});
+beforeEach(async () => {
+  stage = new Stage(pair.url);
+  await stage.prepare();
+});
+// Each is done whatever became of the others.
+afterEach(() => stage.close());
+afterEach(() => assertNothingLeft());
+afterEach(() => pair.reunite());
+afterAll(() => pair.stop());
+
+/** Acquires while the standby lags, and loses the primary: the promoted standby has never heard of this lease. */
+async function startAndLose(): Promise<LongRun> {
+  await pair.catchUp();
+  await pair.holdBack();
+  const first = await stage.startLong();
+  await pair.failOver();
+  return first;
+}
+
+test('a lease that arrived at the standby in time is as good as with synchronous replication', async () => {
+  const first = await stage.startLong();
+  await pair.catchUp();
+  await pair.failOver();
+  const late = stage.short();
+  expect(await late.waitForEvent('lock.waiting')).toMatchObject({ holder: first.instanceId });
+  first.finish();
+  expect((await first.cli.done).code).toBe(0);
+  expect((await late.done).code).toBe(0);
+  expect([...(await stage.ran()).values()]).toEqual([true, true]);
+});
+
+test('a lease that the standby never heard of does not keep others out; assert_held stops its migration, and its release tells', async () => {
+  await stage.run(['--', 'true']).done;
+  const first = await startAndLose();
+  const other = stage.short();
+  expect((await other.done).code).toBe(0);
+  const { instanceId, fencingToken } = await other.waitForEvent('lock.acquired');
+  expect(isAlive(first.childPid)).toBe(true); // the limit that the README tells of: two at once
+  // A standby's sequence is ahead of what was handed out.
+  expect(fencingToken).toBeGreaterThan(first.fencingToken ?? Infinity);
+  await expectLost(first, instanceId);
+});
+
+test('a fencing token can be handed out again; the instance id still tells the two leases apart', async () => {
+  await runCli(['init'], { env: { DATABASE_URL: pair.url } });
+  const first = await startAndLose();
+  const other = await stage.startLong();
+  expect(other.fencingToken).toBe(first.fencingToken);
+  await expectLost(first, other.instanceId);
+  other.finish();
+  expect((await other.cli.done).code).toBe(0);
+});

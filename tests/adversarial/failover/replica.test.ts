@@ -1,0 +1,53 @@
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import { assertNothingLeft, runCli } from '../../support/run-cli.js';
+import { ReplicatedPair } from './replicated-pair.js';
+import { Stage } from './stage.js';
+
+// A replica only reads: a program that was given its address has to say so, and must not believe that it has the lock.
+
+let pair: ReplicatedPair;
+let stage: Stage;
+
+beforeAll(async () => {
+  pair = await ReplicatedPair.start();
+});
+beforeEach(async () => {
+  stage = new Stage(pair.url);
+  await stage.prepare();
+});
+// Each is done whatever became of the others.
+afterEach(() => stage.close());
+afterEach(() => assertNothingLeft());
+afterAll(() => pair.stop());
+
+async function expectRefusal(args: string[]): Promise<void> {
+  const { code, events, stderr } = await runCli(args, { env: { DATABASE_URL: pair.standby.url } });
+  expect({ code, stderr }).toMatchObject({ code: 78 });
+  expect(stderr).toMatch(/cannot be written to .*\n.*replica/);
+  const told = events.map(({ event }) => event);
+  expect(told).not.toContain('lock.acquired');
+  expect(told).not.toContain('child.started');
+}
+
+test.each([['run', '--wait-timeout', '1s', '--', 'true'], ['init']])(
+  'a replica without the lock schema: %s',
+  async (...args) => {
+    await pair.catchUp();
+    await expectRefusal(args);
+  },
+);
+
+test('a replica of a lock that is free', async () => {
+  await stage.run(['--', 'true']).done;
+  await pair.catchUp();
+  await expectRefusal(['run', '--wait-timeout', '1s', '--', 'true']);
+});
+
+test('a replica of a lock that is held', async () => {
+  const holder = await stage.startLong();
+  await pair.catchUp();
+  await expectRefusal(['run', '--wait-timeout', '1s', '--', 'true']);
+  await expectRefusal(['run', '--wait-timeout', '0', '--', 'true']);
+  holder.finish();
+  expect((await holder.cli.done).code).toBe(0);
+});

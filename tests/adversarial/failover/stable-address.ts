@@ -1,0 +1,22 @@
+import type { EmbeddedServer } from '../../support/embedded-server.mjs';
+import { startRelay, type Relay } from '../../support/relay.js';
+
+/** One address for whatever server is the primary, as a virtual IP or a proxy is. */
+export interface StableAddress {
+  relay: Relay;
+  /** Leads to this server from now on; connections to the former one are reset. */
+  leadTo: (server: EmbeddedServer) => void;
+}
+
+export async function openStableAddress(server: EmbeddedServer): Promise<StableAddress> {
+  // The relay looks at its target anew for each connection.
+  const target = { host: server.host, port: server.port };
+  const relay = await startRelay(target);
+  return {
+    relay,
+    leadTo: ({ port }) => {
+      target.port = port;
+      relay.cut();
+    },
+  };
+}

@@ -1,0 +1,105 @@
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import type { EmbeddedServer } from '../../support/embedded-server.mjs';
+import { assertNothingLeft } from '../../support/run-cli.js';
+import { waitFor } from '../../support/wait-for.js';
+import { query, ReplicatedPair } from './replicated-pair.js';
+import { Stage } from './stage.js';
+
+// With synchronous replication what a commit has promised is on the standby: the lock survives the primary.
+
+let pair: ReplicatedPair;
+let stage: Stage;
+
+beforeAll(async () => {
+  pair = await ReplicatedPair.start();
+});
+beforeEach(async () => {
+  await pair.makeSynchronous();
+  stage = new Stage(pair.url);
+  await stage.prepare();
+});
+// Each is done whatever became of the others.
+afterEach(() => stage.close());
+afterEach(() => assertNothingLeft());
+afterEach(() => pair.reunite());
+afterAll(() => pair.stop());
+
+/** One that belongs to migrate-lock itself, not to a command. */
+async function waitForOurSession(server: EmbeddedServer, state: string): Promise<void> {
+  const question = `SELECT FROM pg_stat_activity WHERE application_name = 'migrate-lock' AND ${state}`;
+  await waitFor(`a session: ${state}`, async () => (await query(server.url, question)).length > 0);
+}
+
+test('a lease, its migration and its waiters survive a failover: nobody starts before it is released on the new primary', async () => {
+  const first = await stage.startLong();
+  const waiting = stage.short();
+  await waiting.waitForEvent('lock.waiting');
+  await pair.failOver();
+  const late = stage.short();
+  expect(await late.waitForEvent('lock.waiting')).toMatchObject({ holder: first.instanceId });
+  expect(await stage.ran()).toEqual(new Map([[first.instanceId, false]]));
+  first.finish();
+  const results = await Promise.all([first.cli.done, waiting.done, late.done]);
+  expect(results.map(({ code, stderr }) => (code === 0 ? '' : stderr))).toEqual(['', '', '']);
+  for (const { events } of results) expect(events.map(({ event }) => event)).toContain('lock.released');
+  expect([...(await stage.ran()).values()]).toEqual([true, true, true]);
+});
+
+test('a release while there is no primary, or one that is not promoted yet, is tried until it is', async () => {
+  const first = await stage.startLong();
+  await pair.primary.kill();
+  first.cli.kill('SIGTERM');
+  await first.cli.waitForEvent('child.exited');
+  const { relay } = pair.address;
+  const refused = relay.accepted();
+  await waitFor('a release is refused', () => relay.accepted() > refused);
+  pair.address.leadTo(pair.standby);
+  await waitForOurSession(pair.standby, `state = 'idle' AND query <> ''`);
+  expect(first.cli.events().map(({ event }) => event)).not.toContain('lock.release_failed');
+  await pair.promote();
+  const { code, events } = await first.cli.done;
+  expect(code).toBe(143);
+  expect(events.map(({ event }) => event)).toContain('lock.released');
+  expect(await stage.holder()).toBeUndefined();
+});
+
+test('a role with synchronous_commit = local is told that it has the lease only when the standby has it', async () => {
+  await query(pair.primary.url, 'ALTER ROLE postgres SET synchronous_commit = local');
+  await stage.run(['--', 'true']).done;
+  await pair.holdBack();
+  const starting = stage.startLong();
+  await waitForOurSession(pair.primary, `wait_event = 'SyncRep'`);
+  await pair.letThrough();
+  const first = await starting;
+  await pair.failOver();
+  expect(await stage.holder()).toBe(first.instanceId);
+  first.cli.kill('SIGTERM');
+  await first.cli.done;
+});
+
+test('a former primary that lives on, cut off from its standby, gives the lock to nobody', async () => {
+  await stage.run(['--', 'true']).done;
+  await pair.catchUp(); // a release does not wait for the standby
+  await pair.promote();
+  pair.address.leadTo(pair.standby);
+  const stranded = stage.run(['--wait-timeout', '0', '--', 'true'], pair.primary.url);
+  const { code, events } = await stranded.done;
+  expect(code).toBe(69);
+  expect(events.map(({ event }) => event)).not.toContain('lock.acquired');
+  expect((await stage.short().done).code).toBe(0);
+});
+
+test('an acquisition whose wait for the standby was cut short by a restart of the primary is told only when the standby has it', async () => {
+  await stage.run(['--', 'true']).done;
+  await pair.holdBack();
+  const starting = stage.startLong(['--wait-timeout', '50s']);
+  await waitForOurSession(pair.primary, `wait_event = 'SyncRep'`);
+  await pair.primary.restart('fast');
+  await waitForOurSession(pair.primary, `wait_event = 'SyncRep'`);
+  await pair.letThrough();
+  const first = await starting;
+  await pair.failOver();
+  expect(await stage.holder()).toBe(first.instanceId);
+  first.cli.kill('SIGTERM');
+  await first.cli.done;
+});

@@ -1,0 +1,124 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, constants, existsSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseAuditLine } from '../../support/audit-line.js';
+import { startRelay, type Relay } from '../../support/relay.js';
+import type { RunPlan } from './schedule.js';
+
+export const CHILD = fileURLToPath(new URL('../../support/fixtures/faults/child.mjs', import.meta.url));
+const CLOCK_SKEW = fileURLToPath(new URL('../../support/fixtures/faults/clock-skew.cjs', import.meta.url));
+
+/** One `migrate-lock run` of a schedule, with a network of its own. */
+export interface FaultyRun {
+  pid: number;
+  relay: Relay;
+  /** Every process of the run is known by its HOME, which even the guard is given. */
+  home: string;
+  ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+  hasEnded: () => boolean;
+  beats: () => string[];
+  stdout: () => string;
+  stderr: () => string;
+  close: () => Promise<void>;
+}
+
+export interface RunSurroundings {
+  folder: string;
+  server: { host: string; port: number };
+  databaseUrl: string;
+  /** The program under test, and what it is told besides. */
+  program: string;
+  preload: string | undefined;
+  options: readonly string[];
+}
+
+export async function startRun(
+  name: string,
+  plan: RunPlan,
+  { folder, server, databaseUrl, program, preload, options }: RunSurroundings,
+): Promise<FaultyRun> {
+  const home = join(folder, name);
+  mkdirSync(home);
+  const relay = await startRelay(server);
+  const url = relay.through(databaseUrl);
+  const beatsFile = join(home, 'beats');
+  const { descriptor, close: closeStdout } = openStdout(plan.stdout, home);
+  const stderr = openSync(join(home, 'stderr'), 'a');
+  const child = spawn(
+    process.execPath,
+    [
+      ...(plan.skewMs === 0 ? [] : ['--require', CLOCK_SKEW]),
+      ...(preload === undefined ? [] : ['--require', preload]),
+      ...[program, 'run', '--ttl', `${plan.ttlMs}ms`, '--kill-grace', `${plan.killGraceMs}ms`],
+      ...['--wait-timeout', '60s', ...options, '--', process.execPath, CHILD],
+    ],
+    {
+      env: {
+        PATH: process.env.PATH,
+        HOME: home,
+        // Where its socket lies: what a dead machine leaves goes with the schedule's folder.
+        TMPDIR: home,
+        DATABASE_URL: url,
+        FAULTS_URL: plan.childThroughRelay ? url : databaseUrl,
+        FAULTS_CHILD: JSON.stringify(plan.child),
+        FAULTS_BEATS: beatsFile,
+        FAULTS_SKEW_MS: String(plan.skewMs),
+      },
+      detached: true,
+      stdio: ['ignore', descriptor, stderr],
+    },
+  );
+  closeSync(descriptor);
+  closeSync(stderr);
+  const ended = once(child, 'exit').then(([code, signal]) => ({
+    code: code as number | null,
+    signal: signal as NodeJS.Signals | null,
+  }));
+  if (child.pid === undefined) throw new Error('the program could not be started');
+  return {
+    pid: child.pid,
+    relay,
+    home,
+    ended,
+    hasEnded: () => child.exitCode !== null || child.signalCode !== null,
+    beats: () => wholeLines(beatsFile),
+    stdout: () => wholeLines(join(home, 'stdout')).join('\n'),
+    stderr: () => wholeLines(join(home, 'stderr')).join('\n'),
+    close: async () => {
+      closeStdout();
+      await relay.close();
+    },
+  };
+}
+
+/** The events that a run told, each checked against the schema; none when its stdout was no file. */
+export function eventsOf(run: FaultyRun): ReturnType<typeof parseAuditLine>[] {
+  return wholeLines(join(run.home, 'stdout')).map(parseAuditLine);
+}
+
+function openStdout(kind: RunPlan['stdout'], home: string): { descriptor: number; close: () => void } {
+  const nothing = () => undefined;
+  if (kind === 'full') return { descriptor: openSync('/dev/full', 'w'), close: nothing };
+  const path = join(home, 'stdout');
+  if (kind === 'file') return { descriptor: openSync(path, 'a'), close: nothing };
+  const pipe = join(home, 'pipe');
+  if (spawnSync('mkfifo', [pipe]).status !== 0) throw new Error('mkfifo failed');
+  const reader = openSync(pipe, constants.O_RDWR | constants.O_NONBLOCK);
+  const descriptor = openSync(pipe, constants.O_WRONLY);
+  if (kind === 'closed') {
+    closeSync(reader);
+    return { descriptor, close: nothing };
+  }
+  try {
+    for (;;) writeSync(reader, ' '.repeat(4096));
+  } catch {
+    // It is full, and nobody will read it.
+  }
+  return { descriptor, close: () => closeSync(reader) };
+}
+
+function wholeLines(path: string): string[] {
+  return existsSync(path) ? readFileSync(path, 'utf8').split('\n').slice(0, -1) : [];
+}

@@ -1,0 +1,67 @@
+import { DEFINITION, type SchemaDefinition } from '../../../src/schema/apply.js';
+
+/** 2026-01-01T00:00:00Z: the model's clock counts microseconds from here. */
+export const CLOCK_BASE_MS = Date.UTC(2026, 0, 1);
+
+const CLOCK = 'clock_timestamp()';
+const MODEL_CLOCK = '"migrate_lock".model_clock()';
+
+/** A sequence is seen by every session at once, whatever transaction it is in: as a clock is. */
+const CLOCK_SQL = `
+CREATE SEQUENCE "migrate_lock".model_clock_us MINVALUE 0;
+CREATE FUNCTION "migrate_lock".model_clock() RETURNS timestamptz LANGUAGE sql VOLATILE
+AS $body$
+    SELECT timestamptz '2026-01-01 00:00:00Z' + last_value * interval '1 microsecond' FROM "migrate_lock".model_clock_us
+$body$;`;
+
+/** One change within one SQL function. */
+export interface Edit {
+  functionName: string;
+  /** A fragment of the function that is there exactly once, whatever white space it has there. */
+  from: string;
+  to: string;
+}
+
+/** A change of the product's SQL that breaks it. */
+export interface Mutation {
+  name: string;
+  edits: readonly Edit[];
+}
+
+/** The product's own text but for the clock, which the model moves, and for what a mutation breaks. */
+export function modelDefinition(mutation?: Mutation): SchemaDefinition {
+  const steps = DEFINITION.steps.map(({ version, files }) => ({
+    version,
+    files: files.flatMap(({ name, sql }) => {
+      const file = { name, sql: sql.replaceAll(CLOCK, MODEL_CLOCK) };
+      return name.endsWith('-schema.sql') ? [file, { name: 'model-clock.sql', sql: CLOCK_SQL }] : [file];
+    }),
+  }));
+  let functions = DEFINITION.functions;
+  for (const edit of mutation?.edits ?? []) functions = mutate(functions, edit);
+  functions = functions.map(({ name, sql }) => ({ name, sql: sql.replaceAll(CLOCK, MODEL_CLOCK) }));
+  return { ...DEFINITION, steps, functions };
+}
+
+function mutate(files: SchemaDefinition['functions'], edit: Edit): SchemaDefinition['functions'] {
+  const begin = `CREATE OR REPLACE FUNCTION "migrate_lock".${edit.functionName}(`;
+  if (files.filter(({ sql }) => sql.includes(begin)).length !== 1)
+    throw new Error(`there is no function ${edit.functionName}, or more than one`);
+  return files.map(({ name, sql }) => {
+    const start = sql.indexOf(begin);
+    if (start < 0) return { name, sql };
+    const end = sql.indexOf('\n$body$;', start);
+    return { name, sql: sql.slice(0, start) + replaceOnce(sql.slice(start, end), edit) + sql.slice(end) };
+  });
+}
+
+function replaceOnce(text: string, { functionName, from, to }: Edit): string {
+  const words = from
+    .trim()
+    .split(/\s+/)
+    .map((word) => word.replaceAll(/[\\^$.*+?()[\]{}|]/g, '\\$&'));
+  const parts = text.split(new RegExp(words.join('\\s+')));
+  if (parts.length !== 2)
+    throw new Error(`"${from}" is there ${parts.length - 1} times in ${functionName}()`);
+  return parts.join(to);
+}

@@ -1,0 +1,50 @@
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import { createDatabase, type TestDatabase } from '../../support/database.js';
+import type { Caller } from './calls.js';
+import { request, someone } from './overlap.js';
+import { applyModelSchema, RealLock } from './real-lock.js';
+
+const START_US = 1e12;
+/** For how long a waiter counts that polls as often as request() says. */
+const COUNTS_FOR_US = 15e6;
+
+let db: TestDatabase;
+let lock: RealLock;
+let other: RealLock;
+let waiter: Caller;
+
+beforeAll(async () => {
+  db = await createDatabase();
+  const role = await db.createRole();
+  await applyModelSchema(db.url, 'migrate_lock', { role: role.name });
+  lock = new RealLock(db.url, 'migrate_lock');
+  other = new RealLock(role.url, 'migrate_lock');
+});
+beforeEach(async () => {
+  await lock.startOver();
+  await lock.setClock(START_US);
+  await lock.poll(someone(), request(3_600_000));
+  waiter = someone();
+  await lock.poll(waiter, request(1000));
+  await other.begin();
+});
+afterEach(() => other.finish('ROLLBACK'));
+afterAll(async () => {
+  await Promise.all([lock.end(), other.end()]);
+  await db.drop();
+});
+
+test('another role that names a waiter, in a transaction that stays open, does not hold up its announcement', async () => {
+  const now = START_US + 0.6 * COUNTS_FOR_US;
+  await lock.setClock(now);
+  await other.poll({ ...waiter, secret: 'a guess' }, request(1000));
+  expect(await lock.poll(waiter, request(1000))).toMatchObject({ outcome: 'held', queueLength: 1 });
+  const { waiters } = (await lock.observe()).tables;
+  expect(waiters[waiter.instanceId]).toMatchObject({ countsUntil: now + COUNTS_FOR_US });
+});
+
+test('nor does one that takes it out of the queue, once it does not count any more', async () => {
+  await lock.setClock(START_US + 2 * COUNTS_FOR_US);
+  await other.cleanup();
+  expect(await lock.poll(waiter, request(1000))).toMatchObject({ outcome: 'held', queueLength: 1 });
+});

@@ -1,0 +1,50 @@
+import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
+import { createDatabase, type TestDatabase } from '../../support/database.js';
+import { openLock, tryToAcquire } from '../../support/lock.js';
+import { runCli } from '../../support/run-cli.js';
+
+let db: TestDatabase;
+
+beforeAll(async () => {
+  db = await createDatabase();
+});
+afterEach(() => db.sql`DROP SCHEMA IF EXISTS migrate_lock CASCADE`);
+afterAll(() => db.drop());
+
+const cleanup = (...args: string[]) => runCli(['cleanup', ...args], { env: { DATABASE_URL: db.url } });
+
+async function runKeys(): Promise<string[]> {
+  const rows = await db.sql<
+    { run_key: string }[]
+  >`SELECT run_key FROM migrate_lock.migration_lock_run ORDER BY 1`;
+  return rows.map(({ run_key }) => run_key);
+}
+
+test('forgets run keys whose last run is longer ago, and only when it is asked to', async () => {
+  (await openLock(db.url)).database.disconnect();
+  await db.sql`INSERT INTO migrate_lock.migration_lock_run VALUES
+    ('old', '', true, 0, now() - interval '91 d', 1, 'a', 1, NULL, 'app', NULL),
+    ('old failure', '', false, 1, now() - interval '91 d', 1, 'a', 1, NULL, 'app', NULL),
+    ('recent', '', true, 0, now() - interval '89 d', 1, 'a', 1, NULL, 'app', NULL)`;
+  expect(await cleanup()).toMatchObject({ code: 0, stdout: '' });
+  expect(await runKeys()).toEqual(['old', 'old failure', 'recent']);
+  const pruned = await cleanup('--keep', '90d');
+  expect(pruned).toMatchObject({ code: 0, stdout: '' });
+  expect(pruned.stderr).toContain('forgot 2 run keys');
+  expect(await runKeys()).toEqual(['recent']);
+});
+
+test('clears a lease that ran out, and leaves one that is held', async () => {
+  const lock = await openLock(db.url);
+  await tryToAcquire(lock);
+  expect((await cleanup()).stderr).toContain('cleared 0 expired leases');
+  await db.sql`UPDATE migrate_lock.migration_lock
+               SET locked_at = now() - interval '2 s', expires_at = now() - interval '1 s'`;
+  expect((await cleanup()).stderr).toContain('cleared 1 expired leases');
+  expect((await lock.status()).state).toBe('free');
+  lock.database.disconnect();
+});
+
+test.each(['', 'for ever', '90'])('--keep %j is a usage error', async (keep) => {
+  expect(await cleanup('--keep', keep)).toMatchObject({ code: 64 });
+});

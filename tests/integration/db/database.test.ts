@@ -1,0 +1,126 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { readConnectionConfig } from '../../../src/db/settings/connection-config.js';
+import type { OwnDatabase } from '../../../src/db/own-database.js';
+import { newIdentity } from '../../../src/lock/lease.js';
+import { giveBack } from '../../../src/lock/give-back.js';
+import type { EventBody } from '../../../src/events/events.js';
+import { createDatabase, type TestDatabase } from '../../support/database.js';
+import { openDatabase, openLock, tryToAcquire } from '../../support/lock.js';
+import { startRelay, type Relay } from '../../support/relay.js';
+import { waitFor } from '../../support/wait-for.js';
+
+let db: TestDatabase;
+let relay: Relay;
+let database: OwnDatabase;
+
+beforeAll(async () => {
+  db = await createDatabase();
+});
+beforeEach(async () => {
+  const [server] = readConnectionConfig({ url: db.url, env: {} }).hosts;
+  if (server === undefined) throw new Error('no host');
+  relay = await startRelay(server);
+  database = openDatabase(relay.through(db.url));
+});
+afterEach(async () => {
+  database.disconnect();
+  await relay.close();
+  await db.sql`DROP SCHEMA IF EXISTS migrate_lock CASCADE`;
+});
+afterAll(() => db.drop());
+
+const ASK = { name: 'ask', statement: 'SELECT 1 AS answer', parameters: [], limitMs: 5_000 };
+
+async function connections(): Promise<number> {
+  const [found] =
+    await db.sql`SELECT count(*)::int AS n FROM pg_stat_activity WHERE datname = ${db.name} AND application_name = 'migrate-lock'`;
+  return Number(found?.n);
+}
+
+describe('a call', () => {
+  test('uses the connection that is there', async () => {
+    for (let n = 0; n < 3; n++) expect(await database.call(ASK)).toBe(1);
+    expect(relay.accepted()).toBe(1);
+  });
+
+  test('has a time limit of its own on a half-open connection, and the next one connects anew', async () => {
+    await database.call(ASK);
+    relay.set('silent');
+    await expect(database.call({ ...ASK, limitMs: 200 })).rejects.toMatchObject({ code: 'CALL_TIMEOUT' });
+    relay.set('pass');
+    expect(await database.call(ASK)).toBe(1);
+    expect(relay.accepted()).toBe(2);
+  });
+
+  test('has a time limit also before the connection is up', async () => {
+    relay.set('silent');
+    await expect(database.call({ ...ASK, limitMs: 200 })).rejects.toMatchObject({
+      code: expect.stringMatching(/TIMEDOUT|CALL_TIMEOUT/),
+    });
+  });
+
+  test('names itself in its time limit', async () => {
+    await expect(
+      database.call({ ...ASK, name: 'poll the lock', statement: 'SELECT pg_sleep(5)', limitMs: 200 }),
+    ).rejects.toThrow('poll the lock: no answer from the database within 200 ms');
+  });
+
+  test('finds out that the connection was lost meanwhile, and the next one connects anew', async () => {
+    await database.call(ASK);
+    relay.cut();
+    await waitFor('the server has noticed', async () => (await connections()) === 0);
+    expect(await waitFor('an answer', () => database.call(ASK))).toBe(1);
+  });
+
+  test('that fails leaves the connection usable', async () => {
+    await expect(database.call({ ...ASK, statement: 'SELECT 1/0 AS answer' })).rejects.toMatchObject({
+      code: '22012',
+    });
+    expect(await database.call(ASK)).toBe(1);
+    expect(relay.accepted()).toBe(1);
+  });
+});
+
+describe('a disconnect', () => {
+  test('ends the session', async () => {
+    await database.call(ASK);
+    database.disconnect();
+    await waitFor('the session is gone', async () => (await connections()) === 0);
+  });
+});
+
+describe('an answer that is lost after the commit', () => {
+  test('of an acquisition: the next attempt recognizes the lease', async () => {
+    const calls = await openLock(relay.through(db.url));
+    const me = newIdentity();
+    relay.beforeRequest('.poll(', () => relay.dropAnswersAfter(1));
+    const attempt = tryToAcquire(calls, { me }).catch((error: unknown) => error);
+    await waitFor('it is acquired', async () => {
+      return (await db.sql`SELECT FROM migrate_lock.migration_lock WHERE released_at IS NULL`).length === 1;
+    });
+    relay.set('pass');
+    relay.cut();
+    expect(await attempt).toMatchObject({ code: expect.any(String) });
+    const { answer } = await tryToAcquire(calls, { me });
+    expect(answer).toMatchObject({ outcome: 'acquired', lease: { fencingToken: 1 } });
+    calls.database.disconnect();
+  });
+
+  test('of a release: the next try finds it done', async () => {
+    const calls = await openLock(relay.through(db.url));
+    const { me, answer } = await tryToAcquire(calls);
+    if (answer.outcome !== 'acquired') throw new Error('not acquired');
+    relay.beforeRequest('.release(', () => relay.dropAnswersAfter(1));
+    const events: EventBody[] = [];
+    const releasing = giveBack(calls, me, answer.lease, { end: {}, emit: (event) => events.push(event) });
+    await waitFor('it is released', async () => {
+      const [row] = await db.sql`SELECT released_at FROM migrate_lock.migration_lock`;
+      return row?.released_at !== null;
+    });
+    relay.set('pass');
+    relay.cut();
+    expect(await releasing).toBe('released');
+    expect(events.map(({ event }) => event)).toEqual(['lock.release_delayed', 'lock.released']);
+    calls.database.disconnect();
+  });
+});

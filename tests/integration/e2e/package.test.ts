@@ -1,0 +1,233 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { homedir, tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { parseAuditLine } from '../../support/audit-line.js';
+import { createDatabase, type TestDatabase } from '../../support/database.js';
+import { assertNothingLeft } from '../../support/run-cli.js';
+import { execute, installPacked, packElsewhere, ROOT } from './installed-package.js';
+import { STRICT_PROGRAM, WHAT_README_TAKES_FOR_GRANTED } from './strict-program.js';
+
+let db: TestDatabase;
+let folder: string;
+/** A folder in which nothing but the tarball was installed. */
+let consumer: string;
+let tarball: string;
+
+beforeAll(async () => {
+  db = await createDatabase();
+  folder = mkdtempSync(join(tmpdir(), 'migrate-lock-package-'));
+  ({ tarball, consumer } = await installPacked(folder));
+}, 180_000);
+afterEach(() => assertNothingLeft());
+afterAll(async () => {
+  rmSync(folder, { recursive: true, force: true });
+  await db.drop();
+});
+
+/** Runs a program where the package is installed. */
+const use = (...command: string[]) => execute(command, consumer, { DATABASE_URL: db.url });
+
+describe('what is packed', () => {
+  const installed = () => join(consumer, 'node_modules', 'migrate-lock');
+  const packed = () => filesIn(installed());
+  const types = () => packed().filter((path) => path.startsWith('dist/types/'));
+
+  test('is what is needed to run, and nothing else', () => {
+    expect(packed().filter((path) => !types().includes(path))).toEqual([
+      'LICENSE',
+      'README.md',
+      'dist/event.schema.json',
+      'dist/index.js',
+      'dist/migrate-lock.cjs',
+      'package.json',
+    ]);
+    expect(types().filter((path) => !path.endsWith('.d.ts'))).toEqual([]);
+  });
+
+  test('has the types of the library, all that they need, and none of the command line', () => {
+    const needed = closure('dist/types/index.d.ts', (path) => read(installed(), path));
+    expect(types()).toEqual(expect.arrayContaining(needed));
+    const sources = closure('src/index.ts', (path) => read(ROOT, path)).map((path) =>
+      path.replace(/^src/, 'dist/types').replace(/\.ts$/, '.d.ts'),
+    );
+    expect(types().filter((path) => !sources.includes(path))).toEqual([]);
+  });
+
+  test('names no path of the machine that built it, and no registry', () => {
+    const places = [ROOT.replace(/\/$/, ''), folder, `${homedir()}/`].filter((place) => place.length > 2);
+    const naming = packed().filter((path) => {
+      const text = read(installed(), path);
+      return places.some((place) => text.includes(place)) || /\bregistry\.[a-z]+\.[a-z]+/.test(text);
+    });
+    expect(naming).toEqual([]);
+  });
+
+  test('runs nothing when it is installed, nor does anything that it brings', () => {
+    const { scripts = {} } = JSON.parse(read(installed(), 'package.json')) as { scripts?: object };
+    expect(Object.keys(scripts).filter((name) => /^(pre|post)?(install|prepare)$/.test(name))).toEqual([]);
+    const tree = read(consumer, 'node_modules/.package-lock.json');
+    expect(tree).toContain('node_modules/migrate-lock');
+    expect(tree).not.toContain('hasInstallScript');
+  });
+
+  test('brings the packages that it is built on, and theirs', () => {
+    const brought = readdirSync(join(consumer, 'node_modules')).filter((name) => !name.startsWith('.'));
+    const own = ['chalk', 'cli-truncate', 'commander', 'migrate-lock', 'nanoid', 'postgres', 'prom-client'];
+    const ofSaslprep = ['@mongodb-js', 'memory-pager', 'sparse-bitfield'];
+    const ofPromClient = ['@opentelemetry', 'bintrees', 'tdigest'];
+    const ofCliTruncate = ['ansi-regex', 'ansi-styles', 'get-east-asian-width', 'is-fullwidth-code-point'];
+    const others = [
+      ...ofSaslprep,
+      ...ofPromClient,
+      ...ofCliTruncate,
+      'slice-ansi',
+      'string-width',
+      'strip-ansi',
+    ];
+    expect(brought.sort()).toEqual([...own, ...others].sort());
+  });
+
+  test('is built on nothing that CONTRIBUTING does not give a reason for', () => {
+    const { dependencies } = JSON.parse(read(ROOT, 'package.json')) as { dependencies: object };
+    const [, table = ''] = read(ROOT, 'CONTRIBUTING.md').split('## Runtime dependencies, and why');
+    const reasons = [...table.matchAll(/^\| ([\w@/-]+) \| \S.* \|$/gm)].map(([, name]) => name);
+    expect(reasons.filter((name) => name !== 'package' && name !== '---').sort()).toEqual(
+      Object.keys(dependencies).sort(),
+    );
+  });
+
+  test('is the same, byte for byte, when it is built again elsewhere', async () => {
+    const isSame = readFileSync(await packElsewhere(folder)).equals(readFileSync(tarball));
+    expect(isSame ? 'the same' : 'another: if dist/ is older than src/, npm run build').toBe('the same');
+  }, 120_000);
+});
+
+describe('the installed command line', () => {
+  const ask = ['sh', '-c', 'echo "it ran under $MIGRATE_LOCK_FENCING_TOKEN as $PGAPPNAME"; exit 7'];
+
+  test.each([
+    ['npx migrate-lock', ['npx', 'migrate-lock']],
+    ['node_modules/.bin/migrate-lock', ['node_modules/.bin/migrate-lock']],
+  ])('%s run -- ...', async (_, program) => {
+    const { code, stdout, stderr } = await use(...program, 'run', '--ttl', '60s', '--', ...ask);
+    expect({ code, stderr }).toMatchObject({
+      code: 7,
+      stderr: expect.stringMatching(/^it ran under \d+ as migrate-lock:/m),
+    });
+    const events = stdout.trimEnd().split('\n').map(parseAuditLine);
+    expect(events.map(({ event }) => event).slice(-5)).toEqual([
+      'lock.acquired',
+      'child.started',
+      'child.exited',
+      'lock.released',
+      'run.finished',
+    ]);
+  });
+
+  test('writes metrics', async () => {
+    const { code, stderr } = await use(
+      'npx',
+      'migrate-lock',
+      'run',
+      '--metrics-file',
+      'm.prom',
+      '--',
+      'true',
+    );
+    expect({ code, stderr }).toEqual({ code: 0, stderr: expect.not.stringContaining('metrics') });
+    expect(read(consumer, 'm.prom')).toContain('\nmigrate_lock_exit_code{');
+  });
+
+  test('tells its version', async () => {
+    const { version } = JSON.parse(read(ROOT, 'package.json')) as { version: string };
+    expect(await use('node_modules/.bin/migrate-lock', '--version')).toMatchObject({
+      code: 0,
+      stdout: `${version}\n`,
+    });
+  });
+});
+
+describe('the installed library', () => {
+  test('is imported, locks, and lets Node end by itself', async () => {
+    writeFileSync(
+      join(consumer, 'use.mjs'),
+      `import { LockWaitTimeoutError, MigrationLock, withMigrationLock } from 'migrate-lock';
+       const connection = process.env.DATABASE_URL;
+       const lock = new MigrationLock({ connection });
+       const acquired = await lock.acquire();
+       const other = new MigrationLock({ connection, waitTimeoutMs: 200 });
+       const refused = await other.wait().catch((error) => error instanceof LockWaitTimeoutError);
+       const released = await lock.release();
+       const worked = await withMigrationLock({ connection }, async ({ fencingToken }) => fencingToken > 0);
+       console.log(JSON.stringify({ acquired, refused, released, worked, ...(await lock.status()) }));`,
+    );
+    const { code, stdout, stderr } = await use('node', 'use.mjs');
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(JSON.parse(stdout)).toMatchObject({
+      acquired: true,
+      refused: true,
+      released: true,
+      worked: true,
+      state: 'free',
+    });
+  });
+
+  test('opens nothing of its inside', async () => {
+    writeFileSync(join(consumer, 'inside.mjs'), `await import('migrate-lock/dist/index.js');`);
+    const { code, stderr } = await use('node', 'inside.mjs');
+    expect(code).toBe(1);
+    expect(stderr).toContain('ERR_PACKAGE_PATH_NOT_EXPORTED');
+  });
+
+  test('brings the schema of its events', async () => {
+    writeFileSync(
+      join(consumer, 'schema.mjs'),
+      `import { createRequire } from 'node:module';
+       console.log(JSON.stringify(createRequire(import.meta.url)('migrate-lock/event.schema.json')));`,
+    );
+    const { stdout } = await use('node', 'schema.mjs');
+    expect(JSON.parse(stdout)).toEqual(JSON.parse(read(ROOT, 'src/events/event.schema.json')));
+  });
+
+  test('has types that a strict program and what README shows can use, and that refuse what is wrong', async () => {
+    const shown = [...read(ROOT, 'README.md').matchAll(/^```ts\n([\s\S]*?)^```/gm)].map(
+      ([, text = '']) => text,
+    );
+    expect(shown.length).toBeGreaterThan(0);
+    writeFileSync(join(consumer, 'strict.mts'), STRICT_PROGRAM);
+    writeFileSync(join(consumer, 'readme.mts'), shown.join('\n') + WHAT_README_TAKES_FOR_GRANTED);
+    const { code, stdout } = await use(...COMPILER, 'strict.mts', 'readme.mts');
+    expect({ code, stdout }).toEqual({ code: 0, stdout: '' });
+  }, 120_000);
+});
+
+/** The compiler of this repository and Node's types; everything else comes from the installed package. */
+const COMPILER = [
+  ...['node', join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc'), '--noEmit', '--strict'],
+  ...['--exactOptionalPropertyTypes', '--noUncheckedIndexedAccess', '--skipLibCheck', 'false'],
+  ...['--target', 'es2022', '--module', 'nodenext', '--moduleResolution', 'nodenext'],
+  ...['--typeRoots', join(ROOT, 'node_modules', '@types'), '--types', 'node'],
+];
+
+/** The module and every module of the package that it imports, directly or not. */
+function closure(entry: string, textOf: (path: string) => string): string[] {
+  const found = new Set([entry]);
+  for (const path of found) {
+    for (const [, specifier = ''] of textOf(path).matchAll(
+      /(?:from|import)\s*\(?\s*['"](\.[^'"]+)\.js['"]/g,
+    )) {
+      found.add(join(dirname(path), `${specifier}${path.endsWith('.d.ts') ? '.d.ts' : '.ts'}`));
+    }
+  }
+  return [...found];
+}
+
+function filesIn(place: string): string[] {
+  const names = readdirSync(place, { recursive: true, encoding: 'utf8' });
+  return names.filter((name) => statSync(join(place, name)).isFile()).sort();
+}
+
+function read(place: string, path: string): string {
+  return readFileSync(join(place, path), 'utf8');
+}

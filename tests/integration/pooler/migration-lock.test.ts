@@ -1,0 +1,3 @@
+import { throughPooler } from '../../support/through-pooler.js';
+
+await throughPooler(() => import('../lock/migration-lock.test.js'));

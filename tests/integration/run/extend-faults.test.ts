@@ -1,0 +1,100 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { createDatabase, type TestDatabase } from '../../support/database.js';
+import { startServer } from '../../support/embedded-server.mjs';
+import { assertNothingLeft, CLI, startCli, type RunningCli } from '../../support/run-cli.js';
+import { waitFor } from '../../support/wait-for.js';
+
+// More time is asked for while the database is away. The server is stopped, so it is one of its own.
+let server: Awaited<ReturnType<typeof startServer>>;
+let db: TestDatabase;
+
+beforeAll(async () => {
+  server = await startServer();
+  db = await createDatabase(server.url);
+});
+afterEach(async () => {
+  if (server.pid === null) await server.start();
+  await assertNothingLeft();
+  await db.sql`DROP SCHEMA IF EXISTS migrate_lock CASCADE`;
+});
+afterAll(async () => {
+  await db.sql.end({ timeout: 1 });
+  await server.stop();
+});
+
+/** A run whose command asks for more time when it is told to (USR1), says what came of it, and lives on if it may. */
+function start(args: string[], around = ''): RunningCli {
+  const line =
+    'GO=; trap "GO=1" USR1; echo READY; until [ "$GO" ]; do sleep 0.05; done; ' +
+    '"$NODE" "$CLI" extend --ttl 5m; echo "extend=$?"';
+  const words = around === '' ? [] : around.split(' ');
+  return startCli(['run', '--kill-grace', '200ms', ...args, '--', ...words, 'sh', '-c', line], {
+    env: { DATABASE_URL: db.url, NODE: process.execPath, CLI },
+  });
+}
+
+/** Passes the signal on to the command once it is ready, as the run does. */
+async function ask(run: RunningCli): Promise<void> {
+  await waitFor('the command', () => run.stderr().includes('\nREADY'));
+  run.kill('SIGUSR1');
+}
+
+const told = (text: string): string | undefined => /extend=(\d+)/.exec(text)?.[1];
+const NESTED = `${process.execPath} ${CLI} run --`;
+
+describe.each([
+  ['a run', ''],
+  ['a run inside of a run', NESTED],
+])('%s', (_, around) => {
+  test('whose database comes back in time gets more time', async () => {
+    const run = start(['--ttl', '1m'], around);
+    await waitFor('the command', () => run.stderr().includes('\nREADY'));
+    await server.halt('fast');
+    await ask(run);
+    await waitFor('it says so', () => run.stderr().includes('the holder goes on trying'));
+    expect((await run.waitForEvent('database.unavailable')).message).toContain('could not be reached');
+    await server.start();
+    const { code, stderr, events } = await run.done;
+    expect({ extend: told(stderr), code }).toEqual({ extend: '0', code: 0 });
+    expect(events.filter(({ event }) => event === 'lease.extended')).toHaveLength(1);
+  });
+
+  test('whose lease’s row is locked for long gets more time afterwards', async () => {
+    const run = start(['--ttl', '1m'], around);
+    await waitFor('the command', () => run.stderr().includes('\nREADY'));
+    await db.sql.begin(async (sql) => {
+      await sql`SELECT FROM migrate_lock.migration_lock FOR UPDATE`;
+      await ask(run);
+      await waitFor('it says so', () => run.stderr().includes('the holder goes on trying'));
+    });
+    const { code, stderr } = await run.done;
+    expect({ extend: told(stderr), code }).toEqual({ extend: '0', code: 0 });
+  });
+
+  test('whose database stays away is told by the deadline, with the end that the lease has: 69', async () => {
+    const run = start(['--ttl', '8s'], around);
+    const { expiresAt } = await run.waitForEvent('lock.acquired');
+    await waitFor('the command', () => run.stderr().includes('\nREADY'));
+    await server.halt('fast');
+    await ask(run);
+    await waitFor('an answer', () => run.stderr().includes('The lease was not extended'));
+    expect(Date.now()).toBeLessThan(Date.parse(expiresAt));
+    const [sentence] = /The lease was not extended.*/.exec(run.stderr()) ?? [];
+    expect(sentence).toContain(`The lease is held until ${expiresAt}`);
+    expect(sentence).not.toContain('the lease is over');
+    await run.done;
+  });
+});
+
+test('while the database is away, an extension that is refused in the end is one of a lease that is over: 70', async () => {
+  const run = start(['--ttl', '1m']);
+  const { instanceId } = await run.waitForEvent('lock.acquired');
+  await waitFor('the command', () => run.stderr().includes('\nREADY'));
+  const unlocked = await startCli(['unlock', '--force', '--yes', '--instance', instanceId], {
+    env: { DATABASE_URL: db.url },
+    auditOnly: false,
+  }).done;
+  expect(unlocked.code).toBe(0);
+  await ask(run);
+  expect(told((await run.done).stderr)).toBe('70');
+});

@@ -1,0 +1,60 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { createDatabase, serverUrl, type TestDatabase } from '../../support/database.js';
+import { hasPooler, startPooler } from '../../support/pooler.js';
+import { assertNothingLeft, startCli } from '../../support/run-cli.js';
+import { waitFor } from '../../support/wait-for.js';
+
+let db: TestDatabase;
+
+beforeAll(async () => {
+  db = await createDatabase();
+});
+afterEach(async () => {
+  await assertNothingLeft();
+  await db.sql`DROP SCHEMA IF EXISTS migrate_lock CASCADE`;
+});
+afterAll(() => db.drop());
+
+/** A holder, and a waiter that has polled more than once; whether the waiter is among those whom a release notifies. */
+async function listens(url: string, args: string[], env: Record<string, string> = {}): Promise<boolean> {
+  const holder = startCli(['run', '--', 'sleep', '1000'], { env: { DATABASE_URL: db.url } });
+  await holder.waitForEvent('child.started');
+  const waiter = startCli(['run', ...args, '--', 'true'], { env: { DATABASE_URL: url, ...env } });
+  await waiter.waitForEvent('lock.waiting');
+  const look = async (): Promise<boolean> => {
+    const [row] = await db.sql`SELECT listens FROM migrate_lock.migration_lock_waiter`;
+    return row?.listens === true;
+  };
+  // The second event is about the same after ten seconds: by then it has polled many times.
+  const decided = args.length > 0 || Object.keys(env).length > 0 || url !== db.url;
+  if (decided) await waiter.waitForEvent('lock.waiting', ({ waitedMs }) => waitedMs > 9_000);
+  else await waitFor('it to listen', look);
+  const result = await look();
+  waiter.kill('SIGINT');
+  await waiter.done;
+  holder.kill('SIGTERM');
+  await holder.done;
+  return result;
+}
+
+test('a lone waiter listens', async () => {
+  expect(await listens(db.url, [])).toBe(true);
+});
+
+test.each([
+  ['--no-listen', ['--no-listen'], {}],
+  ['MIGRATE_LOCK_NO_LISTEN=1', [], { MIGRATE_LOCK_NO_LISTEN: '1' }],
+] as const)('%s: it only polls', async (_, args, env) => {
+  expect(await listens(db.url, [...args], env)).toBe(false);
+});
+
+(hasPooler ? describe : describe.skip)('behind a pooler (skipped where PgBouncer is missing)', () => {
+  test('it only polls', async () => {
+    const pooler = await startPooler(serverUrl(), {});
+    try {
+      expect(await listens(pooler.through(db.url), [])).toBe(false);
+    } finally {
+      await pooler.stop();
+    }
+  });
+});

@@ -1,0 +1,194 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
+import { createDatabase, type TestDatabase } from '../../support/database.js';
+import { isAlive, signalProcess } from '../../support/processes.js';
+import { assertNothingLeft, CLI, startCli } from '../../support/run-cli.js';
+import { waitFor } from '../../support/wait-for.js';
+
+let db: TestDatabase;
+
+beforeAll(async () => {
+  db = await createDatabase();
+  await db.sql`CREATE TABLE ran (instance_id text, during tstzrange, EXCLUDE USING gist (during WITH &&))`;
+});
+afterEach(async () => {
+  await assertNothingLeft();
+  await db.sql`DROP SCHEMA IF EXISTS migrate_lock CASCADE`;
+  await db.sql`TRUNCATE ran`;
+});
+afterAll(() => db.drop());
+
+const INTERVAL = new URL('../../support/fixtures/interval.mjs', import.meta.url).pathname;
+
+/** A run whose command is a shell line, in which "$RUN" stands for an inner run. */
+function start(line: string, args: string[] = [], env: Record<string, string> = {}) {
+  return startCli(
+    ['run', ...args, '--', 'sh', '-c', line.replaceAll('$RUN', '"$NODE" "$CLI" run --wait-timeout 20s')],
+    {
+      env: { DATABASE_URL: db.url, NODE: process.execPath, CLI, INTERVAL, ...env },
+    },
+  );
+}
+
+const nest = (...given: Parameters<typeof start>) => start(...given).done;
+
+/** The inner runs' audit lines: their stdout is the outer child's, which is our stderr. */
+function innerEvents(stderr: string): { event: string; [key: string]: unknown }[] {
+  return stderr
+    .split('\n')
+    .filter((line) => line.startsWith('{"v":1'))
+    .map((line) => JSON.parse(line) as { event: string });
+}
+
+test('an inner run on the same lock runs under the lease that is held', async () => {
+  const { code, events, stderr } = await nest('$RUN -- sh -c "exit 7"');
+  expect(code).toBe(7);
+  const inner = innerEvents(stderr);
+  expect(inner.map(({ event }) => event)).toEqual([
+    'lock.inherited',
+    'child.started',
+    'child.exited',
+    'run.finished',
+  ]);
+  expect(inner[0]).toMatchObject({ holder: events[0]?.instanceId, fencingToken: 1 });
+});
+
+test('two inner runs at a time take turns', async () => {
+  const { code, stderr } = await nest('$RUN -- "$NODE" "$INTERVAL" & $RUN -- "$NODE" "$INTERVAL" && wait $!');
+  expect(stderr).not.toContain('exclusion constraint');
+  expect(code).toBe(0);
+  expect(innerEvents(stderr).filter(({ event }) => event === 'lock.inherited')).toHaveLength(2);
+});
+
+test('an inner run has the deadline of the lease', async () => {
+  const { code, stderr } = await nest('$RUN --ttl 10m -- sleep 1000', [
+    '--ttl',
+    '4s',
+    '--kill-grace',
+    '500ms',
+  ]);
+  expect(code).toBe(124);
+  expect(innerEvents(stderr).map(({ event }) => event)).toContain('lock.inherited');
+});
+
+test('an extension moves the deadline of the inner run too', async () => {
+  const { code } = await nest('$RUN -- sh -c "\\"$NODE\\" \\"$CLI\\" extend --ttl 1m && sleep 5"', [
+    '--ttl',
+    '4s',
+    '--kill-grace',
+    '200ms',
+  ]);
+  expect(code).toBe(0);
+});
+
+test('on another lock it locks as usual, and the tag carries both ids', async () => {
+  const { code, events, stderr } = await nest('$RUN --schema other -- sh -c "echo tag=\\$PGAPPNAME"');
+  expect(code).toBe(0);
+  const inner = innerEvents(stderr);
+  expect(inner.map(({ event }) => event)).toContain('lock.released');
+  expect(stderr).toContain(`tag=migrate-lock:${events[0]?.instanceId}:${String(inner[0]?.instanceId)}`);
+  await db.sql`DROP SCHEMA other CASCADE`;
+});
+
+/** `levels` runs on the same lock, one inside of the other, around a command. */
+const inside = (levels: number, command: string): string => `${'$RUN -- '.repeat(levels)}${command}`;
+
+test.each([2, 5])('%d runs inside of each other on the same lock run under its lease', async (levels) => {
+  const { code, events, stderr } = await nest(inside(levels, 'sh -c "exit 7"'));
+  expect(code).toBe(7);
+  const inherited = innerEvents(stderr).filter(({ event }) => event === 'lock.inherited');
+  expect(inherited).toHaveLength(levels);
+  for (const { holder } of inherited) expect(holder).toBe(events[0]?.instanceId);
+});
+
+test('runs at different depths take turns', async () => {
+  const interval = '"$NODE" "$INTERVAL"';
+  const { code, stderr } = await nest(
+    `${inside(1, `sh -c '${inside(1, interval)} & ${inside(2, interval)} && wait $!'`)} & ${inside(2, interval)} && ` +
+      `${inside(1, interval)} && wait $!`,
+  );
+  expect(stderr).not.toContain('exclusion constraint');
+  expect(code).toBe(0);
+  expect(await db.sql`SELECT FROM ran`).toHaveLength(4);
+});
+
+test('one that is killed has its turn until its command is gone', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'migrate-lock-test-'));
+  const deaf = `sh -c "trap '' TERM; echo DEAF=\\$\\$; touch \\"$FLAG\\"; while :; do sleep 0.1; done"`;
+  const second = 'until [ -e "$FLAG" ]; do sleep 0.1; done; $RUN -- true';
+  const run = start(`$RUN --kill-grace 2s -- ${deaf} & ${second}; wait`, [], { FLAG: join(folder, 'flag') });
+  const [, deafPid] = await waitFor('the command', () => /^DEAF=(\d+)$/m.exec(run.stderr()));
+  const turns = () => innerEvents(run.stderr()).filter(({ event }) => event === 'lock.inherited');
+  signalProcess(Number(turns()[0]?.pid), 'SIGKILL');
+  await waitFor('the second turn', () => turns().length === 2, { intervalMs: 2 });
+  expect(isAlive(Number(deafPid))).toBe(false);
+  const { code } = await run.done;
+  rmSync(folder, { recursive: true });
+  expect(code).toBe(0);
+});
+
+test('an extension from the depth moves all deadlines', async () => {
+  const extend = 'sh -c "\\"$NODE\\" \\"$CLI\\" extend --ttl 1m && sleep 5"';
+  const { code, events, stderr } = await nest(inside(3, extend), ['--ttl', '4s', '--kill-grace', '200ms']);
+  expect(code).toBe(0);
+  expect(events.filter(({ event }) => event === 'lease.extended')).toHaveLength(1);
+  expect(innerEvents(stderr).map(({ event }) => event)).not.toContain('child.deadline');
+});
+
+test('a signal reaches the innermost command once, and all end as it did', async () => {
+  const run = start(
+    `exec ${inside(3, 'sh -c "trap \'echo TOLD; exit 3\' TERM; echo READY; while :; do sleep 0.1; done"')}`,
+  );
+  await waitFor('the command', () => run.stderr().includes('\nREADY'));
+  run.kill('SIGTERM');
+  const { code, stderr } = await run.done;
+  expect(code).toBe(3);
+  expect(stderr.match(/^TOLD$/gm)).toHaveLength(1);
+});
+
+test('runs inside of runs on different locks extend and prove the lease of the one that is named', async () => {
+  const commands = [
+    'extend --schema other --ttl 10m',
+    'extend --schema migrate_lock --ttl 11m',
+    'extend --ttl 12m',
+  ];
+  const inner = [...commands, 'assert', 'assert --schema other'].map((words) => `"$NODE" "$CLI" ${words}`);
+  const { code, events, stderr } = await nest(
+    `$RUN --schema other -- $RUN -- $RUN --schema third -- sh -c '${inner.join(' && ')}'`,
+  );
+  expect(stderr).not.toMatch(/not held/);
+  expect(code).toBe(0);
+  const extended = [...events, ...innerEvents(stderr)].filter(({ event }) => event === 'lease.extended');
+  expect(extended.map((event) => [event.schema, 'ttlMs' in event && event.ttlMs])).toEqual([
+    ['migrate_lock', 660_000],
+    ['other', 600_000],
+    ['third', 720_000],
+  ]);
+  await db.sql`DROP SCHEMA other CASCADE`;
+  await db.sql`DROP SCHEMA third CASCADE`;
+});
+
+test('a lock that no run around holds cannot be extended', async () => {
+  const { code, stderr } = await nest('"$NODE" "$CLI" extend --schema another_lock --ttl 10m');
+  expect(code).toBe(64);
+  expect(stderr).toContain('No run that this process is inside of holds the lock "another_lock".');
+});
+
+test('under the lease of the outermost run, inside of one on another lock, the variables name that lease', async () => {
+  const { code, events, stderr } = await nest(
+    `$RUN --schema other -- $RUN -- sh -c 'echo "id=$MIGRATE_LOCK_INSTANCE_ID"; "$NODE" "$CLI" assert'`,
+  );
+  expect(code).toBe(0);
+  expect(stderr).toContain(`\nid=${events[0]?.instanceId}\n`);
+  await db.sql`DROP SCHEMA other CASCADE`;
+});
+
+test('a variable that was left over proves nothing: without a living holder it locks as usual', async () => {
+  const { code, events } = await startCli(['run', '--', 'true'], {
+    env: { DATABASE_URL: db.url, MIGRATE_LOCK_SOCKET: '/nowhere/s', MIGRATE_LOCK_INSTANCE_ID: 'x' },
+  }).done;
+  expect(code).toBe(0);
+  expect(events.map(({ event }) => event)).toContain('lock.acquired');
+});

@@ -1,0 +1,204 @@
+/** Runs that have no place for a socket, or of which no socket reaches those inside: nobody may wait for himself. */
+import { chmodSync, cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { createDatabase, type TestDatabase } from '../../support/database.js';
+import { assertNothingLeft, CLI, startCli } from '../../support/run-cli.js';
+
+const fixture = (name: string) => fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url));
+const NO_PLACE = { NODE_OPTIONS: `--require ${fixture('no-place.cjs')}` };
+const asRoot = process.getuid?.() === 0 ? test : test.skip;
+const NOT_ROOT = '(skipped where we are not root, and cannot become another user)';
+
+let db: TestDatabase;
+/** A copy of the program that every user can read. */
+let shared: string;
+
+beforeAll(async () => {
+  db = await createDatabase();
+  shared = mkdtempSync('/tmp/migrate-lock-test-');
+  cpSync(dirname(CLI), join(shared, 'dist'), { recursive: true });
+  cpSync(fixture('become-nobody.cjs'), join(shared, 'become-nobody.cjs'));
+  if (process.getuid?.() === 0) makeReadable(shared);
+});
+afterEach(async () => {
+  await assertNothingLeft();
+  await db.sql`DROP SCHEMA IF EXISTS migrate_lock CASCADE`;
+});
+afterAll(async () => {
+  rmSync(shared, { recursive: true });
+  await db.drop();
+});
+
+function start(args: string[], command: string, env: Record<string, string | undefined> = {}) {
+  return startCli(['run', ...args, '--', 'sh', '-c', command], {
+    env: { DATABASE_URL: db.url, NODE: process.execPath, CLI, ...env },
+  });
+}
+
+const RUN = '"$NODE" "$CLI" run --wait-timeout 20s';
+/** As which an inner run ends that would wait for itself. */
+const REFUSED = 64;
+
+describe('without a place for a socket', () => {
+  test('a run says so at the start, and works', async () => {
+    const { code, events, stderr } = await start([], 'echo "socket=$MIGRATE_LOCK_SOCKET"', {
+      ...NO_PLACE,
+      TMPDIR: '/nonexistent',
+    }).done;
+    expect(code).toBe(0);
+    expect(events[0]).toMatchObject({ event: 'socket.absent' });
+    const { reason } = events[0] as unknown as { reason: string };
+    expect(reason).toMatch(/^\/nonexistent: ENOENT.*; \/tmp: EROFS.*; \/dev\/shm: /);
+    expect(stderr).toContain('there is no place for a socket: the command cannot ask for more time');
+    expect(stderr).toContain('socket=\n');
+  });
+
+  test('`extend` is not advised, and says why it cannot be', async () => {
+    const { code, events, stderr } = await start(
+      ['--ttl', '4s', '--kill-grace', '100ms'],
+      '"$NODE" "$CLI" extend --ttl 1m; echo "code=$?"; sleep 1000',
+      NO_PLACE,
+    ).done;
+    expect(code).toBe(124);
+    expect(events.find(({ event }) => event === 'lease.expiring')).toMatchObject({ canExtend: false });
+    expect(stderr).toContain('code=64');
+    expect(stderr).toContain('The lease cannot be extended from here: the run has no socket');
+    expect(stderr).not.toContain('migrate-lock extend');
+  });
+
+  test('a run inside of it fails at once with the reason', async () => {
+    const { code, stderr } = await start([], `${RUN} -- true`, NO_PLACE).done;
+    expect(code).toBe(REFUSED);
+    expect(stderr).toContain('"code":"OUTER_RUN_UNREACHABLE"');
+    expect(stderr).toContain('no socket of it was passed on to this process');
+    expect(stderr).not.toContain('waiting for the lock');
+  });
+
+  test('so does one inside of a run on another lock', async () => {
+    const { code, stderr } = await start([], `${RUN} --schema other -- ${RUN} -- true`, NO_PLACE).done;
+    expect(code).toBe(REFUSED);
+    expect(stderr).toContain('"code":"OUTER_RUN_UNREACHABLE"');
+    await db.sql`DROP SCHEMA other CASCADE`;
+  });
+
+  test('and one inside of a run that has no place under the lease of one that has', async () => {
+    const inner = `NODE_OPTIONS='${NO_PLACE.NODE_OPTIONS}' ${RUN} -- ${RUN} -- true`;
+    const { code, stderr } = await start([], inner).done;
+    expect(code).toBe(REFUSED);
+    expect(stderr).toContain('no socket of it was passed on to this process');
+  });
+
+  test('it is not an outer run on another lock that is extended', async () => {
+    const inner = `NODE_OPTIONS='${NO_PLACE.NODE_OPTIONS}' ${RUN} --schema other -- sh -c '"$NODE" "$CLI" extend --ttl 10m'`;
+    const { code, events } = await start([], inner).done;
+    expect(code).toBe(64);
+    expect(events.map(({ event }) => event)).not.toContain('lease.extended');
+    await db.sql`DROP SCHEMA other CASCADE`;
+  });
+});
+
+test('a TMPDIR that there is not is no obstacle: other folders are tried', async () => {
+  const { code, events } = await start([], `${RUN} -- sh -c '"$NODE" "$CLI" extend --ttl 10m'`, {
+    TMPDIR: '/nonexistent',
+  }).done;
+  expect(code).toBe(0);
+  expect(events.map(({ event }) => event)).toContain('lease.extended');
+  expect(events.map(({ event }) => event)).not.toContain('socket.absent');
+});
+
+describe('with a cleaned environment, an inner run that would wait for itself fails at once', () => {
+  test('when only its own variables are gone', async () => {
+    const { code, stderr } = await start([], `unset MIGRATE_LOCK_SOCKET PGAPPNAME; ${RUN} -- true`).done;
+    expect(code).toBe(REFUSED);
+    expect(stderr).toContain('"code":"OUTER_RUN_UNREACHABLE"');
+  });
+
+  test('when only the name of its sessions is left', async () => {
+    const { code } = await start(
+      [],
+      `unset $(env | sed -n 's/^\\(MIGRATE_LOCK_[A-Z_]*\\)=.*/\\1/p'); ${RUN} -- true`,
+    ).done;
+    expect(code).toBe(REFUSED);
+  });
+
+  // Linux shows which processes are above it.
+  (process.platform === 'linux' ? test : test.skip)('when nothing is left', async () => {
+    const { code, stderr } = await start([], `env -i DATABASE_URL="$DATABASE_URL" ${RUN} -- true`).done;
+    expect(code).toBe(REFUSED);
+    expect(stderr).toContain('"code":"OUTER_RUN_UNREACHABLE"');
+  });
+
+  asRoot(`also as another user ${NOT_ROOT}`, async () => {
+    const { code, stderr } = await start(
+      [],
+      `cd /; env -i DATABASE_URL="$DATABASE_URL" "$NODE" --require "$SHARED/become-nobody.cjs" ` +
+        `"$SHARED/dist/migrate-lock.cjs" run --wait-timeout 20s -- true`,
+      { SHARED: shared },
+    ).done;
+    expect(code).toBe(REFUSED);
+    expect(stderr).toContain('"code":"OUTER_RUN_UNREACHABLE"');
+  });
+});
+
+describe('with the environment of the outer run, but as another user', () => {
+  const inner = (env: Record<string, string>, program: string[]) =>
+    startCli(['run', '--wait-timeout', '20s', '--', 'true'], {
+      env: { ...env, DATABASE_URL: db.url },
+      cwd: '/',
+      program,
+    });
+  const asNobody = () => [
+    '--require',
+    join(shared, 'become-nobody.cjs'),
+    join(shared, 'dist', 'migrate-lock.cjs'),
+  ];
+  const environmentOf = (pid: number) =>
+    Object.fromEntries(
+      readFileSync(`/proc/${pid}/environ`, 'utf8')
+        .split('\0')
+        .filter((entry) => /^(MIGRATE_LOCK_|PGAPPNAME=)/.test(entry))
+        .map((entry) => [entry.slice(0, entry.indexOf('=')), entry.slice(entry.indexOf('=') + 1)]),
+    ) as Record<string, string>;
+
+  asRoot.each([
+    ['root inside of a run of another user', asNobody, () => [CLI], /belongs to another user \(uid 65534\)/],
+    ['another user inside of a run of root', () => [CLI], asNobody, /EACCES/],
+  ])(`%s fails at once, and says why ${NOT_ROOT}`, async (_, outerProgram, innerProgram, reason) => {
+    const outer = startCli(['run', '--', 'sleep', '1000'], {
+      env: { DATABASE_URL: db.url },
+      cwd: '/',
+      program: outerProgram(),
+    });
+    const { childPid } = await outer.waitForEvent('child.started');
+    const { code, events } = await inner(environmentOf(childPid), innerProgram()).done;
+    outer.kill('SIGTERM');
+    await outer.done;
+    expect(code).toBe(REFUSED);
+    expect(events.find(({ event }) => event === 'error')).toMatchObject({
+      code: 'OUTER_RUN_UNREACHABLE',
+      message: expect.stringMatching(reason) as unknown,
+    });
+  });
+});
+
+test('another run that names no holder of ours waits as usual', async () => {
+  const holder = start([], 'sleep 1000');
+  await holder.waitForEvent('child.started');
+  const waiter = startCli(['run', '--wait-timeout', '300ms', '--', 'true'], {
+    env: { DATABASE_URL: db.url, MIGRATE_LOCK_INSTANCE_ID: 'x', PGAPPNAME: 'migrate-lock:x:y' },
+  });
+  const { code } = await waiter.done;
+  holder.kill('SIGTERM');
+  await holder.done;
+  expect(code).toBe(75);
+});
+
+function makeReadable(folder: string): void {
+  chmodSync(folder, 0o755);
+  for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
+    const entry = join(folder, name);
+    chmodSync(entry, statSync(entry).isDirectory() ? 0o755 : 0o644);
+  }
+}

@@ -1,0 +1,192 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { commandIdentity } from '../../../src/redact/command-identity.js';
+import { createDatabase, type TestDatabase } from '../../support/database.js';
+import { assertNothingLeft, runCli, startCli, type CliResult } from '../../support/run-cli.js';
+import { waitFor } from '../../support/wait-for.js';
+
+let db: TestDatabase;
+
+beforeAll(async () => {
+  db = await createDatabase();
+});
+afterEach(async () => {
+  await assertNothingLeft();
+  await db.sql`DROP SCHEMA IF EXISTS migrate_lock CASCADE`;
+});
+afterAll(() => db.drop());
+
+const env = () => ({ DATABASE_URL: db.url });
+const once = (args: string[], added: Record<string, string> = {}) =>
+  runCli(['run', '--once', 'release 1', ...args], { env: { ...env(), ...added } });
+/** The same command, whatever it exits with. */
+const EXIT = ['--', 'sh', '-c', 'exit "${EXIT:-0}"'];
+const ran = ({ events }: CliResult) => events.some(({ event }) => event === 'child.started');
+const skipped = ({ events }: CliResult) => events.find(({ event }) => event === 'run.skipped');
+
+async function stored() {
+  return db.sql`SELECT run_key, succeeded, exit_code, command FROM migrate_lock.migration_lock_run`;
+}
+
+describe('work that succeeded', () => {
+  test('is not done again: later comers exit 0, and say who did it', async () => {
+    const first = await once(['--', 'true']);
+    expect(first).toMatchObject({ code: 0 });
+    expect(ran(first)).toBe(true);
+    const [{ now } = { now: '' }] = await db.sql<{ now: string }[]>`SELECT now()::text AS now`;
+
+    const second = await once(['--', 'true']);
+    expect(second).toMatchObject({ code: 0 });
+    expect(ran(second)).toBe(false);
+    expect(skipped(second)).toMatchObject({
+      runKey: 'release 1',
+      succeeded: true,
+      exitCode: 0,
+      by: first.events[0]?.instanceId,
+      byCommand: 'true',
+    });
+    expect(second.events.at(-1)).toMatchObject({ event: 'run.finished', outcome: 'skipped', exitCode: 0 });
+    expect(second.stderr).toContain('nothing to run');
+    // The lock was not touched for it.
+    expect(
+      await db.sql`SELECT FROM migrate_lock.migration_lock_audit WHERE at > ${now}::timestamptz`,
+    ).toHaveLength(0);
+  });
+
+  test('is another one under another key, and without a key it is done by everybody', async () => {
+    await once(['--', 'true']);
+    const other = await runCli(['run', '--once', 'release 2', '--', 'true'], { env: env() });
+    expect(ran(other)).toBe(true);
+    expect(ran(await runCli(['run', '--', 'true'], { env: env() }))).toBe(true);
+  });
+
+  test('of another command is other work: it runs, with a warning', async () => {
+    await once(['--', 'true']);
+    const other = await once(['--', 'echo', 'other']);
+    expect(ran(other)).toBe(true);
+    expect(other.stderr).toContain('another command');
+    expect(skipped(await once(['--', 'echo', 'other']))).toMatchObject({ byCommand: 'echo other' });
+    expect(skipped(await once(['--', 'true']))).toMatchObject({ byCommand: 'true' });
+    expect(await stored()).toHaveLength(2);
+  });
+
+  test('is done by one of many, and the others never run anything', async () => {
+    const results = await Promise.all(
+      Array.from({ length: 20 }, () => once(['--wait-timeout', '2m', '--', 'sleep', '1'])),
+    );
+    expect(results.map(({ code }) => code)).toEqual(Array.from({ length: 20 }, () => 0));
+    expect(results.filter(ran)).toHaveLength(1);
+    expect(results.filter((result) => skipped(result) !== undefined)).toHaveLength(19);
+    expect(await db.sql`SELECT FROM migrate_lock.migration_lock_waiter`).toHaveLength(0);
+  });
+
+  test('is found done by a waiter whose next poll is far away', async () => {
+    const holder = startCli(['run', '--once', 'release 1', '--', 'sh', '-c', 'read line'], {
+      env: env(),
+      input: '\n',
+    });
+    await holder.waitForEvent('child.started');
+    await holder.done;
+    await db.sql`DELETE FROM migrate_lock.migration_lock_run`;
+
+    // Somebody else holds the lock, and has had it for so long that polls are far between.
+    const blocker = startCli(['run', '--ttl', '1h', '--', 'sleep', '600'], { env: env() });
+    await blocker.waitForEvent('child.started');
+    await db.sql`UPDATE migrate_lock.migration_lock SET locked_at = locked_at - interval '10 hours'`;
+    const waiter = startCli(
+      [
+        'run',
+        '--no-listen',
+        '--once',
+        'release 1',
+        '--poll-interval',
+        '10m',
+        '--wait-timeout',
+        '1h',
+        '--',
+        'true',
+      ],
+      { env: env() },
+    );
+    await waiter.waitForEvent('lock.waiting');
+    // A poll fails now: only a look, which comes before the next poll, can find it done.
+    await db.sql`ALTER FUNCTION migrate_lock.poll RENAME TO poll_of_before`;
+    await db.sql`INSERT INTO migrate_lock.migration_lock_run VALUES
+                 ('release 1', ${commandIdentity(['true'])}, true, 0, now(), 5, 'somebody', 1, 'elsewhere', 'app', 'true')`;
+    expect(await waiter.done).toMatchObject({ code: 0 });
+    expect(waiter.events().some(({ event }) => event === 'lock.acquired')).toBe(false);
+    blocker.kill('SIGTERM');
+    await blocker.done;
+  });
+});
+
+describe('work that did not succeed', () => {
+  test('is tried again by the next one', async () => {
+    expect(await once(EXIT, { EXIT: '3' })).toMatchObject({ code: 3 });
+    expect(await stored()).toMatchObject([{ succeeded: false, exit_code: 3 }]);
+    expect(ran(await once(EXIT))).toBe(true);
+    expect(await stored()).toMatchObject([{ succeeded: true, exit_code: 0 }]);
+  });
+
+  test('fails for others too, with the same exit code, where they ask for it, and as long as it is remembered', async () => {
+    await once(EXIT, { EXIT: '3' });
+    const other = await once(['--on-failure', 'fail', ...EXIT]);
+    expect(other).toMatchObject({ code: 3 });
+    expect(ran(other)).toBe(false);
+    expect(skipped(other)).toMatchObject({ succeeded: false, exitCode: 3 });
+    expect(other.events.at(-1)).toMatchObject({ outcome: 'skipped', exitCode: 3 });
+
+    await db.sql`UPDATE migrate_lock.migration_lock_run SET finished_at = finished_at - interval '61 s'`;
+    expect(ran(await once(['--on-failure', 'fail', ...EXIT]))).toBe(true);
+  });
+
+  test.each([
+    ['ended with 0 after a signal', 'trap "exit 0" TERM; echo ready; while :; do sleep 0.1; done', 'SIGTERM'],
+    ['left processes behind', '(trap "" HUP; sleep 600) & echo ready', undefined],
+  ] as const)('when its command %s', async (_, script, signal) => {
+    const run = startCli(['run', '--once', 'release 1', '--kill-grace', '100ms', '--', 'sh', '-c', script], {
+      env: env(),
+    });
+    await run.waitForEvent('child.started');
+    await waitFor('the command to be ready', () => run.stderr().includes('ready'));
+    if (signal !== undefined) run.kill(signal);
+    expect(await run.done).toMatchObject({ code: 0 });
+    expect(await stored()).toHaveLength(0);
+    expect(ran(await once(['--', 'true']))).toBe(true);
+  });
+
+  test('when its deadline came, even if it then ended with 0', async () => {
+    const script = 'trap "exit 0" TERM; while :; do sleep 0.1; done';
+    const run = await once(['--ttl', '3s', '--kill-grace', '1s', '--', 'sh', '-c', script]);
+    expect(run).toMatchObject({ code: 124 });
+    expect(await stored()).toMatchObject([{ succeeded: false, exit_code: 124 }]);
+  });
+
+  test('when its release never came: a crash in between means that it runs again', async () => {
+    const run = startCli(['run', '--once', 'release 1', '--', 'sh', '-c', 'echo ready; sleep 600'], {
+      env: env(),
+    });
+    await waitFor('the command to be ready', () => run.stderr().includes('ready'));
+    run.kill('SIGKILL');
+    await run.done;
+    const next = await once(['--wait-timeout', '1m', '--', 'true']);
+    expect(ran(next)).toBe(true);
+  });
+});
+
+test('a run inside the command of another one finds its work done too', async () => {
+  await once(['--', 'true']);
+  const inner = `"${process.execPath}" "$CLI" run --once "release 1" -- true`;
+  const { CLI } = await import('../../support/run-cli.js');
+  const outer = await runCli(['run', '--', 'sh', '-c', inner], { env: { ...env(), CLI } });
+  expect(outer).toMatchObject({ code: 0 });
+  expect(outer.stderr).toContain('"event":"run.skipped"');
+});
+
+test.each([
+  ['--once', ''],
+  ['--once', 'k'.repeat(1_001)],
+  ['--on-failure', 'perhaps'],
+  ['--failure-memory', '0'],
+])('%s %j is a usage error', async (option, value) => {
+  expect(await runCli(['run', option, value, '--', 'true'], { env: env() })).toMatchObject({ code: 64 });
+});

@@ -1,0 +1,168 @@
+import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import path from 'node:path';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { SupervisorLab } from '../child/supervisor-process.js';
+import { parseAuditLine } from '../../support/audit-line.js';
+import { createDatabase, type TestDatabase } from '../../support/database.js';
+import { CLI } from '../../support/run-cli.js';
+import { waitFor } from '../../support/wait-for.js';
+
+const PID_1 = ['--pid', '--fork', '--mount-proc', '--kill-child'];
+const mayUnshare = process.platform === 'linux' && spawnSync('unshare', [...PID_1, 'true']).status === 0;
+
+let db: TestDatabase;
+let lab: SupervisorLab;
+
+beforeAll(async () => {
+  db = await createDatabase();
+});
+beforeEach(() => {
+  lab = new SupervisorLab();
+});
+afterEach(() => lab.dispose());
+afterAll(() => db.drop());
+
+/** As in a container without an init: node is PID 1, and whoever loses its parents becomes its child. */
+function start(...command: string[]) {
+  const events = path.join(lab.folder, 'events');
+  const call = 'events=$1; shift; exec "$@" >"$events"';
+  const program = lab.run(
+    'unshare',
+    [...PID_1, 'sh', '-c', call, 'sh', events, process.execPath, CLI, 'run', '--', ...command],
+    { DATABASE_URL: db.url },
+  );
+  return {
+    program,
+    ended: once(program, 'exit'),
+    told: () => readFileSync(events, 'utf8').trim().split('\n').map(parseAuditLine),
+  };
+}
+
+(mayUnshare ? test : test.skip)(
+  'as PID 1: an adopted zombie holds the release up no more than the exit (skipped where unshare is not permitted)',
+  async () => {
+    // Its parent ends first, so that it is PID 1's, which does not reap it: it stays in the command's group.
+    const adopted = "cat /proc/[0-9]*/stat 2>/dev/null | grep -q '(sleep) Z 1 '";
+    const { ended, told } = start(
+      'sh',
+      '-c',
+      `(sleep 0.05 &); until ${adopted}; do sleep 0.05; done; exit 6`,
+    );
+    expect(await ended).toEqual([6, null]);
+    expect(told().map(({ event }) => event)).toEqual([
+      'schema.applied',
+      'lock.acquired',
+      'child.started',
+      'child.exited',
+      'lock.released',
+      'run.finished',
+    ]);
+    expect(told()[0]).toMatchObject({ pid: 1 });
+    const [lease] = await db.sql`SELECT pid, released_by FROM migrate_lock.migration_lock`;
+    expect(lease).toEqual({ pid: 1, released_by: 'holder' });
+  },
+);
+
+(mayUnshare ? test : test.skip)(
+  'as PID 1: what a container is stopped with ends the command and what it left (skipped where unshare is not permitted)',
+  async () => {
+    const { program, ended, told } = start('sh', '-c', '(sleep 1000 &); echo ready; exec sleep 1000');
+    await lab.untilOutput('ready');
+    // unshare passes nothing on: its only child is PID 1 there, and has another number here.
+    const pid1 = readFileSync(`/proc/${program.pid}/task/${program.pid}/children`, 'utf8').trim();
+    process.kill(Number(pid1), 'SIGTERM');
+    expect(await ended).toEqual([143, null]);
+    const names = told().map(({ event }) => event);
+    expect(names).toContain('child.leftover');
+    expect(names.slice(-2)).toEqual(['lock.released', 'run.finished']);
+  },
+);
+
+const README = readFileSync(new URL('../../../README.md', import.meta.url), 'utf8');
+const SHELLS = ['sh', 'bash', 'busybox'].filter(
+  (shell) => spawnSync(shell, ['-c', 'true']).error === undefined,
+);
+
+/** The forms that README shows, with `knex` and `node` that tell of themselves in the folder `told`. */
+describe('the entrypoints of README', () => {
+  const [entrypoint = ''] = /^ {4}#!\/bin\/sh\n(?: {4}.*\n)+/m.exec(README) ?? [];
+  const [, initContainer = ''] = /^ {4}command: (\[.*migrate-lock.*\])$/m.exec(README) ?? [];
+  const tells = (name: string) => existsSync(path.join(lab.folder, name));
+
+  /** Starts it as process 1 of a PID namespace, or where that is not permitted, as a process like any other. */
+  function startEntrypoint(words: string[], knex: string) {
+    const bin = path.join(lab.folder, 'bin');
+    mkdirSync(bin);
+    for (const [name, script] of [
+      ['migrate-lock', `exec '${process.execPath}' '${CLI}' "$@"`],
+      ['knex', knex],
+      ['node', 'echo "$@" >"$TOLD/server"'],
+    ] as const) {
+      writeFileSync(path.join(bin, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+    }
+    const [program = '', ...args] = mayUnshare ? ['unshare', ...PID_1, ...words] : words;
+    const shell = lab.run(program, args, {
+      PATH: `${bin}:${process.env.PATH ?? ''}`,
+      DATABASE_URL: db.url,
+      GIT_SHA: path.basename(lab.folder),
+      TOLD: lab.folder,
+    });
+    const children = () => readFileSync(`/proc/${shell.pid}/task/${shell.pid}/children`, 'utf8').trim();
+    return {
+      ended: once(shell, 'exit'),
+      terminate: () => process.kill(mayUnshare ? Number(children()) : (shell.pid ?? NaN), 'SIGTERM'),
+    };
+  }
+
+  const script = (shell: string) => {
+    const file = path.join(lab.folder, 'entrypoint.sh');
+    writeFileSync(file, entrypoint.replace(/^ {4}/gm, ''));
+    return shell === 'busybox' ? ['busybox', 'sh', file] : [shell, file];
+  };
+  const DEAF_FOR_A_MOMENT = `trap 'touch "$TOLD/heard"; exit 9' TERM; touch "$TOLD/ready"; while :; do sleep 0.1; done`;
+
+  async function expectReleased(by: string): Promise<void> {
+    const [lease] =
+      await db.sql`SELECT released_by, released_at IS NOT NULL AS released FROM migrate_lock.migration_lock`;
+    expect(lease).toEqual({ released_by: by, released: true });
+  }
+
+  test('are found', () => {
+    expect(entrypoint).toContain('exec node server.js');
+    expect(initContainer).toContain('--once');
+    expect(SHELLS).toContain('sh');
+  });
+
+  test.each(SHELLS)('%s: SIGTERM reaches the migration, and its exit code comes out', async (shell) => {
+    const run = startEntrypoint(script(shell), DEAF_FOR_A_MOMENT);
+    await waitFor('the migration', () => tells('ready'));
+    run.terminate();
+    expect(await run.ended).toEqual([9, null]);
+    expect([tells('heard'), tells('server')]).toEqual([true, false]);
+    await expectReleased('holder');
+  });
+
+  test.each(SHELLS)('%s: the server starts after the migration, in its place', async (shell) => {
+    expect(await startEntrypoint(script(shell), 'touch "$TOLD/ready"').ended).toEqual([0, null]);
+    expect([tells('ready'), tells('server')]).toEqual([true, true]);
+    expect(readFileSync(path.join(lab.folder, 'server'), 'utf8')).toBe('server.js\n');
+  });
+
+  test.each(SHELLS)('%s: no server without the migration', async (shell) => {
+    expect(await startEntrypoint(script(shell), 'exit 3').ended).toEqual([3, null]);
+    expect(tells('server')).toBe(false);
+  });
+
+  test('an init container: SIGTERM reaches the migration', async () => {
+    const words = (JSON.parse(initContainer.replaceAll("'", '"')) as string[]).map((word) =>
+      word.replace('$(GIT_SHA)', path.basename(lab.folder)),
+    );
+    const run = startEntrypoint(words, DEAF_FOR_A_MOMENT);
+    await waitFor('the migration', () => tells('ready'));
+    run.terminate();
+    expect(await run.ended).toEqual([9, null]);
+    await expectReleased('holder');
+  });
+});

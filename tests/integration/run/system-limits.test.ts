@@ -1,0 +1,32 @@
+import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
+import { createDatabase, type TestDatabase } from '../../support/database.js';
+import { assertNothingLeft, runCli, type CliResult } from '../../support/run-cli.js';
+
+let db: TestDatabase;
+
+beforeAll(async () => {
+  db = await createDatabase();
+});
+afterEach(() => assertNothingLeft());
+afterAll(() => db.drop());
+
+test('a run without enough descriptors says so, and reports no defect', async () => {
+  const ends: CliResult[] = [];
+  // With fewer Node.js does not start; how many it needs for itself differs from version to version.
+  for (let limit = 17; limit <= 40; limit++) {
+    const through = ['sh', '-c', `ulimit -n ${limit}; exec "$@"`, 'sh'];
+    const args = ['run', '--wait-timeout', '1s', '--', 'sh', '-c', 'exit 3'];
+    ends.push(await runCli(args, { env: { DATABASE_URL: db.url }, through, auditOnly: false }));
+  }
+  const told = ends.map(({ stderr }) => stderr).filter((text) => text.startsWith('migrate-lock:'));
+  for (const text of told) expect(text).not.toMatch(/TypeError|Cannot read|defect|internal error/);
+  const noGuard = told.filter((text) => text.includes('there is no guard'));
+  expect(noGuard.length).toBeGreaterThan(0);
+  for (const text of noGuard) {
+    expect(text).toContain(
+      'there is no guard (the limit on the number of open files is reached (ulimit -n))',
+    );
+    expect(text).toContain('nobody ends the command, also not when the lease is over');
+  }
+  expect(ends.at(-1)?.code).toBe(3);
+});

@@ -1,0 +1,190 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import postgres from 'postgres';
+import type { OwnDatabase } from '../../../src/db/own-database.js';
+import { FUNCTIONS, STEPS } from '../../../src/generated/sql.js';
+import { ensureSchema, type SchemaDefinition } from '../../../src/schema/apply.js';
+import { printSchema } from '../../../src/schema/print.js';
+import { lookAtSchema, SCHEMA_VERSION } from '../../../src/schema/look.js';
+import { createDatabase, type TestDatabase } from '../../support/database.js';
+import { LIMIT_MS, openDatabase, openLock, tryToAcquire } from '../../support/lock.js';
+
+let db: TestDatabase;
+let database: OwnDatabase;
+
+beforeAll(async () => {
+  db = await createDatabase();
+});
+afterAll(() => db.drop());
+beforeEach(async () => {
+  await db.sql`DROP SCHEMA IF EXISTS migrate_lock CASCADE`;
+  database = openDatabase(db.url);
+});
+afterEach(() => database.disconnect());
+
+const NEXT = SCHEMA_VERSION + 1;
+
+/** This schema's next version, as a later program would bring it. */
+function nextVersion({ oldestProgram = 1 } = {}): SchemaDefinition {
+  const sql = `
+    ALTER TABLE "migrate_lock".migration_lock ADD COLUMN colour text;
+    UPDATE "migrate_lock".migration_lock_version SET version = ${NEXT}, oldest_program = ${oldestProgram}`;
+  return {
+    version: NEXT,
+    steps: [...STEPS, { version: NEXT, files: [{ name: 'next/1-colour.sql', sql }] }],
+    functions: FUNCTIONS,
+  };
+}
+
+describe('ensureSchema', () => {
+  test('applies the schema once, then only looks', async () => {
+    expect(await ensureSchema(database, 'migrate_lock')).toEqual({
+      fromVersion: null,
+      toVersion: SCHEMA_VERSION,
+    });
+    const [before] = await db.sql`SELECT max(oid::text::bigint) FROM pg_class`;
+    expect(await ensureSchema(database, 'migrate_lock')).toBeNull();
+    expect((await db.sql`SELECT max(oid::text::bigint) FROM pg_class`)[0]).toEqual(before);
+  });
+
+  test('40 at the same instant all find it applied, one of them has done it', async () => {
+    const all = Array.from({ length: 40 }, () => openDatabase(db.url));
+    const results = await Promise.all(all.map((one) => ensureSchema(one, 'migrate_lock')));
+    all.forEach((one) => one.disconnect());
+    expect(results.filter((result) => result !== null)).toEqual([
+      { fromVersion: null, toVersion: SCHEMA_VERSION },
+    ]);
+  });
+
+  test('needs no right but to look when the version is current', async () => {
+    await ensureSchema(database, 'migrate_lock');
+    const role = await db.createRole();
+    await db.sql`SELECT migrate_lock.admit(${role.name}, '[]')`;
+    const lock = await openLock(role.url);
+    const { me, answer } = await tryToAcquire(lock);
+    expect(answer.outcome).toBe('acquired');
+    expect(await lock.release(me)).toMatchObject({ outcome: 'released' });
+    lock.database.disconnect();
+    const [lease] = await db.sql`SELECT db_role FROM migrate_lock.migration_lock`;
+    expect(lease?.db_role).toBe(role.name);
+  });
+
+  test('applies it in an empty schema that an administrator made for a role without CREATE on the database', async () => {
+    const role = await db.createRole();
+    await db.sql.unsafe(`CREATE SCHEMA migrate_lock AUTHORIZATION ${role.name}`);
+    const own = openDatabase(role.url);
+    expect(await ensureSchema(own, 'migrate_lock')).toEqual({ fromVersion: null, toVersion: SCHEMA_VERSION });
+    own.disconnect();
+  });
+
+  test('without any right: says so', async () => {
+    const role = await db.createRole();
+    const own = openDatabase(role.url);
+    await expect(ensureSchema(own, 'migrate_lock')).rejects.toMatchObject({ code: '42501' });
+    own.disconnect();
+  });
+
+  test('leaves nothing behind when a step fails', async () => {
+    const broken: SchemaDefinition = {
+      ...nextVersion(),
+      functions: [{ name: 'broken', sql: 'SELECT 1 / 0' }],
+    };
+    await expect(ensureSchema(database, 'migrate_lock', broken)).rejects.toMatchObject({ code: '22012' });
+    expect(await lookAtSchema(database, 'migrate_lock', LIMIT_MS)).toBeNull();
+    expect(await db.sql`SELECT FROM pg_namespace WHERE nspname = 'migrate_lock'`).toHaveLength(0);
+  });
+
+  test('gives up on a schema that is used for something else, and says so', async () => {
+    await db.sql.unsafe('CREATE SCHEMA migrate_lock; CREATE TABLE migrate_lock.migration_lock (other int)');
+    await expect(ensureSchema(database, 'migrate_lock')).rejects.toMatchObject({ code: 'SCHEMA_CONFLICT' });
+  });
+});
+
+describe('versions', () => {
+  test('a newer program upgrades; the older one keeps working and changes nothing', async () => {
+    await ensureSchema(database, 'migrate_lock');
+    expect(await ensureSchema(database, 'migrate_lock', nextVersion())).toEqual({
+      fromVersion: SCHEMA_VERSION,
+      toVersion: NEXT,
+    });
+    expect(await ensureSchema(database, 'migrate_lock')).toBeNull();
+    const lock = await openLock(db.url);
+    const { answer } = await tryToAcquire(lock);
+    expect(answer.outcome).toBe('acquired');
+    lock.database.disconnect();
+    expect(await lookAtSchema(database, 'migrate_lock', LIMIT_MS)).toMatchObject({
+      version: NEXT,
+      oldestProgram: 1,
+    });
+  });
+
+  test('a program that is too old is told so', async () => {
+    await ensureSchema(database, 'migrate_lock', nextVersion({ oldestProgram: NEXT }));
+    await expect(ensureSchema(database, 'migrate_lock')).rejects.toMatchObject({
+      code: 'SCHEMA_TOO_NEW',
+      exitCode: 78,
+    });
+  });
+
+  test('an upgrade gives up a lock that it cannot get at once, and polls go on meanwhile', async () => {
+    await ensureSchema(database, 'migrate_lock');
+    const lock = await openLock(db.url);
+    let upgrading: ReturnType<typeof ensureSchema> | undefined;
+    await db.sql.begin(async (sql) => {
+      await sql`SELECT FROM migrate_lock.migration_lock`; // ACCESS SHARE until the end of this transaction
+      upgrading = ensureSchema(database, 'migrate_lock', nextVersion());
+      for (let attempts = 0; attempts < 2;) {
+        const [found] =
+          await db.sql`SELECT count(*)::int AS n FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND NOT granted`;
+        attempts += Number(found?.n);
+      }
+      // Queued behind the upgrade's lock request for no longer than its lock_timeout.
+      expect((await tryToAcquire(lock)).answer.outcome).toBe('acquired');
+    });
+    expect(await upgrading).toEqual({ fromVersion: SCHEMA_VERSION, toVersion: NEXT });
+    lock.database.disconnect();
+  });
+});
+
+describe('schema names', () => {
+  const names = [
+    'Locks',
+    'my lock',
+    'with"quote',
+    "it's",
+    '$body$',
+    'x$body$y$body1$',
+    '$&',
+    "$'",
+    '\\',
+    'a\nb',
+    '--',
+    '/*',
+    ';',
+    '%',
+    'ünïcødé',
+    'select',
+    "'; DROP TABLE x; --",
+  ];
+  test.each(names)('%j', async (name) => {
+    const lock = await openLock(db.url, name);
+    const { me, answer } = await tryToAcquire(lock);
+    expect(answer.outcome).toBe('acquired');
+    expect((await tryToAcquire(lock)).answer.outcome).toBe('held');
+    expect(await lock.release(me)).toMatchObject({ outcome: 'released' });
+    expect((await lock.status()).state).toBe('free');
+    lock.database.disconnect();
+    const [found] = await db.sql`SELECT count(*)::int AS n FROM pg_namespace WHERE nspname = ${name}`;
+    expect(found?.n).toBe(1);
+    await db.sql`DROP SCHEMA ${db.sql(name)} CASCADE`;
+  });
+
+  test('the printed schema is the applied one', async () => {
+    const administrator = postgres(db.url, { max: 1, onnotice: () => undefined });
+    await administrator.unsafe(printSchema('migrate_lock'));
+    await administrator.end();
+    expect(await ensureSchema(database, 'migrate_lock')).toBeNull();
+    const lock = await openLock(db.url);
+    expect((await tryToAcquire(lock)).answer.outcome).toBe('acquired');
+    lock.database.disconnect();
+  });
+});

@@ -1,0 +1,125 @@
+import { EVENT_VERSION, OUTCOMES, type EventName, type EventOf } from '../../../src/events/events.js';
+
+const holder = {
+  holder: 'V1StGXR8',
+  holderHost: 'web-7f9',
+  holderCommand: 'knex migrate:latest',
+  heldMs: 18_000,
+  expiresInMs: -3,
+  queueLength: 9,
+};
+const nobody = {
+  holder: null,
+  holderHost: null,
+  holderCommand: null,
+  heldMs: null,
+  expiresInMs: null,
+  queueLength: 0,
+};
+const expiresAt = '2026-01-02T03:04:05.678Z';
+export const auditHash = '0f'.repeat(32);
+
+/** What every event has. */
+export const common = {
+  v: EVENT_VERSION,
+  time: '2026-01-02T03:04:05.678Z',
+  instanceId: 'a',
+  fencingToken: 7,
+  host: 'h',
+  pid: 1,
+  database: 'd',
+  schema: 's',
+};
+
+/** Of each event what its type allows: TypeScript holds these against src/events.ts, the test against the schema. */
+export const SAMPLES: { [N in EventName]: Omit<EventOf<N>, 'event'>[] } = {
+  'schema.applied': [
+    { fromVersion: null, toVersion: 1 },
+    { fromVersion: 1, toVersion: 2 },
+  ],
+  'database.unavailable': [{ code: 'ECONNREFUSED', message: 'refused', attempts: 3 }],
+  'lock.waiting': [
+    { ...holder, waitedMs: 0 },
+    { ...nobody, waitedMs: 12 },
+  ],
+  'lock.rate_limited': [{ retryAfterMs: 250 }],
+  'lock.acquired': [
+    { waitedMs: 2, polls: 1, ttlMs: 30_000, expiresAt, auditHash },
+    { waitedMs: 2, polls: 1, ttlMs: 30_000, expiresAt, auditHash, runKeyOfOtherCommand: 'true' },
+  ],
+  'lock.orphans': [
+    {
+      holder: 'V1StGXR8',
+      sessions: [{ pid: 4711, role: 'app', client: '10.0.0.7', openMs: 21_000 }],
+      denied: 1,
+    },
+    { holder: 'V1StGXR8', sessions: [{ pid: 4711, role: null, client: null, openMs: null }], denied: 0 },
+  ],
+  'lock.inherited': [{ holder: 'V1StGXR8', expiresAt }],
+  'lock.takeover': [{ previousInstanceId: 'V1StGXR8', expiredMs: 12, sessionsEnded: 0, auditHash: null }],
+  'child.started': [{ childPid: 42, command: 'knex migrate:latest', deadlineMs: 23_000 }],
+  'child.unseen': [{}],
+  'child.exited': [
+    { exitCode: 0, signal: null, durationMs: 1 },
+    { exitCode: null, signal: 'SIGKILL', durationMs: 1 },
+  ],
+  'lease.expiring': [
+    { expiresInMs: 6_000, deadlineMs: -1, canExtend: true },
+    { expiresInMs: 6_000, deadlineMs: -1, canExtend: false },
+  ],
+  'lease.extended': [{ ttlMs: 60_000, expiresAt, auditHash }],
+  'lease.kept': [
+    {
+      processes: [{ pid: 4711, user: 'deploy', command: 'sleep' }],
+      ttlMs: 30_000,
+      expiresAt,
+      last: false,
+      auditHash,
+    },
+    { processes: null, ttlMs: 30_000, expiresAt, last: true, auditHash: null },
+  ],
+  'child.deadline': [
+    { ttlMs: 30_000, ranMs: 23_000, expiresInMs: 7_000 },
+    { ttlMs: 30_000, ranMs: 40_000, expiresInMs: 0 },
+  ],
+  'child.leftover': [{ count: 2 }],
+  'lock.released': [{ heldMs: 1_234, auditHash }],
+  'lock.release_delayed': [{ code: 'ECONNREFUSED', message: 'refused', expiresAt }],
+  'lock.release_failed': [{ code: 'ECONNREFUSED', message: 'refused', expiresAt }],
+  'lock.lost': [{ holder: null }, { holder: 'V1StGXR8' }],
+  'wait.timeout': [
+    { ...holder, waitedMs: 30_000, polls: 31, handovers: 3 },
+    { ...nobody, waitedMs: 30_000, polls: 0, handovers: 0 },
+  ],
+  'run.skipped': [
+    {
+      runKey: '4f2c1d',
+      succeeded: true,
+      exitCode: 0,
+      by: 'V1StGXR8_Z5jdHi6B-myT',
+      byHost: 'web-7f9',
+      byCommand: 'knex migrate:latest',
+      finishedAt: '2026-01-02T03:04:05.000Z',
+      ranMs: 1_200,
+    },
+    {
+      runKey: '4f2c1d',
+      succeeded: false,
+      exitCode: 3,
+      by: 'V1StGXR8_Z5jdHi6B-myT',
+      byHost: null,
+      byCommand: null,
+      finishedAt: '2026-01-02T03:04:05.000Z',
+      ranMs: 0,
+    },
+  ],
+  'run.not_stored': [{ runKey: '4f2c1d' }],
+  'guard.restarted': [{ restarts: 1 }],
+  'guard.absent': [{ reason: 'no sh' }],
+  'socket.absent': [{ reason: '/tmp: EROFS' }],
+  error: [
+    { code: 'USAGE', message: 'no' },
+    { code: 'USAGE', message: 'no', hint: 'yes' },
+  ],
+  'run.finished': OUTCOMES.map((outcome) => ({ outcome, exitCode: 75, durationMs: 1 })),
+};

@@ -1,0 +1,138 @@
+import { describe, expect, test } from '@jest/globals';
+import { findUnexpanded } from '../../../src/text/fixed-name.js';
+import { checkRunKey } from '../../../src/lock/run-key.js';
+import { MigrationLock } from '../../../src/index.js';
+import { checkSchemaName } from '../../../src/schema/schema-name.js';
+import { processorTimeMs } from '../../support/processor-time.js';
+
+/** What nobody has expanded names nothing, neither a release nor a lock. */
+const UNEXPANDED = [
+  ...[
+    '$(GIT_SHA)',
+    'app-${GIT_SHA}',
+    '$GIT_SHA',
+    'app-$GIT_SHA',
+    '${GIT_SHA:-}',
+    'x$1',
+    '$@',
+    '$(cat version',
+  ],
+  ...['{{ .Values.tag }}', 'web-{{tag}}', '{% tag %}', '{{', '{sha}', '#{Octopus.Release.Number}'],
+  ...[
+    '%GIT_SHA%',
+    '%build.number%',
+    '%(sha)s',
+    '%{sha}',
+    '<no value>',
+    '<nil>',
+    'app-<commit>',
+    '[object Object]',
+  ],
+  ...['$CI_COMMIT_SHA', '$(Build.SourceVersion)', '$[variables.sha]', '${{ github.sha }}', '$env:GIT_SHA'],
+  ...['@GIT_SHA@', '`git rev-parse HEAD`'],
+];
+const BROKEN = [
+  ...[
+    ' ',
+    '\t\n',
+    '\u00a0',
+    'web-',
+    'web_',
+    'web:',
+    'web/',
+    'web@',
+    'web.',
+    '-web',
+    '_web',
+    ':web',
+    '/web',
+    '@web',
+  ],
+  ...['.web', 'a+', 'sha=', 'release ', ' release', 'release\n'],
+];
+const UNSET = ['undefined', 'null', 'NULL', 'None', 'nil', 'NaN', 'unknown', 'web-undefined', 'web_null'];
+const MOVING = [
+  ...[
+    'latest',
+    'Latest',
+    'main',
+    'master',
+    'HEAD',
+    'head',
+    'develop',
+    'stable',
+    'production',
+    'true',
+    'default',
+  ],
+  ...['app:latest', 'web-latest', 'origin/main', 'refs/heads/main', 'refs/heads/feature', '1.0-SNAPSHOT'],
+  '0000000000000000000000000000000000000000',
+];
+const FIXED = [
+  ...[
+    '4f2c1d',
+    '4f2c1d9e8b7a6f5e4d3c2b1a0987654321fedcba',
+    'release 1',
+    'v1.2.3',
+    '2026-01-31',
+    '1.2.3-rc.1',
+  ],
+  ...[
+    'main-4f2c1d',
+    'refs/tags/v1',
+    'app:4f2c1d',
+    'app@sha256:ab12',
+    '20260105_create_shop',
+    'seed-dev',
+    '5%',
+  ],
+  ...[
+    '100',
+    'caf%C3%A9',
+    'https://ci.example/build/7',
+    '\u{1F600}',
+    'remains',
+    'nullable',
+    'headless',
+    'x<y',
+  ],
+];
+
+describe('a run key', () => {
+  test.each([...UNEXPANDED, ...BROKEN, ...UNSET, ...MOVING])('%j names nothing fixed', (key) => {
+    expect(() => checkRunKey(key)).toThrow(/^--once /);
+    try {
+      checkRunKey(key, 'MIGRATE_LOCK_ONCE');
+    } catch (error) {
+      expect(error).toMatchObject({ exitCode: 64, message: expect.stringMatching(/^MIGRATE_LOCK_ONCE /) });
+      expect(error).toHaveProperty('hint', expect.stringMatching(/good key.*git commit/));
+    }
+  });
+
+  test.each(FIXED)('%j is one', (key) => {
+    expect(checkRunKey(key)).toBe(key);
+  });
+});
+
+describe('the name of a schema', () => {
+  test.each([...UNEXPANDED, ...BROKEN, ...UNSET])('%j is another lock than was meant', (name) => {
+    expect(() => checkSchemaName(name)).toThrow(/^--schema /);
+    expect(() => new MigrationLock({ connection: 'postgres://u@h/d', schema: name })).toThrow(/^schema /);
+  });
+
+  test.each(['migrate_lock', 'main', 'latest', 'Lock 2', 'app.lock', 'a"b', 'schéma'])(
+    '%j is one',
+    (name) => {
+      expect(checkSchemaName(name)).toBe(name);
+    },
+  );
+});
+
+test('a text of any size is looked through in no time', async () => {
+  const tookMs = await processorTimeMs(() => {
+    for (const piece of ['$', '$(', '{', '{{', '%', '%(', '<', '<a', '@A', '`', '[object ', '-', '#{', ' ']) {
+      findUnexpanded(piece.repeat(1_000_000));
+    }
+  });
+  expect(tookMs).toBeLessThan(1_000);
+});

@@ -1,0 +1,339 @@
+import { describe, expect, test } from '@jest/globals';
+import { formatError } from '../../../src/ui/error-text.js';
+import { MigrateLockError, UsageError } from '../../../src/errors.js';
+import { MAX_DURATION_MS } from '../../../src/text/duration.js';
+import type { MigrateLockEvent, EventBody } from '../../../src/events/events.js';
+import { describeEvent } from '../../../src/ui/messages.js';
+
+const event = (event: EventBody): MigrateLockEvent => ({
+  v: 1,
+  time: '2026-01-02T03:04:05.000Z',
+  instanceId: 'a',
+  fencingToken: 42,
+  host: 'h',
+  pid: 1,
+  database: 'd',
+  schema: 'migrate_lock',
+  ...event,
+});
+const holder = {
+  holder: 'V1StGXR8',
+  holderHost: 'web-7f9',
+  holderCommand: 'knex migrate:latest',
+  heldMs: 18_000,
+  expiresInMs: 11_000,
+  queueLength: 9,
+};
+const skipped = {
+  runKey: '4f2c1d',
+  succeeded: true,
+  exitCode: 0,
+  by: 'V1StGXR8_Z5jdHi6B-myT',
+  byHost: 'web-7f9',
+  byCommand: 'knex migrate:latest',
+  finishedAt: '2026-01-02T03:04:00.000Z',
+  ranMs: 1_200,
+};
+const nobody = {
+  holder: null,
+  holderHost: null,
+  holderCommand: null,
+  heldMs: null,
+  expiresInMs: null,
+  queueLength: 1,
+};
+const expiresAt = '2026-01-02T03:04:35.000Z';
+
+describe('describeEvent', () => {
+  const rows: [EventBody, string, string, string?][] = [
+    [
+      { event: 'schema.applied', fromVersion: null, toVersion: 2 },
+      'info',
+      'created the lock schema migrate_lock',
+    ],
+    [
+      { event: 'schema.applied', fromVersion: 1, toVersion: 2 },
+      'info',
+      'upgraded the lock schema migrate_lock from version 1 to 2',
+    ],
+    [
+      { event: 'database.unavailable', code: '57P03', message: 'it is starting up', attempts: 2 },
+      'warn',
+      'the database cannot be used yet (it is starting up); trying again',
+    ],
+    [
+      { event: 'lock.waiting', ...holder, waitedMs: 0 },
+      'info',
+      'waiting for the lock: held by web-7f9 (knex migrate:latest) for 18s, its lease ends in 11s, 9 waiting',
+    ],
+    [
+      {
+        event: 'lock.waiting',
+        ...holder,
+        holderHost: null,
+        holderCommand: null,
+        expiresInMs: -5,
+        queueLength: 1,
+        waitedMs: 0,
+      },
+      'info',
+      'waiting for the lock: held by V1StGXR8 for 18s, its lease is over',
+    ],
+    [
+      { event: 'lock.waiting', ...nobody, waitedMs: 0 },
+      'info',
+      'waiting for the lock: somebody is just acquiring or releasing it',
+    ],
+    [
+      { event: 'lock.rate_limited', retryAfterMs: 250 },
+      'warn',
+      'too many attempts came from here; the next one is made in 250ms',
+    ],
+    [
+      { event: 'lock.acquired', waitedMs: 2_100, polls: 3, ttlMs: 30_000, expiresAt, auditHash: null },
+      'good',
+      'acquired the lock after 2.1s (token 42), for 30s',
+    ],
+    [
+      { event: 'lock.takeover', previousInstanceId: 'x', expiredMs: 850, sessionsEnded: 0, auditHash: null },
+      'warn',
+      'taking over from x, whose lease expired 850ms ago without having been released',
+    ],
+    [
+      { event: 'lock.takeover', previousInstanceId: 'x', expiredMs: 850, sessionsEnded: 2, auditHash: null },
+      'warn',
+      'taking over from x, whose lease expired 850ms ago without having been released; ended 2 database sessions of it',
+    ],
+    [
+      { event: 'child.started', childPid: 7, command: 'knex migrate:latest', deadlineMs: 23_000 },
+      'info',
+      'running knex migrate:latest (pid 7); it must be done within 23s',
+    ],
+    [
+      { event: 'child.exited', exitCode: 0, signal: null, durationMs: 1_000 },
+      'good',
+      'the command succeeded after 1s',
+    ],
+    [
+      { event: 'child.exited', exitCode: 3, signal: null, durationMs: 1_000 },
+      'warn',
+      'the command failed with exit code 3 after 1s',
+    ],
+    [
+      { event: 'child.exited', exitCode: null, signal: 'SIGKILL', durationMs: 1_000 },
+      'warn',
+      'the command was ended by SIGKILL after 1s',
+    ],
+    [
+      { event: 'lease.expiring', expiresInMs: 6_000, deadlineMs: 4_000, canExtend: true },
+      'warn',
+      'the command is still running and will be ended in 4s',
+      'More time for this run: `migrate-lock extend --ttl 10m` from inside the command.',
+    ],
+    [
+      { event: 'lease.expiring', expiresInMs: 6_000, deadlineMs: 4_000, canExtend: false },
+      'warn',
+      'the command is still running and will be ended in 4s',
+      'More time for the next run: a longer --ttl.',
+    ],
+    [
+      { event: 'socket.absent', reason: '/tmp: EROFS' },
+      'warn',
+      'there is no place for a socket: the command cannot ask for more time, and a migrate-lock run inside it fails (/tmp: EROFS)',
+      'Let TMPDIR name a folder that this user can write, and in which no other user can replace files.',
+    ],
+    [
+      { event: 'lease.extended', ttlMs: 60_000, expiresAt, auditHash: null },
+      'good',
+      `extended the lease: it now ends at ${expiresAt}`,
+    ],
+    [
+      { event: 'child.deadline', ttlMs: 45_000, ranMs: 38_000, expiresInMs: 7_000 },
+      'bad',
+      'the command has run for 38s; it is ended now, before its lease expires',
+      'The lease lasts 45s. Try a larger one, for example --ttl 90s',
+    ],
+    [
+      { event: 'child.deadline', ttlMs: MAX_DURATION_MS, ranMs: 38_000, expiresInMs: 1 },
+      'bad',
+      'the command has run for 38s; it is ended now, before its lease expires',
+      'That is the longest lease: divide the work.',
+    ],
+    [
+      // We were stopped, and somebody else may have taken over.
+      { event: 'child.deadline', ttlMs: 45_000, ranMs: 61_000, expiresInMs: 0 },
+      'bad',
+      'the command has run for 1m 1s, and its lease is over: migrate-lock did not run in time; what is left of it is ended now',
+      'It may have run beside the next one: look at the database. assert_held() in the migration prevents that.',
+    ],
+    [
+      { event: 'child.leftover', count: 1 },
+      'warn',
+      'the command left 1 process running; ending what is left',
+    ],
+    [
+      { event: 'child.leftover', count: 2 },
+      'warn',
+      'the command left 2 processes running; ending what is left',
+    ],
+    [{ event: 'lock.released', heldMs: 3_200, auditHash: null }, 'good', 'released the lock after 3.2s'],
+    [
+      {
+        event: 'lease.kept',
+        processes: [{ pid: 4711, user: 'deploy', command: 'sleep' }],
+        ttlMs: 30_000,
+        expiresAt,
+        last: false,
+        auditHash: null,
+      },
+      'warn',
+      `processes of the command cannot be ended: 4711 (sleep, user deploy); the lease was extended until ${expiresAt}, so that nobody runs beside them`,
+      'End them as their user (sudo kill 4711); the lock is released then. SIGTERM or SIGINT to migrate-lock: it gives up, and the lease runs out.',
+    ],
+    [
+      { event: 'lease.kept', processes: null, ttlMs: 30_000, expiresAt, last: true, auditHash: null },
+      'warn',
+      `processes of the command cannot be ended: they are hidden from us; the lease was extended once more, until ${expiresAt}, so that nobody runs beside them`,
+      'End them as their user; the lock is released then. Else the lease runs out. SIGTERM or SIGINT to migrate-lock: it does not wait for that.',
+    ],
+    [
+      { event: 'guard.absent', reason: 'there is no /bin/sh' },
+      'warn',
+      'there is no guard (there is no /bin/sh): if migrate-lock is killed or stopped, nobody ends the command, also not when the lease is over',
+    ],
+    [
+      { event: 'lock.release_failed', code: 'ECONNREFUSED', message: 'refused', expiresAt },
+      'bad',
+      'the lock could not be released: refused',
+      `The lease ends by itself at ${expiresAt}; until then nobody else can run.`,
+    ],
+    [
+      { event: 'lock.release_failed', code: 'LEASE_EXPIRED', message: 'taken', expiresAt },
+      'bad',
+      'the lock could not be released: taken',
+      'Others can run: `migrate-lock history` tells what has happened since.',
+    ],
+    [
+      { event: 'lock.lost', holder: 'x' },
+      'bad',
+      'the lease was lost before its end: x has acquired the lock since',
+    ],
+    [
+      { event: 'lock.lost', holder: null },
+      'bad',
+      'the lease was lost before its end: nobody holds the lock any more',
+    ],
+    [
+      { event: 'wait.timeout', ...holder, waitedMs: 30_000, polls: 30, handovers: 0 },
+      'bad',
+      'gave up after 30s: held by web-7f9 (knex migrate:latest) since 2026-01-02T03:03:47.000Z, until 2026-01-02T03:04:16.000Z at the latest, 9 waiting',
+      'The lock did not move meanwhile. To wait longer, use --wait-timeout, for example --wait-timeout 5m.',
+    ],
+    [
+      { event: 'wait.timeout', ...holder, waitedMs: 30_000, polls: 30, handovers: 12 },
+      'bad',
+      'gave up after 30s: held by web-7f9 (knex migrate:latest) since 2026-01-02T03:03:47.000Z, until 2026-01-02T03:04:16.000Z at the latest, 9 waiting',
+      'The lock changed hands 12 times meanwhile. To wait longer, use --wait-timeout, for example --wait-timeout 5m; if the work needs to be done only once for all of them, use --once with a key, for example the git commit of the release.',
+    ],
+    [
+      {
+        event: 'wait.timeout',
+        ...holder,
+        heldMs: 3_000,
+        expiresInMs: 597_000,
+        waitedMs: 3_000,
+        polls: 3,
+        handovers: 0,
+      },
+      'bad',
+      'gave up after 3s: held by web-7f9 (knex migrate:latest) since 2026-01-02T03:04:02.000Z, until 2026-01-02T03:14:02.000Z at the latest, 9 waiting',
+      'The lock did not move meanwhile. To wait longer, use --wait-timeout, for example --wait-timeout 10m. ' +
+        'The lease lasts 9m 57s more, unless its command ends before. ' +
+        'If you know that the command does not run any more: `migrate-lock unlock --force --instance V1StGXR8`.',
+    ],
+    [
+      { event: 'run.skipped', ...skipped },
+      'good',
+      'nothing to run: the work of 4f2c1d was done by web-7f9 (knex migrate:latest) at 2026-01-02T03:04:00.000Z',
+    ],
+    [
+      { event: 'run.skipped', ...skipped, byHost: null, byCommand: 'true' },
+      'good',
+      'nothing to run: the work of 4f2c1d was done by V1StGXR8_Z5jdHi6B-myT (true) at 2026-01-02T03:04:00.000Z',
+    ],
+    [
+      { event: 'run.skipped', ...skipped, succeeded: false, exitCode: 3 },
+      'bad',
+      'nothing to run: the work of 4f2c1d failed on web-7f9 (knex migrate:latest) at 2026-01-02T03:04:00.000Z, with exit code 3',
+      'To try it again at once, use --on-failure retry.',
+    ],
+    [
+      { event: 'guard.restarted', restarts: 1 },
+      'warn',
+      'the guard of the command had died; started another one',
+    ],
+    [
+      {
+        event: 'lock.orphans',
+        holder: 'x',
+        sessions: [
+          { pid: 4711, role: 'app', client: '10.0.0.7', openMs: 21_000 },
+          { pid: 4712, role: null, client: null, openMs: null },
+        ],
+        denied: 1,
+      },
+      'warn',
+      'the lease of x has expired, but database sessions of it are still open: 4711 (app at 10.0.0.7, in a transaction for 21s), 4712 (unknown role)',
+      'Our role may not end them: that needs the same role, or pg_signal_backend. The takeover waits until they are gone. ' +
+        'To end one: SELECT pg_terminate_backend(4711). When nobody can end them: `migrate-lock unlock --force --instance x`. ' +
+        "If they are not the command's, name its roles with init --child-role.",
+    ],
+    [
+      { event: 'lock.inherited', holder: 'x', expiresAt },
+      'info',
+      'running under the lease of x, inside its command',
+    ],
+    [{ event: 'error', code: 'X', message: 'wrong', hint: 'right' }, 'bad', 'wrong', 'right'],
+  ];
+  test.each(rows.map(([event, tone, text, hint]) => ({ event, tone, text, hint })))('$text', (row) => {
+    const { tone, text, hint } = row;
+    expect(describeEvent(event(row.event))).toEqual({
+      tone,
+      text,
+      ...(hint === undefined ? {} : { hint }),
+    });
+  });
+
+  test('the end of a run is no news', () => {
+    expect(
+      describeEvent(event({ event: 'run.finished', outcome: 'completed', exitCode: 0, durationMs: 1 })),
+    ).toBeNull();
+  });
+
+  test("a holder's command is shortened", () => {
+    const message = describeEvent(
+      event({ event: 'lock.waiting', ...holder, holderCommand: 'x'.repeat(500), waitedMs: 0 }),
+    );
+    expect(message?.text).toContain(`(${'x'.repeat(79)}…)`);
+  });
+});
+
+describe('formatError', () => {
+  test.each([
+    [new UsageError('wrong', 'do this'), 'wrong', 'do this'],
+    [
+      new MigrateLockError('no', { code: 'INTERNAL', exit: 'lost', hint: 'look', cause: new Error('why') }),
+      'no',
+      'look',
+    ],
+    [new TypeError('x is undefined'), 'internal error: x is undefined', 'report'],
+    [new TypeError(''), 'internal error: TypeError', 'report'],
+    ['text', 'internal error: text', 'report'],
+    [undefined, 'internal error: undefined', 'report'],
+  ])('%p', (error, text, hint) => {
+    const shown = formatError(error);
+    expect(shown.text).toBe(text);
+    expect(shown.hint).toContain(hint);
+    expect(JSON.stringify(shown)).not.toContain('    at ');
+  });
+});
