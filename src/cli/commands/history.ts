@@ -76,8 +76,7 @@ async function readHistory(
     if (await mustReadTables(error, database, schema))
       return readHistoryTable(database, schema, limit, sinceMs);
     // A schema of an older version has a history, but not yet the function.
-    if (isAbsent(error) && (await lookAtSchema(database, schema, CALL_LIMIT_MS)) === null)
-      return [];
+    if (isAbsent(error) && (await lookAtSchema(database, schema, CALL_LIMIT_MS)) === null) return [];
     throw error;
   }
 }
