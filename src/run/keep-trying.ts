@@ -1,41 +1,26 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { backoffMs } from '../db/backoff.js';
 import { mayPass } from '../db/classify.js';
 import { explain } from '../db/explain.js';
-import { CALL_LIMIT_MS, type LockCalls } from '../lock/calls.js';
+import type { LockCalls } from '../lock/calls.js';
+import { keepTrying as keepTryingUntil, type Tries as TriesUntil } from '../lock/keep-trying.js';
 import type { HolderAnswer } from './holder/holder-socket.js';
 
-export interface Tries {
+export interface Tries extends Omit<TriesUntil, 'untilMs'> {
   /** The command's deadline, which may move meanwhile. */
   termAtMs: () => number;
-  /** Whether anybody still needs it. */
-  isWanted: () => boolean;
-  /** Called before each further try. */
-  onFailure: (error: unknown, attempt: number) => void;
 }
 
 /** Who asked is asked to end at the deadline, and must have its answer before that. */
 const ANSWER_BEFORE_MS = 500;
 
 /**
- * Makes a call, and again while the database is away or somebody else has locked what it needs.
+ * Makes a call, and again until the command's deadline while the database is away or somebody else has locked what it needs.
  * @throws the last failure.
  */
-export async function keepTrying<T>(
+export function keepTrying<T>(
   call: (limitMs: number) => Promise<T>,
-  { termAtMs, isWanted, onFailure }: Tries,
+  { termAtMs, ...tries }: Tries,
 ): Promise<T> {
-  const leftMs = (): number => termAtMs() - ANSWER_BEFORE_MS - performance.now();
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await call(Math.max(ANSWER_BEFORE_MS / 2, Math.min(CALL_LIMIT_MS, leftMs())));
-    } catch (error) {
-      if (!mayPass(error) || !isWanted() || leftMs() <= 0) throw error;
-      onFailure(error, attempt);
-      await sleep(Math.max(0, Math.min(backoffMs(attempt), leftMs())));
-      if (!isWanted() || leftMs() <= 0) throw error;
-    }
-  }
+  return keepTryingUntil(call, { ...tries, untilMs: () => termAtMs() - ANSWER_BEFORE_MS });
 }
 
 /** What is told to who asked for more time, and the database did not give it. */
