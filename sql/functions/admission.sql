@@ -61,10 +61,20 @@ CREATE OR REPLACE FUNCTION "migrate_lock".enter_role(p_role oid, p_child_roles o
 AS $body$
 DECLARE
     counter text := format('%s.migration_lock_attempts_%s', "migrate_lock".home()::regnamespace, p_role);
+    grantee oid;
 BEGIN
     EXECUTE format('CREATE SEQUENCE IF NOT EXISTS %s', counter);
     EXECUTE format('ALTER SEQUENCE %s OWNER TO %I', counter, (
         SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE oid = "migrate_lock".home()));
+    -- Default privileges may have given it to others.
+    FOR grantee IN
+        SELECT acl.grantee FROM pg_class, aclexplode(relacl) AS acl
+         WHERE pg_class.oid = counter::regclass AND acl.grantee <> relowner
+    LOOP
+        EXECUTE format(
+            'REVOKE ALL ON SEQUENCE %s FROM %s', counter,
+            CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END);
+    END LOOP;
     INSERT INTO "migrate_lock".migration_lock_role AS known (role, child_roles, attempts)
     VALUES (p_role, coalesce(p_child_roles, '{}'), counter::regclass)
     ON CONFLICT (role) DO UPDATE SET child_roles = coalesce(p_child_roles, known.child_roles);

@@ -12,6 +12,9 @@ DECLARE
 BEGIN
     PERFORM "migrate_lock".require(num_nulls(p_orphans));
     PERFORM "migrate_lock".check_orphans(p_orphans, p_seen);
+    IF "migrate_lock".counter() IS NULL THEN
+        PERFORM "migrate_lock".refuse_member();
+    END IF;
     PERFORM "migrate_lock".begin_change();
     SELECT * INTO expired
       FROM "migrate_lock".migration_lock

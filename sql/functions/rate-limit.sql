@@ -17,6 +17,17 @@ AS $body$
      LIMIT 1
 $body$;
 
+-- Refuses a role that has its rights from a group, and has no counter.
+CREATE OR REPLACE FUNCTION "migrate_lock".refuse_member() RETURNS void
+    LANGUAGE plpgsql
+AS $body$
+BEGIN
+    RAISE EXCEPTION 'the role % is not admitted to this lock itself', session_user
+        USING ERRCODE = 'insufficient_privilege',
+              HINT = 'Rights that come from a group are not enough: let the owner of the lock run migrate-lock init --grant-to.';
+END
+$body$;
+
 -- Counts an attempt. Answers null, or in how many milliseconds the client may come back. Nobody waits here for another client.
 CREATE OR REPLACE FUNCTION "migrate_lock".count_attempt() RETURNS bigint
     LANGUAGE plpgsql
@@ -39,9 +50,7 @@ DECLARE
     charge    interval := interval '1 second';
 BEGIN
     IF sequence IS NULL THEN
-        RAISE EXCEPTION 'the role % is not admitted to this lock itself', session_user
-            USING ERRCODE = 'insufficient_privilege',
-                  HINT = 'Rights that come from a group are not enough: let the owner of the lock run migrate-lock init --grant-to.';
+        PERFORM "migrate_lock".refuse_member();
     END IF;
     SELECT setting.attempts_per_second, client.next_at, client.counted_at
       INTO rate, due, counted

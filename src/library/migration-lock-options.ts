@@ -18,7 +18,7 @@ export interface MigrationLockOptions {
    * once. Never on a connection that is the caller's, or behind a pooler. Default true.
    */
   listen?: boolean;
-  /** Ends wait() (it then throws the signal's reason) and the tries of release(). */
+  /** Ends wait() (it then throws the signal's reason) and the tries of extend() and release(). */
   signal?: AbortSignal;
   /** Called with every event, as the command line writes it to stdout. What it throws is ignored. */
   onEvent?: EventListener;

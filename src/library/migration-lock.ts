@@ -3,6 +3,7 @@ import { readConnectionConfig } from '../db/settings/connection-config.js';
 import { OwnDatabase } from '../db/own-database.js';
 import { BorrowedDatabase } from '../db/borrowed-database.js';
 import type { Database } from '../db/database.js';
+import { errorCode, mayPass } from '../db/classify.js';
 import { explain } from '../db/explain.js';
 import { MigrateLockError } from '../errors.js';
 import { createEventStream, type EventStream } from '../events/event-stream.js';
@@ -12,6 +13,8 @@ import { checkSchemaName } from '../schema/schema-name.js';
 import type { LockStatus } from '../lock/answers.js';
 import { CALL_LIMIT_MS, LockCalls } from '../lock/calls.js';
 import { cleanUp } from '../admin/clean-up.js';
+import { childTimes } from '../lock/lease-times.js';
+import { keepTrying } from '../lock/keep-trying.js';
 import { releaseLease } from '../lock/release.js';
 import { describeThisProcess, newIdentity, type Identity, type Lease } from '../lock/lease.js';
 import { positive, type MigrationLockOptions } from './migration-lock-options.js';
@@ -130,25 +133,35 @@ export class MigrationLock {
   }
 
   /**
-   * Makes the lease last for at least `ttlMs` from now: an explicit decision, not a heartbeat. It never gets shorter.
+   * Makes the lease last for at least `ttlMs` from now: an explicit decision, not a heartbeat. It never gets shorter. While
+   * the database is away, or the lock's row is locked, it is tried again until shortly before the lease's end.
    * @returns false when the lease is over, or not this instance's any more.
-   * @throws {MigrateLockError} what the database said; the lease may then have been extended or not.
+   * @throws {MigrateLockError} DATABASE_UNREACHABLE (exit code 69) when the database stayed away for so long: the lease then
+   * lasts until its end as the message says it, or longer if only the answer was lost. Otherwise what the database said.
    */
   async extend(ttlMs: number): Promise<boolean> {
     const lease = this.#lease;
+    const me = this.#identity;
     if (lease === undefined || performance.now() >= lease.endsAtMs) return false;
+    positive('ttlMs', ttlMs);
     try {
-      const answer = await this.#calls.extend(this.#identity, positive('ttlMs', ttlMs));
+      const answer = await keepTrying((limitMs) => this.#calls.extend(me, ttlMs, limitMs), {
+        untilMs: () => lease.endsAtMs - childTimes(this.#ttlMs, 0).killBeforeEndMs,
+        isWanted: () => this.#holds(lease) && !this.#signal.aborted,
+        onFailure: (error, attempt) => this.#tellUnavailable(error, attempt),
+      });
       if (answer.outcome === 'refused') return false;
-      this.#lease = { ...answer.lease, endsAtMs: Math.max(lease.endsAtMs, answer.lease.endsAtMs) };
       const { lease: extended, auditHash } = answer;
+      // It may have been released, or extended by another call, meanwhile.
+      if (this.#lease !== undefined && this.#holds(lease))
+        this.#lease = { ...extended, endsAtMs: Math.max(this.#lease.endsAtMs, extended.endsAtMs) };
       const expiresAt = extended.expiresAt.toISOString();
       this.#events.emit({ event: 'lease.extended', ttlMs, expiresAt, auditHash });
       return true;
     } catch (error) {
-      throw explain(error, this.#database.description, this.#calls.schema);
+      throw this.#notExtended(error, this.#lease ?? lease);
     } finally {
-      this.#database.disconnect();
+      if (!this.#isBusy) this.#database.disconnect();
     }
   }
 
@@ -220,6 +233,28 @@ export class MigrationLock {
     } finally {
       if (!this.#isBusy) this.#database.disconnect();
     }
+  }
+
+  #holds({ instanceId }: Lease): boolean {
+    return this.#lease?.instanceId === instanceId;
+  }
+
+  #tellUnavailable(error: unknown, attempt: number): void {
+    if (attempt > 1) return;
+    const { message } = explain(error, this.#database.description, this.#calls.schema);
+    this.#events.emit({ event: 'database.unavailable', code: errorCode(error), message, attempts: attempt });
+  }
+
+  /** What passes by itself has not passed in time: the database was as good as away. */
+  #notExtended(error: unknown, { expiresAt }: Lease): MigrateLockError {
+    const explained = explain(error, this.#database.description, this.#calls.schema);
+    if (!mayPass(error)) return explained;
+    return new MigrateLockError(`${explained.message} The lease is held until ${expiresAt.toISOString()}.`, {
+      code: 'DATABASE_UNREACHABLE',
+      exit: 'unreachable',
+      hint: 'Stop the work before that, or call extend() again while there is time.',
+      cause: error,
+    });
   }
 
   /** An instance id names one acquisition for ever. */

@@ -7,12 +7,12 @@ import type { ExtendAnswer } from '../lock/answers.js';
 import type { Lease } from '../lock/lease.js';
 import { formatDuration } from '../text/duration.js';
 import { Deadline, timesUnder, type Times } from './deadline.js';
-import { TRYING } from './holder/holder-answer.js';
+import { ANSWER_BEFORE_MS, notGiven, TRYING } from './holder/holder-answer.js';
+import { keepTrying } from '../lock/keep-trying.js';
 import type { Asker, HeldLease, HolderAnswer, HolderRequest, HolderSocket } from './holder/holder-socket.js';
 import { readSocketList, writeSocketList } from './holder/socket-list.js';
 import { Turns } from './holder/turns.js';
 import { LeaseKeeper } from './keep-lease.js';
-import { keepTrying, notGiven } from './keep-trying.js';
 import { orderGuard } from './crash-release.js';
 import type { RunContext } from './run-context.js';
 import { startCommand } from './start-command.js';
@@ -162,7 +162,7 @@ export class UnderLease {
     let answer: ExtendAnswer;
     try {
       answer = await keepTrying((limitMs) => calls.extend(me, ttlMs, limitMs), {
-        termAtMs: () => this.#deadline.times.termAtMs,
+        untilMs: () => this.#deadline.times.termAtMs - ANSWER_BEFORE_MS,
         isWanted: () => isWanted && !this.#deadline.isPassed,
         onFailure: (error, attempt) => this.#reportTrying(error, attempt, asker),
       });

@@ -4,8 +4,8 @@ import { MigrateLockError } from '../../errors.js';
 import { askHolder } from '../holder/ask-holder.js';
 import type { Asker, HeldLease, HolderAnswer, HolderRequest, HolderSocket } from '../holder/holder-socket.js';
 import { confirmLease, type InheritedLease, type OuterLease } from './inherit.js';
-import { TRYING } from '../holder/holder-answer.js';
-import { keepTrying, notGiven } from '../keep-trying.js';
+import { ANSWER_BEFORE_MS, notGiven, TRYING } from '../holder/holder-answer.js';
+import { keepTrying } from '../../lock/keep-trying.js';
 import type { RunContext } from '../run-context.js';
 import { Deadline, type Times } from '../deadline.js';
 import { startCommand } from '../start-command.js';
@@ -101,7 +101,7 @@ export class UnderInheritedLease {
     const { calls } = this.context;
     const confirm = (limitMs: number) => confirmLease(calls, told, toldAtMs, limitMs);
     const lease = await keepTrying(confirm, {
-      termAtMs: () => this.#deadline.times.termAtMs,
+      untilMs: () => this.#deadline.times.termAtMs - ANSWER_BEFORE_MS,
       isWanted: () => !this.#deadline.isPassed,
       onFailure: (error) => {
         const { message } = explain(error, calls.database.description, calls.schema);

@@ -169,14 +169,19 @@ describe('a group', () => {
     const member = await stage.db.createRole();
     await stage.db.sql.unsafe(`GRANT ${stage.app.name} TO ${member.name}`);
     const sql = stage.as(member);
+    const cleanUp = () => sqlState(call(sql, 'cleanup', { p_orphans: 'terminate', p_seen: null }));
     expect(await sqlState(poll(sql))).toBe('42501');
+    expect(await cleanUp()).toBe('42501');
     await sql.unsafe(`SET ROLE ${stage.app.name}`);
     expect(await sqlState(poll(sql))).toBe('42501');
+    expect(await cleanUp()).toBe('42501');
+    expect((await cli(['cleanup'], member.url)).code).toBe(77);
     const { code, stderr } = await cli(['run', '--', 'true'], member.url);
     expect(code).toBe(77);
     expect(stderr).toContain(`${member.name} is not admitted`);
     expect((await cli(['init', '--grant-to', member.name])).code).toBe(0);
     expect(await run(member)).toBe(0);
+    expect((await cli(['cleanup'], member.url)).code).toBe(0);
   });
 });
 

@@ -1,0 +1,131 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import postgres from 'postgres';
+import { MigrateLockError, MigrationLock, type MigrateLockEvent } from '../../../src/index.js';
+import { createDatabase, type TestDatabase } from '../../support/database.js';
+import { startServer } from '../../support/embedded-server.mjs';
+import { waitFor } from '../../support/wait-for.js';
+
+// The library asks for more time while the database is away. The server is stopped, so it is one of its own.
+let server: Awaited<ReturnType<typeof startServer>>;
+let db: TestDatabase;
+
+beforeAll(async () => {
+  server = await startServer();
+  db = await createDatabase(server.url);
+});
+afterEach(async () => {
+  if (server.pid === null) await server.start();
+  await db.sql`DROP SCHEMA IF EXISTS migrate_lock CASCADE`;
+});
+afterAll(async () => {
+  await db.sql.end({ timeout: 1 });
+  await server.stop();
+});
+
+describe.each(['a URL', 'a postgres.js instance'])('extend() with %s', (kind) => {
+  let sql: postgres.Sql;
+  let events: MigrateLockEvent[];
+
+  beforeEach(() => {
+    sql = postgres(db.url, { max: 2, onnotice: () => undefined });
+    events = [];
+  });
+  afterEach(() => sql.end({ timeout: 1 }));
+
+  async function holder(ttlMs: number, signal?: AbortSignal): Promise<MigrationLock> {
+    const connection = kind === 'a URL' ? db.url : sql;
+    const lock = new MigrationLock({
+      connection,
+      ttlMs,
+      onEvent: (event) => events.push(event),
+      ...(signal === undefined ? {} : { signal }),
+    });
+    await lock.wait();
+    return lock;
+  }
+
+  const goesOnTrying = () =>
+    waitFor('it tries again', () => events.some(({ event }) => event === 'database.unavailable'), {
+      limitMs: 20_000,
+    });
+
+  test('gets more time from a database that comes back', async () => {
+    const lock = await holder(60_000);
+    await server.halt('fast');
+    const extended = lock.extend(300_000);
+    await goesOnTrying();
+    await server.start();
+    expect(await extended).toBe(true);
+    expect((await lock.status()).lease?.expiresInMs).toBeGreaterThan(200_000);
+    expect(await lock.release()).toBe(true);
+  });
+
+  test("gets more time when the lock's row was locked for long", async () => {
+    const lock = await holder(60_000);
+    let extended: Promise<boolean> | undefined;
+    await db.sql.begin(async (blocking) => {
+      await blocking`SELECT FROM migrate_lock.migration_lock FOR UPDATE`;
+      extended = lock.extend(300_000);
+      await goesOnTrying();
+    });
+    expect(await extended).toBe(true);
+    expect(await lock.release()).toBe(true);
+  });
+
+  test('while the lease lasts, a database that stays away is an error, with the end that the lease has', async () => {
+    const lock = await holder(5_000);
+    const { expiresAt, endsAtMs } = lock.lease ?? { expiresAt: new Date(NaN), endsAtMs: NaN };
+    await server.halt('fast');
+    const error: unknown = await lock.extend(300_000).catch((thrown: unknown) => thrown);
+    const leftMs = endsAtMs - performance.now();
+    expect(error).toBeInstanceOf(MigrateLockError);
+    expect(error).toMatchObject({ code: 'DATABASE_UNREACHABLE', exitCode: 69 });
+    expect(String(error)).toContain(`The lease is held until ${expiresAt.toISOString()}`);
+    // There is time left to stop, but not for another try.
+    expect(leftMs).toBeGreaterThan(0);
+    expect(leftMs).toBeLessThan(1_500);
+  });
+
+  test("a lock's row that stays locked is the same error", async () => {
+    const lock = await holder(5_000);
+    await db.sql.begin(async (blocking) => {
+      await blocking`SELECT FROM migrate_lock.migration_lock FOR UPDATE`;
+      await expect(lock.extend(300_000)).rejects.toMatchObject({
+        code: 'DATABASE_UNREACHABLE',
+        exitCode: 69,
+      });
+    });
+  });
+
+  test('a lease that somebody ended is over: false, after the database is back too', async () => {
+    const lock = await holder(60_000);
+    await db.sql`UPDATE migrate_lock.migration_lock SET expires_at = clock_timestamp()`;
+    await server.halt('fast');
+    const extended = lock.extend(300_000);
+    await goesOnTrying();
+    await server.start();
+    expect(await extended).toBe(false);
+  });
+
+  test('ends its tries at the signal', async () => {
+    const abort = new AbortController();
+    const lock = await holder(60_000, abort.signal);
+    await server.halt('fast');
+    const extended = lock.extend(300_000);
+    await goesOnTrying();
+    abort.abort();
+    await expect(extended).rejects.toMatchObject({ code: 'DATABASE_UNREACHABLE' });
+  });
+
+  test('a release meanwhile stays one', async () => {
+    const lock = await holder(60_000);
+    await server.halt('fast');
+    const extended = lock.extend(300_000).catch(() => false);
+    await goesOnTrying();
+    const released = lock.release();
+    await server.start();
+    expect(await released).toBe(true);
+    await extended;
+    expect(lock.lease).toBeUndefined();
+  });
+});
