@@ -43,8 +43,14 @@ export async function drizzleStorm(server) {
     ],
   );
   const repeated = without.runs.find(({ migration }) => migration === BACKFILL)?.runs ?? 0;
+  const isDamaged = repeated === INSTANCES && without.ledger === INSTANCES * without.orders;
+  if (isDamaged)
+    console.log(
+      `\nThe damage without the lock: the ledger has every order ${INSTANCES} times, and ${without.succeeded} instances exited 0.`,
+    );
   return [
-    ...(repeated === INSTANCES ? [] : [`drizzle: without the lock the backfill ran only ${repeated} times`]),
+    ...(isDamaged ? [] : [`drizzle: without the lock the backfill ran only ${repeated} times`]),
+    ...(with_.ledger === with_.orders ? [] : [`drizzle: ${with_.ledger} rows in the ledger`]),
     ...(with_.succeeded === INSTANCES
       ? []
       : [`drizzle: only ${with_.succeeded} of ${INSTANCES} exited 0: ${with_.stderr}`]),

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
-import { nanoid } from 'nanoid';
+import { customAlphabet, nanoid } from 'nanoid';
 import { shorten } from '../text/shorten.js';
 import { checkRunKey } from './run-key.js';
 
@@ -51,8 +51,11 @@ export interface HolderDescription {
   releasedAtMs: number | null;
 }
 
+/** An option takes no separate word that begins with `-` as its value: an id begins with a letter or a digit. */
+const firstCharacter = customAlphabet('0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz', 1);
+
 export function newIdentity(): Identity {
-  return { instanceId: nanoid(), secret: randomBytes(32).toString('base64url') };
+  return { instanceId: firstCharacter() + nanoid(20), secret: randomBytes(32).toString('base64url') };
 }
 
 const TAG = 'migrate-lock:';

@@ -203,9 +203,12 @@ test('a moment is text of one form, whatever a client made of it', () => {
 });
 
 test('the line that ends a lease is what a shell reads as its instance id, and one word', () => {
-  const ids = [...fc.sample(anyText, 100), ...HOSTILE].map((id) => id.replace(/[\0\p{Surrogate}]/gu, ''));
+  const texts = [...fc.sample(anyText, 100), ...HOSTILE];
+  const ids = [...texts, ...texts.map((id) => `-${id}`)].map((id) => id.replace(/[\0\p{Surrogate}]/gu, ''));
   const lines = ids.map((id) => unlockLine(id).replace('migrate-lock', 'show'));
-  const script = `show() { printf '%s\\0' "$#" "$4"; }\n${lines.join('\n')}`;
+  const script = `show() { printf '%s\\0' "$#" "$3" "$4"; }\n${lines.join('\n')}`;
   const shown = execFileSync('sh', ['-c', script]).toString();
-  expect(shown.split('\0').slice(0, -1)).toEqual(ids.flatMap((id) => ['4', id]));
+  expect(shown.split('\0').slice(0, -1)).toEqual(
+    ids.flatMap((id) => (id.startsWith('-') ? ['3', `--instance=${id}`, ''] : ['4', '--instance', id])),
+  );
 });

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import postgres from 'postgres';
-import { applicationName } from '../../../src/lock/lease.js';
+import { applicationName, newIdentity } from '../../../src/lock/lease.js';
 import { SupervisorLab } from '../child/supervisor-process.js';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
 import { openLock, tryToAcquire } from '../../support/lock.js';
@@ -25,9 +25,9 @@ afterAll(() => db.drop());
 const unlock = (args: string[] = [], url = db.url) =>
   runCli(['unlock', ...args], { env: { DATABASE_URL: url }, auditOnly: false });
 
-async function hold(url = db.url): Promise<string> {
+async function hold(url = db.url, instanceId = newIdentity().instanceId): Promise<string> {
   const lock = await openLock(url);
-  const { me, answer } = await tryToAcquire(lock);
+  const { me, answer } = await tryToAcquire(lock, { me: { ...newIdentity(), instanceId } });
   lock.database.disconnect();
   if (answer.outcome !== 'acquired') throw new Error('not acquired');
   return me.instanceId;
@@ -51,6 +51,14 @@ describe('without a terminal', () => {
     expect(shown.stdout).toContain(`instance id    ${holder}`);
     expect(shown.stderr).toContain(`migrate-lock unlock --force --instance ${holder}`);
     expect(await isFree()).toBe(false);
+  });
+
+  test('the line that it shows works for an id of another client that begins with -', async () => {
+    await hold(db.url, '-abc');
+    const { stderr } = await unlock();
+    expect(stderr).toContain('migrate-lock unlock --force --instance=-abc');
+    expect(await unlock(['--force', '--instance=-abc'])).toMatchObject({ code: 0 });
+    expect(await isFree()).toBe(true);
   });
 
   test('--force --instance is the answer; --yes is none', async () => {

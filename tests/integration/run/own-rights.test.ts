@@ -4,7 +4,7 @@ import { LockCalls } from '../../../src/lock/calls.js';
 import { applicationName } from '../../../src/lock/lease.js';
 import { createDatabase, type TestDatabase, type TestRole } from '../../support/database.js';
 import { openDatabase, openLock, tryToAcquire } from '../../support/lock.js';
-import { assertNothingLeft, runCli } from '../../support/run-cli.js';
+import { assertNothingLeft, runCli, startCli } from '../../support/run-cli.js';
 import { waitFor } from '../../support/wait-for.js';
 
 const STUCK = new URL('../../support/fixtures/stuck-session.mjs', import.meta.url).pathname;
@@ -150,5 +150,32 @@ describe('a role that was admitted, by an owner who may end nothing of it', () =
     }
     expect(await lives()).toBe(true);
     lock.database.disconnect();
+  });
+
+  test('another run that waits for its statement says whose it is, and since when', async () => {
+    await db.sql.unsafe(`GRANT pg_read_all_stats TO ${owner.name}`);
+    const other = await db.createRole();
+    const lock = await open();
+    await runCli(['init', '--grant-to', other.name], { env: { DATABASE_URL: owner.url }, auditOnly: false });
+    const { me } = await tryToAcquire(lock);
+    lock.database.disconnect();
+    const lives = await stuckSession(me.instanceId, login.url);
+    await expire();
+    const run = startCli(['run', '--wait-timeout', '1m', '--', 'true'], { env: { DATABASE_URL: other.url } });
+    const { sessions, denied, holder } = await run.waitForEvent('lock.orphans');
+    expect(holder).toBe(me.instanceId);
+    expect(denied).toBe(1);
+    expect(sessions).toEqual([expect.objectContaining({ role: login.name, openMs: expect.any(Number) })]);
+    await waitFor('the sentence', () => run.stderr().includes('pg_terminate_backend'));
+    const [{ pid } = { pid: 0 }] = sessions;
+    expect(run.stderr()).toMatch(
+      new RegExp(
+        `database sessions of it are still open: ${pid} \\(${login.name} at .*, in a transaction for `,
+      ),
+    );
+    expect(run.stderr()).toContain(`SELECT pg_terminate_backend(${pid})`);
+    expect(await lives()).toBe(true);
+    await db.sql`SELECT pg_terminate_backend(${pid})`;
+    expect(await run.done).toMatchObject({ code: 0 });
   });
 });
