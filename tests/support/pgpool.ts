@@ -11,6 +11,9 @@ import { throughPort } from './through-port.js';
 import { waitFor } from './wait-for.js';
 
 export interface Pgpool {
+  port: number;
+  /** Where its Unix socket is. */
+  folder: string;
   /** The same URL, with pgpool-II in place of the server. */
   through: (url: string) => string;
   /** What it has logged so far. */
@@ -50,7 +53,8 @@ export async function startPgpool(
   const lines = Object.entries({
     listen_addresses: '127.0.0.1',
     port,
-    unix_socket_directories: folder,
+    socket_dir: folder, // to 4.3
+    unix_socket_directories: folder, // from 4.4
     pcp_listen_addresses: '',
     pcp_port: await freePort(),
     pcp_socket_dir: folder,
@@ -100,7 +104,7 @@ export async function startPgpool(
     await stop();
     throw new Error(`pgpool-II did not start; its log:\n${said}`, { cause: error });
   }
-  return { through, log, stop };
+  return { port, folder, through, log, stop };
 }
 
 /** It takes clients before it knows which server is the primary. */
