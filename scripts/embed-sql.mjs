@@ -32,10 +32,13 @@ const versions = readdirSync(here)
   .map(Number)
   .sort((a, b) => a - b);
 
+/** With this comment in front, a pgpool-II that balances load sends a SELECT to the primary. */
+const ON_PRIMARY = '/*NO LOAD BALANCE*/ ';
+
 const calls = Object.fromEntries(
   readFolder('calls').map(({ name, sql }) => [
     path.basename(name, '.sql').replace(/-(.)/g, (_, letter) => letter.toUpperCase()),
-    sql.trim(),
+    sql.trim().replace(/^(?=(--.*\n)*SELECT\b)/, ON_PRIMARY),
   ]),
 );
 

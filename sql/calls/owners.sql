@@ -1,8 +1,12 @@
 -- Read before anything in the lock schema is called or replaced: whose it is, whether the owner is a superuser, whether we are one,
--- what in it another role owns or may create, and what would run with our rights there; and which characters can be stored. Names and operators are of pg_catalog
+-- what in it another role owns or may create, and what would run with our rights there; which characters can be stored; and what src/db/pooler.ts looks at. Names and operators are of pg_catalog
 -- throughout: a pooler may have left our search_path out, and nothing in any other schema is to be called.
 -- (pg_depend has every object that lies in a schema. An object of another kind than these four has no place in the lock schema.)
 SELECT pg_catalog.jsonb_build_object(
+    'backendPid', pg_catalog.pg_backend_pid(),
+    'client', coalesce(
+        pg_catalog.inet_client_port()::pg_catalog.text,
+        pg_catalog.concat('.s.PGSQL.', pg_catalog.current_setting('port'))),
     'encoding', pg_catalog.getdatabaseencoding(),
     'owner', owner.rolname,
     -- A member of a superuser's role can become one, and so can code that runs with its rights.

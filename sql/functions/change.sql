@@ -5,7 +5,7 @@
 CREATE OR REPLACE FUNCTION "migrate_lock".version() RETURNS jsonb
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $body$
-    SELECT jsonb_build_object('version', version, 'oldestProgram', oldest_program, 'backendPid', pg_backend_pid())
+    SELECT jsonb_build_object('version', version, 'oldestProgram', oldest_program)
       FROM "migrate_lock".migration_lock_version
 $body$;
 

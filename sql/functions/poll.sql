@@ -28,10 +28,10 @@ BEGIN
     retry_ms := "migrate_lock".count_attempt();
     IF retry_ms IS NOT NULL THEN
         RETURN jsonb_build_object(
-            'backendPid', pg_backend_pid(), 'outcome', 'held', 'holder', NULL, 'queueLength', 0, 'retryAfterMs', retry_ms);
+            'outcome', 'held', 'holder', NULL, 'queueLength', 0, 'retryAfterMs', retry_ms);
     END IF;
 
-    answer := jsonb_build_object('backendPid', pg_backend_pid()) || "migrate_lock".acquire(
+    answer := "migrate_lock".acquire(
         p_instance_id, p_secret, p_ttl_ms, p_client, p_command_sha256, p_run_key, p_failure_memory_ms, p_respect,
         p_orphans, p_seen);
     IF answer ->> 'outcome' = 'held' THEN

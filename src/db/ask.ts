@@ -4,11 +4,8 @@ import { classify } from './classify.js';
 import type { Call, Session } from './database.js';
 import { withoutParameters } from './without-parameters.js';
 
-export interface Answer {
-  answer: unknown;
-  /** undefined: this answer does not tell. */
-  throughPooler: boolean | undefined;
-}
+/** What is told about the process that answered: by the answer to a call, or to its precondition. */
+type Learn = (rows: postgres.RowList<postgres.Row[]>) => void | Promise<void>;
 
 /** Asks for nothing but the server's process. */
 export function lookForPooler(limitMs: number): Call {
@@ -19,25 +16,24 @@ export function lookForPooler(limitMs: number): Call {
  * Sends a call on a session. `prepare`: the server keeps the statement for the session's next call of it, which then takes one
  * round trip instead of two.
  */
-export async function ask(session: Session, call: Call, { prepare = false } = {}): Promise<Answer> {
+export async function ask(
+  session: Session,
+  call: Call,
+  { prepare = false, learn }: { prepare?: boolean; learn?: Learn } = {},
+): Promise<unknown> {
   let { parameters } = call;
   if (call.precondition !== undefined) {
     const { statement, check } = call.precondition;
-    const { storesUnicode } = check(await session.unsafe(statement, [], { prepare }));
-    if (!storesUnicode) parameters = call.parametersInAscii ?? parameters;
+    const rows = await session.unsafe(statement, [], { prepare });
+    await learn?.(rows);
+    if (!check(rows).storesUnicode) parameters = call.parametersInAscii ?? parameters;
   }
   const asked = session.unsafe<{ answer: unknown }[]>(call.statement, [...parameters], { prepare });
   const rows = await asked.catch((error: unknown) => {
     throw withoutParameters(error);
   });
-  const answer = rows[0]?.answer;
-  return { answer, throughPooler: isFromAnotherProcess(answer, rows.state.pid) };
-}
-
-/** The server process that answered is not the one that the start-up named (BackendKeyData). */
-function isFromAnotherProcess(answer: unknown, startedAs: number): boolean | undefined {
-  if (typeof answer !== 'object' || answer === null || !('backendPid' in answer)) return undefined;
-  return answer.backendPid !== startedAs;
+  await learn?.(rows);
+  return rows[0]?.answer;
 }
 
 /** Work in a transaction with settings of its own, whatever those of the session are. */

@@ -2,6 +2,7 @@ import type postgres from 'postgres';
 import { CALLS } from '../generated/sql.js';
 import { ask, inTransaction, lookForPooler } from './ask.js';
 import type { Call, Database, Session } from './database.js';
+import { isPgpool, pathOf } from './pooler.js';
 import { asReplica } from './primary.js';
 import { timeLimit } from './time-limit.js';
 
@@ -30,23 +31,29 @@ export class BorrowedDatabase implements Database {
     return this.#speaksThroughPooler === false;
   }
 
+  /** Our end of the application's connection is not known: pgpool-II is asked for only where it matters. */
   async findPooler(limitMs: number): Promise<boolean> {
     if (this.#speaksThroughPooler === undefined) await this.call(lookForPooler(limitMs));
+    this.#speaksThroughPooler ??= await this.#limited('look for a pooler', limitMs, isPgpool(this.#sql));
     return this.isPooled;
   }
 
-  async call(call: Call): Promise<unknown> {
-    const { name, limitMs } = call;
-    const { answer, throughPooler } = await this.transaction(name, limitMs, (session) => ask(session, call));
-    this.#speaksThroughPooler ??= throughPooler;
-    return answer;
+  call(call: Call): Promise<unknown> {
+    const learn = (rows: postgres.RowList<postgres.Row[]>): void => {
+      if (pathOf(rows, undefined) === 'pooled') this.#speaksThroughPooler = true;
+    };
+    return this.transaction(call.name, call.limitMs, (session) => ask(session, call, { learn }));
   }
 
   async transaction<T>(name: string, limitMs: number, work: (session: Session) => Promise<T>): Promise<T> {
-    const limit = timeLimit(name, limitMs, limitMs);
     const working = !this.#sql.options.fetch_types
       ? this.#begun(work)
       : this.#reserved((sql) => inTransaction(sql, () => work(sql)));
+    return this.#limited(name, limitMs, working);
+  }
+
+  async #limited<T>(name: string, limitMs: number, working: Promise<T>): Promise<T> {
+    const limit = timeLimit(name, limitMs, limitMs);
     working.catch(() => undefined);
     try {
       return await Promise.race([working, limit.passed]);

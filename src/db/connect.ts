@@ -80,6 +80,7 @@ async function connectTo(
       ...(withSettings ? SESSION_SETTINGS : {}),
     },
   };
+  const client = String(socket.localPort ?? `.s.PGSQL.${address.port}`);
   const session = new StartedSocket(socket, await startSession(socket, request, leftMs()));
   let handedOver = false;
   let failure: Error | undefined;
@@ -112,6 +113,7 @@ async function connectTo(
   };
   return {
     sql: withoutTargetVariable(() => postgres(options)),
+    client,
     isOpen: () => !session.destroyed,
     farewell: () => session.farewell,
     destroy: () => session.destroy(),

@@ -25,6 +25,8 @@ export interface ConnectionTarget extends TlsWish {
 /** One connection to the server, used by one call at a time and never reconnected. */
 export interface Connection {
   readonly sql: postgres.Sql;
+  /** Our end as the server names it when nothing stands in between: our port, or the name of its Unix socket. */
+  readonly client: string;
   /** False once the socket is closed, by whomever. */
   readonly isOpen: () => boolean;
   /** What the server, or a pooler, said when it ended the connection. */

@@ -1,10 +1,12 @@
-import { Notification } from './notification.js';
-import { ask, inTransaction, lookForPooler, type Answer } from './ask.js';
+import type postgres from 'postgres';
+import { ask, inTransaction, lookForPooler } from './ask.js';
 import { CALL_TIMEOUT, classify, errorCode } from './classify.js';
 import { asSaid, withOptions, withPassword } from './connection-errors.js';
 import { connect } from './connect.js';
 import type { Connection, ConnectionTarget } from './connection.js';
 import type { Call, Database, Session } from './database.js';
+import { Notification } from './notification.js';
+import { isPgpool, isRdsProxy, pathOf } from './pooler.js';
 import { asReplica } from './primary.js';
 import { isFatal } from './server-error.js';
 import { codedError } from './socket.js';
@@ -27,6 +29,8 @@ export class OwnDatabase implements Database {
   /** A pooler refuses or drops our session settings: each call then brings its own transaction. */
   #settingsRefused = false;
   #speaksThroughPooler: boolean | undefined;
+  /** Whether what stands in between is pgpool-II: asked once. */
+  #isPgpool: boolean | undefined;
 
   constructor(target: ConnectionTarget) {
     this.#target = target;
@@ -34,6 +38,7 @@ export class OwnDatabase implements Database {
     this.name = target.database;
     this.hosts = target.hosts.length;
     this.connectTimeoutMs = target.connectTimeoutMs;
+    if (target.hosts.some(({ host }) => isRdsProxy(host))) this.#speaksThroughPooler = true;
   }
 
   get isPooled(): boolean {
@@ -50,17 +55,13 @@ export class OwnDatabase implements Database {
     return this.isPooled;
   }
 
-  async call(call: Call): Promise<unknown> {
-    const { answer, throughPooler } = await this.#ask(call);
-    this.#speaksThroughPooler ??= throughPooler;
-    return answer;
-  }
-
-  #ask(call: Call): Promise<Answer> {
+  call(call: Call): Promise<unknown> {
     return this.#within(call.name, call.limitMs, async (connection) => {
       if (!this.isPooled) {
         try {
-          return await ask(connection.sql, call, { prepare: this.isDirect });
+          const learn = (rows: postgres.RowList<postgres.Row[]>): Promise<void> =>
+            this.#learn(rows, connection);
+          return await ask(connection.sql, call, { prepare: this.isDirect, learn });
         } catch (error) {
           if (classify(error) !== 'settings' && !this.#hitsForeignTimeout(error)) throw error;
           // No setting of ours makes a replica writable.
@@ -71,6 +72,14 @@ export class OwnDatabase implements Database {
       }
       return inTransaction(connection.sql, () => ask(connection.sql, call));
     });
+  }
+
+  /** Also later: another process than the start-up's may answer only then. */
+  async #learn(rows: postgres.RowList<postgres.Row[]>, { sql, client }: Connection): Promise<void> {
+    const path = pathOf(rows, client);
+    if (path === undefined || this.isPooled) return;
+    if (path === 'relayed') this.#isPgpool ??= await isPgpool(sql);
+    this.#speaksThroughPooler = path === 'pooled' || (path === 'relayed' && this.#isPgpool === true);
   }
 
   /** Ours is longer than any call may take; a shorter one is the role's, where a pooler left ours out. */

@@ -53,7 +53,7 @@ async function openIfPrimary(address: Address, limitMs: number, open: Open): Pro
 /** Older servers do not say it with the start-up, and neither do poolers. */
 async function takesWrites({ sql }: { sql: Pick<postgres.Sql, 'unsafe'> }): Promise<boolean> {
   const [row] = await sql.unsafe<{ is_replica: boolean }[]>(
-    'SELECT pg_catalog.pg_is_in_recovery() AS is_replica',
+    '/*NO LOAD BALANCE*/ SELECT pg_catalog.pg_is_in_recovery() AS is_replica',
   );
   return row?.is_replica === false;
 }

@@ -102,7 +102,7 @@ export class LockCalls {
    * @returns null when the lock schema is missing, or has another version than this program needs: nothing was done.
    */
   async poll(me: Identity, client: ClientDescription, options: PollOptions): Promise<Attempt | null> {
-    const policy = this.#pollPolicy(options.orphans);
+    const policy = this.#policy(options.orphans);
     const sentAtMs = performance.now();
     const parameters = pollParameters(me, client, options, policy);
     const parametersInAscii = pollParameters(me, inAscii(client), options, policy);
@@ -116,16 +116,12 @@ export class LockCalls {
     if (isAboutSchema(answer)) return null;
     const attempt = readAttempt(answer, { me, ttlMs: options.ttlMs, sentAtMs });
     if (attempt.outcome !== 'held' || attempt.orphans === null) return attempt;
-    if (policy.orphans !== 'look') {
-      const { holder, orphans } = attempt;
-      return {
-        ...attempt,
-        orphans: await this.#settle(orphans, policy, holder?.instanceId, options.limitMs),
-      };
-    }
-    // Now it is known which kind of connection this is, and so what may be done about the orphans.
-    await this.database.findPooler(options.limitMs);
-    return this.poll(me, client, options);
+    if (await this.#onlyLooked(policy, options.limitMs)) return this.poll(me, client, options);
+    const { holder, orphans } = attempt;
+    return {
+      ...attempt,
+      orphans: await this.#settle(orphans, policy, holder?.instanceId, options.limitMs),
+    };
   }
 
   /** Whether the work of a run key is still to be done, and whether anybody has the lock: the cheapest of all calls. */
@@ -143,11 +139,9 @@ export class LockCalls {
     return this.#read(leaveShape, 'leave', 'leave the queue', [me.instanceId, me.secret], limitMs);
   }
 
-  async release(
-    me: Identity,
-    { by = 'holder', end = {}, work = null, orphans = null, limitMs = CALL_LIMIT_MS }: ReleaseOptions = {},
-  ): Promise<ReleaseAnswer> {
-    const policy = await this.#policy(orphans, limitMs);
+  async release(me: Identity, options: ReleaseOptions = {}): Promise<ReleaseAnswer> {
+    const { by = 'holder', end = {}, work = null, orphans = null, limitMs = CALL_LIMIT_MS } = options;
+    const policy = this.#policy(orphans);
     const { orphans: mode, seen } = policy;
     const { succeeded = null, exitCode = null, durationMs = null } = work ?? {};
     const parameters = [
@@ -156,6 +150,7 @@ export class LockCalls {
     ];
     const answer = await this.#read(releaseShape, 'release', 'release the lease', parameters, limitMs);
     if (answer.outcome !== 'orphans') return answer;
+    if (await this.#onlyLooked(policy, limitMs)) return this.release(me, options);
     return { ...answer, ...(await this.#settle(answer, policy, me.instanceId, limitMs, true)) };
   }
 
@@ -188,22 +183,23 @@ export class LockCalls {
   }
 
   /** Ends the lease of the holder that is named, without its secret. */
-  async unlock(
-    instanceId: string,
-    { force, leaveSessions = false, orphans = null, limitMs = CALL_LIMIT_MS }: UnlockOptions,
-  ): Promise<UnlockAnswer> {
-    const policy = await this.#policy(orphans, limitMs);
+  async unlock(instanceId: string, options: UnlockOptions): Promise<UnlockAnswer> {
+    const { force, leaveSessions = false, orphans = null, limitMs = CALL_LIMIT_MS } = options;
+    const policy = this.#policy(orphans);
     const parameters = [instanceId, force, leaveSessions, policy.orphans, policy.seen];
     const answer = await this.#read(unlockShape, 'unlock', 'unlock', parameters, limitMs);
     if (answer.outcome !== 'orphans') return answer;
+    if (await this.#onlyLooked(policy, limitMs)) return this.unlock(instanceId, options);
     return { ...answer, ...(await this.#settle(answer, policy, instanceId, limitMs)) };
   }
 
   async cleanup(orphans: Orphans | null = null, limitMs = CALL_LIMIT_MS): Promise<CleanupAnswer> {
-    const policy = await this.#policy(orphans, limitMs);
+    const policy = this.#policy(orphans);
     const { orphans: mode, seen } = policy;
     const answer = await this.#read(cleanupShape, 'cleanup', 'clean up', [mode, seen], limitMs);
-    if (answer.orphans === null || answer.orphans.denied === 0) return answer;
+    if (answer.orphans === null) return answer;
+    if (await this.#onlyLooked(policy, limitMs)) return this.cleanup(orphans, limitMs);
+    if (answer.orphans.denied === 0) return answer;
     const { lease } = await this.status(limitMs);
     return { ...answer, orphans: await this.#settle(answer.orphans, policy, lease?.instanceId, limitMs) };
   }
@@ -228,17 +224,6 @@ export class LockCalls {
     return this.orphanMode === 'terminate' || (this.orphanMode === 'auto' && !this.database.isPooled);
   }
 
-  /** A pooler hands the tag of a session on to strangers: behind one, nothing may be ended by it. */
-  async #policy(seen: Orphans | null, limitMs: number): Promise<Policy> {
-    const mode =
-      this.orphanMode === 'auto'
-        ? (await this.database.findPooler(limitMs))
-          ? 'wait'
-          : 'terminate'
-        : this.orphanMode;
-    return policyOf(mode, seen);
-  }
-
   /** What the functions have not the rights to end, our own login may. */
   async #settle(
     orphans: Orphans,
@@ -251,11 +236,21 @@ export class LockCalls {
     return endOwnSessions(this.database, this.schema, { instanceId, isOurs }, orphans, limitMs);
   }
 
-  /** Behind which kind of connection we are, the answer to the first poll tells: until then nothing is ended. */
-  #pollPolicy(seen: Orphans | null): Policy {
+  /**
+   * A pooler hands the tag of a session on to strangers: behind one, nothing may be ended by it. Until it is known whether there
+   * is one, a call only looks.
+   */
+  #policy(seen: Orphans | null): Policy {
     if (this.orphanMode !== 'auto') return policyOf(this.orphanMode, seen);
     const { isPooled, isDirect } = this.database;
     return policyOf(isPooled ? 'wait' : isDirect ? 'terminate' : 'look', seen);
+  }
+
+  /** Of a call that met orphans: whether it only looked. Then it is known now what may be done about them: to be made again. */
+  async #onlyLooked(policy: Policy, limitMs: number): Promise<boolean> {
+    if (policy.orphans !== 'look') return false;
+    await this.database.findPooler(limitMs);
+    return true;
   }
 
   /** @throws {InvalidAnswer} */

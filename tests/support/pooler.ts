@@ -33,9 +33,7 @@ export const DROPS_SETTINGS = {
   ignore_startup_parameters: 'default_transaction_isolation,default_transaction_read_only,statement_timeout',
 };
 
-const PROGRAM = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin']
-  .map((folder) => join(folder, 'pgbouncer'))
-  .find((path) => isExecutable(path));
+const PROGRAM = findProgram('pgbouncer');
 /** Debian's package is called `pgbouncer` as well; .ci/run installs it. */
 export const hasPooler = PROGRAM !== undefined;
 if (!hasPooler) {
@@ -153,13 +151,20 @@ async function askConsole(url: string): Promise<Record<string, string | null>[]>
 }
 
 /** It holds a password: for the account alone. */
-function keepFile({ uid, gid }: Account, path: string, text: string): void {
+export function keepFile({ uid, gid }: Account, path: string, text: string): void {
   writeFileSync(path, text, { mode: 0o600 });
   if (uid !== undefined && gid !== undefined) chownSync(path, uid, gid);
 }
 
 function quoted(text: string): string {
   return `"${text.replaceAll('"', '""')}"`;
+}
+
+/** In PATH, or where Debian keeps what administrators start. */
+export function findProgram(name: string): string | undefined {
+  return [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin']
+    .map((folder) => join(folder, name))
+    .find((path) => isExecutable(path));
 }
 
 function isExecutable(path: string): boolean {

@@ -108,9 +108,9 @@ export class RealLock {
       ...[SCHEMA_VERSION, me.instanceId, me.secret, ttlMs, JSON.stringify({ host, pid, command })],
       ...[commandSha256, runKey, failureMemoryMs, respect, 'terminate', null, pollIntervalMs, isLast, false],
     ]);
-    // What these are depends on the server.
+    // What this is depends on the server.
     return Object.fromEntries(
-      Object.entries(answer).filter(([key]) => !['backendPid', 'connectionsLeft'].includes(key)),
+      Object.entries(answer).filter(([key]) => key !== 'connectionsLeft'),
     );
   }
 
