@@ -8,7 +8,7 @@ import { describeAddress, isSocket, pairHosts } from './connection-hosts.js';
 import { readSettings, type ConnectionSettings, type Env } from './connection-settings.js';
 import { readTls } from './connection-tls.js';
 import { filled, parseConnectionUrl, type UrlParts } from './connection-url.js';
-import { isHarmless, isTelling } from './harmless-parameters.js';
+import { isHarmless, isTelling, nearestParameter } from './harmless-parameters.js';
 import { LIBPQ } from './libpq-parameters.js';
 import { readPasswordFile } from './password-file.js';
 import { reasonOf } from './pem-files.js';
@@ -120,19 +120,24 @@ function checkNamed(url: UrlParts | undefined, env: Env): void {
 }
 
 /**
- * The parameters of the URL that are left out. One that may say where the database is, or how securely to connect, is not.
+ * The parameters of the URL that are left out. One that may say where the database is, or how securely to connect, is not; nor
+ * is one that is like such a parameter's name.
  * @throws {UsageError} which names it.
  */
 function withoutMeaning(url: UrlParts, { layerOf }: ConnectionSettings): string[] {
   const foreign = [...url.parameters.keys()].filter((name) => !LIBPQ.has(name));
   const saysWhere = ['host', 'hostaddr', 'service'].some((name) => layerOf(name) === 'url');
   const refused = foreign.filter(
-    (name) => !isHarmless(name) && (isTelling(name) || (!saysWhere && !name.includes('['))),
+    (name) =>
+      !isHarmless(name) &&
+      (isTelling(name) || nearestParameter(name) !== undefined || (!saysWhere && !name.includes('['))),
   );
   if (refused.length === 0) return foreign;
+  const meant = [...new Set(refused.map(nearestParameter).filter((name) => name !== undefined))];
   throw new UsageError(
     `The database URL has a parameter that is not supported: ${refused.join(', ')}.`,
-    'It may say where the database is or how securely to connect, and a lock in another database would exclude nobody. ' +
+    (meant.length === 0 ? '' : `Did you mean ${meant.join(' and ')}? `) +
+      'It may say where the database is or how securely to connect, and a lock in another database would exclude nobody. ' +
       'Say it with the parameters of libpq (host, port, sslmode, ...), in a URL of its own: MIGRATE_LOCK_DATABASE_URL.',
   );
 }

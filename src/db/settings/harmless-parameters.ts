@@ -1,3 +1,4 @@
+import { closest, distance } from 'fastest-levenshtein';
 import { LIBPQ } from './libpq-parameters.js';
 
 /**
@@ -70,6 +71,15 @@ export function isHarmless(parameter: string): boolean {
 
 export function isKnown(parameter: string): boolean {
   return LIBPQ.has(parameter.toLowerCase()) || isHarmless(parameter);
+}
+
+/** The libpq parameter of consequence that was probably meant: `sslmode` by `sslmod`. undefined: none is like it. */
+export function nearestParameter(parameter: string): string | undefined {
+  const written = parameter.toLowerCase();
+  const nearest = closest(written, [...LIBPQ.keys()]);
+  const mistakes = distance(written, nearest);
+  const isOne = mistakes <= 2 && mistakes <= written.length / 2;
+  return isOne && LIBPQ.get(nearest)?.passedOver !== true ? nearest : undefined;
 }
 
 /**

@@ -73,7 +73,16 @@ describe('what is packed', () => {
 
   test('brings the packages that it is built on, and theirs', () => {
     const brought = readdirSync(join(consumer, 'node_modules')).filter((name) => !name.startsWith('.'));
-    const own = ['chalk', 'cli-truncate', 'commander', 'migrate-lock', 'nanoid', 'postgres', 'prom-client'];
+    const own = [
+      'chalk',
+      'cli-truncate',
+      'commander',
+      'fastest-levenshtein',
+      'migrate-lock',
+      'nanoid',
+      'postgres',
+      'prom-client',
+    ];
     const ofSaslprep = ['@mongodb-js', 'memory-pager', 'sparse-bitfield'];
     const ofPromClient = ['@opentelemetry', 'bintrees', 'tdigest'];
     const ofCliTruncate = ['ansi-regex', 'ansi-styles', 'get-east-asian-width', 'is-fullwidth-code-point'];

@@ -335,6 +335,28 @@ describe('a parameter that may say where the database is, or how securely to con
     expect(`${error.message} ${error.hint}`).not.toContain('geheim');
   });
 
+  test.each([
+    ['sslmod', 'sslmode'],
+    ['ssl_mode', 'sslmode'],
+    ['sslrootcrt', 'sslrootcert'],
+    ['SSLMod', 'sslmode'],
+    ['hostadr', 'hostaddr'],
+    ['sevice', 'service'],
+    ['chanel_binding', 'channel_binding'],
+    ['require_aut', 'require_auth'],
+    ['db_endpoint', undefined],
+    ['cloudSqlInstance', undefined],
+  ])('of ?%s the message asks whether %s was meant', (written, meant) => {
+    const { message, hint } = failure(() => read(`postgres://app@db/shop?${written}=x`));
+    expect(message).toContain(`not supported: ${written}.`);
+    if (meant === undefined) expect(hint).not.toContain('Did you mean');
+    else expect(hint).toMatch(new RegExp(`^Did you mean ${meant}\\? It may say`));
+  });
+
+  test('a passed-over parameter, misspelt, is left out', () => {
+    expect(read('postgres://u@h/d?aplication_name=x').ignored).toEqual(['aplication_name']);
+  });
+
   test.each(['sslmode=', 'ssl', 'ssl=', 'sslmode', 'sslrootcert=', 'target_session_attrs='])(
     '?%s has no value',
     (query) => {
