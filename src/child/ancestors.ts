@@ -6,7 +6,7 @@ export interface Ancestor {
   args: string[];
 }
 
-/** The processes above this one, the nearest first; empty where the system does not show them. */
+/** The ancestors of this process, the parent first. Empty where the system does not show them. */
 export function ancestors(): Ancestor[] {
   const found: Ancestor[] = [];
   if (!isOurProc()) return found;
@@ -17,7 +17,7 @@ export function ancestors(): Ancestor[] {
       pid = readProcEntry(pid)?.parent ?? 0;
     }
   } catch {
-    // Hidden from us (hidepid), or gone.
+    // The process is hidden (hidepid), or it has exited.
   }
   return found;
 }

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 
 /**
- * Tenths of a second since the machine was started: a clock that no step moves, that goes on while the machine sleeps
- * (performance.now() does not), and that a shell can read too. Undefined where there is no /proc/uptime.
+ * Tenths of a second since boot. Unlike performance.now(), this clock advances while the machine is suspended, and a shell
+ * can read it. Undefined where there is no /proc/uptime.
  */
 export function bootTenths(): number | undefined {
   try {

@@ -3,67 +3,67 @@ import { existsSync } from 'node:fs';
 import { GUARD_SCRIPT } from '../generated/guard-script.js';
 import { reachedLimit } from '../system/limits.js';
 import { bootTenths } from './boot-clock.js';
-import { errorCode } from './error-code.js';
+import { systemErrorCode } from './system-error.js';
 import { withoutMark } from './instance-mark.js';
 
-/** A child as its guard needs to know it; the protocol stands in guard.sh. */
+/** What the guard needs to know of the child. guard.sh describes the protocol. */
 export interface GuardedChild {
   pid: number;
-  /** From the process table; 0 when it does not tell. */
+  /** From the process table; 0 when unknown. */
   startedAt: number;
-  /** It leads a group of its own. */
+  /** It leads its own process group. */
   ownGroup: boolean;
 }
 
 export interface GuardOrders {
   /**
-   * When the guard kills the tree whatever its holder does, on performance.now()'s clock: later than the holder would.
-   * Undefined as long as there is no lease, and so no child.
+   * When the guard kills the tree, even if its holder is alive, on performance.now()'s clock: later than the holder would.
+   * Undefined before there is a lease, and so a child.
    */
   killAtMs: number | undefined;
-  /** From SIGTERM to SIGKILL once the holder is dead. */
+  /** From SIGTERM to SIGKILL, when the holder was killed. */
   killGraceMs: number;
-  /** What the release program gets on its stdin when the holder is dead and the tree is gone; empty: none is run. It may hold secrets. */
+  /** The stdin of the release program, which is run when the holder was killed and the tree has exited. May contain secrets. Empty: no program is run. */
   crashRelease: string;
 }
 
 export type GuardEvent =
-  /** There is no guard, and there will be none: the dead man's switch is missing. */
+  /** There is no guard for this run. */
   | { type: 'absent'; reason: string }
-  /** The guard died without being asked to, and another one has taken its place. */
+  /** The guard had exited, and another one was started. */
   | { type: 'restarted' };
 
 export interface GuardOptions {
-  /** By which it finds the child's processes (instance-mark.ts). */
+  /** Identifies the child's processes (instance-mark.ts). */
   mark: string;
-  /** Program and arguments that release the lease (see run/crash-release.ts); nothing secret. */
+  /** The program and its arguments that release the lease (run/crash-release.ts), without secrets. */
   releaseProgram: readonly string[];
   /** The environment of the guard and of the release program. */
   env: NodeJS.ProcessEnv;
   on: (event: GuardEvent) => void;
-  /** Another shell than /bin/sh, and another folder than /proc: for tests. */
+  /** Instead of /bin/sh and /proc, for tests. */
   shell?: readonly [string, ...string[]];
   proc?: string;
 }
 
-/** How often a guard may die before it was ready, until there is none. */
+/** After so many guards that exited before they were ready, no other one is started. */
 const MAX_FAILED_STARTS = 3;
 const RESTART_PAUSE_MS = 200;
 
 /**
- * The dead man's switch: a small sh in a session of its own that ends the child's tree when this process dies without a
- * chance to act, or sleeps through the deadline. Started as early as one likes (it costs nothing while the database is
- * being asked), it has to have its orders before the child is started. One that dies is replaced at once.
+ * A small sh in its own session, which ends the child's tree when this process is killed, or is stopped past the deadline. It
+ * can be started early, while the database is connected, and needs its orders before the child is started. A guard that
+ * exits is replaced at once.
  */
 export class Guard {
-  /** The guard is there (true), or there will be none (false). Never rejects. */
+  /** Resolves when the guard runs (true), or when there is none for this run (false). Never rejects. */
   readonly ready: Promise<boolean>;
   #process: ChildProcess | undefined;
   #orders: (GuardOrders & { dueTenths: number | undefined }) | undefined;
   #child: GuardedChild | undefined;
-  /** Guards that have died, and whose watches may still live. */
-  readonly #dead: number[] = [];
-  #over = false;
+  /** Pids of guards that have exited, and whose watchers may still run. */
+  readonly #exitedPids: number[] = [];
+  #closed = false;
   #failedStarts = 0;
   #restarted = false;
   #settle: (there: boolean) => void = () => undefined;
@@ -73,32 +73,32 @@ export class Guard {
     this.#start();
   }
 
-  /** What to do; to be given before the child is started. */
+  /** Sends the orders. To be called before the child is started. */
   order(orders: GuardOrders): void {
-    // Fixed once: performance.now() and the boot clock drift apart when the machine sleeps.
+    // Computed once: performance.now() stops while the machine is suspended, the boot clock does not.
     const now = bootTenths();
     const { killAtMs } = orders;
     const dueTenths = now === undefined || killAtMs === undefined ? undefined : now + tenthsUntil(killAtMs);
     this.#orders = { ...orders, dueTenths };
-    this.#tell();
+    this.#sendOrders();
   }
 
-  /** The deadline has moved. In the pipe when this returns, before anybody else is told. */
+  /** Sends another deadline. It is in the pipe when this returns. */
   moveDeadline(killAtMs: number): void {
     if (this.#orders !== undefined) this.order({ ...this.#orders, killAtMs });
   }
 
   childStarted(child: GuardedChild): void {
     this.#child = child;
-    this.#tell();
+    this.#sendOrders();
   }
 
-  /** The guard is not needed any more: it and what it has started are ended at once. */
+  /** Kills the guard and the processes that it has started. */
   dismiss(): void {
-    this.#over = true;
+    this.#closed = true;
     this.#settle(false);
     const guard = this.#process;
-    // Its number is safe as long as it was not reaped.
+    // Its pid cannot be reused before it is reaped.
     if (guard?.pid !== undefined && guard.exitCode === null && guard.signalCode === null)
       killGroup(guard.pid);
   }
@@ -109,7 +109,7 @@ export class Guard {
     const call = [...first, '-c', 'eval "$MIGRATE_LOCK_GUARD"', 'migrate-lock-guard', proc];
     try {
       const guard = spawn(program, [...call, ...releaseProgram], {
-        // Everybody can read arguments; the mark is for the same user only.
+        // Other users can read arguments, but not the environment.
         env: {
           ...withoutMark(this.options.env),
           MIGRATE_LOCK_GUARD: GUARD_SCRIPT,
@@ -120,13 +120,13 @@ export class Guard {
       });
       this.#process = guard;
       guard.on('error', (error) => this.#giveUp(whyNotStarted(program, error)));
-      guard.once('exit', () => this.#died(guard.pid));
-      // There are no pipes, whatever the type says, when there were no descriptors left for them: an error follows.
+      guard.once('exit', () => this.#onExit(guard.pid));
+      // Contrary to the type, there are no pipes when no descriptors are left: an error follows.
       const pipes: Partial<Pick<typeof guard, 'stdin' | 'stdout'>> = guard;
-      // Writing to one that has just died is no fault: its successor gets the same orders.
+      // A write to a guard that has just exited fails. The next guard gets the same orders.
       pipes.stdin?.on('error', () => undefined);
       pipes.stdout?.once('data', () => this.#isReady());
-      this.#tell();
+      this.#sendOrders();
     } catch (error) {
       this.#giveUp(whyNotStarted(program, error));
     }
@@ -136,14 +136,14 @@ export class Guard {
     this.#killLeftovers();
     this.#failedStarts = -1;
     this.#settle(true);
-    if (this.#restarted && !this.#over) this.#report({ type: 'restarted' });
+    if (this.#restarted && !this.#closed) this.#report({ type: 'restarted' });
     this.#restarted = false;
   }
 
-  #died(pid: number | undefined): void {
-    // What it has left still watches the child, until a new guard does: the holder may be killed in between.
-    if (pid !== undefined) this.#dead.push(pid);
-    if (this.#over) {
+  #onExit(pid: number | undefined): void {
+    // Its watcher keeps watching the child until another guard is ready: the holder may be killed in between.
+    if (pid !== undefined) this.#exitedPids.push(pid);
+    if (this.#closed) {
       this.#killLeftovers();
       return;
     }
@@ -153,30 +153,30 @@ export class Guard {
       return;
     }
     this.#restarted = true;
-    // The first time at once: the holder may be the next to be killed.
+    // The first time at once: the holder may be killed next.
     if (this.#failedStarts === 0) this.#start();
-    else setTimeout(() => this.#over || this.#start(), RESTART_PAUSE_MS);
+    else setTimeout(() => this.#closed || this.#start(), RESTART_PAUSE_MS);
   }
 
-  /** Ends what dead guards have left: it watches an old deadline. */
+  /** Kills the watchers of guards that have exited: they know an old deadline. */
   #killLeftovers(): void {
-    for (const leader of this.#dead.splice(0)) {
-      // As long as its group lives nobody else gets its number; a process of that number is somebody else.
-      if (!exists(leader)) killGroup(leader);
+    for (const leader of this.#exitedPids.splice(0)) {
+      // Its pid is not reused while its group exists. If a process has this pid, the group has ended.
+      if (!isRunning(leader)) killGroup(leader);
     }
   }
 
   #giveUp(reason: string): void {
-    if (this.#over) return;
+    if (this.#closed) return;
     this.#killLeftovers();
-    this.#over = true;
+    this.#closed = true;
     this.#settle(false);
     this.#report({ type: 'absent', reason });
   }
 
-  /** A line is in the pipe when this returns: it is short, and nobody else writes there. */
-  #tell(): void {
-    if (this.#orders === undefined || this.#over) return;
+  /** The line is in the pipe when this returns: it is short, and there is no other writer. */
+  #sendOrders(): void {
+    if (this.#orders === undefined || this.#closed) return;
     const { dueTenths, killAtMs, killGraceMs, crashRelease } = this.#orders;
     const words = [
       dueTenths ?? '-',
@@ -197,18 +197,18 @@ export class Guard {
   }
 }
 
-/** A clause, to stand in brackets. */
+/** A clause, for use in brackets. */
 function whyNotStarted(shell: string, error: unknown): string {
   const limit = reachedLimit(error);
   if (limit !== undefined) return `${limit.charAt(0).toLowerCase()}${limit.slice(1, -1)}`;
-  const code = errorCode(error);
+  const code = systemErrorCode(error);
   if (code === 'ENOENT' && !existsSync(shell)) return `there is no ${shell}`;
   if (code === 'EACCES') return `${shell} may not be executed`;
   const said = error instanceof Error ? error.message : String(error);
   return `${shell} could not be started: ${existsSync('/dev/null') ? said : 'there is no /dev/null'}`;
 }
 
-function exists(pid: number): boolean {
+function isRunning(pid: number): boolean {
   try {
     return process.kill(pid, 0);
   } catch {
@@ -220,7 +220,7 @@ function killGroup(leader: number): void {
   try {
     process.kill(-leader, 'SIGKILL');
   } catch {
-    // There is nobody in it any more.
+    // The group has ended.
   }
 }
 

@@ -1,19 +1,17 @@
 import { randomBytes } from 'node:crypto';
 
 /**
- * The environment variable by which a process is recognized after it left its group and its family (setsid, double
- * fork): the marks of all runs that it is inside of, outermost first, separated by blanks.
+ * The environment variable that identifies a process after it left its group and its parents (setsid, double fork). It
+ * holds the marks of all enclosing runs, outermost first, separated by blanks.
  *
- * A mark is not the instance id. An id is public (pg_stat_activity, events), and any user may put it into the environment
- * of his processes: they would be counted and, by root, signalled. And a nested run has its holder's id, but needs a mark
- * of its own, or it would take its siblings for its own leftovers. What migrate-lock starts for itself (guard, relay) has
- * no mark: a tree must never count those who watch it.
+ * A mark is not the instance id. The id is public, so any user could set it in an unrelated process, which root would then
+ * signal. A nested run shares its holder's id, but has its own mark, so that it does not count its siblings as leftovers.
+ * The guard and the relay have no mark, so that a tree never includes them.
  */
 export const INSTANCE_MARK = 'MIGRATE_LOCK_INSTANCES';
 
 /**
- * A mark that nobody else can know. It is only ever in an environment or in a pipe, where other users cannot read it: never
- * in an argument, an event or a row.
+ * A mark that other users cannot know. It is only in an environment or in a pipe, never in an argument, an event or a row.
  */
 export function newMark(): string {
   return randomBytes(24).toString('base64url');
@@ -28,7 +26,7 @@ export function withMark(env: NodeJS.ProcessEnv, mark: string): NodeJS.ProcessEn
   };
 }
 
-/** `env` without any mark, for what migrate-lock starts for itself. */
+/** `env` without any mark, for the guard and the relay. */
 export function withoutMark(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return { ...env, [INSTANCE_MARK]: undefined };
 }

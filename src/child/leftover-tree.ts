@@ -2,9 +2,9 @@ import type { GuardedChild } from './guard.js';
 import { leftoverTree } from './marked.js';
 import { TreeEnd } from './tree-end.js';
 
-/** What the guard hands to the release program: the child that it has ended, and what the holder left for the release. */
+/** What the guard passes to the release program: the child that it has ended, and the holder's data for the release. */
 export interface CrashRelease {
-  /** Undefined: the holder died before the guard knew its child. */
+  /** Undefined: the holder was killed before the guard knew its child. */
   child: GuardedChild | undefined;
   crashRelease: string;
 }
@@ -25,10 +25,10 @@ export function readCrashRelease(line: string): CrashRelease {
 }
 
 /**
- * Makes sure that nothing is left of a tree whose holder is dead: what is still found gets SIGKILL. The guard has looked
- * before; but it is a shell, and a lease that is released over a living child is what must never happen.
+ * Ends the leftover processes of a killed holder's command, with SIGKILL. The guard has done so before, but it is a shell,
+ * and a lease must never be released while its child runs.
  *
- * @returns false: somebody is left, or nothing could be seen. Then the lease must not be released.
+ * @returns false: a process is left, or processes cannot be seen. The lease must not be released then.
  */
 export async function endLeftoverTree(mark: string, child: GuardedChild | undefined): Promise<boolean> {
   return new TreeEnd(leftoverTree(mark, child), performance.now()).run();

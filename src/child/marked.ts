@@ -5,7 +5,7 @@ import { ProcessTree } from './process-tree.js';
 
 const PAUSE_MS = 50;
 
-/** The tree of a child that is not ours to wait for. Without a child it is all that carries the mark. */
+/** The tree of a child of another process. Without a child it is every process with the mark. */
 export function leftoverTree(mark: string, child?: GuardedChild): ProcessTree {
   // No process has the number 0.
   const root = { ...(child ?? { pid: 0, startedAt: 0, ownGroup: false }), mark };
@@ -14,7 +14,7 @@ export function leftoverTree(mark: string, child?: GuardedChild): ProcessTree {
   return tree;
 }
 
-/** Resolves when no process carries the mark any more, as far as the system shows it. Ends nobody. */
+/** Resolves when no visible process has the mark any more. Ends no process. */
 export async function untilMarkIsGone(mark: string): Promise<void> {
   const tree = leftoverTree(mark);
   while (!tree.isEmpty(await tree.scan())) await sleep(PAUSE_MS, undefined, { ref: false });

@@ -1,6 +1,6 @@
 import { findUnexpanded } from '../text/fixed-name.js';
 
-/** What is no program but a part of every shell, or a word of its language. */
+/** Shell builtins and keywords. */
 const SHELL_WORDS = new Set(
   [
     '. : ! [[ { ( (( alias bg bind break builtin case cd command continue declare dirs disown do enable eval exec',
@@ -13,28 +13,28 @@ const SHELL_WORDS = new Set(
 );
 
 /**
- * What the person who wrote this command may have meant; undefined when nothing can be told. No shell reads the command, so
- * nothing of a shell's language works in it. What may hold a secret is not repeated.
+ * A hint for a command that was not found, from its form; undefined when there is none. No shell reads the command, so
+ * shell syntax does not work in it. The hint repeats nothing that may be a secret.
  */
 export function hintForForm(command: string): string | undefined {
   if (command === '') return 'Is it a variable that is empty or unset?';
   if (/\s/.test(command)) {
-    return "It is one word with blanks in it: leave out the quotes (-- knex migrate:latest), or let a shell read it: sh -c '...'";
+    return "It is one argument with blanks in it. Remove the quotes (-- knex migrate:latest), or use a shell: sh -c '...'";
   }
   const variable = /^([A-Za-z_]\w*)\+?=/.exec(command)?.[1];
   if (variable !== undefined) {
     return `To set a variable for the command, put env in front of it: env ${variable}=... knex migrate:latest`;
   }
   if (SHELL_WORDS.has(command))
-    return `${command} is a part of a shell: let one run it: sh -c '${command} ...'`;
+    return `${command} is a shell builtin. Run it with a shell: sh -c '${command} ...'`;
   if (findUnexpanded(command) !== undefined) {
-    return "Nobody has expanded the variable in it: no shell reads the command, unless you give one: sh -c '...'";
+    return "The variable in it was not expanded. No shell reads the command, unless you use one: sh -c '...'";
   }
   if (/^[A-Za-z]:[\\/]|\\|\.(?:exe|cmd|bat|ps1)$/i.test(command)) {
-    return 'It looks like a path of Windows: write it as this system has it, with /.';
+    return 'It looks like a Windows path. Write it with /.';
   }
   if (command.startsWith('~'))
-    return 'Only a shell expands ~, outside of quotes: write the whole path, or "$HOME/...".';
-  if (command.startsWith('-')) return 'Options of migrate-lock stand before --, the command after it.';
+    return 'Only a shell expands ~, and only outside quotes. Write the full path, or "$HOME/...".';
+  if (command.startsWith('-')) return 'Options of migrate-lock come before --, the command after it.';
   return undefined;
 }

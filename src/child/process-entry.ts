@@ -1,22 +1,22 @@
-/** One process. Its identity is `pid` and `startedAt` together: a pid alone is used again. */
+/** One process. `pid` and `startedAt` together identify it: a pid alone is reused. */
 export interface ProcessEntry {
   pid: number;
   parent: number;
   group: number;
-  /** Session id; 0 where the system does not tell. */
+  /** Session id; 0 where the system does not show it. */
   session: number;
-  /** Start time in units that only compare with those of the same table. */
+  /** Start time, comparable only within the same process table. */
   startedAt: number;
-  /** Ended, but not yet reaped by its parent: it runs no code and holds nothing. */
+  /** It has exited, and its parent has not reaped it yet. */
   zombie: boolean;
-  /** Stopped (SIGSTOP, SIGTTIN, a debugger): it acts on no signal but SIGKILL and SIGCONT. */
+  /** Stopped (SIGSTOP, SIGTTIN, a debugger): only SIGKILL and SIGCONT have an effect. */
   stopped: boolean;
 }
 
-/** Who a process is, for people. */
+/** A process as it is shown to people. */
 export interface ProcessDescription {
   pid: number;
-  /** The name of the user as whom it runs, or its number. */
+  /** The user that it runs as: a name, or a uid. */
   user: string;
   /** The program's name. */
   command: string;

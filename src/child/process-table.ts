@@ -11,23 +11,23 @@ import {
 import type { ProcessDescription, ProcessEntry } from './process-entry.js';
 import { describeByPs, readPs } from './ps-command.js';
 
-/** How a system shows its processes. */
+/** The operating system's view of its processes. */
 export interface ProcessTable {
-  /** `none`: nothing can be seen. `own`: perhaps not the processes of other users. */
+  /** `none`: no process can be seen. `own`: processes of other users may be hidden. */
   readonly shows: 'all' | 'own' | 'none';
   /** Whether a signal to a group reaches every member, of any user. */
   readonly maySignalAnyone: boolean;
-  /** All processes that can be seen; empty when the system does not tell. Rejects when there was no room to look. */
+  /** All visible processes; empty when the system shows none. Rejects when descriptors or memory are exhausted. */
   list(): Promise<ProcessEntry[]>;
-  /** The process that has this pid now. Undefined: none, or the system has no quick answer. */
+  /** The process that has this pid now. Undefined: there is none, or the system cannot look up a single pid. */
   find(pid: number): ProcessEntry | undefined;
-  /** Whether `entry` is still the process that it was, zombie or not. */
+  /** Whether the pid still belongs to the process `entry`, zombie or not. */
   isStill(entry: ProcessEntry): boolean;
-  /** The NAME=value strings that a process was started with. Undefined: not to be read; empty: it may just be starting. */
+  /** The NAME=value strings that a process was started with. Undefined: unreadable; empty: it may be in an exec. */
   environment(pid: number): string[] | undefined;
-  /** The pid given out last. Unchanged: nobody was started in between. Undefined: the system does not tell. */
+  /** The pid assigned last. While it is unchanged, no process was started. Undefined: the system does not show it. */
   lastPid(): number | undefined;
-  /** Who it is. Undefined: it is gone. */
+  /** Describes it for people. Undefined: it has exited. */
   describe(pid: number): Promise<ProcessDescription | undefined>;
 }
 
@@ -46,8 +46,8 @@ function procTable(): ProcessTable {
 }
 
 /**
- * Elsewhere (macOS, BSD): ps. It takes some 10 ms, tells start times by the second, and no environment: a process that
- * left the group and lost its parents is not found there. The list was made a moment ago; there is no closer look.
+ * Elsewhere (macOS, BSD): ps. It takes some 10 ms, has start times in seconds and no environments. A process that left the
+ * group and whose parents have exited is not found there.
  */
 const psTable: ProcessTable = {
   shows: 'all',
@@ -60,7 +60,7 @@ const psTable: ProcessTable = {
   describe: describeByPs,
 };
 
-/** Linux without a /proc of our PID namespace: ps reads the same /proc, so it would name others as well. */
+/** Linux without a /proc of our PID namespace. ps reads the same /proc, so it would show other processes too. */
 function noTable(): ProcessTable {
   return {
     shows: 'none',
@@ -74,13 +74,13 @@ function noTable(): ProcessTable {
   };
 }
 
-/** The way this system shows its processes. */
+/** The process table of this system. */
 export function systemProcessTable(): ProcessTable {
   if (process.platform !== 'linux') return psTable;
   return isOurProc() ? procTable() : noTable();
 }
 
-/** The start time of a process that has just been started; 0 when it cannot be told. */
+/** The start time of a process that has just been started; 0 when it is unknown. */
 export function startTimeOf(pid: number, table: ProcessTable): number {
   try {
     return table.find(pid)?.startedAt ?? 0;

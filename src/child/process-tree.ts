@@ -1,11 +1,11 @@
-import { errorCode } from './error-code.js';
+import { systemErrorCode } from './system-error.js';
 import { hasMark } from './instance-mark.js';
 import type { ProcessDescription, ProcessEntry } from './process-entry.js';
 import type { ProcessTable } from './process-table.js';
 
 export interface TreeRoot {
   pid: number;
-  /** As the process table tells it; 0 when it does not: then nobody counts as older. */
+  /** From the process table; 0 when unknown: no process counts as older then. */
   startedAt: number;
   /** The child leads a group and a session of its own. */
   ownGroup: boolean;
@@ -14,37 +14,37 @@ export interface TreeRoot {
 }
 
 export interface TreeScan {
-  /** Live processes of the tree; zombies are not. */
+  /** Live processes of the tree, without zombies. */
   members: ProcessEntry[];
-  /** False: processes were being made during the look, so one may have slipped through it. */
+  /** False: processes were started during the scan, so it may have missed one. */
   certain: boolean;
-  /** Nothing could be seen at all, which is not the same as nobody being there. */
+  /** No process could be seen at all. The tree may still have members. */
   blind: boolean;
-  /** Somebody is in the child's group whom the look did not show. */
+  /** The child's group has a member that the scan did not show. */
   hidden: boolean;
 }
 
-/** What became of a signal: `denied` means that somebody is there who is not ours to end. */
+/** The result of sending a signal. `denied`: the process exists, and we may not signal it. */
 export type Delivery = 'sent' | 'gone' | 'denied';
 
-/** How soon after a SIGKILL what is left of a group that nobody can see are zombies. */
+/** How soon after SIGKILL a group whose members cannot be seen consists of zombies alone. */
 const DEATH_MS = 200;
 
 const BLIND: TreeScan = { members: [], certain: false, blind: true, hidden: false };
 
 /**
- * The processes that belong to a child. One is in its tree when it is in the child's group or session, descends from a
- * member, carries the run's mark in its environment, or was a member at an earlier look. Never in it: ourselves,
- * our ancestors, and whatever is older than the child.
+ * The processes that belong to a child. A process is in the tree when it is in the child's group or session, descends from a
+ * member, has the run's mark in its environment, or was a member at an earlier scan. This process, its ancestors, and
+ * processes older than the child are never in it.
  */
 export class ProcessTree {
-  /** Start times of the members seen so far: one that lost its parents and has no mark is still known by them. */
+  /** Start times of the members so far. They identify a member that has no mark and whose parents have exited. */
   readonly #known = new Map<number, number>();
-  /** Start times of those whose environment was read and has no mark: it is not read at every look. */
-  readonly #strangers = new Map<number, number>();
+  /** Start times of processes whose environment has no mark, so that it is read once. */
+  readonly #unmarked = new Map<number, number>();
   #reaped = false;
-  #groupOver: boolean;
-  /** When SIGKILL has reached the whole group, members of any user. */
+  #groupEnded: boolean;
+  /** When SIGKILL was sent to the whole group, with the right to kill processes of any user. */
   #groupKilledAtMs = Infinity;
 
   constructor(
@@ -53,27 +53,27 @@ export class ProcessTree {
     private readonly selfPid: number,
   ) {
     this.#known.set(root.pid, root.startedAt);
-    this.#groupOver = !root.ownGroup;
+    this.#groupEnded = !root.ownGroup;
   }
 
-  /** From now on the child's pid may be given to another process; only with its start time it is still the child. */
+  /** From now on another process may get the child's pid; only pid and start time together are the child. */
   rootReaped(): void {
     this.#reaped = true;
   }
 
   async scan(): Promise<TreeScan> {
     try {
-      return await this.#look();
+      return await this.#scanTable();
     } catch {
       return BLIND;
     }
   }
 
-  async #look(): Promise<TreeScan> {
+  async #scanTable(): Promise<TreeScan> {
     const lastBefore = this.table.lastPid();
     const entries = await this.table.list();
     if (entries.length === 0) return BLIND;
-    this.#noticeEndOfGroup(entries);
+    this.#checkGroupEnded(entries);
 
     const outside = this.#selfAndAncestors(entries);
     const childrenOf = groupByParent(entries);
@@ -98,22 +98,22 @@ export class ProcessTree {
     return { members, certain: quiet && !starting, blind: false, hidden: this.#hides(entries) };
   }
 
-  /** Sends `signal` to a member, unless its pid is somebody else's by now. */
+  /** Sends `signal` to a member, unless its pid belongs to another process by now. */
   signal(member: ProcessEntry, signal: NodeJS.Signals): Delivery {
     try {
       return this.table.isStill(member) ? send(member.pid, signal) : 'gone';
     } catch {
-      return 'gone'; // it could not be looked at (no descriptors left): the next look sees to it
+      return 'gone'; // it could not be checked (no descriptors left); the next scan finds it again
     }
   }
 
   /**
-   * Sends `signal` to the whole group in one step that no fork escapes, if the group is certain to be the child's. Where the
-   * group is ours too and nothing can be seen, the child alone gets it.
+   * Sends `signal` to the whole group in one call, which includes processes that are just forking, if the group is certainly
+   * the child's. Where the child shares our group and no process can be seen, only the child gets the signal.
    */
   signalGroup(signal: NodeJS.Signals, scan: TreeScan): Delivery {
     if (!this.root.ownGroup && scan.blind && !this.#reaped) return send(this.root.pid, signal);
-    if (this.#groupOver) return 'gone';
+    if (this.#groupEnded) return 'gone';
     const sure =
       !this.#reaped || scan.blind || scan.hidden || scan.members.some((member) => this.isInGroup(member));
     if (!sure) return 'gone';
@@ -123,16 +123,16 @@ export class ProcessTree {
     return delivery;
   }
 
-  /** Whether nothing of the tree is left, as far as `scan` shows. */
+  /** Whether the tree has no member left, as far as `scan` shows. */
   isEmpty(scan: TreeScan): boolean {
     if (!this.#reaped || scan.members.length > 0) return false;
     if (!scan.blind && !scan.hidden) return true;
-    // As PID 1 we are the parent of zombies that nobody reaps: they keep the group there for ever.
+    // As PID 1 we are the parent of zombies that are never reaped: the group exists as long as they do.
     const isKilled = performance.now() >= this.#groupKilledAtMs + DEATH_MS;
     return this.root.ownGroup && (isKilled || !exists(-this.root.pid));
   }
 
-  /** Who the members are, for people. Those that cannot be told are left out. */
+  /** Describes the members for people. Those that cannot be described are left out. */
   async describe(members: readonly ProcessEntry[]): Promise<ProcessDescription[]> {
     const found = await Promise.all(
       members.map(({ pid }) => this.table.describe(pid).catch(() => undefined)),
@@ -141,7 +141,7 @@ export class ProcessTree {
   }
 
   isInGroup(entry: ProcessEntry): boolean {
-    return !this.#groupOver && (entry.group === this.root.pid || entry.session === this.root.pid);
+    return !this.#groupEnded && (entry.group === this.root.pid || entry.session === this.root.pid);
   }
 
   #belongs(entry: ProcessEntry): boolean {
@@ -150,19 +150,19 @@ export class ProcessTree {
     return this.#known.get(entry.pid) === entry.startedAt;
   }
 
-  /** The kernel keeps a group's number from being used again while anybody is in it; after that it is anybody's. */
-  #noticeEndOfGroup(entries: readonly ProcessEntry[]): void {
-    if (!this.#reaped || this.#groupOver) return;
+  /** The kernel does not reuse the id of a group that has members. After that, another process may get it. */
+  #checkGroupEnded(entries: readonly ProcessEntry[]): void {
+    if (!this.#reaped || this.#groupEnded) return;
     const { pid, startedAt } = this.root;
     const numberIsTaken = entries.some((entry) => entry.pid === pid && entry.startedAt !== startedAt);
-    // Whom /proc hides the kernel still counts.
-    this.#groupOver =
+    // kill(2) also finds processes that /proc hides.
+    this.#groupEnded =
       numberIsTaken || (!entries.some((entry) => this.isInGroup(entry)) && !exists(-this.root.pid));
   }
 
-  /** A zombie that nobody reaps keeps the group there: it accounts for it, unless there may be others beside it. */
+  /** An unreaped zombie explains why the group exists, unless the group may have hidden members too. */
   #hides(entries: readonly ProcessEntry[]): boolean {
-    if (!this.#reaped || this.#groupOver) return false;
+    if (!this.#reaped || this.#groupEnded) return false;
     const group = entries.filter((entry) => this.isInGroup(entry));
     if (group.length > 0 && this.table.shows === 'all') return false;
     return !group.some((entry) => !entry.zombie) && exists(-this.root.pid);
@@ -181,14 +181,14 @@ export class ProcessTree {
     return found;
   }
 
-  /** Undefined: an empty environment, as a process shows it in the instant of its exec. */
+  /** Undefined: the environment is empty, as it is during an exec. */
   #carriesMark(entry: ProcessEntry): boolean | undefined {
     // A kernel thread has no group and no environment.
-    if (entry.group === 0 || this.#strangers.get(entry.pid) === entry.startedAt) return false;
+    if (entry.group === 0 || this.#unmarked.get(entry.pid) === entry.startedAt) return false;
     const environment = this.table.environment(entry.pid);
     if (environment?.length === 0) return undefined;
     const marked = environment !== undefined && hasMark(environment, this.root.mark);
-    if (!marked) this.#strangers.set(entry.pid, entry.startedAt);
+    if (!marked) this.#unmarked.set(entry.pid, entry.startedAt);
     return marked;
   }
 }
@@ -207,16 +207,16 @@ function exists(pid: number): boolean {
   try {
     return process.kill(pid, 0);
   } catch (error) {
-    return errorCode(error) !== 'ESRCH';
+    return systemErrorCode(error) !== 'ESRCH';
   }
 }
 
-/** What is gone needs no signal; what is not ours to end is found again by the next look. */
+/** A process that we may not signal is found again by the next scan. */
 function send(pid: number, signal: NodeJS.Signals): Delivery {
   try {
     process.kill(pid, signal);
     return 'sent';
   } catch (error) {
-    return errorCode(error) === 'EPERM' ? 'denied' : 'gone';
+    return systemErrorCode(error) === 'EPERM' ? 'denied' : 'gone';
   }
 }

@@ -7,7 +7,7 @@ export async function readPs(): Promise<ProcessEntry[]> {
   return output.split('\n').flatMap(parsePsLine);
 }
 
-/** Who a process is; undefined when ps does not know it. */
+/** Describes a process for people; undefined when ps does not show it. */
 export async function describeByPs(pid: number): Promise<ProcessDescription | undefined> {
   const output = await ps(['-o', 'user=,comm=', '-p', String(pid)]);
   const [, user, command] = /^\s*(\S+)\s+(.+?)\s*$/m.exec(output) ?? [];
@@ -16,7 +16,7 @@ export async function describeByPs(pid: number): Promise<ProcessDescription | un
 
 function ps(args: string[]): Promise<string> {
   const options = {
-    // UTC, because lstart is local time: a change of the clocks must not make a process another one.
+    // lstart is local time. In UTC it does not change when daylight saving time begins.
     env: { LC_ALL: 'C', TZ: 'UTC0' },
     maxBuffer: 64 * 1024 * 1024,
     timeout: 5_000,

@@ -1,26 +1,26 @@
 import { accessSync, constants, existsSync, statSync, type Stats } from 'node:fs';
 import path from 'node:path';
 import { MigrateLockError } from '../errors.js';
-import { errorCode } from './error-code.js';
+import { systemErrorCode } from './system-error.js';
 import { hintForForm } from './not-found-hint.js';
 
-/** Where execvp looks when the environment has no PATH at all. */
+/** The search path of execvp when PATH is not set. */
 const DEFAULT_PATH = '/bin:/usr/bin';
-/** In every folder they are the folder itself, or the one above it. */
+/** In a directory they are the directory itself, or its parent. */
 const NO_NAMES = new Set(['', '.', '..']);
-/** There can be no such file; a whole script in quotes is a name that is too long. */
+/** The file does not exist. A whole script in quotes is a name that is too long. */
 const ABSENT = new Set(['ENOENT', 'ENOTDIR', 'ENAMETOOLONG']);
 
 /**
- * Finds what would be executed, before the database is asked, by the rules of execvp: a name with a slash is taken as
- * it is, any other is looked for in the PATH of `env`, and a match without permission does not end the search.
- * The result always has a slash, so that nobody searches a second time.
+ * Finds the file to execute, by the rules of execvp: a name with a slash is used as it is, any other is searched for in the
+ * PATH of `env`, and a match without permission does not end the search. The result has a slash, so that it is not searched
+ * for again.
  *
  * @throws MigrateLockError COMMAND_NOT_FOUND (exit 127) or COMMAND_NOT_EXECUTABLE (exit 126)
  */
 export function resolveCommand(command: string, env: NodeJS.ProcessEnv, cwd: string): string {
   if (command.includes('/')) {
-    const verdict = look(command, cwd);
+    const verdict = checkFile(command, cwd);
     if (verdict === 'executable') return command;
     if (verdict === 'absent') throw notFound(command, 'There is no such file.');
     throw notExecutable(command, verdict);
@@ -30,9 +30,9 @@ export function resolveCommand(command: string, env: NodeJS.ProcessEnv, cwd: str
   for (const folder of NO_NAMES.has(command) ? [] : (env.PATH ?? DEFAULT_PATH).split(':')) {
     // An empty entry of PATH means the current directory.
     const file = `${folder === '' ? '.' : folder}/${command}`;
-    const verdict = look(file, cwd);
+    const verdict = checkFile(file, cwd);
     if (verdict === 'executable') return file;
-    // Nobody knows what is there. A folder of another user in PATH is usual (`su`), and not what is wrong.
+    // Not an error by itself: after `su`, PATH often has directories of another user.
     if (verdict === 'closed' || verdict === 'unreadable') closed.push(folder);
     else if (verdict !== 'absent') refused ??= { file, verdict };
   }
@@ -40,17 +40,17 @@ export function resolveCommand(command: string, env: NodeJS.ProcessEnv, cwd: str
   throw notFound(command, hintForName(command, closed, cwd));
 }
 
-/** Why a file cannot be executed. `closed`: a folder on the way to it may not be searched. */
+/** Why a file cannot be executed. `closed`: a directory in its path cannot be searched. */
 type Refusal = 'closed' | 'no permission' | 'a directory' | 'no file' | 'unreadable';
 
-/** What is at `file`. */
-function look(file: string, cwd: string): Refusal | 'executable' | 'absent' {
+/** Checks whether `file` can be executed. */
+function checkFile(file: string, cwd: string): Refusal | 'executable' | 'absent' {
   const full = path.resolve(cwd, file);
   let found: Stats;
   try {
     found = statSync(full);
   } catch (error) {
-    const code = errorCode(error);
+    const code = systemErrorCode(error);
     if (code === 'EACCES') return 'closed';
     return ABSENT.has(code ?? '') ? 'absent' : 'unreadable';
   }
@@ -75,9 +75,9 @@ function notFound(command: string, hint: string): MigrateLockError {
 function hintForName(command: string, closed: readonly string[], cwd: string): string {
   const local = inNodeModules(command, cwd);
   if (local !== undefined) {
-    return `It is installed in ${path.dirname(local)}, which is not in PATH: put npx in front (npx ${command} ...).`;
+    return `It is installed in ${path.dirname(local)}, which is not in PATH. Put npx before it (npx ${command} ...).`;
   }
-  const missing = 'It is in no directory of PATH: check the spelling, or give its full path.';
+  const missing = 'It is in no directory of PATH. Check the spelling, or give its full path.';
   if (closed.length === 0) return missing;
   return `${missing} This user may not search ${[...new Set(closed)].join(', ')}.`;
 }
@@ -85,7 +85,7 @@ function hintForName(command: string, closed: readonly string[], cwd: string): s
 const REASONS: Record<Refusal, { why: string; hint: (file: string) => string }> = {
   closed: {
     why: 'permission denied',
-    hint: () => 'This user may not search one of the folders above it.',
+    hint: () => 'This user may not search one of the directories in its path.',
   },
   'no permission': {
     why: 'permission denied',
@@ -106,7 +106,7 @@ function notExecutable(file: string, verdict: Refusal): MigrateLockError {
   });
 }
 
-/** The command as npm installed it, in `folder` or the nearest folder above it. */
+/** The command as npm installed it, in `folder` or in the nearest of its parent directories. */
 function inNodeModules(command: string, folder: string): string | undefined {
   for (let here = path.resolve(folder); command !== ''; here = path.dirname(here)) {
     const file = path.join(here, 'node_modules', '.bin', command);

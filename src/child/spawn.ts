@@ -2,20 +2,20 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { startFailure } from './start-failure.js';
 
 export interface SpawnOptions {
-  /** What to execute, with a slash; `command` is what it calls itself (argv[0]). */
+  /** The file to execute, with a slash; `command` is its argv[0]. */
   file: string;
   command: string;
   args: readonly string[];
   env: NodeJS.ProcessEnv;
-  /** Descriptors of ours that become its 0, 1 and 2. */
+  /** The descriptors that become its 0, 1 and 2. */
   stdio: readonly [stdin: number, stdout: number, stderr: number];
-  /** A session and a group of its own; it has no terminal then. */
+  /** In its own session and group, without a controlling terminal. */
   ownGroup: boolean;
 }
 
 /**
- * Starts a child. `onSpawned` is called as soon as it has a pid, before anything else can be heard of it.
- * A child that could not be started at all is a rejection here; one that started and failed is an `exit` event.
+ * Starts a child. `onSpawned` is called as soon as it has a pid, before any of its events. The promise rejects when the child
+ * could not be started; a child that started and failed emits `exit`.
  *
  * @throws MigrateLockError COMMAND_NOT_EXECUTABLE (exit 126) or COMMAND_NOT_FOUND (exit 127)
  */
@@ -34,11 +34,11 @@ export function spawnChild<T>(
         detached: options.ownGroup,
       });
     } catch (error) {
-      // Some errors (E2BIG) are thrown, others (ENOENT, EACCES) come as an event.
+      // Some errors (E2BIG) are thrown, others (ENOENT, EACCES) are emitted.
       failed(error);
       return;
     }
-    // Stays for ever: a kill() that is not permitted is an `error` event too, long after the start.
+    // This listener is never removed: a kill() that is not permitted emits `error` too.
     child.on('error', failed);
     if (child.pid !== undefined) resolve(onSpawned(child, child.pid));
   });

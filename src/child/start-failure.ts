@@ -1,11 +1,11 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { MigrateLockError } from '../errors.js';
 import { reachedLimit } from '../system/limits.js';
-import { errorCode } from './error-code.js';
+import { systemErrorCode } from './system-error.js';
 
-/** Why `file`, which was there and executable a moment ago, could not be started: exit 126, or 127 when it is gone. */
+/** Why an executable `file` could not be started: exit 126, or 127 when it does not exist any more. */
 export function startFailure(file: string, cause: unknown): MigrateLockError {
-  const code = errorCode(cause) ?? 'unknown error';
+  const code = systemErrorCode(cause) ?? 'unknown error';
   if (code === 'ENOENT') {
     const head = firstLine(file);
     return head === undefined ? vanished(file, cause) : interpreterMissing(file, head, cause);
@@ -21,16 +21,16 @@ export function startFailure(file: string, cause: unknown): MigrateLockError {
 const HINTS: Partial<Record<string, string>> = {
   E2BIG: 'Its arguments and environment together are larger than the operating system allows.',
   EACCES:
-    'Permission denied: look at its #! line, at the rights of the folders above it, and for a noexec mount.',
-  ENOEXEC: 'It is no program for this machine, and has no #! line.',
-  ETXTBSY: 'Somebody has it open for writing.',
+    'Permission denied: check its #! line, the permissions of the directories in its path, and for a noexec mount.',
+  ENOEXEC: 'It is not a program for this machine, and has no #! line.',
+  ETXTBSY: 'A process has it open for writing.',
 };
 
 function vanished(file: string, cause: unknown): MigrateLockError {
   return new MigrateLockError(`command not found: ${file}`, {
     code: 'COMMAND_NOT_FOUND',
     exit: 'notFound',
-    hint: 'It was there when migrate-lock started, and is gone now.',
+    hint: 'It existed when migrate-lock started, and was removed since.',
     cause,
   });
 }
@@ -45,16 +45,16 @@ function interpreterMissing(file: string, head: string, cause: unknown): Migrate
       code: 'COMMAND_NOT_EXECUTABLE',
       exit: 'notExecutable',
       hint: head.endsWith('\r')
-        ? 'Its lines end as on Windows (CR LF): save it with LF alone.'
+        ? 'It has Windows line endings (CR LF): save it with LF.'
         : interpreter === undefined
-          ? 'It was built for another system (glibc and musl are two).'
+          ? 'It was built for another system (glibc and musl differ).'
           : 'Correct its #! line, or install the interpreter.',
       cause,
     },
   );
 }
 
-/** The first line of `file`, without its LF, as far as the kernel reads one; undefined when it cannot be opened. */
+/** The first line of `file`, at most as long as the kernel reads it; undefined when it cannot be opened. */
 function firstLine(file: string): string | undefined {
   try {
     const descriptor = openSync(file, 'r');

@@ -6,10 +6,10 @@ import type { ProcessDescription } from './process-entry.js';
 import { startTimeOf, systemProcessTable } from './process-table.js';
 import { ProcessTree } from './process-tree.js';
 import { spawnChild } from './spawn.js';
-import { hasControllingTerminal, terminalDelivers } from './terminal.js';
+import { hasControllingTerminal, terminalDelivers } from './controlling-terminal.js';
 import { TreeEnd } from './tree-end.js';
 
-/** When the child must be gone, on performance.now()'s clock. */
+/** When the child is ended, on performance.now()'s clock. */
 export interface Timeline {
   /** SIGTERM to the whole tree. */
   termAtMs: number;
@@ -17,39 +17,39 @@ export interface Timeline {
   killAtMs: number;
 }
 
-/** Why a child was ended by us. */
+/** Why we ended a child. */
 export type StopReason = 'deadline' | 'lost';
 
 export interface ChildOptions {
-  /** What resolveCommand() found. */
+  /** The result of resolveCommand(). */
   file: string;
   /** The command as it was typed: the child's argv[0]. */
   command: string;
   args: readonly string[];
   /** The child's environment, complete but for the mark, which is added here. */
   env: NodeJS.ProcessEnv;
-  /** Never used by another run: what leaves the child's group is found by it (instance-mark.ts). */
+  /** Unique to this run. It identifies processes that leave the child's group (instance-mark.ts). */
   mark: string;
-  /** Descriptors of ours that become the child's 0, 1 and 2, as they are. */
+  /** The descriptors that become the child's 0, 1 and 2. */
   stdio: readonly [stdin: number, stdout: number, stderr: number];
   timeline: Timeline;
-  /** From SIGTERM to SIGKILL for what the child leaves running, and for stop(). */
+  /** From SIGTERM to SIGKILL, for leftover processes and for stop(). */
   killGraceMs: number;
-  /** Told of the child as soon as it has a pid; it must have had its orders before. */
+  /** Notified of the child as soon as it has a pid. It must have its orders before. */
   guard?: { childStarted: (child: GuardedChild) => void } | undefined;
   on: (event: ChildEvent) => void;
 }
 
 export type ChildEvent =
   | { type: 'started'; pid: number }
-  /** Nobody can be seen: only the group that the child leads can be ended. */
+  /** Processes cannot be seen: only the child's process group can be ended. */
   | { type: 'unseen' }
   | { type: 'exited'; exitCode: number | null; signal: NodeJS.Signals | null; durationMs: number }
-  /** The deadline came before the child's end; the tree is being ended. */
+  /** The child has reached its deadline; its tree is being ended. */
   | { type: 'deadline'; ranMs: number }
-  /** The child ended by itself and left so many processes, which are being ended. */
+  /** The child exited by itself and left `count` processes, which are being ended. */
   | { type: 'leftover'; count: number }
-  /** Processes have outlived their SIGKILL. Unless watchUntil() says more, they are given up soon. */
+  /** Processes have survived SIGKILL. They are given up soon, unless watchUntil() sets another time. */
   | { type: 'stuck'; reason: ChildEnd['reason'] };
 
 export interface ChildEnd {
@@ -58,38 +58,37 @@ export interface ChildEnd {
   signal: NodeJS.Signals | null;
   reason: 'exited' | StopReason;
   leftovers: number;
-  /** From the child's start to its own end, or to now where it has not ended. */
+  /** From the child's start to its exit, or until now if it has not exited. */
   durationMs: number;
-  /** Nobody of the tree was left at the last look. If false, somebody lives who could not be killed: keep the lease. */
+  /** The tree was empty at the last scan. False: a process could not be killed, so the lease is kept. */
   gone: boolean;
 }
 
 export interface RunningChild {
   readonly pid: number;
-  /** Passes a signal on to the child itself, unless it is gone or has had it from the terminal. Never throws. */
+  /** Forwards a signal to the child, unless it has exited or the terminal sends it the signal. Never throws. */
   forward(signal: NodeJS.Signals): void;
   /**
-   * SIGTERM to the whole tree now, SIGKILL after `graceMs` (0: at once), but no later than the timeline says.
-   * The first reason wins; a later call can only hasten the SIGKILL.
+   * SIGTERM to the whole tree now, SIGKILL after `graceMs` (0: at once), but no later than the timeline's SIGKILL.
+   * The first reason counts; a later call can only send SIGKILL earlier.
    */
   stop(reason: StopReason, graceMs?: number): void;
-  /** Sets a new deadline. False: it is too late, the tree is being ended. */
+  /** Sets another deadline. False: too late, the tree is being ended. */
   moveTimeline(timeline: Timeline): boolean;
-  /** Until when processes that outlive their SIGKILL are watched. */
+  /** Sets until when processes that survive SIGKILL are watched. */
   watchUntil(giveUpAtMs: number): void;
-  /** Processes that were there at the last look, as far as anybody can name them. */
+  /** The processes that the last scan found, as far as they can be described. */
   survivors(): Promise<ProcessDescription[]>;
-  /** The child has ended and its whole tree is gone, or could not be killed. Never rejects. */
+  /** Resolves when the child's whole tree has exited, or could not be killed. Never rejects. */
   readonly ended: Promise<ChildEnd>;
 }
 
 /**
- * Starts the child and watches it until its whole tree is gone. With a controlling terminal it shares our process group,
- * so that prompts and Ctrl-C work; without one it gets a session of its own. It gets one as well where not all processes can
- * be seen: what is left in a group of its own can be found without seeing it.
+ * Starts the child and watches it until its whole tree has exited. With a controlling terminal it shares our process group,
+ * so that prompts and Ctrl-C work. Without one it gets its own session. It also gets one where not all processes can be seen:
+ * members of its own group can be found without seeing them.
  *
- * @throws MigrateLockError COMMAND_NOT_EXECUTABLE (exit 126) or COMMAND_NOT_FOUND (exit 127): it could not be started,
- *   and nothing is left of it
+ * @throws MigrateLockError COMMAND_NOT_EXECUTABLE (exit 126) or COMMAND_NOT_FOUND (exit 127): it was not started
  */
 export async function startChild(options: ChildOptions): Promise<RunningChild> {
   const table = systemProcessTable();
@@ -100,16 +99,16 @@ export async function startChild(options: ChildOptions): Promise<RunningChild> {
     options.guard?.childStarted(started);
     const root = { ...started, mark: options.mark };
     const supervised = new SupervisedChild(options, child, new ProcessTree(root, table, process.pid));
-    if (table.shows === 'none') supervised.tellOf({ type: 'unseen' });
+    if (table.shows === 'none') supervised.report({ type: 'unseen' });
     return supervised;
   });
 }
 
 /**
- * A look while the child runs: who is a member now is known by that when it has left its family, and the look after the
- * child's end, for which others wait, then takes half as long.
+ * When a first scan is made while the child runs. It records the members, which are recognized after they left their
+ * parents, and halves the time of the scan after the child's exit.
  */
-const EARLY_LOOK_MS = 30;
+const EARLY_SCAN_MS = 30;
 
 class SupervisedChild implements RunningChild {
   readonly pid: number;
@@ -118,7 +117,7 @@ class SupervisedChild implements RunningChild {
   readonly #tree: ProcessTree;
   #timeline: Timeline;
   #switchOff: () => void;
-  readonly #stopEarlyLook: () => void;
+  readonly #cancelEarlyScan: () => void;
   #exit: { exitCode: number | null; signal: NodeJS.Signals | null; durationMs: number } | undefined;
   #reason: ChildEnd['reason'] | undefined;
   #leftovers = 0;
@@ -133,17 +132,17 @@ class SupervisedChild implements RunningChild {
     this.#tree = tree;
     this.pid = tree.root.pid;
     this.ended = new Promise((resolve) => (this.#resolve = resolve));
-    // Not `close`: that waits for everybody who has inherited the descriptors.
+    // Not `close`: it waits for every process that inherited the descriptors.
     child.once('exit', (exitCode, signal) => this.#exited(exitCode, signal));
-    this.tellOf({ type: 'started', pid: this.pid });
+    this.report({ type: 'started', pid: this.pid });
     this.#timeline = options.timeline;
     this.#switchOff = this.#watchDeadline();
-    this.#stopEarlyLook = alarm(performance.now() + EARLY_LOOK_MS, () => void this.#tree.scan());
+    this.#cancelEarlyScan = alarm(performance.now() + EARLY_SCAN_MS, () => void this.#tree.scan());
   }
 
   forward(signal: NodeJS.Signals): void {
     if (!this.#tree.root.ownGroup && terminalDelivers(signal)) return;
-    // ChildProcess.kill() never signals a pid that was reaped.
+    // ChildProcess.kill() does not signal a pid that was reaped.
     this.child.kill(signal);
   }
 
@@ -171,7 +170,7 @@ class SupervisedChild implements RunningChild {
   #watchDeadline(): () => void {
     return alarm(this.#timeline.termAtMs, () => {
       this.#reason = 'deadline';
-      this.tellOf({ type: 'deadline', ranMs: performance.now() - this.#startedAtMs });
+      this.report({ type: 'deadline', ranMs: performance.now() - this.#startedAtMs });
       this.#end(this.#timeline.killAtMs);
     });
   }
@@ -180,17 +179,17 @@ class SupervisedChild implements RunningChild {
     const now = performance.now();
     this.#exit = { exitCode, signal, durationMs: now - this.#startedAtMs };
     this.#tree.rootReaped();
-    this.tellOf({ type: 'exited', ...this.#exit });
-    // Killed after the deadline, but not by us: we were stopped, and the guard did it.
+    this.report({ type: 'exited', ...this.#exit });
+    // Killed after the deadline, but not by us: the guard did it while we were stopped.
     this.#reason ??= signal !== null && now >= this.#timeline.termAtMs ? 'deadline' : 'exited';
     this.#end(now + this.options.killGraceMs);
     this.#treeEnd?.childEnded();
   }
 
-  /** Ends whatever there is of the tree; the first call starts it, later ones may hasten it. */
+  /** Ends the tree. The first call begins, later ones may send SIGKILL earlier. */
   #end(killAtMs: number): void {
     this.#switchOff();
-    this.#stopEarlyLook();
+    this.#cancelEarlyScan();
     const dueMs = Math.min(killAtMs, this.#timeline.killAtMs);
     if (this.#treeEnd !== undefined) {
       this.#treeEnd.hasten(dueMs);
@@ -198,7 +197,7 @@ class SupervisedChild implements RunningChild {
     }
     this.#treeEnd = new TreeEnd(this.#tree, dueMs, {
       seen: (count) => this.#seen(count),
-      stuck: () => this.tellOf({ type: 'stuck', reason: this.#reason ?? 'exited' }),
+      stuck: () => this.report({ type: 'stuck', reason: this.#reason ?? 'exited' }),
     });
     void this.#treeEnd.run().then((gone) => {
       this.#resolve({
@@ -215,11 +214,11 @@ class SupervisedChild implements RunningChild {
   #seen(count: number): void {
     if (this.#reason !== 'exited' || this.#leftovers > 0) return;
     this.#leftovers = count;
-    this.tellOf({ type: 'leftover', count });
+    this.report({ type: 'leftover', count });
   }
 
-  /** A listener that throws must stop neither the deadline nor the end. */
-  tellOf(event: ChildEvent): void {
+  /** A listener that throws must not stop the deadline. */
+  report(event: ChildEvent): void {
     try {
       this.options.on(event);
     } catch {

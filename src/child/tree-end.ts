@@ -2,34 +2,33 @@ import { alarm } from './alarm.js';
 import type { ProcessDescription, ProcessEntry } from './process-entry.js';
 import type { ProcessTree, TreeScan } from './process-tree.js';
 
-/** How long SIGKILL may take to show: longer means that it is another user's process, or hangs in the kernel. */
+/** How long SIGKILL may take. A process that lives longer is another user's, or hangs in the kernel. */
 export const GIVE_UP_AFTER_KILL_MS = 2_000;
 
 const SHORTEST_PAUSE_MS = 10;
 const LONGEST_PAUSE_MS = 100;
-/** How soon after the SIGKILL somebody who lives on is told of. */
+/** How soon after SIGKILL a surviving process is reported. */
 const STUCK_AFTER_MS = 200;
-/** Who has outlived many a SIGKILL is looked at less often. */
+/** Processes that survive SIGKILL are scanned less often. */
 const LONGEST_PAUSE_WHEN_STUCK_MS = 1_000;
 
 export interface TreeEndListener {
-  /** Called with the number of live members at each look that finds some. */
+  /** Called with the number of live members, at each scan that finds some. */
   seen?: (count: number) => void;
-  /** Called once, when processes have outlived a SIGKILL. */
+  /** Called once, when processes have survived SIGKILL. */
   stuck?: () => void;
 }
 
 /**
- * Ends a process tree: SIGTERM to each member, SIGKILL at `killAtMs` and again until nobody is left. The only proof is
- * a look that finds nobody.
+ * Ends a process tree: SIGTERM to each member, SIGKILL at `killAtMs`, repeated until a scan finds no member.
  */
 export class TreeEnd {
-  /** Start times of those who had their SIGTERM. */
-  readonly #told = new Map<number, number>();
-  /** The whole group had its SIGTERM, because nobody could be seen. */
-  #groupTold = false;
+  /** Start times of the members to which SIGTERM was sent. */
+  readonly #termSent = new Map<number, number>();
+  /** SIGTERM was sent to the whole group, because its members cannot be seen. */
+  #groupTermSent = false;
   #killAtMs: number;
-  /** When the first SIGKILL was sent: that can be long after it was due. */
+  /** When the first SIGKILL was sent, which can be long after it was due. */
   #killedAtMs: number | undefined;
   #giveUpAtMs: number | undefined;
   #isStuck = false;
@@ -45,64 +44,64 @@ export class TreeEnd {
     this.#killAtMs = killAtMs;
   }
 
-  /** Brings the SIGKILL forward; never puts it off. */
+  /** Moves SIGKILL to an earlier time, never to a later one. */
   hasten(killAtMs: number): void {
     this.#killAtMs = Math.min(this.#killAtMs, killAtMs);
     this.#wake();
   }
 
-  /** Until when those who outlive the SIGKILL are watched, instead of for GIVE_UP_AFTER_KILL_MS. */
+  /** Sets until when processes that survive SIGKILL are watched, instead of for GIVE_UP_AFTER_KILL_MS. */
   watchUntil(giveUpAtMs: number): void {
     this.#giveUpAtMs = giveUpAtMs;
     this.#wake();
   }
 
-  /** To be called when the child itself has ended: the rest is looked at again. */
+  /** To be called when the child itself has exited: scans the tree at once. */
   childEnded(): void {
     this.#wake();
   }
 
-  /** @returns true: nobody is left. False: somebody who could not be killed lives on. */
+  /** @returns true: no member is left. False: a process could not be killed. */
   async run(): Promise<boolean> {
     let pauseMs = SHORTEST_PAUSE_MS;
-    let emptyLooks = 0;
+    let emptyScans = 0;
     for (;;) {
-      const lookedAtMs = performance.now();
+      const scannedAtMs = performance.now();
       const scan = await this.tree.scan();
       if (this.tree.isEmpty(scan)) {
-        // One that forks and ends in the middle of a look is missed by it, but not by the next.
-        emptyLooks += 1;
-        if (scan.certain || emptyLooks === 2) return true;
+        // A process that forks and exits during a scan hides its child from it, but not from the next scan.
+        emptyScans += 1;
+        if (scan.certain || emptyScans === 2) return true;
         continue;
       }
-      emptyLooks = 0;
-      this.#tellOf(scan);
+      emptyScans = 0;
+      this.#reportMembers(scan);
       const now = performance.now();
-      if (this.#isOver(now)) return false;
+      if (this.#gaveUp(now)) return false;
       if (now >= this.#killAtMs) {
         if (this.#killedAtMs === undefined) pauseMs = SHORTEST_PAUSE_MS;
         this.#kill(scan);
-      } else this.#tell(scan);
-      // On a machine with thousands of processes a look takes long: at most a fifth of the time goes into looking.
+      } else this.#terminate(scan);
+      // With thousands of processes a scan takes long: at most a fifth of the time is spent on scans.
       const longestMs = this.#isStuck ? LONGEST_PAUSE_WHEN_STUCK_MS : LONGEST_PAUSE_MS;
-      pauseMs = Math.max(Math.min(pauseMs * 1.5, longestMs), (now - lookedAtMs) * 4);
+      pauseMs = Math.max(Math.min(pauseMs * 1.5, longestMs), (now - scannedAtMs) * 4);
       await this.#pause(now, pauseMs);
     }
   }
 
-  /** Who was there at the last look. Those whom nobody can name (hidden from us) are left out. */
+  /** The members that the last scan found. Those that are hidden are left out. */
   survivors(): Promise<ProcessDescription[]> {
     return this.tree.describe(this.#lastSeen);
   }
 
-  #tellOf({ members, blind, hidden }: TreeScan): void {
+  #reportMembers({ members, blind, hidden }: TreeScan): void {
     if (!blind) this.#lastSeen = members;
-    // Somebody is in a group of the child's own, though nobody can be counted.
+    // The child's own group has members that cannot be counted.
     const uncounted = hidden || (blind && this.tree.root.ownGroup);
     if (members.length > 0 || uncounted) this.on.seen?.(Math.max(members.length, 1));
   }
 
-  #isOver(now: number): boolean {
+  #gaveUp(now: number): boolean {
     if (this.#killedAtMs === undefined) return false;
     return now >= (this.#giveUpAtMs ?? this.#killedAtMs + GIVE_UP_AFTER_KILL_MS);
   }
@@ -120,32 +119,32 @@ export class TreeEnd {
     this.on.stuck?.();
   }
 
-  /** SIGTERM once to each; what a member that is shutting down starts for its cleanup is left to it until the SIGKILL. */
-  #tell(scan: TreeScan): void {
-    if ((scan.blind || scan.hidden) && !this.#groupTold) {
-      this.#groupTold = true;
+  /** Sends SIGTERM once to each member, and none to processes that a terminating member starts for its cleanup. */
+  #terminate(scan: TreeScan): void {
+    if ((scan.blind || scan.hidden) && !this.#groupTermSent) {
+      this.#groupTermSent = true;
       this.tree.signalGroup('SIGTERM', scan);
     }
     const shuttingDown = new Set(
-      scan.members.filter((member) => this.#wasTold(member)).map(({ pid }) => pid),
+      scan.members.filter((member) => this.#hadTerm(member)).map(({ pid }) => pid),
     );
     for (const member of scan.members) {
-      if (!this.#wasTold(member) && !shuttingDown.has(member.parent)) {
-        this.#told.set(member.pid, member.startedAt);
+      if (!this.#hadTerm(member) && !shuttingDown.has(member.parent)) {
+        this.#termSent.set(member.pid, member.startedAt);
         this.tree.signal(member, 'SIGTERM');
       }
-      // A stopped process (it asked a terminal in the background) could not act on its SIGTERM.
-      if (member.stopped && this.#wasTold(member)) this.tree.signal(member, 'SIGCONT');
+      // A stopped process (by SIGTTIN, for example) does not handle SIGTERM before SIGCONT.
+      if (member.stopped && this.#hadTerm(member)) this.tree.signal(member, 'SIGCONT');
     }
   }
 
-  #wasTold(member: ProcessEntry): boolean {
+  #hadTerm(member: ProcessEntry): boolean {
     const isGroup = this.tree.isInGroup(member) || member.pid === this.tree.root.pid;
-    if (this.#groupTold && isGroup) return true;
-    return this.#told.get(member.pid) === member.startedAt;
+    if (this.#groupTermSent && isGroup) return true;
+    return this.#termSent.get(member.pid) === member.startedAt;
   }
 
-  /** Until the SIGKILL is due, somebody wakes us, or `pauseMs` are over. */
+  /** Resolves when SIGKILL is due, when `pauseMs` have passed, or at a call of #wake(). */
   #pause(now: number, pauseMs: number): Promise<void> {
     const marksMs = [this.#killAtMs, (this.#killedAtMs ?? Infinity) + STUCK_AFTER_MS];
     const untilMs = Math.min(now + pauseMs, ...marksMs.filter((mark) => mark > now));

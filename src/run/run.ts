@@ -3,7 +3,7 @@ import { Guard } from '../child/guard.js';
 import { newMark } from '../child/instance-mark.js';
 import { resolveCommand } from '../child/resolve-command.js';
 import type { ChildEnd } from '../child/supervise.js';
-import { hasControllingTerminal, terminalDelivers } from '../child/terminal.js';
+import { hasControllingTerminal, terminalDelivers } from '../child/controlling-terminal.js';
 import { OwnDatabase } from '../db/own-database.js';
 import { createEventStream, type EventStream } from '../events/event-stream.js';
 import type { EventListener } from '../events/events.js';

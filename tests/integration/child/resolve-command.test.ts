@@ -162,7 +162,7 @@ describe('a folder of PATH that this user may not search', () => {
   test('is named when the command is given with it, without chmod +x', () => {
     const told = resolved(at('closed', 'tool'), '/bin');
     expect(told.exitCode).toBe(126);
-    expect(told.hint).toContain('folders above it');
+    expect(told.hint).toContain('directories in its path');
     expect(told.hint).not.toContain('chmod');
   });
 });
@@ -175,7 +175,7 @@ describe('what is no program', () => {
     ...['cd', 'export', 'source', 'set', '.', 'eval', 'if', 'ulimit', '[['].map((word) => [word, 'sh -c']),
     ['echo hello', 'sh -c'],
     ['FOO=1 knex migrate:latest', 'sh -c'],
-    ['./migrate.sh --now', 'leave out the quotes'],
+    ['./migrate.sh --now', 'Remove the quotes'],
     ['cd app && knex migrate:latest', 'sh -c'],
     ['C:\\app\\knex.cmd', 'Windows'],
     ['C:/Program/knex', 'Windows'],
