@@ -1,4 +1,4 @@
-import { classify } from '../db/classify.js';
+import { isAbsent } from '../db/classify.js';
 import type { Database } from '../db/database.js';
 import { LockCalls } from '../lock/calls.js';
 import { mustReadTables, readStatusTables } from '../admin/read-tables.js';
@@ -30,7 +30,7 @@ async function readStatus(database: Database, schema: string): Promise<Status> {
     return await new LockCalls(database, schema).status();
   } catch (error) {
     if (await mustReadTables(error, database, schema)) return readStatusTables(database, schema);
-    if (classify(error) === 'absent') return { state: 'free', lease: null, waiters: [], isReplica: false };
+    if (isAbsent(error)) return { state: 'free', lease: null, waiters: [], isReplica: false };
     throw error;
   }
 }

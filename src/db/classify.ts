@@ -133,6 +133,12 @@ export function classify(error: unknown): ErrorKind {
   return KINDS[code] ?? (/^[0-9A-Z]{5}$/.test(code) ? KINDS[code.slice(0, 2)] : undefined) ?? 'fault';
 }
 
+/** Whether the lock schema is missing: on this server, or on a replica so far. */
+export function isAbsent(error: unknown): boolean {
+  if (classify(error) === 'absent') return true;
+  return error instanceof Error && errorCode(error) === IN_RECOVERY && classify(error.cause) === 'absent';
+}
+
 /** What passes by itself. A Unix socket that worked before, and cannot be opened now, is being made by a server that starts. */
 const MAY_PASS = new Set<ErrorKind>(['unavailable', 'contention', 'fault', 'local']);
 

@@ -1,5 +1,5 @@
 import type postgres from 'postgres';
-import { classify, errorCode, IN_RECOVERY, NO_PRIMARY } from './classify.js';
+import { ABSENT_SCHEMA, classify, errorCode, IN_RECOVERY, NO_PRIMARY } from './classify.js';
 import type { Connection } from './connection.js';
 import { codedError, type Address } from './socket.js';
 import { timeLimit } from './time-limit.js';
@@ -58,8 +58,11 @@ async function takesWrites({ sql }: { sql: Pick<postgres.Sql, 'unsafe'> }): Prom
   return row?.is_replica === false;
 }
 
-/** With these SQLSTATEs a server in recovery refuses to write, and a look at an unlogged table; other statements fail with them too. */
-const REFUSALS = new Set(['0A000', '25006']);
+/**
+ * With these SQLSTATEs a server in recovery refuses to write, or to read an unlogged table. The last one is our own: a server
+ * that replays its log does not have the newest schemas yet. Other statements fail with them too.
+ */
+const REFUSALS = new Set(['0A000', '25006', ABSENT_SCHEMA]);
 
 /** Asks the session on which a call failed whether its server is in recovery, if that may be the reason. */
 export async function asReplica(

@@ -12,11 +12,10 @@ import { checkSchemaName } from '../schema/schema-name.js';
 import type { LockStatus } from '../lock/answers.js';
 import { CALL_LIMIT_MS, LockCalls } from '../lock/calls.js';
 import { cleanUp } from '../admin/clean-up.js';
-import { giveBack } from '../lock/give-back.js';
+import { releaseLease } from '../lock/release.js';
 import { describeThisProcess, newIdentity, type Identity, type Lease } from '../lock/lease.js';
-import { LockWaitTimeoutError } from '../lock/lock-wait-timeout-error.js';
 import { positive, type MigrationLockOptions } from './migration-lock-options.js';
-import { waitForLease } from '../lock/wait.js';
+import { waitForLease, type WaitResult } from '../lock/wait.js';
 
 /**
  * The lock of one database: a lease that exactly one process at a time can have. One instance is good for one lease at a
@@ -87,13 +86,10 @@ export class MigrationLock {
    */
   async acquire(): Promise<boolean> {
     return this.#acquiring(async () => {
-      try {
-        await this.#wait(0);
-        return true;
-      } catch (error) {
-        if (error instanceof LockWaitTimeoutError) return false;
-        throw error;
-      }
+      const result = await this.#wait(0);
+      if (result.outcome === 'timed-out') return false;
+      leaseOf(result);
+      return true;
     });
   }
 
@@ -104,7 +100,7 @@ export class MigrationLock {
    * @throws the reason of `signal` when that was aborted.
    */
   async wait(): Promise<Lease> {
-    return this.#acquiring(() => this.#wait(this.#options.waitTimeoutMs ?? 30_000));
+    return this.#acquiring(async () => leaseOf(await this.#wait(this.#options.waitTimeoutMs ?? 30_000)));
   }
 
   /**
@@ -123,7 +119,7 @@ export class MigrationLock {
       return false;
     }
     this.#lease = undefined;
-    const outcome = await giveBack(this.#calls, this.#identity, lease, {
+    const outcome = await releaseLease(this.#calls, this.#identity, lease, {
       end: {},
       emit: this.#events.emit,
       signal: this.#signal,
@@ -170,7 +166,7 @@ export class MigrationLock {
     return this.#reading(() => this.#calls.status(CALL_LIMIT_MS));
   }
 
-  async #wait(waitTimeoutMs: number): Promise<Lease> {
+  async #wait(waitTimeoutMs: number): Promise<WaitResult> {
     const { pollIntervalMs = 1_000 } = this.#options;
     return waitForLease(this.#calls, this.#identity, describeThisProcess(this.#command), {
       ttlMs: this.#ttlMs,
@@ -231,5 +227,19 @@ export class MigrationLock {
     this.#identity = newIdentity();
     this.#events.context.instanceId = this.instanceId;
     delete this.#events.context.fencingToken;
+  }
+}
+
+/** @throws what ended the wait without a lease. */
+function leaseOf(result: WaitResult): Lease {
+  switch (result.outcome) {
+    case 'acquired':
+      return result.lease;
+    case 'timed-out':
+      throw result.error;
+    case 'interrupted':
+      throw result.reason;
+    case 'settled':
+      throw new Error('the library gives no run key');
   }
 }

@@ -1,10 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Notification } from '../db/notification.js';
-import type { Look } from './answers.js';
+import type { Look, RunDescription } from './answers.js';
 import type { LockCalls } from './calls.js';
 import { orAborted } from './or-aborted.js';
 import { nextLookMs } from './pacing.js';
-import { RunSettled } from './run-settled.js';
 import type { WaitReport } from './wait-report.js';
 
 interface PauseOptions {
@@ -21,26 +20,27 @@ interface PauseOptions {
 }
 
 /**
- * Holds no connection meanwhile, unless a release is to be heard of on it; tells on time what is due to be told; and
- * looks at the run key: many wait for the same work, and none has to wait for its poll to find out that it is done.
- * @returns whether the lock was found free, or a release was heard of, before the pause was over.
- * @throws {RunSettled}, and the signal's reason when it is aborted.
+ * Holds no connection meanwhile, unless releases are notified on it; reports what is due; and looks at the run key: many wait
+ * for the same work, and none has to wait for its poll to see that it is done.
+ * @returns `notified`: the lock was found free, or a release was notified, before the pause passed. Or the run that has done
+ * the work of the run key, or has failed.
+ * @throws the signal's reason when it is aborted.
  */
 export async function pauseBetweenPolls(
   { database }: LockCalls,
   pauseMs: number,
   { listens, quietMs, look, leave, report, signal }: PauseOptions,
-): Promise<boolean> {
+): Promise<'passed' | 'notified' | RunDescription> {
   const startedAtMs = performance.now();
   const [endsAtMs, hearsFromMs] = [startedAtMs + pauseMs, startedAtMs + quietMs];
-  const letGo = (): void => {
+  const disconnect = (): void => {
     if (pauseMs > 0 && !listens) database.disconnect();
   };
-  letGo();
+  disconnect();
   let lookAtMs = look === undefined ? Infinity : performance.now() + nextLookMs(Math.random);
   for (;;) {
     const nowMs = performance.now();
-    if (nowMs >= endsAtMs) return false;
+    if (nowMs >= endsAtMs) return 'passed';
     if (look !== undefined && nowMs >= lookAtMs) {
       // What is wrong with the database, the next poll meets and tells.
       const seen = await orAborted(
@@ -50,10 +50,10 @@ export async function pauseBetweenPolls(
       if (seen?.run != null) {
         // If that fails, the row of the queue ages out.
         await leave().catch(() => undefined);
-        throw new RunSettled(seen.run);
+        return seen.run;
       }
-      if (seen?.isHeld === false) return true;
-      letGo();
+      if (seen?.isHeld === false) return 'notified';
+      disconnect();
       lookAtMs = performance.now() + nextLookMs(Math.random);
     }
     const hears = listens && nowMs >= hearsFromMs;
@@ -64,7 +64,8 @@ export async function pauseBetweenPolls(
       nowMs < hearsFromMs ? hearsFromMs : Infinity,
     );
     const sleepMs = Math.max(0, wakeAtMs - performance.now());
-    if (await sleepUntilNotified(sleepMs, hears ? database.notification : undefined, signal)) return true;
+    if (await sleepUntilNotified(sleepMs, hears ? database.notification : undefined, signal))
+      return 'notified';
     report.tellWhatIsDue();
   }
 }

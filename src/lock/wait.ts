@@ -10,7 +10,7 @@ import {
 import { explain } from '../db/explain.js';
 import { codedError } from '../db/socket.js';
 import type { EventBody } from '../events/events.js';
-import type { Acquired, Attempt, Held } from './answers.js';
+import type { Acquired, Attempt, Held, RunDescription } from './answers.js';
 import { CALL_LIMIT_MS, type LockCalls } from './calls.js';
 import { ensureSchema } from '../schema/apply.js';
 import type { ClientDescription, Identity, Lease } from './lease.js';
@@ -19,7 +19,7 @@ import { LockWaitTimeoutError } from './lock-wait-timeout-error.js';
 import { orAborted } from './or-aborted.js';
 import { nextPause, type Pause } from './pacing.js';
 import { pauseBetweenPolls } from './pause-between-polls.js';
-import { RunSettled } from './run-settled.js';
+import { orphanPauseMs } from './until-sessions-end.js';
 import { WaitReport } from './wait-report.js';
 
 export interface WaitOptions {
@@ -50,27 +50,31 @@ const TOO_MANY_CONNECTIONS = '53300';
 const FEW_CONNECTIONS = 5;
 /** The last attempt, made at the wait timeout, may take this long. */
 const LAST_ATTEMPT_MS = 800;
-/** How soon the next look is made whether sessions that were told to end are gone. */
-const ORPHAN_PAUSE_MS = 20;
 /** Every role can send our notification: after one that brought nothing, none is heard for so long. */
 const QUIET_MS = 1_000;
 /** How many of one role a release notifies: while a place is free, one asks for it at once, however long the queue is said to be. */
 const PLACES = 4;
 
+/** How a wait ends. */
+export type WaitResult =
+  | { outcome: 'acquired'; lease: Lease }
+  /** The work of the client's run key is done, or has failed just now. */
+  | { outcome: 'settled'; run: RunDescription }
+  | { outcome: 'timed-out'; error: LockWaitTimeoutError }
+  /** The signal was aborted: the queue is left, and nothing is held, if the database answers. */
+  | { outcome: 'interrupted'; reason: unknown };
+
 /**
  * Polls until the lease is acquired. A database that cannot be reached or has no place for us is tried again until the wait
  * timeout.
- * @throws {LockWaitTimeoutError} when it was not acquired in time.
- * @throws {RunSettled} when the work of the client's run key is done.
  * @throws {MigrateLockError} what the database said, explained.
- * @throws the signal's reason when it was aborted: the queue is left then, and nothing is held, if the database answers.
  */
 export function waitForLease(
   calls: LockCalls,
   me: Identity,
   client: ClientDescription,
   options: WaitOptions,
-): Promise<Lease> {
+): Promise<WaitResult> {
   return new Waiter(calls, me, client, options).wait();
 }
 
@@ -95,6 +99,8 @@ class Waiter {
   #listens = false;
   /** The last poll, answered or not. */
   #polling: Promise<Attempt | null> | undefined;
+  /** How often sessions that were told to end have been looked for. */
+  #orphanLooks = 0;
   /** The last pause ended with a notification. */
   #wasNotified = false;
   /** Notifications are not heard before this moment. */
@@ -108,13 +114,15 @@ class Waiter {
     this.#report = new WaitReport(options.emit, options.ttlMs);
   }
 
-  async wait(): Promise<Lease> {
+  async wait(): Promise<WaitResult> {
     let isLast = this.#options.waitTimeoutMs === 0;
     try {
       for (;;) {
         const result = await this.#step(isLast);
-        if (!('pauseMs' in result)) return result;
-        this.#wasNotified = await this.#pause(result.pauseMs);
+        if ('outcome' in result) return result;
+        const ended = await this.#pause(result.pauseMs);
+        if (typeof ended === 'object') return { outcome: 'settled', run: ended };
+        this.#wasNotified = ended === 'notified';
         isLast = result.isLast && !this.#wasNotified;
       }
     } catch (error) {
@@ -122,29 +130,29 @@ class Waiter {
       if (!signal.aborted) throw error;
       const acquired = (answer: Acquired): void => this.#tellAcquired(answer);
       await leaveQueue(this.#calls, this.#me, this.#polling, { acquired, emit });
-      throw signal.reason;
+      return { outcome: 'interrupted', reason: signal.reason };
     }
   }
 
-  /** One attempt: brings the lease, or tells when the next one is due. */
-  async #step(isLast: boolean): Promise<Lease | Pause> {
+  /** One attempt: ends the wait, or says when the next attempt is due. */
+  async #step(isLast: boolean): Promise<WaitResult | Pause> {
     const { signal } = this.#options;
     let answer: Attempt;
     try {
       answer = await orAborted(this.#attempt(isLast), signal);
     } catch (error) {
       if (signal.aborted) throw error;
-      return this.#pauseAfter(error, isLast);
+      return this.#afterFailure(error, isLast);
     }
     switch (answer.outcome) {
       case 'acquired':
         this.#spareConnection(answer);
         this.#tellAcquired(answer);
-        return answer.lease;
+        return { outcome: 'acquired', lease: answer.lease };
       case 'settled':
-        throw new RunSettled(answer.run);
+        return { outcome: 'settled', run: answer.run };
       case 'held':
-        return this.#pauseAfterHeld(answer, isLast);
+        return this.#afterHeld(answer, isLast);
     }
   }
 
@@ -184,8 +192,8 @@ class Waiter {
     signal.throwIfAborted();
   }
 
-  #pauseAfterHeld(held: Held, isLast: boolean): Pause {
-    if (held.retryAfterMs !== null) return this.#pauseAfterLimit(held.retryAfterMs, isLast);
+  #afterHeld(held: Held, isLast: boolean): WaitResult | Pause {
+    if (held.retryAfterMs !== null) return this.#afterRateLimit(held.retryAfterMs, isLast);
     const isFirst = this.#lastSeen === undefined;
     const token = held.holder?.fencingToken;
     if (this.#wasNotified && token !== undefined && token === this.#lastSeen?.holder?.fencingToken) {
@@ -196,14 +204,14 @@ class Waiter {
     this.#lastSeenAtMs = performance.now();
     this.#listens = held.listens;
     this.#report.held(held);
-    if (isLast) throw this.#timeout();
+    if (isLast) return this.#timedOut();
     const { orphans, queueLength, holder, listening, connectionsLeft } = held;
     if (connectionsLeft !== null) this.#connectionsAreFew = connectionsLeft < FEW_CONNECTIONS;
     if (orphans !== null && this.#calls.endsOrphans && orphans.sessions.length > orphans.denied) {
       // This poll has told them to end: that takes a moment, not a poll interval.
-      return this.#within(ORPHAN_PAUSE_MS);
+      return this.#within(orphanPauseMs(++this.#orphanLooks));
     }
-    // A release between the look and the LISTEN was missed. And only the first answer tells whether one may LISTEN at all.
+    // A release between the look and the LISTEN was missed. And only the first answer says whether one may LISTEN at all.
     if (hasBegunToListen || (isFirst && this.#mayListen() && listening < PLACES)) return this.#within(0);
     const [heldMs, expiresInMs] = [holder?.heldMs ?? 0, holder?.expiresInMs ?? null];
     const connectionsAreFew = this.#connectionsAreFew;
@@ -214,14 +222,14 @@ class Waiter {
   }
 
   /** Nothing was looked at. Not all who were sent away come back in the same moment. */
-  #pauseAfterLimit(retryAfterMs: number, wasLast: boolean): Pause {
+  #afterRateLimit(retryAfterMs: number, wasLast: boolean): WaitResult | Pause {
     this.#listens = false;
     this.#report.rateLimited(retryAfterMs);
-    if (wasLast) throw this.#timeout();
+    if (wasLast) return this.#timedOut();
     return this.#within(retryAfterMs * (1 + Math.random()));
   }
 
-  #pauseAfter(error: unknown, wasLast: boolean): Pause {
+  #afterFailure(error: unknown, wasLast: boolean): WaitResult | Pause {
     if (errorCode(error) === INSTANCE_ID_USED) {
       this.#me = this.#options.renewIdentity();
       return { pauseMs: 0, isLast: wasLast };
@@ -232,7 +240,8 @@ class Waiter {
       // A replica stays one: no timeout, and no wait, makes it the address that is needed.
       const isReplica = errorCode(error) === IN_RECOVERY;
       const saysMore = isReplica || (this.#lastSeen === undefined && kind === 'unavailable');
-      throw saysMore ? this.#explain(error) : this.#timeout();
+      if (saysMore) throw this.#explain(error);
+      return this.#timedOut();
     }
     this.#failures++;
     if (kind === 'unavailable') {
@@ -255,8 +264,7 @@ class Waiter {
     return kind === 'local' && this.#lastSeen !== undefined ? 'unavailable' : kind;
   }
 
-  /** @returns whether a release was heard of before the pause was over. */
-  #pause(pauseMs: number): Promise<boolean> {
+  #pause(pauseMs: number): ReturnType<typeof pauseBetweenPolls> {
     const { signal, failureMemoryMs } = this.#options;
     const { runKey } = this.#client;
     return pauseBetweenPolls(this.#calls, pauseMs, {
@@ -317,9 +325,11 @@ class Waiter {
     return explain(error, this.#calls.database.description, this.#calls.schema);
   }
 
-  #timeout(): LockWaitTimeoutError {
+  #timedOut(): WaitResult {
     const { holder = null, queueLength = 0 } = this.#lastSeen ?? {};
+    const { handovers } = this.#report;
     this.#report.timedOut();
-    return new LockWaitTimeoutError(holder, this.#report.waitedMs(), queueLength, this.#report.handovers);
+    const error = new LockWaitTimeoutError(holder, this.#report.waitedMs(), queueLength, handovers);
+    return { outcome: 'timed-out', error };
   }
 }

@@ -4,9 +4,10 @@ import { endLeftoverTree, readCrashRelease } from '../child/leftover-tree.js';
 import type { ConnectionConfig } from '../db/settings/connection-config.js';
 import { OwnDatabase } from '../db/own-database.js';
 import { LockCalls } from '../lock/calls.js';
-import { giveBack } from '../lock/give-back.js';
+import { releaseLease } from '../lock/release.js';
 import type { Identity, Lease } from '../lock/lease.js';
 import type { OrphanMode } from '../lock/poll-call.js';
+import type { RunContext } from './run-context.js';
 
 /**
  * What a holder leaves to its guard: all that is needed to release the lease, or to leave the queue, when it is dead. It
@@ -33,28 +34,30 @@ interface CrashRelease {
 /** How long the database is given to take a dead waiter out of the queue. */
 const LEAVE_LIMIT_MS = 5_000;
 
-export function writeCrashRelease(
-  connection: ConnectionConfig,
-  { schema, orphanMode }: LockCalls,
-  mark: string,
-  identity: Identity,
-  lease: Lease | null,
-  socketPath?: string,
-): string {
+/**
+ * Tells the guard what to do when this process is killed: end the child, if there is one, and release the lease, or leave the
+ * queue. `lease` and `killAtMs`: not before there is a lease.
+ */
+export function orderGuard(
+  { options, calls, mark, me, guard }: RunContext,
+  socketPath: string | undefined,
+  lease: Lease | null = null,
+  killAtMs?: number,
+): void {
   const release: CrashRelease = {
-    connection,
-    schema,
-    orphans: orphanMode,
+    connection: options.connection,
+    schema: calls.schema,
+    orphans: calls.orphanMode,
     mark,
     socketFolder: socketPath === undefined ? null : path.dirname(socketPath),
-    identity,
+    identity: me,
     lease: lease && {
       fencingToken: lease.fencingToken,
       dbRole: lease.dbRole,
       endsAtEpochMs: Date.now() + lease.endsAtMs - performance.now(),
     },
   };
-  return JSON.stringify(release);
+  guard.order({ killAtMs, killGraceMs: options.killGraceMs, crashRelease: JSON.stringify(release) });
 }
 
 /**
@@ -91,7 +94,7 @@ async function release({ identity, lease }: CrashRelease, calls: LockCalls): Pro
     expiresAt: new Date(endsAtEpochMs),
     endsAtMs: performance.now() + endsAtEpochMs - Date.now(),
   };
-  const outcome = await giveBack(calls, identity, held, {
+  const outcome = await releaseLease(calls, identity, held, {
     by: 'guard',
     end: {},
     emit: () => undefined, // nobody reads our stdout any more: the database's history tells

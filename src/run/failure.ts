@@ -1,7 +1,6 @@
 import { MigrateLockError } from '../errors.js';
 import type { EventStream } from '../events/event-stream.js';
 import { EXIT_CODES } from '../exit-codes.js';
-import { LockWaitTimeoutError } from '../lock/lock-wait-timeout-error.js';
 import { redactQuoted } from '../redact/quoted-words.js';
 import { redactSecrets } from '../redact/secrets.js';
 import { reachedLimit } from '../system/limits.js';
@@ -9,11 +8,9 @@ import type { RunResult } from './outcome.js';
 import type { RunOptions } from './run-context.js';
 import { Interrupted, signalExitCode } from './signals.js';
 
-/** An expected failure is an `error` event (a timeout has told of itself), and an outcome. */
-export function tellFailure(error: unknown, options: RunOptions, events: EventStream): RunResult {
+/** What a run cannot go on after: an `error` event and an outcome. A signal has no event. */
+export function reportFailure(error: unknown, options: RunOptions, events: EventStream): RunResult {
   if (error instanceof Interrupted) return { outcome: 'interrupted', exitCode: signalExitCode(error.signal) };
-  if (error instanceof LockWaitTimeoutError)
-    return { outcome: 'conflict', exitCode: options.conflictExitCode };
   const known = error instanceof MigrateLockError;
   const hint = known ? error.hint : reachedLimit(error);
   // A command that is not found is named: it may be an assignment, or a URL, that stands where the command should.

@@ -10,7 +10,9 @@ import type { Identity, Lease } from '../lock/lease.js';
 export interface KeptLease {
   calls: LockCalls;
   me: Identity;
-  lease: Lease;
+  /** The lease as it is now. */
+  lease: () => Lease;
+  onExtended: (lease: Lease) => void;
   ttlMs: number;
   /** The command ended by itself and left these processes: they get one ttl more, not any number. */
   onlyOnce: boolean;
@@ -30,31 +32,19 @@ const LONGEST_PAUSE_MS = 200;
  * the lease cannot be extended, it runs out.
  */
 export class LeaseKeeper {
-  #lease: Lease;
   #failure: string | undefined;
   readonly #stopped = new AbortController();
   readonly #done: Promise<void>;
 
   /** The first extension is sent at once. */
   constructor(private readonly options: KeptLease) {
-    this.#lease = options.lease;
     options.watchUntil(Infinity);
     this.#done = this.#keep();
-  }
-
-  /** The lease as it is now. */
-  get lease(): Lease {
-    return this.#lease;
   }
 
   /** Why it could not be extended; undefined when it was. */
   get failure(): string | undefined {
     return this.#failure;
-  }
-
-  /** The machine slept: that counted for the lease, but not on our clock. */
-  resumedAfter(suspendedMs: number): void {
-    this.#lease = { ...this.#lease, endsAtMs: this.#lease.endsAtMs - suspendedMs };
   }
 
   /** The lease is left as it is, and its processes alone. */
@@ -75,10 +65,10 @@ export class LeaseKeeper {
       const isExtended = await this.#extend();
       if (!isExtended || onlyOnce) {
         // Should they end before the lease does, it is released.
-        if (!this.#isStopped()) watchUntil(this.#lease.endsAtMs);
+        if (!this.#isStopped()) watchUntil(this.options.lease().endsAtMs);
         return;
       }
-      await this.#pause(this.#lease.endsAtMs - ttlMs / 2 - performance.now());
+      await this.#pause(this.options.lease().endsAtMs - ttlMs / 2 - performance.now());
     }
   }
 
@@ -89,9 +79,9 @@ export class LeaseKeeper {
       try {
         const answer = await calls.extend(me, ttlMs, Math.min(CALL_LIMIT_MS, Math.max(1, this.#leftMs)));
         if (answer.outcome === 'refused') return this.#fail('it is over, or somebody else has it');
-        const endsAtMs = Math.max(this.#lease.endsAtMs, answer.lease.endsAtMs);
-        this.#lease = { ...answer.lease, endsAtMs };
-        await this.#tell(answer.auditHash);
+        const endsAtMs = Math.max(this.options.lease().endsAtMs, answer.lease.endsAtMs);
+        this.options.onExtended({ ...answer.lease, endsAtMs });
+        await this.#report(answer.auditHash);
         return true;
       } catch (error) {
         const { message } = explain(error, calls.database.description, calls.schema);
@@ -106,7 +96,7 @@ export class LeaseKeeper {
   }
 
   get #leftMs(): number {
-    return this.#lease.endsAtMs - performance.now();
+    return this.options.lease().endsAtMs - performance.now();
   }
 
   #isStopped(): boolean {
@@ -118,9 +108,9 @@ export class LeaseKeeper {
     return false;
   }
 
-  async #tell(auditHash: string | null): Promise<void> {
+  async #report(auditHash: string | null): Promise<void> {
     const { ttlMs, onlyOnce, survivors, emit } = this.options;
-    const expiresAt = this.#lease.expiresAt.toISOString();
+    const expiresAt = this.options.lease().expiresAt.toISOString();
     const named = await survivors();
     const processes = named.length > 0 ? named : null;
     emit({ event: 'lease.kept', processes, ttlMs, expiresAt, last: onlyOnce, auditHash });

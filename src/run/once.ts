@@ -18,8 +18,8 @@ export function resultOfWork(end: ChildEnd, forwarded: ReadonlySet<NodeJS.Signal
   return end.leftovers === 0 ? { succeeded: true, exitCode, durationMs } : undefined;
 }
 
-/** There is nothing to run: it was done by somebody else, or has failed there. */
-export function tellSkipped(run: RunDescription, { options, events }: RunContext): RunResult {
+/** Nothing is run: another run has done the work, or has just failed at it. */
+export function reportSkipped(run: RunDescription, { options, events }: RunContext): RunResult {
   const { once } = options;
   const { succeeded, instanceId, host, finishedAtMs, durationMs } = run;
   const exitCode = exitCodeOf(run);

@@ -1,7 +1,7 @@
 import type { ChildEnd } from '../child/supervise.js';
 import { EXIT_CODES } from '../exit-codes.js';
 import type { Outcome } from '../events/events.js';
-import type { GiveBackOutcome } from '../lock/give-back.js';
+import type { ReleaseOutcome } from '../lock/release.js';
 import { signalExitCode } from './signals.js';
 
 export interface RunResult {
@@ -12,7 +12,7 @@ export interface RunResult {
 /** How a run whose child was started ends: from how the child ended and what became of the lease. */
 export function decideOutcome(
   child: ChildEnd,
-  lease: GiveBackOutcome,
+  lease: ReleaseOutcome,
   forwarded: ReadonlySet<NodeJS.Signals>,
 ): RunResult {
   if (lease === 'lost') return { outcome: 'lost', exitCode: EXIT_CODES.lost.code };

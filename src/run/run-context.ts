@@ -2,6 +2,7 @@ import type { Guard } from '../child/guard.js';
 import type { ConnectionConfig } from '../db/settings/connection-config.js';
 import type { EventStream } from '../events/event-stream.js';
 import type { LockCalls } from '../lock/calls.js';
+import type { Identity } from '../lock/lease.js';
 import type { OrphanMode } from '../lock/poll-call.js';
 import type { SignalRouter } from './signals.js';
 
@@ -40,8 +41,10 @@ export interface RunContext {
   readonly options: RunOptions;
   /** Marks the processes of this run, for its guard too (instance-mark.ts). A secret. */
   readonly mark: string;
+  /** This instance to the lock. Another one takes its place when it was used up while nobody held anything under it. */
+  me: Identity;
   readonly events: EventStream;
-  readonly router: SignalRouter;
+  readonly signals: SignalRouter;
   readonly calls: LockCalls;
   readonly guard: Guard;
 }

@@ -1,34 +1,85 @@
 import { hostname } from 'node:os';
 import { Guard } from '../child/guard.js';
 import { newMark } from '../child/instance-mark.js';
+import { resolveCommand } from '../child/resolve-command.js';
+import type { ChildEnd } from '../child/supervise.js';
+import { hasControllingTerminal, terminalDelivers } from '../child/terminal.js';
 import { OwnDatabase } from '../db/own-database.js';
 import { createEventStream, type EventStream } from '../events/event-stream.js';
 import type { EventListener } from '../events/events.js';
-import { CALL_LIMIT_MS, LockCalls } from '../lock/calls.js';
-import { newIdentity } from '../lock/lease.js';
-import { tellFailure } from './failure.js';
-import type { RunResult } from './outcome.js';
-import type { RunOptions } from './run-context.js';
-import { SignalRouter } from './signals.js';
-import { Story } from './story.js';
-
-/** What the guard and its release program need of our environment: nothing that could be a secret. */
-const GUARD_VARIABLES = [
-  'PATH',
-  'HOME',
-  'LANG',
-  'TZ',
-  'NODE_EXTRA_CA_CERTS',
-  'SSL_CERT_FILE',
-  'SSL_CERT_DIR',
-];
+import { CALL_LIMIT_MS, LockCalls, type EndDetails, type WorkResult } from '../lock/calls.js';
+import { newIdentity, type Lease } from '../lock/lease.js';
+import { releaseLease, type ReleaseOutcome } from '../lock/release.js';
+import { waitForLease, type WaitResult } from '../lock/wait.js';
+import { orderGuard } from './crash-release.js';
+import { describeRun } from './describe-run.js';
+import { reportFailure } from './failure.js';
+import { openHolderSocket, type HolderSocket } from './holder/holder-socket.js';
+import { findOuterRun, runNested } from './nested/nested-run.js';
+import { reportSkipped, resultOfWork } from './once.js';
+import { decideOutcome, type RunResult } from './outcome.js';
+import type { RunContext, RunOptions } from './run-context.js';
+import { Interrupted, SignalRouter } from './signals.js';
+import { UnderLease } from './under-lease.js';
 
 /**
- * The one story: apply the schema, acquire the lease or wait for it, run the child, release.
- * @returns the exit code; never throws. Everything that happens is told to the listeners, last `run.finished`.
+ * Runs the command under the lock: prepare, wait, supervise, release, outcome.
+ * @returns the exit code; never throws. The listeners get every event, last `run.finished`.
  */
 export async function run(options: RunOptions, listeners: readonly EventListener[]): Promise<number> {
   const startedAtMs = performance.now();
+  const database = new OwnDatabase(options.connection);
+  const context = prepare(options, database, listeners);
+  let result: RunResult;
+  try {
+    result = await runUnderLock(context);
+  } catch (error) {
+    result = reportFailure(error, options, context.events);
+  } finally {
+    context.guard.dismiss();
+    database.disconnect();
+    context.signals.close();
+  }
+  const durationMs = Math.round(performance.now() - startedAtMs);
+  context.events.emit({ event: 'run.finished', ...result, durationMs });
+  return result.exitCode;
+}
+
+/** @throws what stands in the way; see reportFailure(). */
+async function runUnderLock(context: RunContext): Promise<RunResult> {
+  const { options, events, signals } = context;
+  const file = resolveCommand(options.command, options.env, options.cwd);
+  const interrupt = signals.interruptible();
+  const socket = await openSocket(context);
+  try {
+    if (socket.path === undefined) events.emit({ event: 'socket.absent', reason: socket.problem });
+    const askedAtMs = performance.now();
+    const outer = await findOuterRun(context, interrupt);
+    const leftMs = Math.max(0, Math.round(options.waitTimeoutMs - (performance.now() - askedAtMs)));
+    if (outer !== undefined) return await runNested(context, file, outer, socket, leftMs, interrupt);
+
+    const waited = await wait(context, socket, leftMs, interrupt);
+    switch (waited.outcome) {
+      case 'settled':
+        return reportSkipped(waited.run, context);
+      case 'timed-out':
+        return { outcome: 'conflict', exitCode: options.conflictExitCode };
+      case 'interrupted':
+        throw waited.reason;
+      case 'acquired':
+        return await supervise(context, file, waited.lease, socket, interrupt);
+    }
+  } finally {
+    socket.close();
+  }
+}
+
+/** Everything that can be started before the database answers. */
+function prepare(
+  options: RunOptions,
+  database: OwnDatabase,
+  listeners: readonly EventListener[],
+): RunContext {
   const me = newIdentity();
   const events = createEventStream(
     {
@@ -40,29 +91,20 @@ export async function run(options: RunOptions, listeners: readonly EventListener
     },
     listeners,
   );
-  const router = new SignalRouter();
-  const database = new OwnDatabase(options.connection);
-  // While the server makes a session for us, the guard is started.
+  const signals = new SignalRouter();
   database.prepare(CALL_LIMIT_MS);
   const mark = newMark();
   const guard = startGuard(options, mark, events);
-  let result: RunResult;
-  try {
-    const calls = new LockCalls(database, options.schema, options.orphans);
-    result = await new Story({ options, mark, events, router, calls, guard }, me).play();
-  } catch (error) {
-    result = tellFailure(error, options, events);
-  } finally {
-    guard.dismiss();
-    database.disconnect();
-    router.close();
-  }
-  const durationMs = Math.round(performance.now() - startedAtMs);
-  events.emit({ event: 'run.finished', ...result, durationMs });
-  return result.exitCode;
+  const calls = new LockCalls(database, options.schema, options.orphans);
+  return { options, mark, me, events, signals, calls, guard };
 }
 
-/** Early: it costs nothing while the database is being asked. */
+/** What the guard and its release program need of our environment: nothing that could be a secret. */
+const GUARD_VARIABLES = [
+  ...['PATH', 'HOME', 'LANG', 'TZ'],
+  ...['NODE_EXTRA_CA_CERTS', 'SSL_CERT_FILE', 'SSL_CERT_DIR'],
+];
+
 function startGuard(options: RunOptions, mark: string, { emit }: EventStream): Guard {
   let restarts = 0;
   return new Guard({
@@ -73,5 +115,106 @@ function startGuard(options: RunOptions, mark: string, { emit }: EventStream): G
       if (event.type === 'restarted') emit({ event: 'guard.restarted', restarts: ++restarts });
       else emit({ event: 'guard.absent', reason: event.reason });
     },
+  });
+}
+
+/** The guard knows of the socket's folder before anything is in it: it removes it after a crash. */
+async function openSocket(context: RunContext): Promise<HolderSocket> {
+  const socket = await openHolderSocket(context.options.env, (path) => orderGuard(context, path));
+  if (socket.path === undefined) orderGuard(context, undefined);
+  return socket;
+}
+
+/** A kill -9 during the wait leaves neither a waiter nor, right after the acquisition, a lease: the guard has its orders. */
+function wait(
+  context: RunContext,
+  socket: HolderSocket,
+  waitTimeoutMs: number,
+  signal: AbortSignal,
+): Promise<WaitResult> {
+  const { ttlMs, pollIntervalMs, listen, once } = context.options;
+  return waitForLease(context.calls, context.me, describeRun(context.options), {
+    ttlMs,
+    waitTimeoutMs,
+    pollIntervalMs,
+    listen,
+    failureMemoryMs: once?.failureMemoryMs ?? null,
+    signal,
+    emit: context.events.emit,
+    renewIdentity: () => {
+      context.me = newIdentity();
+      context.events.context.instanceId = context.me.instanceId;
+      orderGuard(context, socket.path);
+      return context.me;
+    },
+    onLease: ({ fencingToken }) => (context.events.context.fencingToken = fencingToken),
+  });
+}
+
+/** Runs the command under the lease, and releases it when nothing of the command is left. */
+async function supervise(
+  context: RunContext,
+  file: string,
+  lease: Lease,
+  socket: HolderSocket,
+  interrupt: AbortSignal,
+): Promise<RunResult> {
+  const { options, signals } = context;
+  const under = new UnderLease(context, lease, socket);
+  socket.answerWith((request, asker) => under.answer(request, asker));
+  let end: ChildEnd;
+  try {
+    interrupt.throwIfAborted();
+    end = await under.run(file);
+  } catch (error) {
+    const reason = error instanceof Interrupted ? 'interrupted' : 'the command could not be started';
+    await release(context, lease, { end: { reason } });
+    throw error;
+  }
+  if (!end.gone) {
+    reportKept(context, under);
+    if (end.exitCode === 0 && end.reason === 'exited') reportNotStored(context);
+    return decideOutcome(end, 'failed', signals.forwarded);
+  }
+  const { exitCode, signal, reason, leftovers } = end;
+  // Ctrl-C goes to both of us: on a busy machine the child has died of it before we get it.
+  if (signal !== null && hasControllingTerminal() && terminalDelivers(signal)) signals.noteForwarded(signal);
+  const work = options.once === null ? null : (resultOfWork(end, signals.forwarded) ?? null);
+  const released = await release(context, under.lease, {
+    end: { exitCode, signal, reason, leftovers },
+    work,
+  });
+  if (released !== 'released' && work?.succeeded === true) reportNotStored(context);
+  return decideOutcome(end, released, signals.forwarded);
+}
+
+/** A signal ends the tries. It may be one of which the child has died before we got it. */
+function release(
+  { calls, me, events, signals }: RunContext,
+  lease: Lease,
+  { end, work = null }: { end: EndDetails; work?: WorkResult | null },
+): Promise<ReleaseOutcome> {
+  const enough = new AbortController();
+  signals.hold().routeTo((signal) => {
+    signals.noteForwarded(signal);
+    enough.abort(new Interrupted(signal));
+  });
+  return releaseLease(calls, me, lease, { end, work, signal: enough.signal, emit: events.emit });
+}
+
+/** Only the release stores the success of a run key. */
+function reportNotStored({ options: { once }, events }: RunContext): void {
+  if (once !== null) events.emit({ event: 'run.not_stored', runKey: once.runKey });
+}
+
+/** Processes that could not be ended may still run: the lease is kept, and runs out. */
+function reportKept({ events }: RunContext, { lease, keepFailure }: UnderLease): void {
+  events.emit({
+    event: 'lock.release_failed',
+    code: 'CHILD_NOT_GONE',
+    message:
+      'processes of the command could not be ended, so the lease is kept until it runs out' +
+      (keepFailure === undefined ? '' : `; it could not be extended: ${keepFailure}`),
+    expiresAt: lease.expiresAt.toISOString(),
   });
 }

@@ -1,4 +1,4 @@
-import { classify } from '../db/classify.js';
+import { isAbsent } from '../db/classify.js';
 import type { Database } from '../db/database.js';
 import { integer, object } from '../db/shape.js';
 import { MigrateLockError } from '../errors.js';
@@ -42,7 +42,7 @@ export async function lookAtSchema(
     });
     return readSchemaState(answer);
   } catch (error) {
-    if (classify(error) === 'absent') return null;
+    if (isAbsent(error)) return null;
     throw error;
   }
 }

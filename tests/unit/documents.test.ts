@@ -51,7 +51,7 @@ describe('README', () => {
   });
 
   test('shows the statement that gives the lease away, and what decides when the command is ended', () => {
-    const [, statement = ''] = /\[One statement\]\((.*?)\)/.exec(README) ?? [];
+    const [, statement = ''] = /\[one statement\]\((.*?)\)/.exec(README) ?? [];
     expect(readDocument(statement)).toMatch(
       /INSERT INTO [\s\S]*ON CONFLICT [\s\S]*WHERE lock\.expires_at <= /,
     );

@@ -72,7 +72,7 @@ describe('the direction of imports', () => {
   test('the imports of every source were found', () => {
     expect(TYPESCRIPT.length).toBeGreaterThan(50);
     expect(IMPORTS).toContainEqual({ importer: 'bin/migrate-lock.ts', imported: 'src/cli/main.js' });
-    expect(IMPORTS).toContainEqual({ importer: 'src/run/story.ts', imported: 'src/lock/wait.js' });
+    expect(IMPORTS).toContainEqual({ importer: 'src/run/run.ts', imported: 'src/lock/wait.js' });
     expect(IMPORTS).toContainEqual({ importer: 'src/index.ts', imported: 'src/errors.js' });
   });
 

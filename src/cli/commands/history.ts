@@ -1,5 +1,5 @@
 import { escapeForTerminals } from '../../events/json-lines.js';
-import { classify } from '../../db/classify.js';
+import { isAbsent } from '../../db/classify.js';
 import { readConnectionConfig } from '../../db/settings/connection-config.js';
 import { explain } from '../../db/explain.js';
 import { OwnDatabase } from '../../db/own-database.js';
@@ -57,7 +57,7 @@ async function checkHistory(database: OwnDatabase, schema: string): Promise<Veri
   try {
     return await verifyHistory(new LockCalls(database, schema));
   } catch (error) {
-    if (classify(error) === 'absent' && (await lookAtSchema(database, schema, CALL_LIMIT_MS)) === null)
+    if (isAbsent(error) && (await lookAtSchema(database, schema, CALL_LIMIT_MS)) === null)
       return { rows: 0, headSeq: 0, headHash: '' };
     throw error;
   }
@@ -76,8 +76,7 @@ async function readHistory(
     if (await mustReadTables(error, database, schema))
       return readHistoryTable(database, schema, limit, sinceMs);
     // A schema of an older version has a history, but not yet the function.
-    if (classify(error) === 'absent' && (await lookAtSchema(database, schema, CALL_LIMIT_MS)) === null)
-      return [];
+    if (isAbsent(error) && (await lookAtSchema(database, schema, CALL_LIMIT_MS)) === null) return [];
     throw error;
   }
 }

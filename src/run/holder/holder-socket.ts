@@ -42,6 +42,8 @@ export interface HolderSocket {
   path: string | undefined;
   /** Why there is none. */
   problem: string;
+  /** Who answers from now on. Until then every request is refused: there is no lease yet. */
+  answerWith: (answer: Answering) => void;
   close: () => void;
 }
 
@@ -53,11 +55,13 @@ const LONGEST_REQUEST = 10_000;
  * itself, so that the lease's secret never leaves the process. One line of JSON in, one out. It is made while the database is
  * being asked for the lease. `onFolder` is called as soon as there is something to clear away.
  */
-export async function makeHolderSocket(
+export async function openHolderSocket(
   env: NodeJS.ProcessEnv,
-  answer: Answering,
   onFolder: (socketPath: string) => void = () => undefined,
 ): Promise<HolderSocket> {
+  let answer: Answering = () =>
+    Promise.resolve({ ok: false, code: 'NO_LEASE', message: 'there is no lease yet' });
+  const answerWith = (next: Answering): void => void (answer = next);
   const problems: string[] = [];
   for (const place of socketPlaces(env)) {
     let socketPath: string | undefined;
@@ -65,19 +69,19 @@ export async function makeHolderSocket(
       socketPath = makeSocketFolder(place);
       onFolder(socketPath);
       const folder = path.dirname(socketPath);
-      const server = await listen(socketPath, answer);
+      const server = await listen(socketPath, (request, asker) => answer(request, asker));
       findOwnSocket(socketPath); // as those who ask will
       const close = (): void => {
         server.close();
         remove(folder);
       };
-      return { path: socketPath, problem: '', close };
+      return { path: socketPath, problem: '', answerWith, close };
     } catch (error) {
       if (socketPath !== undefined) remove(path.dirname(socketPath));
       problems.push(`${place}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
-  return { path: undefined, problem: problems.join('; '), close: () => undefined };
+  return { path: undefined, problem: problems.join('; '), answerWith, close: () => undefined };
 }
 
 /** Closing the socket has removed it: the folder is empty, and to remove one that may not be takes Node.js longer. */

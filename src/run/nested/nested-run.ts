@@ -1,11 +1,11 @@
 import { describeRun } from '../describe-run.js';
 import type { HolderDescription } from '../../lock/lease.js';
 import { LockWaitTimeoutError } from '../../lock/lock-wait-timeout-error.js';
-import { RunSettled } from '../../lock/run-settled.js';
 import { currentHolder } from '../holder/current-holder.js';
 import { findEnclosing, heldAroundUs, isAroundUs, mayBeEnclosed } from '../holder/enclosing.js';
 import type { HolderSocket } from '../holder/holder-socket.js';
-import { inheritLease, isSameLease } from './inherit.js';
+import { inheritLease, isSameLease, type InheritedLease } from './inherit.js';
+import { reportSkipped } from '../once.js';
 import { decideOutcome, type RunResult } from '../outcome.js';
 import type { RunContext } from '../run-context.js';
 import { UnderInheritedLease } from './under-inherited-lease.js';
@@ -40,47 +40,43 @@ export async function findOuterRun(
   return undefined;
 }
 
-/** Runs the command under the outer run's lease. `onUnder` is told who answers those inside of it. */
+/** Runs the command under the outer run's lease. */
 export async function runNested(
   context: RunContext,
   file: string,
   outer: OuterRun,
   socket: HolderSocket,
-  { waitTimeoutMs, signal, onUnder }: NestedOptions,
+  waitTimeoutMs: number,
+  interrupt: AbortSignal,
 ): Promise<RunResult> {
-  const { options, calls, events } = context;
+  const { options, calls, events, signals, mark } = context;
   if (options.once !== null) {
     const look = await calls.look(describeRun(options), options.once.failureMemoryMs).catch(() => null);
-    if (look?.run != null) throw new RunSettled(look.run);
+    if (look?.run != null) return reportSkipped(look.run, context);
   }
-  const inherited = await inheritLease(outer.socketPath, calls, context.mark, waitTimeoutMs, signal).catch(
-    (error: unknown) => {
-      if (error instanceof LockWaitTimeoutError) tellTimeout(context, outer.holder, error.waitedMs);
-      throw error;
-    },
-  );
+  let inherited: InheritedLease;
+  try {
+    inherited = await inheritLease(outer.socketPath, calls, mark, waitTimeoutMs, interrupt);
+  } catch (error) {
+    if (!(error instanceof LockWaitTimeoutError)) throw error;
+    reportTimeout(context, outer.holder, error.waitedMs);
+    return { outcome: 'conflict', exitCode: options.conflictExitCode };
+  }
   const { instanceId: holder, fencingToken, expiresAt } = inherited.lease;
   events.context.fencingToken = fencingToken;
   events.emit({ event: 'lock.inherited', holder, expiresAt: expiresAt.toISOString() });
-  const forwarded = new Set<NodeJS.Signals>();
   try {
     const under = new UnderInheritedLease(context, inherited, socket);
-    onUnder(under);
-    const end = await under.run(file, forwarded);
-    return decideOutcome(end, end.reason === 'lost' ? 'lost' : 'released', forwarded);
+    socket.answerWith((request, asker) => under.answer(request, asker));
+    const end = await under.run(file);
+    return decideOutcome(end, end.reason === 'lost' ? 'lost' : 'released', signals.forwarded);
   } finally {
     inherited.giveUp();
   }
 }
 
-export interface NestedOptions {
-  waitTimeoutMs: number;
-  signal: AbortSignal;
-  onUnder: (under: UnderInheritedLease) => void;
-}
-
-/** Other runs inside of the same command had their turns all the time. */
-function tellTimeout({ events }: RunContext, holder: HolderDescription, waitedMs: number): void {
+/** Other runs inside the same command had their turns all the time. */
+function reportTimeout({ events }: RunContext, holder: HolderDescription, waitedMs: number): void {
   events.emit({
     event: 'wait.timeout',
     holder: holder.instanceId,

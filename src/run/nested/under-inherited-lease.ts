@@ -1,24 +1,23 @@
-import { startChild, type ChildEnd, type RunningChild } from '../../child/supervise.js';
+import type { ChildEnd } from '../../child/supervise.js';
 import { explain } from '../../db/explain.js';
 import { MigrateLockError } from '../../errors.js';
 import { askHolder } from '../holder/ask-holder.js';
-import { childEnvironment } from '../child-environment.js';
 import type { Asker, HeldLease, HolderAnswer, HolderRequest, HolderSocket } from '../holder/holder-socket.js';
 import { confirmLease, type InheritedLease, type OuterLease } from './inherit.js';
 import { TRYING } from '../holder/holder-answer.js';
 import { keepTrying, notGiven } from '../keep-trying.js';
 import type { RunContext } from '../run-context.js';
+import { Deadline, type Times } from '../deadline.js';
+import { startCommand } from '../start-command.js';
 import { readSocketList, writeSocketList } from '../holder/socket-list.js';
-import { tellOfChild } from '../tell-of-child.js';
 import { Turns } from '../holder/turns.js';
 
-/** Runs the child under the lease of an outer run, with the deadline that the lease already has. */
+/** Runs the command under the lease of an outer run, with the deadline that the lease already has. */
 export class UnderInheritedLease {
   readonly #turns = new Turns();
+  readonly #deadline: Deadline;
   #lease: OuterLease;
-  #child: RunningChild | undefined;
-  #isOver = false;
-  /** Resolves when the last extension that we were told of has been looked up. */
+  /** Resolves when the last extension that the outer run has announced is confirmed. */
   #followed: Promise<unknown> = Promise.resolve();
 
   constructor(
@@ -27,45 +26,40 @@ export class UnderInheritedLease {
     private readonly socket: HolderSocket,
   ) {
     this.#lease = inherited.lease;
+    this.#deadline = new Deadline(timesOf(inherited.lease));
   }
 
   /**
-   * Starts the child and waits until its whole tree is gone. Signals are handed to it.
+   * Starts the command and waits until its whole process tree is gone. Forwards signals to it.
    * @throws {MigrateLockError} when it could not be started, {Interrupted} when a signal came before that.
    */
-  async run(file: string, forwarded: Set<NodeJS.Signals>): Promise<ChildEnd> {
-    const { options, mark, events, router, guard } = this.context;
-    const early = router.hold();
-    guard.moveDeadline(this.#lease.killAtMs);
-    await guard.ready;
-    early.throwIfAny();
-    const child = await startChild({
-      file,
-      command: options.command,
-      args: options.args,
-      env: childEnvironment(options.env, this.#lease, this.#socketList()),
-      mark,
-      stdio: [0, options.childStdout === 'stdout' ? 1 : 2, 2],
-      timeline: this.#lease,
-      killGraceMs: options.killGraceMs,
-      guard,
-      on: (event) => {
-        const nowMs = performance.now();
-        // At least: the lease lasts longer than its command may.
-        const expiresInMs = this.#lease.killAtMs - nowMs;
-        tellOfChild(events, options, event, { deadlineMs: this.#lease.termAtMs - nowMs, expiresInMs });
-      },
-    });
-    this.#child = child;
-    this.inherited.watch(
-      (told) => void this.#follow(told).catch(() => undefined), // then the deadline stays
-      () => child.stop('lost'), // nobody holds the lease for us any more
-    );
-    early.passTo((signal) => {
-      forwarded.add(signal);
-      child.forward(signal);
-    });
-    return child.ended.finally(() => (this.#isOver = true));
+  async run(file: string): Promise<ChildEnd> {
+    const { signals, guard } = this.context;
+    const held = signals.hold();
+    guard.moveDeadline(this.#deadline.times.guardKillAtMs);
+    try {
+      const child = await startCommand(this.context, this.#deadline, {
+        file,
+        lease: this.#lease,
+        socketList: this.#socketList(),
+        signals: held,
+      });
+      this.inherited.watch(
+        (told) => void this.#follow(told).catch(() => undefined), // then the deadline stays
+        () => {
+          // Nobody holds the lease for us any more.
+          this.#deadline.pass();
+          child.stop('lost');
+        },
+      );
+      held.routeTo((signal) => {
+        signals.noteForwarded(signal);
+        child.forward(signal);
+      });
+      return await child.ended;
+    } finally {
+      this.#deadline.pass();
+    }
   }
 
   /** Answers what our child asks: for a turn under the same lease us, for more time the outer run. */
@@ -107,16 +101,15 @@ export class UnderInheritedLease {
     const { calls } = this.context;
     const confirm = (limitMs: number) => confirmLease(calls, told, toldAtMs, limitMs);
     const lease = await keepTrying(confirm, {
-      termAtMs: () => this.#lease.termAtMs,
-      isWanted: () => !this.#isOver,
+      termAtMs: () => this.#deadline.times.termAtMs,
+      isWanted: () => !this.#deadline.isPassed,
       onFailure: (error) => {
         const { message } = explain(error, calls.database.description, calls.schema);
         asker?.tell({ ok: false, code: TRYING, message });
       },
     });
-    if (lease === undefined || this.#child?.moveTimeline(lease) !== true) return false;
+    if (lease === undefined || !this.#deadline.extend(timesOf(lease))) return false;
     this.#lease = lease;
-    this.context.guard.moveDeadline(lease.killAtMs);
     this.#turns.tell({ ok: true, lease: this.#told() });
     return true;
   }
@@ -141,4 +134,9 @@ export class UnderInheritedLease {
       outer.map((path) => (path === this.inherited.socketPath ? '' : path)),
     );
   }
+}
+
+/** The lease lasts longer than its command may: how long, only its holder knows. */
+function timesOf({ termAtMs, killAtMs }: OuterLease): Times {
+  return { termAtMs, killAtMs, guardKillAtMs: killAtMs, leaseEndsAtMs: killAtMs };
 }

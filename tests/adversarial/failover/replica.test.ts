@@ -1,4 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import { LockCalls } from '../../../src/lock/calls.js';
+import { newIdentity } from '../../../src/lock/lease.js';
+import { openDatabase } from '../../support/lock.js';
 import { assertNothingLeft, runCli } from '../../support/run-cli.js';
 import { ReplicatedPair } from './replicated-pair.js';
 import { Stage } from './stage.js';
@@ -36,6 +39,26 @@ test.each([['run', '--wait-timeout', '1s', '--', 'true'], ['init']])(
     await expectRefusal(args);
   },
 );
+
+test('a replica that has no lock schema yet refuses a release as a server in recovery', async () => {
+  await pair.catchUp();
+  const database = openDatabase(pair.standby.url);
+  const calls = new LockCalls(database, 'migrate_lock');
+  try {
+    const release = calls.release(newIdentity(), { by: 'holder', end: {}, work: null, orphans: null });
+    await expect(release).rejects.toMatchObject({ code: 'IN_RECOVERY' });
+  } finally {
+    database.disconnect();
+  }
+  const { code, stdout } = await runCli(['status', '--json'], {
+    env: { DATABASE_URL: pair.standby.url },
+    auditOnly: false,
+  });
+  expect({ code, state: (JSON.parse(stdout) as { state: string }).state }).toEqual({
+    code: 0,
+    state: 'free',
+  });
+});
 
 test('a replica of a lock that is free', async () => {
   await stage.run(['--', 'true']).done;

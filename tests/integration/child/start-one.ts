@@ -13,7 +13,7 @@ import { waitFor } from '../../support/wait-for.js';
 
 /** A real program of tests/support/fixtures/child. */
 export function fixture(name: string): string {
-  return fileURLToPath(new URL(`../fixtures/child/${name}`, import.meta.url));
+  return fileURLToPath(new URL(`../../support/fixtures/child/${name}`, import.meta.url));
 }
 
 /** A temporary folder and the children started in it; `dispose` ends what is left of them and removes it. */

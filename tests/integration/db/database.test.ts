@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { readConnectionConfig } from '../../../src/db/settings/connection-config.js';
 import type { OwnDatabase } from '../../../src/db/own-database.js';
 import { newIdentity } from '../../../src/lock/lease.js';
-import { giveBack } from '../../../src/lock/give-back.js';
+import { releaseLease } from '../../../src/lock/release.js';
 import type { EventBody } from '../../../src/events/events.js';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
 import { openDatabase, openLock, tryToAcquire } from '../../support/lock.js';
@@ -112,7 +112,7 @@ describe('an answer that is lost after the commit', () => {
     if (answer.outcome !== 'acquired') throw new Error('not acquired');
     relay.beforeRequest('.release(', () => relay.dropAnswersAfter(1));
     const events: EventBody[] = [];
-    const releasing = giveBack(calls, me, answer.lease, { end: {}, emit: (event) => events.push(event) });
+    const releasing = releaseLease(calls, me, answer.lease, { end: {}, emit: (event) => events.push(event) });
     await waitFor('it is released', async () => {
       const [row] = await db.sql`SELECT released_at FROM migrate_lock.migration_lock`;
       return row?.released_at !== null;

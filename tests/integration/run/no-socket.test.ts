@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/gl
 import { createDatabase, type TestDatabase } from '../../support/database.js';
 import { assertNothingLeft, CLI, startCli } from '../../support/run-cli.js';
 
-const fixture = (name: string) => fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url));
+const fixture = (name: string) => fileURLToPath(new URL(`../../support/fixtures/${name}`, import.meta.url));
 const NO_PLACE = { NODE_OPTIONS: `--require ${fixture('no-place.cjs')}` };
 const asRoot = process.getuid?.() === 0 ? test : test.skip;
 const NOT_ROOT = '(skipped where we are not root, and cannot become another user)';

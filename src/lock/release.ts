@@ -10,8 +10,9 @@ import { CALL_LIMIT_MS, type EndDetails, type LockCalls, type WorkResult } from 
 import type { Identity, Lease } from './lease.js';
 import { nameSessions } from './name-sessions.js';
 import { orAborted } from './or-aborted.js';
+import { orphanPauseMs } from './until-sessions-end.js';
 
-export interface GiveBackOptions {
+export interface ReleaseLeaseOptions {
   by?: 'holder' | 'guard';
   /** How the command ended. */
   end: EndDetails;
@@ -23,7 +24,7 @@ export interface GiveBackOptions {
 }
 
 /** `lost`: before the lease's end it was somebody else's or gone. `expired`: it had run out, and was taken since. */
-export type GiveBackOutcome = 'released' | 'lost' | 'expired' | 'failed';
+export type ReleaseOutcome = 'released' | 'lost' | 'expired' | 'failed';
 
 /** A release is tried for what is left of the lease, but never longer than this. */
 const LONGEST_MS = 30_000;
@@ -31,19 +32,16 @@ const LONGEST_MS = 30_000;
 const SHORTEST_MS = 2_000;
 /** How long a try that is under way may still take once the tries are to end. */
 const LAST_TRY_MS = 2_000;
-/** How soon one looks again whether sessions that were told to end are gone. */
-const ORPHAN_PAUSE_MS = 5;
-const LONGEST_ORPHAN_PAUSE_MS = 100;
-/** Sessions that were told to end are gone within milliseconds; longer than this is worth a word. */
-const ORPHANS_TOLD_AFTER_MS = 1_000;
+/** Sessions that were told to end are gone within milliseconds: one that takes longer than this is reported. */
+const ORPHANS_REPORTED_AFTER_MS = 1_000;
 
 /** Releases the lease, and tries again while the database cannot be reached. Never throws: the lease ends by itself. */
-export async function giveBack(
+export async function releaseLease(
   calls: LockCalls,
   me: Identity,
   lease: Lease,
-  options: GiveBackOptions,
-): Promise<GiveBackOutcome> {
+  options: ReleaseLeaseOptions,
+): Promise<ReleaseOutcome> {
   const abandoned = new AbortController();
   const abandonSoon = (): void => {
     setTimeout(() => abandoned.abort(options.signal?.reason), LAST_TRY_MS).unref();
@@ -61,13 +59,13 @@ async function tryToRelease(
   calls: LockCalls,
   me: Identity,
   lease: Lease,
-  options: GiveBackOptions,
+  options: ReleaseLeaseOptions,
   abandoned: AbortSignal,
-): Promise<GiveBackOutcome> {
+): Promise<ReleaseOutcome> {
   const startedAtMs = performance.now();
   const endsAtMs = startedAtMs + Math.max(SHORTEST_MS, Math.min(LONGEST_MS, lease.endsAtMs - startedAtMs));
   let orphans: Orphans | null = null;
-  let isTold = false;
+  let isReported = false;
   for (let attempt = 1; ; attempt++) {
     const limitMs = Math.max(1, Math.min(CALL_LIMIT_MS, endsAtMs - performance.now()));
     let failure: unknown;
@@ -76,10 +74,10 @@ async function tryToRelease(
       const { by = 'holder', end, work = null } = options;
       const releasing = calls.release(me, { by, end, work, orphans, limitMs });
       const answer = await orAborted(releasing, abandoned);
-      if (answer.outcome !== 'orphans') return tell(answer, lease, options.emit);
+      if (answer.outcome !== 'orphans') return report(answer, lease, options.emit);
       orphans = answer;
       failure = new OrphansLeft(answer, me.instanceId, calls.endsOrphans);
-      pauseMs = Math.min(ORPHAN_PAUSE_MS * attempt, LONGEST_ORPHAN_PAUSE_MS);
+      pauseMs = orphanPauseMs(attempt);
     } catch (error) {
       if (!mayPass(error)) return fail(error, calls, lease, options.emit);
       failure = error;
@@ -88,10 +86,10 @@ async function tryToRelease(
     if (performance.now() + pauseMs >= endsAtMs || options.signal?.aborted === true) {
       return fail(failure, calls, lease, options.emit);
     }
-    const isWorthAWord =
-      !(failure instanceof OrphansLeft) || performance.now() > startedAtMs + ORPHANS_TOLD_AFTER_MS;
-    if (!isTold && isWorthAWord) {
-      isTold = true;
+    const isDue =
+      !(failure instanceof OrphansLeft) || performance.now() > startedAtMs + ORPHANS_REPORTED_AFTER_MS;
+    if (!isReported && isDue) {
+      isReported = true;
       options.emit({ event: 'lock.release_delayed', ...reasonOf(failure, calls, lease) });
     }
     await sleep(pauseMs, undefined, { signal: options.signal }).catch(() => undefined);
@@ -114,11 +112,11 @@ class OrphansLeft extends MigrateLockError {
   }
 }
 
-function tell(
+function report(
   answer: Exclude<ReleaseAnswer, { outcome: 'orphans' }>,
   lease: Lease,
-  emit: GiveBackOptions['emit'],
-): GiveBackOutcome {
+  emit: ReleaseLeaseOptions['emit'],
+): ReleaseOutcome {
   switch (answer.outcome) {
     case 'released':
       emit({ event: 'lock.released', heldMs: Math.max(0, answer.heldMs), auditHash: answer.auditHash });
@@ -156,8 +154,8 @@ function fail(
   error: unknown,
   calls: LockCalls,
   lease: Lease,
-  emit: GiveBackOptions['emit'],
-): GiveBackOutcome {
+  emit: ReleaseLeaseOptions['emit'],
+): ReleaseOutcome {
   emit({ event: 'lock.release_failed', ...reasonOf(error, calls, lease) });
   return 'failed';
 }

@@ -1,0 +1,28 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Orphans } from './answers.js';
+import { CALL_LIMIT_MS } from './calls.js';
+
+/** Sessions that were told to end are gone within milliseconds: look again soon, and less often later. */
+export function orphanPauseMs(attempt: number): number {
+  return Math.min(5 * attempt, 100);
+}
+
+/**
+ * Repeats a call that ends sessions, until none is left or its time limit has passed.
+ * @param call gets the sessions that the call before has found, and whether it is the last one.
+ * @returns the last answer.
+ */
+export async function untilSessionsEnd<T>(
+  call: (seen: Orphans | null, isLast: boolean) => Promise<T>,
+  orphansOf: (answer: T) => Orphans | null,
+): Promise<T> {
+  const endsAtMs = performance.now() + CALL_LIMIT_MS;
+  let seen: Orphans | null = null;
+  for (let attempt = 1; ; attempt++) {
+    const isLast = performance.now() > endsAtMs;
+    const answer = await call(seen, isLast);
+    seen = orphansOf(answer);
+    if (seen === null || isLast) return answer;
+    await sleep(orphanPauseMs(attempt));
+  }
+}
