@@ -1,5 +1,5 @@
 /**
- * The one table of exit codes. `--help` prints it, and a test holds the README against it.
+ * The one table of exit codes. `--help` prints it, and a test compares docs/cli.md.
  * 64 to 78 are those of BSD's sysexits.h, 124 to 127 those of coreutils' timeout and env.
  */
 export const EXIT_CODES = {

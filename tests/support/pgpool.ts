@@ -68,15 +68,17 @@ export async function startPgpool(
     sr_check_user: decodeURIComponent(username),
     sr_check_password: decodeURIComponent(password),
     sr_check_database: 'postgres',
-    ...Object.assign(
-      {},
-      ...servers.map((server, index) => {
+    ...Object.fromEntries<string | number>(
+      servers.flatMap((server, index): [string, string | number][] => {
         const { hostname, port: serverPort } = new URL(server);
-        return { [`backend_hostname${index}`]: hostname, [`backend_port${index}`]: Number(serverPort) };
+        return [
+          [`backend_hostname${index}`, hostname],
+          [`backend_port${index}`, Number(serverPort)],
+        ];
       }),
     ),
     ...settings,
-  }).map(([name, value]) => `${name} = ${typeof value === 'number' ? value : `'${String(value)}'`}\n`);
+  }).map(([name, value]) => `${name} = ${typeof value === 'number' ? value : `'${value}'`}\n`);
   keepFile(account, join(folder, 'pgpool.conf'), lines.join(''));
   keepFile(account, join(folder, 'pcp.conf'), '');
   keepFile(account, join(folder, 'pool_hba.conf'), '');

@@ -202,18 +202,3 @@ function code(text: string): string {
 function lines(text: string): number {
   return text.trimEnd().split('\n').length;
 }
-
-test('SECURITY names tests that exist', () => {
-  const text = readFileSync(join(ROOT, 'SECURITY.md'), 'utf8');
-  const named = [...text.matchAll(/`(tests\/[\w/-]+)(\*?)`/g)].map(([, path = '', star]) => ({ path, star }));
-  expect(named.length).toBeGreaterThan(10);
-  const tests = readdirSync(join(ROOT, 'tests'), { recursive: true, encoding: 'utf8' }).map(
-    (name) => `tests/${name}`,
-  );
-  for (const { path, star } of named) {
-    const isThere = tests.some((test) =>
-      star === '*' ? test.startsWith(path) : test === `${path}.test.ts` || test.startsWith(`${path}/`),
-    );
-    expect([path, isThere]).toEqual([path, true]);
-  }
-});

@@ -7,7 +7,7 @@ export const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 /** What a build needs. */
 const SOURCES = [
   ...['package.json', 'tsconfig.json', 'tsconfig.build.json', 'README.md', 'LICENSE'],
-  ...['bin', 'scripts', 'src', 'sql'],
+  ...['bin', 'docs', 'scripts', 'src', 'sql'],
 ];
 /** How this machine reaches packages; the rest of what npm tells its scripts would lead a second npm astray. */
 const NPM_SETTINGS = /^npm_config_(registry|cache|userconfig|globalconfig|proxy|https_proxy|noproxy|cafile)$/;

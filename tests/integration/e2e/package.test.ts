@@ -4,9 +4,10 @@ import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { parseAuditLine } from '../../support/audit-line.js';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
+import { allBlocks, DOCUMENTS } from '../../support/documents.js';
 import { assertNothingLeft } from '../../support/run-cli.js';
 import { execute, installPacked, packElsewhere, ROOT } from './installed-package.js';
-import { STRICT_PROGRAM, WHAT_README_TAKES_FOR_GRANTED } from './strict-program.js';
+import { STRICT_PROGRAM, WHAT_IS_TAKEN_FOR_GRANTED } from './strict-program.js';
 
 let db: TestDatabase;
 let folder: string;
@@ -40,6 +41,7 @@ describe('what is packed', () => {
       'dist/event.schema.json',
       'dist/index.js',
       'dist/migrate-lock.cjs',
+      ...DOCUMENTS.filter((path) => path.startsWith('docs/')),
       'package.json',
     ]);
     expect(types().filter((path) => !path.endsWith('.d.ts'))).toEqual([]);
@@ -199,14 +201,12 @@ describe('the installed library', () => {
     expect(JSON.parse(stdout)).toEqual(JSON.parse(read(ROOT, 'src/events/event.schema.json')));
   });
 
-  test('has types that a strict program and what README shows can use, and that refuse what is wrong', async () => {
-    const shown = [...read(ROOT, 'README.md').matchAll(/^```ts\n([\s\S]*?)^```/gm)].map(
-      ([, text = '']) => text,
-    );
-    expect(shown.length).toBeGreaterThan(0);
+  test('has types that a strict program and what the documents show can use, and that refuse what is wrong', async () => {
+    const shown = allBlocks('ts').map(({ text }, at) => ({ file: `shown-${at}.mts`, text }));
+    expect(shown.length).toBeGreaterThan(1);
+    for (const { file, text } of shown) writeFileSync(join(consumer, file), text + WHAT_IS_TAKEN_FOR_GRANTED);
     writeFileSync(join(consumer, 'strict.mts'), STRICT_PROGRAM);
-    writeFileSync(join(consumer, 'readme.mts'), shown.join('\n') + WHAT_README_TAKES_FOR_GRANTED);
-    const { code, stdout } = await use(...COMPILER, 'strict.mts', 'readme.mts');
+    const { code, stdout } = await use(...COMPILER, 'strict.mts', ...shown.map(({ file }) => file));
     expect({ code, stdout }).toEqual({ code: 0, stdout: '' });
   }, 120_000);
 });

@@ -1,6 +1,6 @@
-/** Added to the code that README shows. */
-export const WHAT_README_TAKES_FOR_GRANTED = `
-declare function migrate(options?: { signal: AbortSignal }): Promise<void>;
+/** Added to the code that the documents show. */
+export const WHAT_IS_TAKEN_FOR_GRANTED = `
+declare function migrate(options?: { signal: AbortSignal; fencingToken?: number }): Promise<void>;
 declare const sql: import('postgres').Sql;
 `;
 

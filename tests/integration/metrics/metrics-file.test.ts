@@ -19,6 +19,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { createEventStream } from '../../../src/events/event-stream.js';
 import { OUTCOMES, type EventContext, type EventBody } from '../../../src/events/events.js';
 import { MetricsFile } from '../../../src/metrics/metrics-file.js';
+import { plain, tableOf } from '../../support/documents.js';
 import { parsePrometheusText } from '../../support/prometheus-text.js';
 
 const NOBODY = 65_534;
@@ -310,12 +311,12 @@ describe('the file', () => {
   );
 });
 
-test('README and the example name the metrics that there are, and results that there are', async () => {
+test('the documents and the example name the metrics that there are, and results that there are', async () => {
   await write([completed]);
   const written = parsePrometheusText(readFileSync(file, 'utf8'));
   const root = new URL('../../../', import.meta.url);
-  const readme = readFileSync(new URL('README.md', root), 'utf8');
-  const documented = [...readme.matchAll(/^\| `(migrate_lock_\w+)` \| (\w+) \|/gm)].map(([, ...row]) => row);
+  const rows = tableOf('docs/operations.md', 'metric', 'type', '');
+  const documented = rows.map(([name = '', type]) => [plain(name), type]);
   expect(documented).toEqual([...written].map(([name, { type }]) => [name, type]));
 
   const rules = readFileSync(new URL('examples/node-exporter/migrate-lock.rules.yml', root), 'utf8');

@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { SupervisorLab } from '../child/supervisor-process.js';
 import { parseAuditLine } from '../../support/audit-line.js';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
+import { blocksOf } from '../../support/documents.js';
 import { CLI } from '../../support/run-cli.js';
 import { waitFor } from '../../support/wait-for.js';
 
@@ -80,15 +81,17 @@ function start(...command: string[]) {
   },
 );
 
-const README = readFileSync(new URL('../../../README.md', import.meta.url), 'utf8');
 const SHELLS = ['sh', 'bash', 'busybox'].filter(
   (shell) => spawnSync(shell, ['-c', 'true']).error === undefined,
 );
 
 /** The forms that README shows, with `knex` and `node` that tell of themselves in the folder `told`. */
 describe('the entrypoints of README', () => {
-  const [entrypoint = ''] = /^ {4}#!\/bin\/sh\n(?: {4}.*\n)+/m.exec(README) ?? [];
-  const [, initContainer = ''] = /^ {4}command: (\[.*migrate-lock.*\])$/m.exec(README) ?? [];
+  const shown = blocksOf('README.md').map(({ text }) => text);
+  const entrypoint = shown.find((text) => text.startsWith('#!/bin/sh')) ?? '';
+  const [initContainer = ''] = shown.flatMap(
+    (text) => /(?<=^command: )\[.*migrate-lock.*\]$/m.exec(text) ?? [],
+  );
   const tells = (name: string) => existsSync(path.join(lab.folder, name));
 
   /** Starts it as process 1 of a PID namespace, or where that is not permitted, as a process like any other. */
@@ -118,7 +121,7 @@ describe('the entrypoints of README', () => {
 
   const script = (shell: string) => {
     const file = path.join(lab.folder, 'entrypoint.sh');
-    writeFileSync(file, entrypoint.replace(/^ {4}/gm, ''));
+    writeFileSync(file, entrypoint);
     return shell === 'busybox' ? ['busybox', 'sh', file] : [shell, file];
   };
   const DEAF_FOR_A_MOMENT = `trap 'touch "$TOLD/heard"; exit 9' TERM; touch "$TOLD/ready"; while :; do sleep 0.1; done`;

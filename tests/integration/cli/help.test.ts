@@ -1,0 +1,54 @@
+import { beforeAll, expect, test } from '@jest/globals';
+import { Command } from 'commander';
+import { connectionOptions, runOptions } from '../../../src/cli/options.js';
+import { EXIT_CODES } from '../../../src/exit-codes.js';
+import { childTimes } from '../../../src/lock/lease-times.js';
+import { runCli } from '../../support/run-cli.js';
+
+const OPTIONS = [...connectionOptions(), ...runOptions()];
+let program: string;
+let run: string;
+
+beforeAll(async () => {
+  [program, run] = await Promise.all([help('--help'), help('run', '--help')]);
+});
+
+test('--help has every exit code with its meaning', () => {
+  for (const { code, meaning } of Object.values(EXIT_CODES)) {
+    expect(program).toMatch(new RegExp(`^ +${code} +${escaped(meaning)}$`, 'm'));
+  }
+  expect(program).toMatch(/^ +128\+n /m);
+});
+
+test('run --help has every option with its variable and its default', () => {
+  for (const option of OPTIONS) {
+    const [, entry = ''] =
+      new RegExp(`^  ${escaped(option.flags)} ([\\s\\S]*?)(?=^  -|^$)`, 'm').exec(run) ?? [];
+    const text = entry.replace(/\s+/g, ' ');
+    expect(text).toContain(option.description);
+    expect(text).toContain(`env: ${option.variable ?? '?'}`);
+    const byDefault = (option.defaultValueDescription ?? option.defaultValue ?? '') as
+      string | number | boolean;
+    if (typeof byDefault !== 'boolean') expect(text).toContain(String(byDefault));
+  }
+});
+
+test('run --help says what time a command has with the defaults', () => {
+  const command = new Command();
+  for (const option of OPTIONS) command.addOption(option);
+  const { ttl, killGrace } = command.opts<{ ttl: number; killGrace: number }>();
+  const { termBeforeEndMs, killBeforeEndMs } = childTimes(ttl, killGrace);
+  for (const beforeEndMs of [termBeforeEndMs, killBeforeEndMs]) {
+    expect(run).toContain(`${(ttl - beforeEndMs) / 1000} s`);
+  }
+});
+
+async function help(...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await runCli(args, { auditOnly: false });
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  return stdout;
+}
+
+function escaped(text: string): string {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+}

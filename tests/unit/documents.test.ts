@@ -1,0 +1,295 @@
+/** The documents against the code. Their command lines are run by tests/integration/e2e/documents.test.ts. */
+import { existsSync, readdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { describe, expect, test } from '@jest/globals';
+import { Command } from 'commander';
+import { describeEvents, type EventSchema } from '../../scripts/describe-events.mjs';
+import { connectionOptions, runOptions } from '../../src/cli/options.js';
+import type { OwnOption } from '../../src/cli/own-option.js';
+import { createProgram } from '../../src/cli/program.js';
+import type { Surroundings } from '../../src/cli/surroundings.js';
+import { LIBPQ } from '../../src/db/settings/libpq-parameters.js';
+import { EVENT_NAMES } from '../../src/events/events.js';
+import { EXIT_CODES } from '../../src/exit-codes.js';
+import { MigrationLock } from '../../src/index.js';
+import { childTimes, marginMs } from '../../src/lock/lease-times.js';
+import { blocksOf, DOCUMENTS, plain, proseOf, readDocument, ROOT, tableOf } from '../support/documents.js';
+
+const README = readDocument('README.md');
+const OPTIONS = [...connectionOptions(), ...runOptions()];
+const COMMANDS = createProgram({} as Surroundings, () => undefined).commands;
+
+describe('README', () => {
+  test('has at most 150 lines', () => {
+    expect(README.trimEnd().split('\n').length).toBeLessThanOrEqual(150);
+  });
+
+  test('names the two commands, which are scripts of the package', () => {
+    const { scripts } = JSON.parse(readDocument('package.json')) as { scripts: Record<string, string> };
+    expect(README).toMatch(/^npm ci && npm run demo$/m);
+    expect(README).toMatch(/^npm ci && npm test$/m);
+    expect(Object.keys(scripts)).toEqual(expect.arrayContaining(['build', 'demo', 'test']));
+  });
+
+  test('opens with the one line that uses it', () => {
+    expect(README.split('\n').slice(0, 10).join('\n')).toContain('migrate-lock run -- knex migrate:latest');
+  });
+
+  test('has ten options with their defaults', () => {
+    const rows = tableOf('README.md', 'option', 'default', '').map((row) => row.map(plain));
+    expect(rows).toHaveLength(10);
+    const known = OPTIONS.map((option) => [flagOf(option, []), defaultOf(option)]);
+    for (const [flag, byDefault] of rows) expect(known).toContainEqual([flag, byDefault]);
+  });
+
+  test('names every exit code', () => {
+    const [paragraph = ''] = /^Exit codes: [\s\S]*?\n\n/m.exec(README) ?? [];
+    const named = [...paragraph.matchAll(/`(\d+)`/g)].map(([, code]) => Number(code));
+    const codes = Object.values(EXIT_CODES).map(({ code }) => code);
+    expect(named.sort((a, b) => a - b)).toEqual(codes.sort((a, b) => a - b));
+    expect(paragraph).toContain('`128+n`');
+  });
+
+  test('shows the statement that gives the lease away, and what decides when the command is ended', () => {
+    const [, statement = ''] = /\[one statement\]\((.*?)\)/.exec(README) ?? [];
+    expect(readDocument(statement)).toMatch(
+      /INSERT INTO [\s\S]*ON CONFLICT [\s\S]*WHERE lock\.expires_at <= /,
+    );
+    const [, times = ''] = /\[`childTimes\(\)`\]\((.*?)\)/.exec(README) ?? [];
+    expect(readDocument(times)).toContain('function childTimes(');
+  });
+});
+
+describe('the time that a command has with the defaults', () => {
+  const { ttl, killGrace } = new Command().addOption(one('ttl')).addOption(one('kill-grace')).opts<{
+    ttl: number;
+    killGrace: number;
+  }>();
+  const { termBeforeEndMs, killBeforeEndMs } = childTimes(ttl, killGrace);
+  const margin = marginMs(ttl);
+  const moments = [0, ttl - termBeforeEndMs, ttl - killBeforeEndMs, ttl - margin, ttl].map(inSeconds);
+
+  test('is said on the first screen of README', () => {
+    const [first = ''] = README.split('\n## ');
+    for (const beforeEndMs of [termBeforeEndMs, killBeforeEndMs]) {
+      expect(first).toContain(inSeconds(ttl - beforeEndMs));
+    }
+  });
+
+  test.each(['README.md', 'docs/protocol.md'])('is that of the picture in %s', (path) => {
+    const drawing = blocksOf(path).find(({ text }) => text.includes('SIGKILL'))?.text ?? '';
+    const figures = [...drawing.matchAll(/(?<![=\d])(?<!grace )\b\d+(\.\d+)? s\b/g)].map(
+      ([figure]) => figure,
+    );
+    expect([...new Set(figures)].sort()).toEqual([...moments].sort());
+    for (const [figure] of drawing.matchAll(/(?<=grace )\d+ s/g)) expect(figure).toBe(inSeconds(killGrace));
+    for (const [figure] of drawing.matchAll(/(?<=m=)\d+ s/g)) expect(figure).toBe(inSeconds(margin));
+  });
+});
+
+describe('docs/cli.md', () => {
+  test('has the exit codes of src/exit-codes.ts', () => {
+    const [own, ...rows] = tableOf('docs/cli.md', 'code', 'meaning');
+    const last = rows.pop();
+    expect(own?.[0]).toBe("the command's");
+    expect(rows).toEqual(Object.values(EXIT_CODES).map(({ code, meaning }) => [String(code), meaning]));
+    expect(last?.[0]).toBe('128+n');
+  });
+
+  test('has the options of run: flags, choices, variables, defaults', () => {
+    const rows = tableOf('docs/cli.md', 'option', 'environment', 'default', '').map((row) => row.map(plain));
+    const documented = rows.map(([flags = '', variable, byDefault]) => [flags, variable, byDefault]);
+    const known = OPTIONS.map((option) => {
+      // The choices stand in the place of the value, or are explained one by one.
+      const about = rows.find(([flags = '']) => flags.split(' ')[0] === option.long)?.at(-1) ?? '';
+      const choices = option.argChoices ?? [];
+      const areExplained = choices.length > 0 && choices.every((choice) => about.includes(choice));
+      return [flagOf(option, areExplained ? [] : choices), option.variable ?? '', defaultOf(option)];
+    });
+    expect(sorted(documented)).toEqual(sorted(known));
+  });
+
+  test('has every command', () => {
+    const documented = tableOf('docs/cli.md', 'command', 'what it does').map(([name = '']) => plain(name));
+    expect(sorted(documented)).toEqual(sorted(COMMANDS.map((command) => command.name()).filter(isShown)));
+  });
+
+  test('has the variables that the command gets', () => {
+    const documented = tableOf('docs/cli.md', 'variable', '').map(([name = '']) => plain(name));
+    const sources = [
+      'src/run/child-environment.ts',
+      'src/run/holder/socket-list.ts',
+      'src/child/instance-mark.ts',
+    ];
+    const set = sources.flatMap(
+      (path) => readDocument(path).match(/\b(MIGRATE_LOCK_[A-Z_]+|PGAPPNAME)\b/g) ?? [],
+    );
+    expect(sorted(documented)).toEqual(sorted([...new Set(set)]));
+  });
+});
+
+describe('the options of the other commands', () => {
+  const COMMON = ['--database-url', '--database-url-file', '--schema', '--quiet'];
+
+  test.each([
+    ['extend', 'docs/cli.md', ['option of `extend`', '']],
+    ['status', 'docs/operations.md', ['option of `status`', '']],
+    ['history', 'docs/operations.md', ['option of `history`', 'default', '']],
+    ['unlock', 'docs/operations.md', ['option of `unlock`', '']],
+    ['cleanup', 'docs/operations.md', ['option of `cleanup`', '']],
+    ['init', 'docs/hardening.md', ['option of `init`', '']],
+  ])('%s: in %s', (name, path, head) => {
+    const options = COMMANDS.find((command) => command.name() === name)?.options ?? [];
+    const own = options.filter(({ long }) => name === 'extend' || !COMMON.includes(long ?? ''));
+    const documented = tableOf(path, ...head).map(([flags = '']) => plain(flags));
+    expect(sorted(documented)).toEqual(sorted(own.map((option) => flagOf(option, []))));
+  });
+
+  test('every command that connects has the connection options', () => {
+    for (const command of COMMANDS.filter((known) => isShown(known.name()) && known.name() !== 'extend')) {
+      expect(command.options.map(({ long }) => long)).toEqual(expect.arrayContaining(COMMON));
+    }
+  });
+});
+
+test('docs/events.md is written from the schema, and has every event', () => {
+  const schema = JSON.parse(readDocument('src/events/event.schema.json')) as EventSchema;
+  expect(readDocument('docs/events.md')).toBe(describeEvents(schema));
+  const documented = tableOf('docs/events.md', 'event', 'when', 'its own fields').map(([name = '']) =>
+    plain(name),
+  );
+  expect(sorted(documented)).toEqual(sorted([...EVENT_NAMES]));
+});
+
+test('docs/connecting.md has every parameter of libpq', () => {
+  const named = tableOf('docs/connecting.md', 'parameter', '').flatMap(([names = '']) =>
+    plain(names).split(', '),
+  );
+  // Of other drivers, and explained in the text.
+  const others = ['database', 'ssl', 'sslaccept', 'targetservertype', 'servicefile'];
+  expect(sorted(named)).toEqual(sorted([...LIBPQ.keys()].filter((name) => !others.includes(name))));
+});
+
+describe('docs/library.md', () => {
+  const text = readDocument('docs/library.md');
+
+  test('has everything that the package exports', () => {
+    const exported = [...readDocument('src/index.ts').matchAll(/export (?:type )?\{([^}]*)\}/g)]
+      .flatMap(([, names = '']) => names.split(','))
+      .map((name) => name.replace(/\btype\b/, '').trim());
+    expect(exported.length).toBeGreaterThan(10);
+    expect(exported.filter((name) => !new RegExp(`\`[^\`]*\\b${name}\\b[^\`]*\``).test(text))).toEqual([]);
+  });
+
+  test('has the options and the members of MigrationLock, and the fields of WorkContext', () => {
+    const options = fieldsOf('src/library/migration-lock-options.ts', 'MigrationLockOptions');
+    expect(columnOf('option of `MigrationLockOptions`', 'default', '')).toEqual(options);
+    const fields = fieldsOf('src/library/with-migration-lock.ts', 'WorkContext');
+    expect(columnOf('field of `WorkContext`', '')).toEqual(fields);
+    const members = Object.getOwnPropertyNames(MigrationLock.prototype).filter(
+      (name) => name !== 'constructor',
+    );
+    const documented = columnOf('member of `MigrationLock`', '').map((name) => name.replace(/\(.*/, ''));
+    expect(sorted(documented)).toEqual(sorted(members));
+  });
+
+  const columnOf = (...head: string[]) =>
+    tableOf('docs/library.md', ...head).map(([name = '']) => plain(name));
+  const fieldsOf = (path: string, type: string) => {
+    const [, body = ''] =
+      new RegExp(`interface ${type} \\{([\\s\\S]*?)\\n\\}`).exec(readDocument(path)) ?? [];
+    return [...body.matchAll(/^ {2}(\w+)\??:/gm)].map(([, name]) => name);
+  };
+});
+
+describe('what the documents refer to', () => {
+  test('links lead to files and headings that exist', () => {
+    const broken: string[] = [];
+    for (const path of DOCUMENTS) {
+      for (const [, target = ''] of proseOf(path).matchAll(/\]\(([^)\s]+)\)/g)) {
+        if (target.startsWith('https://')) continue;
+        const [file = '', anchor] = target.split('#');
+        const there = file === '' ? path : join(dirname(path), file);
+        const isThere = existsSync(join(ROOT, there));
+        if (!isThere || (anchor !== undefined && !anchorsOf(there).includes(anchor)))
+          broken.push(`${path}: ${target}`);
+      }
+    }
+    expect(broken).toEqual([]);
+  });
+
+  test('named tests exist', () => {
+    const tests = readdirSync(join(ROOT, 'tests'), { recursive: true, encoding: 'utf8' });
+    const named = DOCUMENTS.flatMap((path) => [
+      ...readDocument(path).matchAll(/\btests\/([\w/.-]*[\w-])(\*?)/g),
+    ]);
+    expect(named.length).toBeGreaterThan(30);
+    const missing = named.filter(
+      ([, path = '', star]) =>
+        !tests.some((name) =>
+          star === '*' ? name.startsWith(path) : [path, `${path}.test.ts`].includes(name),
+        ),
+    );
+    expect(missing.map(([text]) => text)).toEqual([]);
+  });
+
+  test('named commands and options exist', () => {
+    const unknown: string[] = [];
+    for (const path of DOCUMENTS) {
+      for (const [span, name, options = ''] of readDocument(path).matchAll(
+        /(?<=`)migrate-lock ([a-z]+)((?: (?!-- )[^`\s]+)*)/g,
+      )) {
+        const command = COMMANDS.find((known) => known.name() === name);
+        const known = ['--help', ...(command?.options.map(({ long }) => long) ?? [])];
+        const named = options.match(/(?<=\s)--[a-z-]+/g) ?? [];
+        if (command === undefined || !named.every((option) => known.includes(option)))
+          unknown.push(`${path}: ${span}`);
+      }
+    }
+    expect(unknown).toEqual([]);
+  });
+});
+
+/** As GitHub makes them of the headings. */
+function anchorsOf(path: string): string[] {
+  const headings = proseOf(path).matchAll(/^#+ (.*)$/gm);
+  return [...headings].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\w\- ]/g, '')
+      .replaceAll(' ', '-'),
+  );
+}
+
+function isShown(name: string): boolean {
+  return !['help', 'release-after-crash'].includes(name);
+}
+
+function inSeconds(ms: number): string {
+  return `${ms / 1000} s`;
+}
+
+function one(name: string): OwnOption {
+  const found = OPTIONS.find((option) => option.name() === name);
+  if (found === undefined) throw new Error(`there is no option --${name}`);
+  return found;
+}
+
+/** `--ttl DURATION`, `--child-stdout stderr|stdout`, `--quiet`. */
+function flagOf({ flags }: { flags: string }, choices: readonly string[]): string {
+  const [long = '', value] = flags.split(' ');
+  if (choices.length > 0) return `${long} ${choices.join('|')}`;
+  return value === undefined ? long : `${long} ${value.replace(/[<>]/g, '').toUpperCase()}`;
+}
+
+/** As people write it; what depends on the environment stands in the option's description. */
+function defaultOf(option: OwnOption): string {
+  const fromEnvironment = /; default (\w+)/.exec(option.description)?.[1] ?? '';
+  const byDefault = (option.defaultValueDescription ?? option.defaultValue ?? fromEnvironment) as
+    string | number | boolean;
+  return typeof byDefault === 'boolean' ? '' : String(byDefault);
+}
+
+function sorted<T>(rows: readonly T[]): T[] {
+  return [...rows].sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
+}
