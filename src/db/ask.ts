@@ -21,14 +21,18 @@ export function lookForPooler(limitMs: number): Call {
  */
 export async function ask(session: Session, call: Call, { prepare = false } = {}): Promise<Answer> {
   let { parameters } = call;
+  let schemaOwner: string | undefined;
   if (call.precondition !== undefined) {
     const { statement, check } = call.precondition;
-    const { storesUnicode } = check(await session.unsafe(statement, [], { prepare }));
+    const { storesUnicode, owner } = check(await session.unsafe(statement, [], { prepare }));
+    schemaOwner = owner;
     if (!storesUnicode) parameters = call.parametersInAscii ?? parameters;
   }
   const asked = session.unsafe<{ answer: unknown }[]>(call.statement, [...parameters], { prepare });
   const rows = await asked.catch((error: unknown) => {
-    throw withoutParameters(error);
+    const said = withoutParameters(error);
+    // Who lacks a right is told whom to ask.
+    throw classify(said) === 'denied' && said instanceof Error ? Object.assign(said, { schemaOwner }) : said;
   });
   const answer = rows[0]?.answer;
   return { answer, throughPooler: isFromAnotherProcess(answer, rows.state.pid) };
