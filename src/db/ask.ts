@@ -22,15 +22,20 @@ export async function ask(
   { prepare = false, learn }: { prepare?: boolean; learn?: Learn } = {},
 ): Promise<unknown> {
   let { parameters } = call;
+  let schemaOwner: string | undefined;
   if (call.precondition !== undefined) {
     const { statement, check } = call.precondition;
     const rows = await session.unsafe(statement, [], { prepare });
     await learn?.(rows);
-    if (!check(rows).storesUnicode) parameters = call.parametersInAscii ?? parameters;
+    const { storesUnicode, owner } = check(rows);
+    schemaOwner = owner;
+    if (!storesUnicode) parameters = call.parametersInAscii ?? parameters;
   }
   const asked = session.unsafe<{ answer: unknown }[]>(call.statement, [...parameters], { prepare });
   const rows = await asked.catch((error: unknown) => {
-    throw withoutParameters(error);
+    const said = withoutParameters(error);
+    // Who lacks a right is told whom to ask.
+    throw classify(said) === 'denied' && said instanceof Error ? Object.assign(said, { schemaOwner }) : said;
   });
   await learn?.(rows);
   return rows[0]?.answer;

@@ -19,7 +19,7 @@ export interface Call {
 export interface Precondition {
   statement: string;
   /** @throws when it may not. */
-  check: (rows: readonly unknown[]) => { storesUnicode: boolean };
+  check: (rows: readonly unknown[]) => { storesUnicode: boolean; owner: string };
 }
 
 /** Work in one transaction that is not a single call: applying the schema. */

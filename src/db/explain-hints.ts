@@ -42,11 +42,24 @@ export const LOCAL_HINT =
   'A host that begins with / is the folder of a Unix socket: check that it is one, and that this user may search it.';
 
 /** `atStart`: the server let us not even in. */
-export function deniedHint(atStart: boolean, schema: string): string {
-  return atStart
-    ? 'A database administrator lets the role in: GRANT CONNECT ON DATABASE its_name TO the_role;'
-    : `The lock schema "${schema}" has to be there: its owner runs \`migrate-lock init\` once, with --grant-to and this role. ` +
-        'That lets the role use the lock; unlock, cleanup --keep and init itself stay with the owner alone.';
+export function deniedHint(error: unknown, atStart: boolean, schema: string): string {
+  if (atStart)
+    return 'A database administrator lets the role in: GRANT CONNECT ON DATABASE its_name TO the_role;';
+  const owner = schemaOwnerOf(error);
+  const who =
+    owner === undefined
+      ? `The lock schema "${schema}" has to be there: its owner runs`
+      : `Ask the owner of the lock schema "${schema}", the role ${owner}, to run`;
+  return (
+    `${who} \`migrate-lock init\` once, with --grant-to and this role. ` +
+    'That lets the role use the lock; unlock, cleanup --keep and init itself stay with the owner alone.'
+  );
+}
+
+function schemaOwnerOf(error: unknown): string | undefined {
+  return error instanceof Object && 'schemaOwner' in error && typeof error.schemaOwner === 'string'
+    ? error.schemaOwner
+    : undefined;
 }
 
 export function refusedHint(error: unknown): string {

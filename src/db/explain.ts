@@ -46,7 +46,7 @@ export function explain(error: unknown, database: string, schema: string): Migra
       return new MigrateLockError(`The database role lacks a right (${database}): ${said}.`, {
         code: 'PERMISSION_DENIED',
         exit: 'denied',
-        hint: deniedHint(isFatal(error), schema),
+        hint: deniedHint(error, isFatal(error), schema),
         cause: error,
       });
     case 'contention':

@@ -54,7 +54,7 @@ export function trustedSchema(schema: string): Precondition {
       refuseSuperuser(owners, schema);
       if (!owners.isApplied) throw codedError(ABSENT_SCHEMA, 'there is no lock in this schema');
       refuseOurRights(owners, schema);
-      return { storesUnicode: owners.encoding === 'UTF8' };
+      return { storesUnicode: owners.encoding === 'UTF8', owner: owners.owner };
     },
   };
 }

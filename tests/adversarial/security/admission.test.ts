@@ -155,6 +155,21 @@ test('a role that is dropped and created again is not admitted, nor is its name'
   lock.database.disconnect();
 });
 
+test("a role that was not admitted, or tries what is the owner's, is told which role to ask", async () => {
+  const { owner, app, stranger } = stage;
+  await poll(stage.as(app), { p_instance_id: 'x' });
+  for (const [args, url] of [
+    [['run', '--', 'true'], stranger.url],
+    [['unlock', '--force', '--instance', 'x'], app.url],
+    [['cleanup', '--keep', '1d'], app.url],
+    [['init', '--max-ttl', '1h'], app.url],
+  ] as const) {
+    const { code, stderr } = await cli([...args], url);
+    expect({ args, code }).toEqual({ args, code: 77 });
+    expect(stderr).toContain(`owner of the lock schema "migrate_lock", the role ${owner.name}`);
+  }
+});
+
 describe('a group', () => {
   test('is not admitted: 64, and why', async () => {
     const group = await stage.db.createRole();
