@@ -6,19 +6,19 @@ import { CALL_LIMIT_MS, type LockCalls } from '../lock/calls.js';
 import type { HolderAnswer } from './holder/holder-socket.js';
 
 export interface Tries {
-  /** The command's deadline, which may move meanwhile. */
+  /** The command's deadline, which may move in the meantime. */
   termAtMs: () => number;
-  /** Whether anybody still needs it. */
+  /** Whether the result is still needed. */
   isWanted: () => boolean;
-  /** Called before each further try. */
+  /** Called before each retry. */
   onFailure: (error: unknown, attempt: number) => void;
 }
 
-/** Who asked is asked to end at the deadline, and must have its answer before that. */
+/** The command gets SIGTERM at the deadline, and needs its answer before that. */
 const ANSWER_BEFORE_MS = 500;
 
 /**
- * Makes a call, and again while the database is away or somebody else has locked what it needs.
+ * Makes a call, and repeats it while the database is unavailable, or another session has locked a row that it needs.
  * @throws the last failure.
  */
 export async function keepTrying<T>(
@@ -38,11 +38,11 @@ export async function keepTrying<T>(
   }
 }
 
-/** What is told to who asked for more time, and the database did not give it. */
+/** The answer to a request for more time that the database did not grant. */
 export function notGiven(error: unknown, { database, schema }: LockCalls, expiresAt: Date): HolderAnswer {
   const explained = explain(error, database.description, schema);
   const lasts = `The lease is held until ${expiresAt.toISOString()}`;
-  // What passes by itself has not passed in time: the database was as good as away.
+  // A temporary failure that lasted until the deadline counts as an unreachable database.
   const code = mayPass(error) ? 'DATABASE_UNREACHABLE' : explained.code;
   const said = explained.message.replace(/\.$/, '');
   return { ok: false, code, message: code === 'USAGE' ? said : `${said}. ${lasts}` };
