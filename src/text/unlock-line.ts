@@ -1,6 +1,5 @@
 /**
- * What a person types to end the lease of this holder. A client chooses its id itself: not every one is a plain word to a
- * shell.
+ * The command line that ends the lease of this holder. A client chooses its id itself, so it is quoted for a shell.
  */
 export function unlockLine(instanceId: string): string {
   const word = /^[\w-]+$/.test(instanceId) ? instanceId : `'${instanceId.replaceAll("'", "'\\''")}'`;

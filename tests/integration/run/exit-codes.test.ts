@@ -74,7 +74,7 @@ describe('64: usage, before anything is done', () => {
       'a key in a variable that nobody has expanded',
       ['--', 'true'],
       { MIGRATE_LOCK_ONCE: '${GIT_SHA}' },
-      ['MIGRATE_LOCK_ONCE holds', 'Use a key'],
+      ['MIGRATE_LOCK_ONCE contains', 'Use a key'],
     ],
     ['a ttl that leaves no time', ['--ttl', '5s', '--', 'true'], {}, ['--kill-grace', '--ttl']],
     ['an unknown option', ['--nope', '--', 'true'], {}, ['--nope']],
