@@ -1,6 +1,6 @@
 import { EXIT_CODES, type ExitReason } from './exit-codes.js';
 
-/** Stable names of everything that can go wrong; they stand in audit events and in `error.code`. */
+/** The stable error codes, in audit events and in `error.code`. */
 export type ErrorCode =
   | 'USAGE'
   | 'COMMAND_NOT_FOUND'
@@ -27,7 +27,7 @@ export type ErrorCode =
 export interface MigrateLockErrorOptions {
   code: ErrorCode;
   exit: ExitReason;
-  /** One sentence that tells the person what to do next. */
+  /** One sentence: what to do next. */
   hint: string;
   cause?: unknown;
 }

@@ -5,17 +5,20 @@
 export const EXIT_CODES = {
   internal: {
     code: 1,
-    meaning: 'a limit of the system was reached; or a defect in migrate-lock, please report it',
+    meaning: 'a limit of the system was reached, or a defect in migrate-lock: please report it',
   },
   usage: { code: 64, meaning: 'usage: an option or a value is wrong' },
   tampered: { code: 65, meaning: 'history --verify: the history of the lock was changed' },
   unreachable: { code: 69, meaning: 'the database could not be reached within the wait timeout' },
-  lost: { code: 70, meaning: 'the lease was lost: somebody else held the lock before this run released it' },
+  lost: {
+    code: 70,
+    meaning: 'the lease was lost: another instance held the lock before this run released it',
+  },
   conflict: { code: 75, meaning: 'the lock was not acquired in time (--conflict-exit-code changes it)' },
   denied: { code: 77, meaning: 'the database role lacks a right' },
   refused: {
     code: 78,
-    meaning: 'the database answered, but not to us (password, no such database, TLS, version)',
+    meaning: 'the database refused the connection (password, no such database, TLS, version)',
   },
   deadline: { code: 124, meaning: 'the command was ended at its deadline, before the lease expired' },
   notExecutable: { code: 126, meaning: 'the command was found but cannot be executed' },

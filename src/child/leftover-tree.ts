@@ -3,7 +3,7 @@ import { leftoverTree } from './marked.js';
 import { TreeEnd } from './tree-end.js';
 
 /** What the guard passes to the release program: the child that it has ended, and the holder's data for the release. */
-export interface CrashRelease {
+export interface ReleaseInput {
   /** Undefined: the holder was killed before the guard knew its child. */
   child: GuardedChild | undefined;
   crashRelease: string;
@@ -14,7 +14,7 @@ export interface CrashRelease {
  *
  * @throws Error when it is not complete
  */
-export function readCrashRelease(line: string): CrashRelease {
+export function readReleaseInput(line: string): ReleaseInput {
   const [pid = '', start, group, text] = line.trim().split(' ');
   if (text === undefined) throw new Error('the line of the guard is not complete');
   const child =

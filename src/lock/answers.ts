@@ -1,20 +1,20 @@
 import type { HolderDescription, Lease } from './lease.js';
 
-/** A database session that works under a lease. */
+/** A database session of a lease. */
 export interface OrphanSession {
   pid: number;
   role: string | null;
-  /** The client's address; null: hidden from us, or over a Unix socket. */
+  /** The client's address; null: hidden, or a Unix socket. */
   client: string | null;
-  /** null: hidden from us. */
+  /** null: hidden. */
   state: string | null;
-  /** When its transaction began, as the database wrote it; null: none, or hidden. */
+  /** The start of its transaction, as the database formats it; null: none, or hidden. */
   since: string | null;
-  /** For how long its transaction is open; null: none, or hidden. */
+  /** How long its transaction has been open; null: none, or hidden. */
   openMs: number | null;
 }
 
-/** What a takeover or a release still waits for. */
+/** The sessions that a takeover or a release waits for. */
 export interface Orphans {
   sessions: OrphanSession[];
   /** How many of them our role may not end. */
@@ -25,11 +25,11 @@ export interface Acquired {
   outcome: 'acquired';
   lease: Lease;
   takeover: Takeover | null;
-  /** The hash of this step's row in the history; null: the history has lost its chain. */
+  /** The hash of this event's row in the history; null: the history has no chain any more. */
   auditHash: string | null;
   /** How many more connections our role can make; null: this answer does not say. */
   connectionsLeft: number | null;
-  /** Another command that our run key is known with; null: none. */
+  /** Another command that was run with our run key; null: none. */
   otherCommand: string | null;
 }
 
@@ -42,23 +42,23 @@ export interface Takeover {
 
 export interface Held {
   outcome: 'held';
-  /** null while somebody is just changing the row. */
+  /** null while another transaction changes the row. */
   holder: HolderDescription | null;
-  /** How many wait, the caller included. */
+  /** The number of waiters, this one included. */
   queueLength: number;
-  /** Not null: the lease has expired, and these sessions of it have to go first. */
+  /** Not null: the lease has expired, and these sessions of it must end before the takeover. */
   orphans: Orphans | null;
-  /** A release notifies this session: the connection is worth keeping. */
+  /** A release notifies this session, so the connection is kept. */
   listens: boolean;
-  /** How many are notified. */
+  /** The number of waiters that a release notifies. */
   listening: number;
   /** How many more connections our role can make; null: this answer does not say. */
   connectionsLeft: number | null;
-  /** Not null: too many attempts came from here, this one was not made, and the next is to come after this time at the earliest. */
+  /** Not null: the attempt exceeded the rate limit and was not made. The next one is allowed after this time. */
   retryAfterMs: number | null;
 }
 
-/** How the work of a run key ended when it was run last. */
+/** The last run of the work of a run key. */
 export interface RunDescription {
   succeeded: boolean;
   exitCode: number;
@@ -69,14 +69,14 @@ export interface RunDescription {
   durationMs: number;
 }
 
-/** What a waiter with a run key sees between two polls. */
-export interface Look {
-  /** null: the work is still to be done. */
+/** What a waiter with a run key reads between two polls. */
+export interface RunKeyState {
+  /** null: the work is not done yet. */
   run: RunDescription | null;
   isHeld: boolean;
 }
 
-/** The work of the run key is done, or failed just now: there is nothing to wait for. */
+/** The work of the run key is done, or has just failed. */
 export interface Settled {
   outcome: 'settled';
   run: RunDescription;
@@ -92,7 +92,7 @@ export type ReleaseAnswer =
   | ({ outcome: 'orphans' } & Orphans);
 
 export interface LockStatus {
-  /** `expired`: the lease ran out and was never released; the next to come takes over. */
+  /** `expired`: the lease has expired without a release; the next attempt takes over. */
   state: 'free' | 'held' | 'expired';
   /** The last lease, whatever its state; null before the first. */
   lease: HolderDescription | null;
@@ -123,13 +123,13 @@ export interface HistoryRow {
   clientAddress: string | null;
   applicationName: string | null;
   details: Record<string, unknown>;
-  /** null: it is not of the chain. */
+  /** null: the row is not part of the chain. */
   auditHash: string | null;
 }
 
-/** A page of the history as who verifies it needs it. */
+/** A page of the history, for its verification. */
 export interface ChainPage {
-  /** null: they are missing. */
+  /** null: missing. */
   ends: ChainEnds | null;
   rows: ChainRow[];
 }
@@ -137,19 +137,19 @@ export interface ChainPage {
 export interface ChainEnds {
   headSeq: number;
   headHash: string;
-  /** The last row that cleanup has removed; 0: none. */
+  /** The last row that `cleanup` has removed; 0: none. */
   tailSeq: number;
   tailHash: string;
 }
 
 export interface ChainRow {
   id: number;
-  /** null: it is not of the chain. */
+  /** null: the row is not part of the chain. */
   seq: number | null;
   event: string;
   details: Record<string, unknown>;
   hash: string | null;
-  /** What its hash is of, after the hash of the row before it. */
+  /** The input of its hash, after the hash of the row before it. */
   text: string;
 }
 

@@ -11,7 +11,7 @@ import type {
   ExtendAnswer,
   HistoryRow,
   LockStatus,
-  Look,
+  RunKeyState,
   Orphans,
   ReleaseAnswer,
   UnlockAnswer,
@@ -34,27 +34,27 @@ import {
   historyShape,
   isAboutSchema,
   leaveShape,
-  lookShape,
+  runKeyShape,
   pruneShape,
   releaseShape,
   statusShape,
   unlockShape,
 } from './read-answers.js';
 
-/** How long one call may take before its connection counts as dead. */
+/** The time limit of a call. After it, the connection counts as lost. */
 export const CALL_LIMIT_MS = 5_000;
 
-/** A batch of old history takes longer; it must stay below the session's statement_timeout. */
+/** The time limit of a batch, which is shorter than the session's statement_timeout. */
 const PRUNE_LIMIT_MS = 14_000;
-/** Rows of each kind that one batch removes at most. */
+/** The maximum of rows of each kind that a batch removes. */
 const PRUNE_BATCH = 10_000;
 
 export interface UnlockOptions {
-  /** Also while the lease runs. */
+  /** Also before the lease has expired. */
   force: boolean;
-  /** Also when sessions of the lease are still open. */
+  /** Also when sessions of the lease have not ended. */
   leaveSessions?: boolean;
-  /** What the last call said is still in the way. */
+  /** The sessions that the last call found. */
   orphans?: Orphans | null;
   limitMs?: number;
 }
@@ -67,7 +67,7 @@ export interface EndDetails {
   leftovers?: number;
 }
 
-/** How the work of a run key ended. */
+/** The result of the work of a run key. */
 export interface WorkResult {
   succeeded: boolean;
   exitCode: number;
@@ -79,12 +79,12 @@ export interface ReleaseOptions {
   end?: EndDetails;
   /** null: nothing is stored for the lease's run key. */
   work?: WorkResult | null;
-  /** What the last call said is still in the way. */
+  /** The sessions that the last call found. */
   orphans?: Orphans | null;
   limitMs?: number;
 }
 
-/** The operations on one lock: one SQL function, one transaction each. Errors are the database's (see classify()). */
+/** The operations on a lock. Each is one SQL function in its own transaction. Errors are the database's (see classify()). */
 export class LockCalls {
   readonly #trusted: Precondition;
 
@@ -97,9 +97,9 @@ export class LockCalls {
   }
 
   /**
-   * One attempt, which also announces this instance as a waiter. The last one leaves the queue if it does not acquire, and goes
-   * into the history as a timeout.
-   * @returns null when the lock schema is missing, or has another version than this program needs: nothing was done.
+   * One attempt, which also registers this instance as a waiter. The last one leaves the queue if it does not acquire the
+   * lock, and is recorded in the history as a timeout.
+   * @returns null when the lock schema is missing, or has another version than this program needs. Nothing was changed.
    */
   async poll(me: Identity, client: ClientDescription, options: PollOptions): Promise<Attempt | null> {
     const policy = this.#policy(options.orphans);
@@ -120,21 +120,21 @@ export class LockCalls {
     const { holder, orphans } = attempt;
     return {
       ...attempt,
-      orphans: await this.#settle(orphans, policy, holder?.instanceId, options.limitMs),
+      orphans: await this.#endOwnSessions(orphans, policy, holder?.instanceId, options.limitMs),
     };
   }
 
-  /** Whether the work of a run key is still to be done, and whether anybody has the lock: the cheapest of all calls. */
-  look(
+  /** Reads whether the work of a run key is done, and whether the lock is held: the cheapest call. */
+  readRunKey(
     { runKey, commandSha256 }: Pick<ClientDescription, 'runKey' | 'commandSha256'>,
     failureMemoryMs: number | null,
     limitMs = CALL_LIMIT_MS,
-  ): Promise<Look> {
+  ): Promise<RunKeyState> {
     const parameters = [runKey, commandSha256, failureMemoryMs];
-    return this.#read(lookShape, 'look', 'look at the run key', parameters, limitMs);
+    return this.#read(runKeyShape, 'look', 'read the run key', parameters, limitMs);
   }
 
-  /** Leaves the queue, and gives back what an attempt whose answer was not waited for may have brought. */
+  /** Leaves the queue, and releases a lease that an attempt may have acquired without its answer being read. */
   leave(me: Identity, limitMs: number): Promise<ReleaseAnswer | { outcome: 'left' }> {
     return this.#read(leaveShape, 'leave', 'leave the queue', [me.instanceId, me.secret], limitMs);
   }
@@ -151,10 +151,10 @@ export class LockCalls {
     const answer = await this.#read(releaseShape, 'release', 'release the lease', parameters, limitMs);
     if (answer.outcome !== 'orphans') return answer;
     if (await this.#onlyLooked(policy, limitMs)) return this.release(me, options);
-    return { ...answer, ...(await this.#settle(answer, policy, me.instanceId, limitMs, true)) };
+    return { ...answer, ...(await this.#endOwnSessions(answer, policy, me.instanceId, limitMs, true)) };
   }
 
-  /** Refused when the lease is over, or not mine. The lease's new end counts from before the call was sent. */
+  /** Refused when the lease has ended, or is not this instance's. Its new end is counted from before the call was sent. */
   async extend(me: Identity, ttlMs: number, limitMs = CALL_LIMIT_MS): Promise<ExtendAnswer> {
     const sentAtMs = performance.now();
     const parameters = [me.instanceId, me.secret, ttlMs];
@@ -177,12 +177,12 @@ export class LockCalls {
     return this.#read(historyShape, 'history', 'read the history', [limit, sinceMs], limitMs);
   }
 
-  /** The history's rows after one, for who verifies it. */
+  /** The rows of the history after the row `afterId`, for verification. */
   chain(afterId: number, limit: number, limitMs = CALL_LIMIT_MS): Promise<ChainPage> {
     return this.#read(chainShape(afterId, limit), 'chain', 'read the history', [afterId, limit], limitMs);
   }
 
-  /** Ends the lease of the holder that is named, without its secret. */
+  /** Ends the lease of the holder `instanceId`, without its secret. */
   async unlock(instanceId: string, options: UnlockOptions): Promise<UnlockAnswer> {
     const { force, leaveSessions = false, orphans = null, limitMs = CALL_LIMIT_MS } = options;
     const policy = this.#policy(orphans);
@@ -190,7 +190,7 @@ export class LockCalls {
     const answer = await this.#read(unlockShape, 'unlock', 'unlock', parameters, limitMs);
     if (answer.outcome !== 'orphans') return answer;
     if (await this.#onlyLooked(policy, limitMs)) return this.unlock(instanceId, options);
-    return { ...answer, ...(await this.#settle(answer, policy, instanceId, limitMs)) };
+    return { ...answer, ...(await this.#endOwnSessions(answer, policy, instanceId, limitMs)) };
   }
 
   async cleanup(orphans: Orphans | null = null, limitMs = CALL_LIMIT_MS): Promise<CleanupAnswer> {
@@ -201,12 +201,15 @@ export class LockCalls {
     if (await this.#onlyLooked(policy, limitMs)) return this.cleanup(orphans, limitMs);
     if (answer.orphans.denied === 0) return answer;
     const { lease } = await this.status(limitMs);
-    return { ...answer, orphans: await this.#settle(answer.orphans, policy, lease?.instanceId, limitMs) };
+    return {
+      ...answer,
+      orphans: await this.#endOwnSessions(answer.orphans, policy, lease?.instanceId, limitMs),
+    };
   }
 
   /**
-   * Removes run keys whose last run is longer ago, and older history, in batches: none holds the lock's row for long.
-   * @returns how many rows of each.
+   * Removes run keys whose last run is longer ago, and older history, in batches, so that the lock's row is never locked long.
+   * @returns the number of rows removed of each.
    */
   async prune(keepMs: number, limitMs = PRUNE_LIMIT_MS): Promise<{ runs: number; rows: number }> {
     const removed = { runs: 0, rows: 0 };
@@ -219,13 +222,13 @@ export class LockCalls {
     return removed;
   }
 
-  /** Whether sessions that are in the way are told to end, as far as is known; else they are waited for. */
+  /** Whether orphans are terminated, as far as is known; otherwise they are waited for. */
   get endsOrphans(): boolean {
     return this.orphanMode === 'terminate' || (this.orphanMode === 'auto' && !this.database.isPooled);
   }
 
-  /** What the functions have not the rights to end, our own login may. */
-  async #settle(
+  /** Terminates, as our login role, sessions that the SQL functions have no right to terminate. */
+  async #endOwnSessions(
     orphans: Orphans,
     policy: Policy,
     instanceId: string | undefined,
@@ -237,8 +240,8 @@ export class LockCalls {
   }
 
   /**
-   * A pooler hands the tag of a session on to strangers: behind one, nothing may be ended by it. Until it is known whether there
-   * is one, a call only looks.
+   * Behind a pooler, a session keeps its application_name for the next client, so no session is terminated by name. Until it is
+   * known whether there is a pooler, a call only lists the sessions.
    */
   #policy(seen: Orphans | null): Policy {
     if (this.orphanMode !== 'auto') return policyOf(this.orphanMode, seen);

@@ -3,15 +3,15 @@ import type { Database } from '../db/database.js';
 import { renderSql } from '../schema/render.js';
 import type { Orphans } from './answers.js';
 
-/** Whose sessions they are, and whether it is our own lease: another one is believed only of an owner that we can act as. */
+/** The lease of the sessions, and whether it is ours: for another one, the lock's owner must be a role that we can act as. */
 export interface EndedLease {
   instanceId: string;
   isOurs: boolean;
 }
 
 /**
- * Ends, as the role that we logged in as, sessions of our own login that the owner of the lock may not end: the lock's
- * functions have its rights, not ours, and `ALTER ROLE ... SET role` may have taken ours from the session too.
+ * Terminates, as the login role, sessions of our login that the owner of the lock may not terminate. The lock's functions run
+ * with the owner's rights, and `ALTER ROLE ... SET role` may have changed the role of our session.
  * @returns the orphans, with fewer denied.
  */
 export async function endOwnSessions(

@@ -1,13 +1,13 @@
 /**
- * The safety margin of a lease: between the holder's last chance to kill, the guard's, and the lease's end lies one margin
- * each. A thirtieth of the ttl, at least 250 ms, at most 2 s.
+ * The safety margin of a lease: the time between the holder's SIGKILL and the guard's, and between the guard's and the lease's
+ * end. A thirtieth of the ttl, at least 250 ms, at most 2 s.
  */
 export function marginMs(ttlMs: number): number {
   return Math.min(Math.max(ttlMs / 30, 250), 2_000);
 }
 
 /**
- * When a child is ended, in milliseconds before its lease ends:
+ * When a child gets SIGTERM and SIGKILL, in milliseconds before its lease ends:
  *
  *     acquired ........ SIGTERM .. kill grace .. SIGKILL .. margin .. guard's SIGKILL .. margin .. expires_at
  *
@@ -23,7 +23,7 @@ export function childTimes(ttlMs: number, killGraceMs: number): ChildTimes {
   return { termBeforeEndMs: killBeforeEndMs + killGraceMs, killBeforeEndMs };
 }
 
-/** Whether a child would have any time at all before it is asked to end. */
+/** Whether a child has any time before SIGTERM. */
 export function leavesTimeToRun(ttlMs: number, killGraceMs: number): boolean {
   return childTimes(ttlMs, killGraceMs).termBeforeEndMs < ttlMs;
 }

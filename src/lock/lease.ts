@@ -4,24 +4,24 @@ import { customAlphabet, nanoid } from 'nanoid';
 import { shorten } from '../text/shorten.js';
 import { checkRunKey } from './run-key.js';
 
-/** Who asks for the lease: a public name, and the proof that never leaves the process but as a bound parameter. */
+/** A public id, and its proof, which leaves this process only as a bound parameter. */
 export interface Identity {
   instanceId: string;
   secret: string;
 }
 
-/** What is told about a holder or waiter to those who look. */
+/** The description of a holder or waiter that the lock stores and shows. */
 export interface ClientDescription {
   host: string;
   pid: number;
   /** The command line, redacted. */
   command: string | null;
   runKey: string | null;
-  /** Identifies the command, of which the text above may be cut: see commandIdentity(). null: it is not known. */
+  /** Identifies the whole command, which is cut above: see commandIdentity(). null: unknown. */
   commandSha256: string | null;
 }
 
-/** The right to run, as its holder knows it. */
+/** A lease as its holder knows it. */
 export interface Lease {
   instanceId: string;
   fencingToken: number;
@@ -35,7 +35,7 @@ export interface Lease {
   endsAtMs: number;
 }
 
-/** Somebody else's lease, as the database describes it. */
+/** A lease as the database describes it. */
 export interface HolderDescription {
   instanceId: string;
   fencingToken: number;
@@ -60,7 +60,7 @@ export function newIdentity(): Identity {
 
 const TAG = 'migrate-lock:';
 
-/** What is stored of a name and of a command line; the SQL functions have the same limits. A run key has its own. */
+/** Limits of the stored texts; the SQL functions have the same ones. A run key has its own limit. */
 const LONGEST_HOST = 255;
 const LONGEST_COMMAND = 2_000;
 
@@ -80,8 +80,8 @@ export function describeThisProcess(
 }
 
 /**
- * The same for a database whose encoding cannot store every character (LATIN1), or where a cut may leave half of one
- * (SQL_ASCII): what is only shown is escaped. A run key is compared, so it stays: one that cannot be stored is an error.
+ * The same for a database whose encoding cannot store every character (LATIN1), or may cut a character in half (SQL_ASCII).
+ * Texts that are only shown are escaped. A run key is compared, so it is not: one that cannot be stored is an error.
  */
 export function inAscii(client: ClientDescription): ClientDescription {
   const { host, command } = client;
@@ -100,17 +100,17 @@ function escaped(text: string, length: number): string {
   return shorten(ascii, length, '... (cut)');
 }
 
-/** PostgreSQL has no NUL in a text, and no half of a character that UTF-16 writes in two. */
+/** PostgreSQL stores no NUL and no lone surrogate in a text. */
 function storable(text: string): string {
   return text.replace(/[\0\p{Surrogate}]/gu, '\ufffd');
 }
 
-/** The tag of the sessions that work under a lease: `application_name` in pg_stat_activity. */
+/** The `application_name` of the sessions of a lease. */
 export function applicationName(...instanceIds: readonly string[]): string {
   return TAG + instanceIds.join(':');
 }
 
-/** The instance ids in such a tag; none when it is another name. */
+/** The instance ids in such a name; none when it is another name. */
 export function taggedInstances(name = ''): string[] {
   return name.startsWith(TAG) ? name.slice(TAG.length).split(':') : [];
 }

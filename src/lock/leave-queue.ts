@@ -4,18 +4,18 @@ import type { Acquired, Attempt } from './answers.js';
 import type { LockCalls } from './calls.js';
 import type { Identity } from './lease.js';
 
-/** How long the database is given to answer a poll that is on its way and to take us out of the queue. */
+/** The time limit for the answer to the last poll and for leaving the queue. */
 const LEAVE_LIMIT_MS = 2_000;
 
 /**
- * After an abort: takes us out of the queue, and gives back what the last poll, answered or not, may have brought. Never
- * throws: the row of the queue ages out, and a lease that nobody uses runs out.
+ * After an abort: leaves the queue, and releases a lease that the last poll may have acquired. Never throws: the row in the
+ * queue ages out, and an unused lease expires.
  */
 export async function leaveQueue(
   calls: LockCalls,
   me: Identity,
   polling: Promise<Attempt | null> | undefined,
-  tell: { acquired: (acquired: Acquired) => void; emit: (event: EventBody) => void },
+  report: { acquired: (acquired: Acquired) => void; emit: (event: EventBody) => void },
 ): Promise<void> {
   const { database } = calls;
   if (polling === undefined) {
@@ -27,15 +27,15 @@ export async function leaveQueue(
     polling.catch(() => undefined),
     sleep(LEAVE_LIMIT_MS / 2, undefined, { ref: false }),
   ]);
-  if (last?.outcome === 'acquired') tell.acquired(last);
+  if (last?.outcome === 'acquired') report.acquired(last);
   else if (last === undefined) database.disconnect();
   try {
     const answer = await calls.leave(me, Math.max(1, endsAtMs - performance.now()));
     if (answer.outcome === 'released') {
       const { heldMs, auditHash } = answer;
-      tell.emit({ event: 'lock.released', heldMs: Math.max(0, heldMs), auditHash });
+      report.emit({ event: 'lock.released', heldMs: Math.max(0, heldMs), auditHash });
     }
   } catch {
-    // See above.
+    // The row in the queue ages out, and the lease expires.
   }
 }

@@ -5,12 +5,12 @@ import type { HolderDescription } from './lease.js';
 
 /** The lease was not acquired within the wait timeout. Exit code 75. */
 export class LockWaitTimeoutError extends MigrateLockError {
-  /** Who held the lock at the last look; null when nobody could be named. */
+  /** The holder at the last poll; null when it was unknown. */
   readonly holder: HolderDescription | null;
   readonly waitedMs: number;
-  /** How many waited at the last look, this one included. */
+  /** The number of waiters at the last poll, this one included. */
   readonly queueLength: number;
-  /** How often the lock changed hands meanwhile; 0: it did not move. */
+  /** How often the lock was acquired by another instance during the wait. */
   readonly handovers: number;
 
   constructor(holder: HolderDescription | null, waitedMs: number, queueLength: number, handovers = 0) {
@@ -19,8 +19,8 @@ export class LockWaitTimeoutError extends MigrateLockError {
       expiresInMs: holder?.expiresInMs ?? null,
       holder: holder?.instanceId ?? null,
     };
-    const moved = handovers === 0 ? '' : `The lock changed hands ${handovers} times meanwhile. `;
-    const instead = insteadOfWaiting(ended) ?? 'Or see why the holder takes so long.';
+    const moved = handovers === 0 ? '' : `The lock changed hands ${handovers} times during the wait. `;
+    const instead = insteadOfWaiting(ended) ?? 'Or check why the holder takes so long.';
     super(`The lock was not acquired within ${(waitedMs / 1000).toFixed(1)}s: ${sentence(holder)}.`, {
       code: 'LOCK_WAIT_TIMEOUT',
       exit: 'conflict',
@@ -34,7 +34,7 @@ export class LockWaitTimeoutError extends MigrateLockError {
 }
 
 function sentence(holder: HolderDescription | null): string {
-  if (holder === null) return 'somebody else was just taking or releasing it';
+  if (holder === null) return 'another instance was just acquiring or releasing it';
   const where = holder.host === null ? '' : ` on ${holder.host} (pid ${holder.pid ?? 'unknown'})`;
   const what = holder.command === null ? '' : `, running ${holder.command}`;
   const since = formatMoment(holder.lockedAtMs);

@@ -1,6 +1,6 @@
 /**
- * The work's result, unless the signal is aborted before.
- * @throws the signal's reason; the work then goes on, and nobody hears of it.
+ * The result of `work`, unless the signal is aborted first.
+ * @throws the signal's reason; the work then continues, and its result is ignored.
  */
 export async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   work.catch(() => undefined);

@@ -1,42 +1,42 @@
-/** All waiters together stay near this rate, whatever their number. */
+/** The approximate rate of all waiters together. */
 const POLLS_PER_SECOND = 50;
-/** Where connections are few: the command needs some of them, and each poll takes one for a moment. */
+/** The rate when few connections are left: the command needs some of them. */
 const POLLS_PER_SECOND_ON_FEW_CONNECTIONS = 5;
-/** While a few are notified of a release, the others only have to be there when one of these has got the lock. */
+/** The rate while a few waiters are notified of a release. */
 const POLLS_PER_SECOND_BESIDE_FEW = 20;
-/** One could be dead already; two are enough. */
+/** One of them may have exited; two are enough. */
 const ENOUGH_LISTENING = 2;
 const SHORTEST_PAUSE_MS = 100;
-/** About this many waiters bring their poll forward to a known expiry, or make a last attempt at a common timeout. */
+/** About this many waiters poll at a known expiry, or make a last attempt at a common timeout. */
 const FEW = 5;
-/** How soon after a known moment one looks: the few do not come in the same millisecond. */
+/** The polls at a known expiry are spread over this time. */
 const SOON_MS = 20;
 
-const LONGEST_LOOK_MS = 2_000;
-/** What a look itself may take, its connection included. */
-const LOOK_TAKES_MS = 200;
+const LONGEST_CHECK_PAUSE_MS = 2_000;
+/** The time for a check of the run key, its connection included. */
+const CHECK_TAKES_MS = 200;
 
-/** What the last poll told. */
+/** The result of the last poll. */
 export interface Outlook {
-  /** For how long this holder has had the lease; 0 when nobody could be named. */
+  /** How long this holder has held the lease; 0 when the holder is unknown. */
   heldMs: number;
-  /** What is left of its lease; null when nobody could be named. */
+  /** What is left of its lease; null when the holder is unknown. */
   expiresInMs: number | null;
-  /** How many wait, me included. */
+  /** The number of waiters, this one included. */
   queueLength: number;
-  /** How many of them a release notifies. */
+  /** The number of waiters that a release notifies. */
   listening?: number;
-  /** The server, the database or our role has few connections left. */
+  /** Few connections are left for the server, the database or our role. */
   connectionsAreFew?: boolean;
 }
 
 export interface Pace {
-  /** The longest of a lone waiter's pauses. */
+  /** The longest pause of a single waiter. */
   pollIntervalMs: number;
   /** Until the wait timeout. */
   leftMs: number;
-  /** Looks at its run key meanwhile, and at the lock with it. */
-  looks?: boolean;
+  /** It reads its run key, and whether the lock is held, between two polls. */
+  checksRunKey?: boolean;
   /** Random numbers from 0 to 1. */
   random: () => number;
 }
@@ -48,16 +48,16 @@ export interface Pause {
 }
 
 /**
- * How long to wait before the next poll: a tenth of what the holder has had so far, so that the pause grows geometrically
- * and starts again with each holder; but never so short that n waiters poll more than 50 times a second together, 20 times while
+ * The pause before the next poll: a tenth of the time that the holder has held the lease, so that it grows geometrically and
+ * begins again with each holder. It is long enough that n waiters together poll at most 50 times a second, or 20 times while
  * a few of them listen.
  */
 export function nextPause(outlook: Outlook, pace: Pace): Pause {
-  const { pollIntervalMs, random, looks = false } = pace;
+  const { pollIntervalMs, random, checksRunKey = false } = pace;
   const own = Math.min(Math.max(outlook.heldMs / 10, SHORTEST_PAUSE_MS), pollIntervalMs);
   let pauseMs = Math.max(own, (outlook.queueLength * 1000) / pollsPerSecond(outlook)) * (0.5 + random());
   const { expiresInMs } = outlook;
-  // Once it has passed, what is still in the way is looked at with the common pace.
+  // After it has passed, the usual pause applies.
   if (
     expiresInMs !== null &&
     expiresInMs > 0 &&
@@ -66,8 +66,8 @@ export function nextPause(outlook: Outlook, pace: Pace): Pause {
   ) {
     pauseMs = expiresInMs + 1 + random() * SOON_MS;
   }
-  if (looks && pauseMs > LONGEST_LOOK_MS) {
-    // The looks tell when there is something to poll for. It polls to be counted as a waiter (poll.sql says for how long).
+  if (checksRunKey && pauseMs > LONGEST_CHECK_PAUSE_MS) {
+    // The checks show when to poll. It polls only to stay registered as a waiter (poll.sql says for how long).
     pauseMs = Math.max(6_000, 120 * outlook.queueLength) * (0.5 + random() / 2);
   }
   const lastMs = lastAttemptMs(outlook, pace);
@@ -75,10 +75,9 @@ export function nextPause(outlook: Outlook, pace: Pace): Pause {
 }
 
 /**
- * When the last attempt is made: at the wait timeout. Many waiters with a common timeout make theirs earlier, spread over
- * the time that the common pace gives them. When the lease that was last seen ends within one poll interval after the
- * timeout, it is made just after that end, by as many as the common pace allows: so those who started together with a
- * holder that crashed do not all give up a moment before its lease ends.
+ * When the last attempt is made: at the wait timeout. Many waiters make it earlier, spread according to the common rate. When
+ * the holder's lease ends within one poll interval after the timeout, as many waiters as the common rate allows make it just
+ * after that end: otherwise waiters that started together with a holder that crashed would all give up just before it.
  */
 function lastAttemptMs(outlook: Outlook, { pollIntervalMs, leftMs, random }: Pace): number {
   const { expiresInMs, queueLength } = outlook;
@@ -86,7 +85,7 @@ function lastAttemptMs(outlook: Outlook, { pollIntervalMs, leftMs, random }: Pac
     const spreadMs = queueLength <= FEW ? SOON_MS : pollIntervalMs;
     if (random() < (2 * spreadMs) / sharedMs(outlook)) return expiresInMs + 1 + random() * spreadMs;
   }
-  // Others can announce waiters that do not exist: no more than half of what is left is given up for them.
+  // Another role can register waiters that do not exist, so at most half of the remaining time is given up.
   const spreadMs = queueLength <= FEW ? 0 : Math.min(sharedMs(outlook), leftMs / 2);
   return Math.max(0, leftMs - random() * spreadMs);
 }
@@ -96,9 +95,9 @@ function pollsPerSecond({ listening = 0, connectionsAreFew = false }: Outlook): 
   return listening >= ENOUGH_LISTENING ? POLLS_PER_SECOND_BESIDE_FEW : POLLS_PER_SECOND;
 }
 
-/** How soon a waiter with a run key looks at it again: within two seconds, however many wait, and not all at once. */
-export function nextLookMs(random: () => number): number {
-  return (LONGEST_LOOK_MS - LOOK_TAKES_MS) * (0.9 + random() / 10);
+/** The pause before the next check of a run key: within two seconds for any number of waiters, and randomized. */
+export function nextCheckMs(random: () => number): number {
+  return (LONGEST_CHECK_PAUSE_MS - CHECK_TAKES_MS) * (0.9 + random() / 10);
 }
 
 /** The pause at which n waiters together make 50 polls a second. */

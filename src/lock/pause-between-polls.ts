@@ -1,72 +1,72 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Notification } from '../db/notification.js';
-import type { Look, RunDescription } from './answers.js';
+import type { RunKeyState, RunDescription } from './answers.js';
 import type { LockCalls } from './calls.js';
 import { orAborted } from './or-aborted.js';
-import { nextLookMs } from './pacing.js';
+import { nextCheckMs } from './pacing.js';
 import type { WaitReport } from './wait-report.js';
 
 interface PauseOptions {
-  /** A release is heard of on our connection, which is kept for that. */
+  /** A release notifies our connection, which is kept for that. */
   listens: boolean;
-  /** For so long a notification does not end the pause; it is heard afterwards. */
+  /** A notification that arrives earlier ends the pause only after this time. */
   quietMs: number;
-  /** Asks whether the work of the run key is done; undefined without a run key. */
-  look: (() => Promise<Look>) | undefined;
-  /** Leaves the queue: a look that finds the work done has not. */
+  /** Reads whether the work of the run key is done; undefined without a run key. */
+  readRunKey: (() => Promise<RunKeyState>) | undefined;
+  /** Leaves the queue, after the work was found to be done. */
   leave: () => Promise<unknown>;
   report: WaitReport;
   signal: AbortSignal;
 }
 
 /**
- * Holds no connection meanwhile, unless releases are notified on it; reports what is due; and looks at the run key: many wait
- * for the same work, and none has to wait for its poll to see that it is done.
- * @returns `notified`: the lock was found free, or a release was notified, before the pause passed. Or the run that has done
+ * Waits for the next poll without a connection, unless releases are notified on it. Emits events that are due, and reads the
+ * run key, so that waiters for the same work notice its end before their next poll.
+ * @returns `notified`: the lock was found free, or a notification arrived, before the pause passed. Or the run that has done
  * the work of the run key, or has failed.
  * @throws the signal's reason when it is aborted.
  */
 export async function pauseBetweenPolls(
   { database }: LockCalls,
   pauseMs: number,
-  { listens, quietMs, look, leave, report, signal }: PauseOptions,
+  { listens, quietMs, readRunKey, leave, report, signal }: PauseOptions,
 ): Promise<'passed' | 'notified' | RunDescription> {
   const startedAtMs = performance.now();
-  const [endsAtMs, hearsFromMs] = [startedAtMs + pauseMs, startedAtMs + quietMs];
+  const [endsAtMs, listensFromMs] = [startedAtMs + pauseMs, startedAtMs + quietMs];
   const disconnect = (): void => {
     if (pauseMs > 0 && !listens) database.disconnect();
   };
   disconnect();
-  let lookAtMs = look === undefined ? Infinity : performance.now() + nextLookMs(Math.random);
+  let checkAtMs = readRunKey === undefined ? Infinity : performance.now() + nextCheckMs(Math.random);
   for (;;) {
     const nowMs = performance.now();
     if (nowMs >= endsAtMs) return 'passed';
-    if (look !== undefined && nowMs >= lookAtMs) {
-      // What is wrong with the database, the next poll meets and tells.
+    if (readRunKey !== undefined && nowMs >= checkAtMs) {
+      // The next poll reports an error of the database.
       const seen = await orAborted(
-        look().catch(() => undefined),
+        readRunKey().catch(() => undefined),
         signal,
       );
       if (seen?.run != null) {
-        // If that fails, the row of the queue ages out.
+        // If that fails, the row in the queue ages out.
         await leave().catch(() => undefined);
         return seen.run;
       }
       if (seen?.isHeld === false) return 'notified';
       disconnect();
-      lookAtMs = performance.now() + nextLookMs(Math.random);
+      checkAtMs = performance.now() + nextCheckMs(Math.random);
     }
-    const hears = listens && nowMs >= hearsFromMs;
+    const isListening = listens && nowMs >= listensFromMs;
     const wakeAtMs = Math.min(
       endsAtMs,
-      lookAtMs,
+      checkAtMs,
       nowMs + report.dueInMs(),
-      nowMs < hearsFromMs ? hearsFromMs : Infinity,
+      nowMs < listensFromMs ? listensFromMs : Infinity,
     );
     const sleepMs = Math.max(0, wakeAtMs - performance.now());
-    if (await sleepUntilNotified(sleepMs, hears ? database.notification : undefined, signal))
+    if (await sleepUntilNotified(sleepMs, isListening ? database.notification : undefined, signal))
       return 'notified';
-    report.tellWhatIsDue();
+    report.reportDue();
   }
 }
 

@@ -1,12 +1,12 @@
 import type { Call } from '../db/database.js';
 import { InvalidAnswer } from '../db/shape.js';
 import { dateOf } from '../text/moment.js';
-import { SCHEMA_VERSION } from '../schema/look.js';
+import { SCHEMA_VERSION } from '../schema/schema-version.js';
 import type { Attempt, Orphans } from './answers.js';
 import type { ClientDescription, HolderDescription, Identity, Lease } from './lease.js';
 import { attemptShape } from './read-answers.js';
 
-/** What happens to sessions of a lease whose holder no longer speaks for it; see settle_orphans() in sql/functions/sessions.sql. */
+/** What is done about orphans; see settle_orphans() in sql/functions/sessions.sql. */
 export type OrphanMode = 'auto' | 'terminate' | 'wait' | 'ignore';
 
 export interface PollOptions {
@@ -14,19 +14,19 @@ export interface PollOptions {
   pollIntervalMs: number;
   isLast: boolean;
   limitMs: number;
-  /** The fencing token of a lease that still runs by our own clock, whatever the database's says. */
+  /** The fencing token of a lease that has not ended by our own clock. */
   respect: number | null;
-  /** What the last poll said is still in the way. */
+  /** The sessions that the last poll found. */
   orphans: Orphans | null;
-  /** For how long a failure of the run key's work counts; null: it does not, the work is tried again. */
+  /** How long a failure of the run key's work counts; null: the work is tried again. */
   failureMemoryMs?: number | null;
-  /** Would like to be one of the few that a release notifies. */
+  /** Requests to be one of the few waiters that a release notifies. */
   listens?: boolean;
 }
 
 export interface Policy {
   orphans: Exclude<OrphanMode, 'auto'> | 'look';
-  /** The sessions that the last call saw, as JSON; null: this is the first look. */
+  /** The sessions that the last call found, as JSON; null: there was no call before. */
   seen: string | null;
 }
 
@@ -59,7 +59,7 @@ export function pollParameters(
   ];
 }
 
-/** What the answer to a call is read with: whose call it was, and when it was sent. */
+/** Who sent a call, and when. */
 export interface Sent {
   me: Identity;
   ttlMs: number;
@@ -74,9 +74,9 @@ export function readAttempt(answer: unknown, sent: Sent): Attempt {
 }
 
 /**
- * The holder counts its lease from before the call was sent: the database started it later, so ours ends earlier. That also holds
- * when the answer only recognizes a lease that an earlier, unanswered call had acquired. It is never longer than was asked for.
- * @throws {InvalidAnswer} when it is somebody else's.
+ * The lease is counted from before the call was sent, so that it ends earlier here than in the database. That also holds when
+ * an earlier, unanswered call had acquired it. It is never longer than requested.
+ * @throws {InvalidAnswer} when it is another instance's.
  */
 export function readLease(lease: HolderDescription, { me, ttlMs, sentAtMs }: Sent): Lease {
   if (lease.instanceId !== me.instanceId) throw new InvalidAnswer('lease.instanceId', 'ours');

@@ -21,7 +21,7 @@ import type {
   Held,
   HistoryRow,
   LockStatus,
-  Look,
+  RunKeyState,
   Orphans,
   OrphanSession,
   PruneAnswer,
@@ -33,7 +33,7 @@ import type {
 } from './answers.js';
 import type { HolderDescription } from './lease.js';
 
-/** Every moment that PostgreSQL knows, in milliseconds since 1970; some are no date to JavaScript. Also the time between two. */
+/** A PostgreSQL timestamp in milliseconds since 1970, or a difference of two. Some are outside the range of a Date. */
 const moment = integer(-1e16, 1e16);
 const count = integer(0, 1e9);
 const token = integer(1, Number.MAX_SAFE_INTEGER);
@@ -93,7 +93,7 @@ const takeover = object<Takeover>({
   auditHash,
 });
 
-/** Who comes too often is sent away for a second or two; never for so long that nobody would notice it come back. */
+/** The rate limit answers with a second or two. A much longer time is not a valid answer. */
 const LONGEST_RETRY_MS = 3_600_000;
 
 /** The answer to an attempt, with the lease as the database describes it. */
@@ -121,12 +121,12 @@ export const attemptShape = byOutcome<RawAttempt>({
   settled: object<Settled>({ outcome: oneOf('settled'), run }),
 });
 
-/** poll() found a schema that is too old or too new, and did nothing else. */
+/** Whether poll() found a schema that is too old or too new, and changed nothing. */
 export function isAboutSchema(answer: unknown): boolean {
   return object({ outcome: text() })(answer, 'poll()').outcome === 'schema';
 }
 
-export const lookShape = object<Look>({ run: orNull(run), isHeld: truth });
+export const runKeyShape = object<RunKeyState>({ run: orNull(run), isHeld: truth });
 
 const released = object<Extract<ReleaseAnswer, { outcome: 'released' }>>({
   outcome: oneOf('released'),
@@ -173,7 +173,7 @@ export const statusShape = object<LockStatus & { isReplica: boolean }>({
   isReplica: optional(truth, false),
 });
 
-/** What a row has beside its columns: anything. */
+/** Any JSON value. */
 const details: Shape<Record<string, unknown>> = (value) => value as Record<string, unknown>;
 
 export const historyShape = list(
@@ -211,7 +211,7 @@ const chainPage = object<ChainPage>({
   rows: list(chainRow),
 });
 
-/** The rows after one, in order: who reads page after page comes to an end. */
+/** The rows after `afterId`, in ascending order, so that reading page by page terminates. */
 export function chainShape(afterId: number, limit: number): Shape<ChainPage> {
   return (value, path) => {
     const page = chainPage(value, path);

@@ -16,26 +16,26 @@ export interface ReleaseLeaseOptions {
   by?: 'holder' | 'guard';
   /** How the command ended. */
   end: EndDetails;
-  /** How the work of the run key ended; null: nothing is stored for it. */
+  /** The result of the work of the run key; null: nothing is stored. */
   work?: WorkResult | null;
-  /** Ends the tries: the lease then runs out by itself. */
+  /** Stops the retries. The lease then expires. */
   signal?: AbortSignal;
   emit: (event: EventBody) => void;
 }
 
-/** `lost`: before the lease's end it was somebody else's or gone. `expired`: it had run out, and was taken since. */
+/** `lost`: before its end, the lease was another instance's or removed. `expired`: it had expired and was taken over. */
 export type ReleaseOutcome = 'released' | 'lost' | 'expired' | 'failed';
 
-/** A release is tried for what is left of the lease, but never longer than this. */
+/** A release is retried until the lease ends, but not longer than this. */
 const LONGEST_MS = 30_000;
-/** A release that comes late is still tried once, for this long. */
+/** A late release is still tried once, for this long. */
 const SHORTEST_MS = 2_000;
-/** How long a try that is under way may still take once the tries are to end. */
+/** How long the last try may take after the retries were stopped. */
 const LAST_TRY_MS = 2_000;
-/** Sessions that were told to end are gone within milliseconds: one that takes longer than this is reported. */
+/** Terminated sessions end within milliseconds. One that takes longer than this is reported. */
 const ORPHANS_REPORTED_AFTER_MS = 1_000;
 
-/** Releases the lease, and tries again while the database cannot be reached. Never throws: the lease ends by itself. */
+/** Releases the lease, and retries while the database is unavailable. Never throws: a lease that is not released expires. */
 export async function releaseLease(
   calls: LockCalls,
   me: Identity,
@@ -74,7 +74,7 @@ async function tryToRelease(
       const { by = 'holder', end, work = null } = options;
       const releasing = calls.release(me, { by, end, work, orphans, limitMs });
       const answer = await orAborted(releasing, abandoned);
-      if (answer.outcome !== 'orphans') return report(answer, lease, options.emit);
+      if (answer.outcome !== 'orphans') return reportAnswer(answer, lease, options.emit);
       orphans = answer;
       failure = new OrphansLeft(answer, me.instanceId, calls.endsOrphans);
       pauseMs = orphanPauseMs(attempt);
@@ -90,29 +90,29 @@ async function tryToRelease(
       !(failure instanceof OrphansLeft) || performance.now() > startedAtMs + ORPHANS_REPORTED_AFTER_MS;
     if (!isReported && isDue) {
       isReported = true;
-      options.emit({ event: 'lock.release_delayed', ...reasonOf(failure, calls, lease) });
+      options.emit({ event: 'lock.release_delayed', ...failureFields(failure, calls, lease) });
     }
     await sleep(pauseMs, undefined, { signal: options.signal }).catch(() => undefined);
   }
 }
 
-/** Sessions of the child are still open: the lease is kept, and runs out. */
+/** Sessions of the child are still open: the lease is kept, and expires. */
 class OrphansLeft extends MigrateLockError {
-  constructor({ sessions, denied }: Orphans, instanceId: string, toldToEnd: boolean) {
+  constructor({ sessions, denied }: Orphans, instanceId: string, terminated: boolean) {
     super(`database sessions of the command have not ended: ${nameSessions(sessions)}`, {
       code: 'ORPHANS_LEFT',
       exit: 'internal',
       hint:
         denied > 0
-          ? `Our role may not end them: that needs the same role, or pg_signal_backend. When nobody can: \`${unlockLine(instanceId)}\`.`
-          : toldToEnd
-            ? 'The database has been told to end them.'
-            : 'They are left to end by themselves: behind a pooler they may be those of others.',
+          ? `Our role may not end them: that needs the same role, or pg_signal_backend. If no role can: \`${unlockLine(instanceId)}\`.`
+          : terminated
+            ? 'migrate-lock has terminated them (pg_terminate_backend).'
+            : 'They are not terminated: behind a pooler they may be sessions of other clients.',
     });
   }
 }
 
-function report(
+function reportAnswer(
   answer: Exclude<ReleaseAnswer, { outcome: 'orphans' }>,
   lease: Lease,
   emit: ReleaseLeaseOptions['emit'],
@@ -122,7 +122,7 @@ function report(
       emit({ event: 'lock.released', heldMs: Math.max(0, answer.heldMs), auditHash: answer.auditHash });
       return 'released';
     case 'already_released':
-      // The answer to an earlier try was lost.
+      // An earlier try has released the lease, and its answer was lost.
       emit({
         event: 'lock.released',
         heldMs: Math.max(0, Date.now() - lease.lockedAt.getTime()),
@@ -136,8 +136,8 @@ function report(
           code: 'LEASE_EXPIRED',
           message:
             answer.holder === null
-              ? 'the lease had run out, and was ended by somebody else since'
-              : 'the lease had run out, and the lock was acquired by somebody else since',
+              ? 'the lease had expired, and was ended by another client since'
+              : 'the lease had expired, and the lock was acquired by another instance since',
           expiresAt: lease.expiresAt.toISOString(),
         });
         return 'expired';
@@ -156,11 +156,11 @@ function fail(
   lease: Lease,
   emit: ReleaseLeaseOptions['emit'],
 ): ReleaseOutcome {
-  emit({ event: 'lock.release_failed', ...reasonOf(error, calls, lease) });
+  emit({ event: 'lock.release_failed', ...failureFields(error, calls, lease) });
   return 'failed';
 }
 
-function reasonOf(
+function failureFields(
   error: unknown,
   { database, schema }: LockCalls,
   lease: Lease,

@@ -2,14 +2,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Orphans } from './answers.js';
 import { CALL_LIMIT_MS } from './calls.js';
 
-/** Sessions that were told to end are gone within milliseconds: look again soon, and less often later. */
+/** Terminated sessions end within milliseconds, so the first pauses are short. */
 export function orphanPauseMs(attempt: number): number {
   return Math.min(5 * attempt, 100);
 }
 
 /**
- * Repeats a call that ends sessions, until none is left or its time limit has passed.
- * @param call gets the sessions that the call before has found, and whether it is the last one.
+ * Repeats a call that terminates sessions, until none is left or the time limit has passed.
+ * @param call gets the sessions that the previous call has found, and whether it is the last call.
  * @returns the last answer.
  */
 export async function untilSessionsEnd<T>(

@@ -27,18 +27,18 @@ export interface WaitOptions {
   /** 0: one attempt. */
   waitTimeoutMs: number;
   pollIntervalMs: number;
-  /** Whether a connection may be kept to be notified of a release, as long as it is among the few. */
+  /** Whether a connection may be kept to be notified of a release. */
   listen: boolean;
-  /** For how long a failure of the run key's work counts; null: it does not, the work is tried again. */
+  /** How long a failure of the run key's work counts; null: the work is tried again. */
   failureMemoryMs: number | null;
   signal: AbortSignal;
   emit: (event: EventBody) => void;
   /**
-   * Brings another identity, when the present one is used up: a lease was acquired with it without an answer, ran out, and
-   * is somebody else's by now. Nothing was done under it.
+   * Returns another identity when the present one was used: by a lease that was acquired without an answer, has expired and
+   * was taken over. Nothing was run under it.
    */
   renewIdentity: () => Identity;
-  /** Called with the lease before the events that tell of it. */
+  /** Called with the lease before its events are emitted. */
   onLease: (lease: Lease) => void;
 }
 
@@ -46,28 +46,27 @@ export interface WaitOptions {
 const INSTANCE_ID_USED = '23505';
 /** SQLSTATE: too many connections. */
 const TOO_MANY_CONNECTIONS = '53300';
-/** With fewer connections left the holder keeps none; queue() in sql/functions/poll.sql lets nobody listen then. */
+/** With fewer connections left the holder keeps none, and queue() in sql/functions/poll.sql lets no waiter listen. */
 const FEW_CONNECTIONS = 5;
 /** The last attempt, made at the wait timeout, may take this long. */
 const LAST_ATTEMPT_MS = 800;
-/** Every role can send our notification: after one that brought nothing, none is heard for so long. */
+/** Every role can send our notification. After one without a release, notifications are ignored for this long. */
 const QUIET_MS = 1_000;
-/** How many of one role a release notifies: while a place is free, one asks for it at once, however long the queue is said to be. */
+/** The number of waiters of one role that a release notifies. While there are fewer, a waiter polls again at once to listen. */
 const PLACES = 4;
 
 /** How a wait ends. */
 export type WaitResult =
   | { outcome: 'acquired'; lease: Lease }
-  /** The work of the client's run key is done, or has failed just now. */
+  /** The work of the client's run key is done, or has just failed. */
   | { outcome: 'settled'; run: RunDescription }
   | { outcome: 'timed-out'; error: LockWaitTimeoutError }
-  /** The signal was aborted: the queue is left, and nothing is held, if the database answers. */
+  /** The signal was aborted. If the database answered, the queue is left and no lease is held. */
   | { outcome: 'interrupted'; reason: unknown };
 
 /**
- * Polls until the lease is acquired. A database that cannot be reached or has no place for us is tried again until the wait
- * timeout.
- * @throws {MigrateLockError} what the database said, explained.
+ * Polls until the lease is acquired. While the database is unavailable, it retries until the wait timeout.
+ * @throws {MigrateLockError} the error of the database, explained.
  */
 export function waitForLease(
   calls: LockCalls,
@@ -88,22 +87,22 @@ class Waiter {
   readonly #client: ClientDescription;
   readonly #options: WaitOptions;
   readonly #report: WaitReport;
-  /** Failed attempts since the last answer, and how many of them had no answer in time. */
+  /** Failed attempts since the last answer, and how many of them timed out. */
   #failures = 0;
   #silences = 0;
-  /** The server, the database or our role has no connection to spare: we keep none. */
+  /** Few connections are left for the server, the database or our role: we keep none. */
   #connectionsAreFew = false;
   #lastSeen: Held | undefined;
   #lastSeenAtMs = 0;
-  /** A release notifies our session, as long as the connection lives. */
+  /** A release notifies our session, as long as the connection is open. */
   #listens = false;
   /** The last poll, answered or not. */
   #polling: Promise<Attempt | null> | undefined;
-  /** How often sessions that were told to end have been looked for. */
-  #orphanLooks = 0;
+  /** The number of polls that waited for terminated sessions. */
+  #orphanPolls = 0;
   /** The last pause ended with a notification. */
   #wasNotified = false;
-  /** Notifications are not heard before this moment. */
+  /** Notifications are ignored until then. */
   #quietUntilMs = 0;
 
   constructor(calls: LockCalls, me: Identity, client: ClientDescription, options: WaitOptions) {
@@ -128,7 +127,7 @@ class Waiter {
     } catch (error) {
       const { signal, emit } = this.#options;
       if (!signal.aborted) throw error;
-      const acquired = (answer: Acquired): void => this.#tellAcquired(answer);
+      const acquired = (answer: Acquired): void => this.#reportAcquired(answer);
       await leaveQueue(this.#calls, this.#me, this.#polling, { acquired, emit });
       return { outcome: 'interrupted', reason: signal.reason };
     }
@@ -147,7 +146,7 @@ class Waiter {
     switch (answer.outcome) {
       case 'acquired':
         this.#spareConnection(answer);
-        this.#tellAcquired(answer);
+        this.#reportAcquired(answer);
         return { outcome: 'acquired', lease: answer.lease };
       case 'settled':
         return { outcome: 'settled', run: answer.run };
@@ -184,7 +183,7 @@ class Waiter {
     return answer;
   }
 
-  /** The lock schema is almost always there: only an attempt that does not find it applies or upgrades it. */
+  /** The lock schema usually exists, so only an attempt that does not find it applies or upgrades it. */
   async #applySchema(): Promise<void> {
     const { emit, signal } = this.#options;
     const applied = await ensureSchema(this.#calls.database, this.#calls.schema);
@@ -208,20 +207,20 @@ class Waiter {
     const { orphans, queueLength, holder, listening, connectionsLeft } = held;
     if (connectionsLeft !== null) this.#connectionsAreFew = connectionsLeft < FEW_CONNECTIONS;
     if (orphans !== null && this.#calls.endsOrphans && orphans.sessions.length > orphans.denied) {
-      // This poll has told them to end: that takes a moment, not a poll interval.
-      return this.#within(orphanPauseMs(++this.#orphanLooks));
+      // This poll has terminated them, which takes less than a poll interval.
+      return this.#within(orphanPauseMs(++this.#orphanPolls));
     }
-    // A release between the look and the LISTEN was missed. And only the first answer says whether one may LISTEN at all.
+    // A release between the read and the LISTEN was missed. And only the first answer shows whether LISTEN is possible.
     if (hasBegunToListen || (isFirst && this.#mayListen() && listening < PLACES)) return this.#within(0);
     const [heldMs, expiresInMs] = [holder?.heldMs ?? 0, holder?.expiresInMs ?? null];
     const connectionsAreFew = this.#connectionsAreFew;
     const outlook = { heldMs, expiresInMs, queueLength, listening, connectionsAreFew };
     const { pollIntervalMs } = this.#options;
-    const looks = this.#client.runKey !== null;
-    return nextPause(outlook, { pollIntervalMs, leftMs: this.#leftMs(), looks, random: Math.random });
+    const checksRunKey = this.#client.runKey !== null;
+    return nextPause(outlook, { pollIntervalMs, leftMs: this.#leftMs(), checksRunKey, random: Math.random });
   }
 
-  /** Nothing was looked at. Not all who were sent away come back in the same moment. */
+  /** The pause is randomized, so that rate-limited waiters do not all poll again at the same moment. */
   #afterRateLimit(retryAfterMs: number, wasLast: boolean): WaitResult | Pause {
     this.#listens = false;
     this.#report.rateLimited(retryAfterMs);
@@ -237,7 +236,7 @@ class Waiter {
     const kind = this.#kindOf(error);
     if (kind !== 'unavailable' && kind !== 'contention') throw this.#explain(error);
     if (wasLast || this.#leftMs() <= 0) {
-      // A replica stays one: no timeout, and no wait, makes it the address that is needed.
+      // A replica is reported as such: a longer wait does not make it writable.
       const isReplica = errorCode(error) === IN_RECOVERY;
       const saysMore = isReplica || (this.#lastSeen === undefined && kind === 'unavailable');
       if (saysMore) throw this.#explain(error);
@@ -251,14 +250,14 @@ class Waiter {
     }
     if (isSilence(error)) this.#silences++;
     if (errorCode(error) === TOO_MANY_CONNECTIONS) {
-      // The command of the holder, and the release, need one of the places that polls take.
+      // The holder's command and the release need one of the connections that polls use.
       this.#connectionsAreFew = true;
       return this.#within(1_000 * (1 + Math.random()));
     }
     return this.#within(backoffMs(kind === 'contention' ? 1 : this.#failures));
   }
 
-  /** What has worked before is no mistake of the settings: a server that starts again makes its Unix socket again. */
+  /** After a first answer the settings are known to be right: a missing Unix socket means that the server restarts. */
   #kindOf(error: unknown): ErrorKind {
     const kind = classify(error);
     return kind === 'local' && this.#lastSeen !== undefined ? 'unavailable' : kind;
@@ -270,19 +269,19 @@ class Waiter {
     return pauseBetweenPolls(this.#calls, pauseMs, {
       listens: this.#listens,
       quietMs: this.#quietUntilMs - performance.now(),
-      look: runKey === null ? undefined : () => this.#calls.look(this.#client, failureMemoryMs),
+      readRunKey: runKey === null ? undefined : () => this.#calls.readRunKey(this.#client, failureMemoryMs),
       leave: () => this.#calls.leave(this.#me, CALL_LIMIT_MS),
       report: this.#report,
       signal,
     });
   }
 
-  #tellAcquired(acquired: Acquired): void {
+  #reportAcquired(acquired: Acquired): void {
     this.#options.onLease(acquired.lease);
     this.#report.acquired(acquired);
   }
 
-  /** The database's clock may step forward: a lease that we saw is not over before its time has passed on ours too. */
+  /** The database's clock may step forward: a lease that we saw is not expired before its time has passed on our clock. */
   #respect(): number | null {
     const holder = this.#lastSeen?.holder;
     if (holder == null) return null;
@@ -295,8 +294,8 @@ class Waiter {
   }
 
   /**
-   * How long one attempt may take: 5 s for each host, twice as long after each attempt that had no answer (a database may need
-   * time to wake up), or `connect_timeout`. Never more than is left, but for a moment that the last attempt needs.
+   * The time limit of an attempt: 5 s for each host, doubled after each attempt that timed out (a database may need time to
+   * resume), or `connect_timeout`. Not more than the rest of the wait, but enough for a last attempt.
    */
   #limitMs(): number {
     const { hosts, connectTimeoutMs } = this.#calls.database;
@@ -305,7 +304,7 @@ class Waiter {
     return Math.max(LAST_ATTEMPT_MS, Math.min(ownMs, this.#leftMs()));
   }
 
-  /** The command may need the connection that we would keep for the release. */
+  /** Closes the connection that would be kept for the release, if the command may need it. */
   #spareConnection({ connectionsLeft }: Acquired): void {
     const { database } = this.#calls;
     if (!database.isDirect || (connectionsLeft ?? 0) < FEW_CONNECTIONS) database.disconnect();

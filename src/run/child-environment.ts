@@ -1,15 +1,15 @@
 import { applicationName, taggedInstances, type Lease } from '../lock/lease.js';
 import { SOCKET_VARIABLE } from './holder/socket-list.js';
 
-/** Whether the environment has a PGAPPNAME of its own: sessions that carry it cannot be found. */
+/** Whether PGAPPNAME is set to another name: sessions with that name cannot be found. */
 export function hasOwnApplicationName({ PGAPPNAME: name }: NodeJS.ProcessEnv): boolean {
   return name !== undefined && name !== '' && taggedInstances(name).length === 0;
 }
 
 /**
- * The child's environment: ours, plus what lets it prove and name its lease. Never the secret. PGAPPNAME makes its sessions
- * findable in pg_stat_activity; one that the child has already is left to it. Inside another run on another lock it
- * carries both instance ids, so that both leases find what is theirs. `sockets` is what writeSocketList() made.
+ * The child's environment: ours, plus the variables that name its lease, without the secret. PGAPPNAME identifies its
+ * sessions in pg_stat_activity; one that is already set is not replaced. Inside a run on another lock it has both instance
+ * ids, so that both leases find their sessions. `sockets` is the result of writeSocketList().
  */
 export function childEnvironment(
   env: NodeJS.ProcessEnv,

@@ -1,6 +1,6 @@
 import { rmSync } from 'node:fs';
 import path from 'node:path';
-import { endLeftoverTree, readCrashRelease } from '../child/leftover-tree.js';
+import { endLeftoverTree, readReleaseInput } from '../child/leftover-tree.js';
 import type { ConnectionConfig } from '../db/settings/connection-config.js';
 import { OwnDatabase } from '../db/own-database.js';
 import { LockCalls } from '../lock/calls.js';
@@ -10,8 +10,8 @@ import type { OrphanMode } from '../lock/poll-call.js';
 import type { RunContext } from './run-context.js';
 
 /**
- * What a holder leaves to its guard: all that is needed to release the lease, or to leave the queue, when it is dead. It
- * holds secrets.
+ * What the release program needs to release the lease, or to leave the queue, after the holder was killed. It contains
+ * secrets.
  */
 interface CrashRelease {
   connection: ConnectionConfig;
@@ -19,24 +19,24 @@ interface CrashRelease {
   orphans: OrphanMode;
   /** Marks the processes of the holder's child. */
   mark: string;
-  /** Where the holder's socket lies; nobody listens there any more. */
+  /** The directory of the holder's socket, to be removed. */
   socketFolder: string | null;
   identity: Identity;
-  /** null: still waiting for it, or not known to have acquired it. */
+  /** null: not acquired yet, or not known to be. */
   lease: {
     fencingToken: number;
     dbRole: string;
-    /** On the wall clock, which other processes share: only how long a release is tried depends on it. */
+    /** On the wall clock, which processes share. It only limits how long the release is tried. */
     endsAtEpochMs: number;
   } | null;
 }
 
-/** How long the database is given to take a dead waiter out of the queue. */
+/** The time limit for removing a killed waiter from the queue. */
 const LEAVE_LIMIT_MS = 5_000;
 
 /**
- * Tells the guard what to do when this process is killed: end the child, if there is one, and release the lease, or leave the
- * queue. `lease` and `killAtMs`: not before there is a lease.
+ * Sends the guard its orders for when this process is killed: end the child, if there is one, and release the lease, or leave
+ * the queue. `lease` and `killAtMs` are given once there is a lease.
  */
 export function orderGuard(
   { options, calls, mark, me, guard }: RunContext,
@@ -61,12 +61,12 @@ export function orderGuard(
 }
 
 /**
- * What the guard runs when the holder is dead and its child's tree gone: looks once more, then releases the lease. It fails
- * closed: what could not be seen gone keeps the lease, which runs out.
+ * The release program, which the guard runs after the holder was killed and its child's tree has ended: scans the tree again,
+ * then releases the lease. If a process may be left, the lease is kept and expires.
  * @returns whether the lease was released.
  */
 export async function releaseAfterCrash(line: string): Promise<boolean> {
-  const { child, crashRelease: text } = readCrashRelease(line);
+  const { child, crashRelease: text } = readReleaseInput(line);
   const left = JSON.parse(text) as CrashRelease;
   if (left.socketFolder !== null) rmSync(left.socketFolder, { recursive: true, force: true });
   const isGone = await endLeftoverTree(left.mark, child);
@@ -74,13 +74,13 @@ export async function releaseAfterCrash(line: string): Promise<boolean> {
   if (!isGone && left.lease !== null) return false;
   const database = new OwnDatabase(left.connection);
   try {
-    return await release(left, new LockCalls(database, left.schema, left.orphans));
+    return await releaseOrLeave(left, new LockCalls(database, left.schema, left.orphans));
   } finally {
     database.disconnect();
   }
 }
 
-async function release({ identity, lease }: CrashRelease, calls: LockCalls): Promise<boolean> {
+async function releaseOrLeave({ identity, lease }: CrashRelease, calls: LockCalls): Promise<boolean> {
   if (lease === null) {
     const { outcome } = await calls.leave(identity, LEAVE_LIMIT_MS);
     return outcome === 'released';
@@ -97,7 +97,7 @@ async function release({ identity, lease }: CrashRelease, calls: LockCalls): Pro
   const outcome = await releaseLease(calls, identity, held, {
     by: 'guard',
     end: {},
-    emit: () => undefined, // nobody reads our stdout any more: the database's history tells
+    emit: () => undefined, // stdout has no reader; the release is in the database's history
   });
   return outcome === 'released';
 }

@@ -1,21 +1,21 @@
 import { childTimes, marginMs } from '../lock/lease-times.js';
 
-/** The moments at the end of a lease, on performance.now()'s clock; see childTimes(). */
+/** The times before a lease's end, on performance.now()'s clock; see childTimes(). */
 export interface Times {
   /** SIGTERM to the command. */
   termAtMs: number;
   /** SIGKILL to what is left of it. */
   killAtMs: number;
-  /** SIGKILL by the guard, should the holder not act. */
+  /** SIGKILL by the guard, if the holder has not sent it. */
   guardKillAtMs: number;
   leaseEndsAtMs: number;
 }
 
-/** Why the command's times moved. */
+/** Why the command's times changed. */
 export type Move = 'extended' | 'resumed';
 type Subscriber = (times: Times, why: Move) => void;
 
-/** The times under a lease of this run. */
+/** The times for a command under a lease of this run. */
 export function timesUnder(leaseEndsAtMs: number, ttlMs: number, killGraceMs: number): Times {
   const { termBeforeEndMs, killBeforeEndMs } = childTimes(ttlMs, killGraceMs);
   return {
@@ -27,8 +27,8 @@ export function timesUnder(leaseEndsAtMs: number, ttlMs: number, killGraceMs: nu
 }
 
 /**
- * When the command must be gone, and when its lease ends. All that act on these times subscribe. An extension moves all of
- * them; a lease that is kept for processes that could not be ended moves only its own end.
+ * When the command is ended, and when its lease ends. Child, guard and warning subscribe. An extension moves all times; a
+ * lease that is kept for processes that could not be ended moves only the lease's end.
  */
 export class Deadline {
   #times: Times;
@@ -43,34 +43,34 @@ export class Deadline {
     return this.#times;
   }
 
-  /** No extension moves the command's times any more. */
+  /** The command's times cannot be extended any more. */
   get isPassed(): boolean {
     return this.#isPassed || performance.now() >= this.#times.termAtMs;
   }
 
-  /** Called at every change of the command's times. */
+  /** `onMoved` is called at every change of the command's times. */
   subscribe(onMoved: Subscriber): void {
     this.#subscribers.push(onMoved);
   }
 
-  /** The command has ended or is being ended. */
+  /** The command has exited or is being ended. */
   pass(): void {
     this.#isPassed = true;
   }
 
-  /** The lease was extended. @returns false: too late, nothing moves. */
+  /** The lease was extended. @returns false: too late, the times do not change. */
   extend(times: Times): boolean {
     if (this.#isPassed) return false;
     this.#move(times, 'extended');
     return true;
   }
 
-  /** The lease was extended for processes that could not be ended: what the command may do does not change. */
+  /** The lease was extended for processes that could not be ended: the command's times do not change. */
   keepLease(leaseEndsAtMs: number): void {
     this.#times = { ...this.#times, leaseEndsAtMs };
   }
 
-  /** The machine was suspended: that counted for the lease, but not on our clock. What is due then is done at once. */
+  /** The machine was suspended: the lease went on, our clock stopped. What has become due is done at once. */
   resumeAfter(suspendedMs: number): void {
     const { termAtMs, killAtMs, guardKillAtMs, leaseEndsAtMs } = this.#times;
     this.#move(

@@ -3,7 +3,7 @@ import { commandIdentity } from '../redact/command-identity.js';
 import { redactCommand } from '../redact/command.js';
 import type { RunOptions } from './run-context.js';
 
-/** What this run says of itself to the lock. */
+/** The description of this run that the lock stores and shows. */
 export function describeRun({ command, args, connection, once }: RunOptions): ClientDescription {
   const argv = [command, ...args];
   return describeThisProcess(

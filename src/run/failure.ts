@@ -8,12 +8,12 @@ import type { RunResult } from './outcome.js';
 import type { RunOptions } from './run-context.js';
 import { Interrupted, signalExitCode } from './signals.js';
 
-/** What a run cannot go on after: an `error` event and an outcome. A signal has no event. */
+/** Emits an `error` event for a failure that ends the run, and returns its outcome. A signal emits no event. */
 export function reportFailure(error: unknown, options: RunOptions, events: EventStream): RunResult {
   if (error instanceof Interrupted) return { outcome: 'interrupted', exitCode: signalExitCode(error.signal) };
   const known = error instanceof MigrateLockError;
   const hint = known ? error.hint : reachedLimit(error);
-  // A command that is not found is named: it may be an assignment, or a URL, that stands where the command should.
+  // The message names a command that was not found, which may be an assignment or a URL with a secret.
   const redact = (text: string): string =>
     redactSecrets(redactQuoted(text, [options.command]), options.connection.secrets);
   events.emit({

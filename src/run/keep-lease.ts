@@ -14,22 +14,22 @@ export interface KeptLease {
   lease: () => Lease;
   onExtended: (lease: Lease) => void;
   ttlMs: number;
-  /** The command ended by itself and left these processes: they get one ttl more, not any number. */
+  /** The command exited by itself and left these processes: the lease is extended once. */
   onlyOnce: boolean;
-  /** Who lives on, as far as anybody can name them. */
+  /** The processes that could not be ended, as far as they can be described. */
   survivors: () => Promise<ProcessDescription[]>;
-  /** Until when they are watched: nothing is done after that. */
+  /** Sets until when they are watched. */
   watchUntil: (untilMs: number) => void;
   emit: (event: EventBody) => void;
 }
 
-/** The answer to an extension has to be there before the lease ends: while none comes, it is tried this often at least. */
+/** The extension must succeed before the lease ends, so retries are at most this far apart. */
 const LONGEST_PAUSE_MS = 200;
 
 /**
- * Extends the lease for as long as processes of the command live that cannot be ended (another user's, after sudo): without
- * that the next run would start beside them. It moves the end of the lease alone; what the command may do stays over. When
- * the lease cannot be extended, it runs out.
+ * Extends the lease while processes of the command run that cannot be ended (another user's, after sudo), so that the next
+ * run does not start beside them. Only the lease's end moves, not the command's deadline. When the lease cannot be extended,
+ * it expires.
  */
 export class LeaseKeeper {
   #failure: string | undefined;
@@ -47,13 +47,13 @@ export class LeaseKeeper {
     return this.#failure;
   }
 
-  /** The lease is left as it is, and its processes alone. */
+  /** Stops extending the lease and watching the processes. */
   giveUp(): void {
     this.#stopped.abort();
     this.options.watchUntil(performance.now());
   }
 
-  /** There is nobody left to keep it for. Resolves when no extension is under way any more. */
+  /** Stops extending the lease, because no process is left. Resolves when no call is in progress. */
   async stop(): Promise<void> {
     this.#stopped.abort();
     await this.#done;
@@ -64,7 +64,7 @@ export class LeaseKeeper {
     while (!this.#isStopped()) {
       const isExtended = await this.#extend();
       if (!isExtended || onlyOnce) {
-        // Should they end before the lease does, it is released.
+        // If they exit before the lease ends, it is released.
         if (!this.#isStopped()) watchUntil(this.options.lease().endsAtMs);
         return;
       }
@@ -72,13 +72,14 @@ export class LeaseKeeper {
     }
   }
 
-  /** Tries until the lease is over. @returns false: it was not extended, and will not be. */
+  /** Tries until the lease has ended. @returns false: it was not extended. */
   async #extend(): Promise<boolean> {
     const { calls, me, ttlMs } = this.options;
     for (let attempt = 1; ; attempt++) {
       try {
         const answer = await calls.extend(me, ttlMs, Math.min(CALL_LIMIT_MS, Math.max(1, this.#leftMs)));
-        if (answer.outcome === 'refused') return this.#fail('it is over, or somebody else has it');
+        if (answer.outcome === 'refused')
+          return this.#fail('it has ended, or another instance holds the lock');
         const endsAtMs = Math.max(this.options.lease().endsAtMs, answer.lease.endsAtMs);
         this.options.onExtended({ ...answer.lease, endsAtMs });
         await this.#report(answer.auditHash);

@@ -7,8 +7,8 @@ import { decideOutcome, type RunResult } from './outcome.js';
 import type { RunContext } from './run-context.js';
 
 /**
- * Whether the work is done. A child that ended with 0 after a signal that we forwarded, or leaving processes that had to
- * be ended, may have stopped half-way: that is neither a success nor a failure, and the next one tries.
+ * The result of the work. A child that exited with 0 after a forwarded signal, or with leftover processes, may not have
+ * finished: that is neither a success nor a failure, and the next run tries again.
  */
 export function resultOfWork(end: ChildEnd, forwarded: ReadonlySet<NodeJS.Signals>): WorkResult | undefined {
   if (forwarded.size > 0 || end.reason === 'lost') return undefined;
@@ -18,7 +18,7 @@ export function resultOfWork(end: ChildEnd, forwarded: ReadonlySet<NodeJS.Signal
   return end.leftovers === 0 ? { succeeded: true, exitCode, durationMs } : undefined;
 }
 
-/** Nothing is run: another run has done the work, or has just failed at it. */
+/** Reports that nothing is run: another run has done the work, or has just failed. */
 export function reportSkipped(run: RunDescription, { options, events }: RunContext): RunResult {
   const { once } = options;
   const { succeeded, instanceId, host, finishedAtMs, durationMs } = run;
@@ -37,7 +37,7 @@ export function reportSkipped(run: RunDescription, { options, events }: RunConte
   return { outcome: 'skipped', exitCode };
 }
 
-/** As it was stored by another client, who may write what it likes: a failure is never to come out as a success. */
+/** The value was stored by another client, which may write anything: a failure must never exit with 0. */
 function exitCodeOf({ succeeded, exitCode }: RunDescription): number {
   if (succeeded) return 0;
   return exitCode >= 1 && exitCode <= 255 ? exitCode : EXIT_CODES.internal.code;

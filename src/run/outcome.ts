@@ -9,7 +9,7 @@ export interface RunResult {
   exitCode: number;
 }
 
-/** How a run whose child was started ends: from how the child ended and what became of the lease. */
+/** The outcome of a run whose child was started: from the child's end and the release of the lease. */
 export function decideOutcome(
   child: ChildEnd,
   lease: ReleaseOutcome,

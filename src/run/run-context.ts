@@ -18,11 +18,11 @@ export interface RunOptions {
   pollIntervalMs: number;
   killGraceMs: number;
   orphans: OrphanMode;
-  /** Whether a waiter may keep a connection to hear of a release at once. */
+  /** Whether a waiter may keep a connection to be notified of a release. */
   listen: boolean;
-  /** Work that needs to succeed once; null: the command is run by everybody. */
+  /** Work that needs to succeed once; null: every run runs the command. */
   once: OnceOptions | null;
-  /** Program and arguments by which the guard has a dead holder's lease released. */
+  /** The program and its arguments that the guard runs to release the lease of a killed holder. */
   releaseProgram: readonly string[];
   /** Which of our descriptors the child's stdout is. */
   childStdout: 'stdout' | 'stderr';
@@ -32,16 +32,16 @@ export interface RunOptions {
 
 export interface OnceOptions {
   runKey: string;
-  /** For how long somebody else's failure is ours too; null: the work is tried again. */
+  /** For how long a failure of another run counts for this one; null: the work is tried again. */
   failureMemoryMs: number | null;
 }
 
-/** What the parts of a run have in common. */
+/** What the parts of a run share. */
 export interface RunContext {
   readonly options: RunOptions;
-  /** Marks the processes of this run, for its guard too (instance-mark.ts). A secret. */
+  /** Identifies the processes of this run (instance-mark.ts). A secret. */
   readonly mark: string;
-  /** This instance to the lock. Another one takes its place when it was used up while nobody held anything under it. */
+  /** Replaced when its instance id was used by a lease that was acquired without an answer and has expired. */
   me: Identity;
   readonly events: EventStream;
   readonly signals: SignalRouter;

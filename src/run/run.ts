@@ -24,7 +24,7 @@ import { UnderLease } from './under-lease.js';
 
 /**
  * Runs the command under the lock: prepare, wait, supervise, release, outcome.
- * @returns the exit code; never throws. The listeners get every event, last `run.finished`.
+ * @returns the exit code; never throws. The listeners get every event; the last one is `run.finished`.
  */
 export async function run(options: RunOptions, listeners: readonly EventListener[]): Promise<number> {
   const startedAtMs = performance.now();
@@ -45,12 +45,12 @@ export async function run(options: RunOptions, listeners: readonly EventListener
   return result.exitCode;
 }
 
-/** @throws what stands in the way; see reportFailure(). */
+/** @throws an error that reportFailure() reports. */
 async function runUnderLock(context: RunContext): Promise<RunResult> {
   const { options, events, signals } = context;
   const file = resolveCommand(options.command, options.env, options.cwd);
   const interrupt = signals.interruptible();
-  const socket = await openSocket(context);
+  const socket = await prepareSocket(context);
   try {
     if (socket.path === undefined) events.emit({ event: 'socket.absent', reason: socket.problem });
     const askedAtMs = performance.now();
@@ -99,7 +99,7 @@ function prepare(
   return { options, mark, me, events, signals, calls, guard };
 }
 
-/** What the guard and its release program need of our environment: nothing that could be a secret. */
+/** The variables that the guard and its release program get. None of them contains a secret. */
 const GUARD_VARIABLES = [
   ...['PATH', 'HOME', 'LANG', 'TZ'],
   ...['NODE_EXTRA_CA_CERTS', 'SSL_CERT_FILE', 'SSL_CERT_DIR'],
@@ -118,14 +118,14 @@ function startGuard(options: RunOptions, mark: string, { emit }: EventStream): G
   });
 }
 
-/** The guard knows of the socket's folder before anything is in it: it removes it after a crash. */
-async function openSocket(context: RunContext): Promise<HolderSocket> {
+/** The guard gets its orders when the directory exists, so that the directory is removed after a crash. */
+async function prepareSocket(context: RunContext): Promise<HolderSocket> {
   const socket = await openHolderSocket(context.options.env, (path) => orderGuard(context, path));
   if (socket.path === undefined) orderGuard(context, undefined);
   return socket;
 }
 
-/** A kill -9 during the wait leaves neither a waiter nor, right after the acquisition, a lease: the guard has its orders. */
+/** The guard has its orders: after a kill -9 it leaves the queue, or releases a lease that was just acquired. */
 function wait(
   context: RunContext,
   socket: HolderSocket,
@@ -151,7 +151,7 @@ function wait(
   });
 }
 
-/** Runs the command under the lease, and releases it when nothing of the command is left. */
+/** Runs the command under the lease, and releases the lease when the command's process tree has ended. */
 async function supervise(
   context: RunContext,
   file: string,
@@ -177,7 +177,7 @@ async function supervise(
     return decideOutcome(end, 'failed', signals.forwarded);
   }
   const { exitCode, signal, reason, leftovers } = end;
-  // Ctrl-C goes to both of us: on a busy machine the child has died of it before we get it.
+  // The terminal sends Ctrl-C to both processes, and the child may exit before we get the signal.
   if (signal !== null && hasControllingTerminal() && terminalDelivers(signal)) signals.noteForwarded(signal);
   const work = options.once === null ? null : (resultOfWork(end, signals.forwarded) ?? null);
   const released = await release(context, under.lease, {
@@ -188,7 +188,7 @@ async function supervise(
   return decideOutcome(end, released, signals.forwarded);
 }
 
-/** A signal ends the tries. It may be one of which the child has died before we got it. */
+/** A signal stops the retries. It may be the signal that has ended the child. */
 function release(
   { calls, me, events, signals }: RunContext,
   lease: Lease,
@@ -207,13 +207,13 @@ function reportNotStored({ options: { once }, events }: RunContext): void {
   if (once !== null) events.emit({ event: 'run.not_stored', runKey: once.runKey });
 }
 
-/** Processes that could not be ended may still run: the lease is kept, and runs out. */
+/** Processes that could not be ended may still run: the lease is kept, and expires. */
 function reportKept({ events }: RunContext, { lease, keepFailure }: UnderLease): void {
   events.emit({
     event: 'lock.release_failed',
     code: 'CHILD_NOT_GONE',
     message:
-      'processes of the command could not be ended, so the lease is kept until it runs out' +
+      'processes of the command could not be ended, so the lease is kept until it expires' +
       (keepFailure === undefined ? '' : `; it could not be extended: ${keepFailure}`),
     expiresAt: lease.expiresAt.toISOString(),
   });

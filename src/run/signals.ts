@@ -1,17 +1,17 @@
 import { constants } from 'node:os';
 import { SIGNAL_EXIT_BASE } from '../exit-codes.js';
 
-/** The signals that a process manager, a shell or a person sends, and that a child may want to act on. */
+/** The signals that are forwarded to the child. */
 export const FORWARDED = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const;
 
-/** A signal ended the wait, or came before the child was started. */
+/** A signal ended the wait, or arrived before the child was started. */
 export class Interrupted extends Error {
   constructor(readonly signal: NodeJS.Signals) {
     super(`interrupted by ${signal}`);
   }
 }
 
-/** 128 + n, as a shell reports it. */
+/** 128 + n, the exit code that a shell reports. */
 export function signalExitCode(signal: NodeJS.Signals): number {
   return SIGNAL_EXIT_BASE + constants.signals[signal];
 }
@@ -19,8 +19,8 @@ export function signalExitCode(signal: NodeJS.Signals): number {
 type Receiver = (signal: NodeJS.Signals) => void;
 
 /**
- * Takes the process's signals for as long as a run lasts, and routes each to the part of the run that acts on it now: the
- * wait, then the child, then the release. It remembers which signals the child got.
+ * Handles the process's signals during a run, and routes each to the current part of it: the wait, then the child, then the
+ * release. It records which signals the child got.
  */
 export class SignalRouter {
   readonly #forwarded = new Set<NodeJS.Signals>();
@@ -36,14 +36,14 @@ export class SignalRouter {
     return this.#forwarded;
   }
 
-  /** The first signal from now on aborts, with an {Interrupted}. */
+  /** The next signal aborts the returned AbortSignal, with an {Interrupted}. */
   interruptible(): AbortSignal {
     const interrupt = new AbortController();
     this.#receive = (signal) => interrupt.abort(new Interrupted(signal));
     return interrupt.signal;
   }
 
-  /** Holds signals while the child is being started; see HeldSignals. */
+  /** Holds signals back while the child is being started; see HeldSignals. */
   hold(): HeldSignals {
     const held: NodeJS.Signals[] = [];
     this.#receive = (signal) => held.push(signal);
@@ -59,21 +59,21 @@ export class SignalRouter {
     };
   }
 
-  /** The child got this signal. */
+  /** Records that the child got this signal. */
   noteForwarded(signal: NodeJS.Signals): void {
     this.#forwarded.add(signal);
   }
 
-  /** Signals have their default effect again. */
+  /** Restores the default effect of the signals. */
   close(): void {
     for (const signal of FORWARDED) process.off(signal, this.#take);
   }
 }
 
-/** Signals that came before there was a child to forward them to. */
+/** Signals that arrived before the child was started. */
 export interface HeldSignals {
   /** @throws {Interrupted} */
   throwIfAny: () => void;
-  /** Hands over the held signals, and routes every later one. */
+  /** Passes the held signals and every later one to `receive`. */
   routeTo: (receive: Receiver) => void;
 }

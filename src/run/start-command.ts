@@ -7,12 +7,12 @@ import type { RunContext } from './run-context.js';
 import type { HeldSignals } from './signals.js';
 
 export interface CommandOptions {
-  /** What resolveCommand() found. */
+  /** The result of resolveCommand(). */
   file: string;
   lease: Pick<Lease, 'instanceId' | 'fencingToken' | 'expiresAt'>;
-  /** The holders' sockets that the command may use. */
+  /** The value of MIGRATE_LOCK_SOCKET for the command. */
   socketList: string | undefined;
-  /** Where signals wait until the command is started. */
+  /** Signals that arrived before the command is started. */
   signals: HeldSignals;
   /** @throws when there is no time left for the command. */
   check?: () => void;
@@ -20,8 +20,8 @@ export interface CommandOptions {
 }
 
 /**
- * Starts the command under a deadline that child and guard follow, and reports what happens to it.
- * @throws {MigrateLockError} when it could not be started, {Interrupted} when a signal came before that; nothing of it is left.
+ * Starts the command, passes changes of its deadline to child and guard, and emits its events.
+ * @throws {MigrateLockError} when it could not be started, {Interrupted} when a signal arrived before that.
  */
 export async function startCommand(
   context: RunContext,
@@ -30,7 +30,7 @@ export async function startCommand(
 ): Promise<RunningChild> {
   const { options, mark, guard } = context;
   deadline.subscribe((times, why) => {
-    // The guard counts on a clock that goes on while the machine is suspended.
+    // The guard's clock advances while the machine is suspended.
     if (why === 'extended') guard.moveDeadline(times.guardKillAtMs);
   });
   await guard.ready;
@@ -54,7 +54,7 @@ export async function startCommand(
   });
   const follow = (): void => void child.moveTimeline(deadline.times);
   deadline.subscribe(follow);
-  follow(); // it may have moved while the child was being started
+  follow(); // the deadline may have moved while the child was being started
   return child;
 }
 
@@ -86,6 +86,6 @@ function report({ options, events: { emit } }: RunContext, deadline: Deadline, e
     case 'leftover':
       return emit({ event: 'child.leftover', count: event.count });
     case 'stuck':
-      return; // the lease is kept then, which has an event of its own
+      return; // reported by `lease.kept`
   }
 }

@@ -1,13 +1,13 @@
 import { bootTenths } from '../child/boot-clock.js';
 
 const EVERY_MS = 1_000;
-/** The boot clock is read in tenths of a second, and not in the same moment as ours. */
+/** The boot clock has tenths of a second, and the two clocks are not read at the same moment. */
 const TOLERANCE_MS = 400;
 
 export interface Clocks {
-  /** Stands still while the machine sleeps. */
+  /** Stops while the machine is suspended. */
   monotonicMs: () => number;
-  /** Does not; undefined where there is no such clock. */
+  /** Advances while the machine is suspended; undefined where there is no such clock. */
   bootMs: () => number | undefined;
 }
 
@@ -20,9 +20,8 @@ const SYSTEM_CLOCKS: Clocks = {
 };
 
 /**
- * Tells when the machine has slept (a suspended laptop, a paused virtual machine that noticed): our deadlines are counted
- * on a clock that stood still meanwhile, the database's did not.
- * @returns stops watching.
+ * Calls `onResume` after the machine was suspended: our clock stopped in the meantime, the database's did not.
+ * @returns a function that stops watching.
  */
 export function watchSuspend(
   onResume: (suspendedMs: number) => void,

@@ -18,19 +18,19 @@ import type { RunContext } from './run-context.js';
 import { startCommand } from './start-command.js';
 import { watchSuspend } from './suspend.js';
 
-/** The part of the command's time after which people are warned: there must be time left to extend the lease. */
+/** The part of the command's time after which `lease.expiring` is emitted, so that there is time to extend the lease. */
 const WARN_AFTER = 0.8;
 
 const LEASE_OVER: HolderAnswer = {
   ok: false,
   code: 'LEASE_OVER',
-  message: 'the lease has ended, or somebody else has it',
+  message: 'the lease has ended, or another instance holds the lock',
 };
 
-/** These tell us to leave processes alone that cannot be ended. */
+/** With these signals, a run gives up waiting for processes that cannot be ended. */
 const GIVE_UP_SIGNALS = new Set<NodeJS.Signals>(['SIGINT', 'SIGTERM']);
 
-/** Runs the command under a lease of this run, and answers what the command asks of its holder. */
+/** Runs the command under a lease of this run, and answers the command's requests. */
 export class UnderLease {
   readonly #deadline: Deadline;
   readonly #turns = new Turns();
@@ -48,7 +48,7 @@ export class UnderLease {
     this.#deadline = new Deadline(this.#timesOf(lease));
   }
 
-  /** The lease as it is now: it may have been extended. */
+  /** The current lease: it may have been extended. */
   get lease(): Lease {
     return { ...this.#lease, endsAtMs: this.#deadline.times.leaseEndsAtMs };
   }
@@ -59,8 +59,8 @@ export class UnderLease {
   }
 
   /**
-   * Starts the command and waits until its whole process tree is gone. Forwards signals to it.
-   * @throws {MigrateLockError} when it could not be started, {Interrupted} when a signal came before that; nothing of it is left.
+   * Starts the command and waits until its whole process tree has ended. Forwards signals to it.
+   * @throws {MigrateLockError} when it could not be started, {Interrupted} when a signal arrived before that.
    */
   async run(file: string): Promise<ChildEnd> {
     const { options, signals } = this.context;
@@ -97,7 +97,7 @@ export class UnderLease {
     }
   }
 
-  /** We may have been stopped since the acquisition was sent: somebody else may have the lock by now. */
+  /** If this process was stopped after it sent the acquisition, another instance may hold the lock by now. */
   #refuseLateStart(): void {
     if (!this.#deadline.isPassed) return;
     const { ttlMs } = this.context.options;
@@ -111,7 +111,7 @@ export class UnderLease {
     );
   }
 
-  /** Processes live on that cannot be ended: nobody else may run beside them. */
+  /** Extends the lease for processes that cannot be ended, so that no other run starts beside them. */
   #keepFor(reason: ChildEnd['reason']): void {
     const child = this.#child;
     if (child === undefined) return;
@@ -132,14 +132,14 @@ export class UnderLease {
     });
   }
 
-  /** Answers what the command asks of its holder. */
+  /** Answers a request of the command. */
   async answer(request: HolderRequest, asker: Asker): Promise<HolderAnswer> {
     if (request.request === 'extend') return this.#extend(request.ttlMs, asker);
     if (request.request === 'inherit') await this.#turns.take(asker, request.mark);
-    return { ok: true, lease: this.#described() };
+    return { ok: true, lease: this.#describe() };
   }
 
-  #described(): HeldLease {
+  #describe(): HeldLease {
     const nowMs = performance.now();
     const { termAtMs, killAtMs } = this.#deadline.times;
     return {
@@ -153,7 +153,7 @@ export class UnderLease {
     };
   }
 
-  /** The database first: a guard that knew of a later end than the database would kill too late. */
+  /** The database comes first: a guard with a later deadline than the database's would kill too late. */
   async #extend(ttlMs: number, asker: Asker): Promise<HolderAnswer> {
     const { calls, me, events } = this.context;
     if (this.#deadline.isPassed) return this.#tooLate();
@@ -169,7 +169,7 @@ export class UnderLease {
     } catch (error) {
       return notGiven(error, calls, this.#lease.expiresAt);
     } finally {
-      // Behind a pooler a session that is kept is one that the command does not get.
+      // Behind a pooler, a kept session may be one that the command needs.
       if (!calls.database.isDirect) calls.database.disconnect();
     }
     if (answer.outcome === 'refused') return LEASE_OVER;
@@ -179,8 +179,8 @@ export class UnderLease {
     this.#lease = lease;
     const expiresAt = lease.expiresAt.toISOString();
     events.emit({ event: 'lease.extended', ttlMs, expiresAt, auditHash: answer.auditHash });
-    const described: HolderAnswer = { ok: true, lease: this.#described() };
-    this.#turns.tell(described);
+    const described: HolderAnswer = { ok: true, lease: this.#describe() };
+    this.#turns.notify(described);
     return described;
   }
 
@@ -189,7 +189,7 @@ export class UnderLease {
     return timesUnder(lease.endsAtMs, ttlMs, killGraceMs);
   }
 
-  /** The command has no more time, whatever the lease has. */
+  /** The refusal after the command's deadline, which comes before the lease's end. */
   #tooLate(): HolderAnswer {
     if (performance.now() >= this.lease.endsAtMs) return LEASE_OVER;
     return { ok: false, code: 'TOO_LATE', message: 'the command has reached its deadline' };
@@ -198,7 +198,7 @@ export class UnderLease {
   #reportTrying(error: unknown, attempt: number, asker: Asker): void {
     const { calls, events } = this.context;
     const { message } = explain(error, calls.database.description, calls.schema);
-    asker.tell({ ok: false, code: TRYING, message });
+    asker.send({ ok: false, code: TRYING, message });
     if (attempt > 1) return;
     events.emit({ event: 'database.unavailable', code: errorCode(error), message, attempts: attempt });
   }

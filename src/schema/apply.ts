@@ -3,7 +3,13 @@ import { classify, errorCode, UNTRUSTED_SCHEMA } from '../db/classify.js';
 import type { Database, Session } from '../db/database.js';
 import { MigrateLockError } from '../errors.js';
 import { CALLS, FUNCTIONS, STEPS } from '../generated/sql.js';
-import { isUsable, lookAtSchema, readSchemaState, SCHEMA_VERSION, type SchemaState } from './look.js';
+import {
+  isUsable,
+  readSchemaVersion,
+  readSchemaState,
+  SCHEMA_VERSION,
+  type SchemaState,
+} from './schema-version.js';
 import { readOwners, refuseForeign, refuseSuperuser, type SchemaOwners } from './owners.js';
 import { renderSql } from './render.js';
 
@@ -24,7 +30,7 @@ export interface SchemaApplied {
 
 /** How long one attempt to apply the schema may take, and for how long others may finish theirs. */
 const APPLY_LIMIT_MS = 20_000;
-const LOOK_LIMIT_MS = 5_000;
+const READ_LIMIT_MS = 5_000;
 const PATIENCE_MS = 15_000;
 /** Another one that is not us (an administrator's script) is done soon; what still clashes then is something else. */
 const MOST_CLASHES = 5;
@@ -46,7 +52,7 @@ export async function ensureSchema(
 ): Promise<SchemaApplied | null> {
   const endsAtMs = performance.now() + PATIENCE_MS;
   for (let clashes = 0; ;) {
-    const state = await lookForVersion(database, schema);
+    const state = await readVersionIfTrusted(database, schema);
     if (isUsable(state, schema, definition.version)) return null;
     let clash: unknown;
     try {
@@ -64,9 +70,9 @@ export async function ensureSchema(
 }
 
 /** A superuser may not call what another role made, and may still create the lock for it. */
-async function lookForVersion(database: Database, schema: string): Promise<SchemaState | null> {
+async function readVersionIfTrusted(database: Database, schema: string): Promise<SchemaState | null> {
   try {
-    return await lookAtSchema(database, schema, LOOK_LIMIT_MS);
+    return await readSchemaVersion(database, schema, READ_LIMIT_MS);
   } catch (error) {
     if (errorCode(error) === UNTRUSTED_SCHEMA) return null;
     throw error;

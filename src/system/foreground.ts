@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 
 /**
- * Whether our process group is the terminal's foreground group: a background job (`&`) of an interactive shell has the
- * terminal too, but none of its keys, and somebody else is writing in its last line.
+ * Whether our process group is the terminal's foreground group. A background job (`&`) has the terminal too, but gets no keys,
+ * and the shell writes to its last line.
  */
 export function inForeground(): boolean {
   try {
@@ -11,7 +11,7 @@ export function inForeground(): boolean {
     const [, , group, , , foreground] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     return group === foreground;
   } catch {
-    // Without /proc, take the usual case.
+    // Without /proc, assume the usual case.
     return true;
   }
 }

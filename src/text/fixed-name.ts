@@ -1,9 +1,9 @@
 /**
- * A run key or a lock's schema is often given by a variable. When that is unset, or nobody expands it, every release has the
- * same run key, or one of them another lock.
+ * A run key or a lock's schema often comes from a variable. When that is unset or not expanded, every release would have the
+ * same run key, or another lock.
  */
 
-/** What is left in a text when nobody expands it. The lengths are bounded: a text of any size is searched in linear time. */
+/** Variables and templates that were not expanded. The lengths are bounded, so that the search takes linear time. */
 const UNEXPANDED = [
   // sh, compose and GitLab ($NAME, ${NAME}), Kubernetes and Azure ($(NAME)), Azure ($[NAME]), GitHub (${{ NAME }}).
   /\$[({[][^)}\]]{0,60}[)}\]]{0,2}|\$[\w@*#?!]\w{0,60}/,
@@ -28,17 +28,17 @@ const UNEXPANDED = [
 /** Between two parts of a name. One at its end is what `web-$UNSET` leaves. */
 const SEPARATOR = /[\s\-_:/@.+#=,;|~&]/u;
 
-/** What a program writes for a value that it does not have. */
+/** How programs print a missing value. */
 const UNSET = new Set(['undefined', 'null', 'nil', 'none', 'nan', 'unknown', 'unspecified']);
-/** What names another thing tomorrow. */
+/** Names that change their meaning over time. */
 const MOVING = new Set(['latest', 'main', 'master', 'trunk', 'develop', 'head', 'nightly', 'snapshot']);
-/** As `MOVING`, but in a longer name (`seed-dev`) they may well be a part of what is done. */
+/** As `MOVING`, but legitimate as a part of a longer name (`seed-dev`). */
 const MOVING_ALONE = new Set([
   ...['dev', 'development', 'test', 'staging', 'prod', 'production', 'stable', 'edge', 'canary'],
   ...['current', 'default', 'next', 'release', 'version', 'true', 'false', 'yes', 'no', 'on', 'off'],
 ]);
 
-/** What in a text should have been replaced by a value, as far as that can be told. */
+/** The part of a text that should have been replaced by a value; undefined when there is none. */
 export function findUnexpanded(text: string): string | undefined {
   return UNEXPANDED.map((pattern) => pattern.exec(text)?.[0]).find((found) => found !== undefined);
 }
@@ -49,8 +49,8 @@ export function findUnexpanded(text: string): string | undefined {
  */
 export function whyNotFixed(name: string, { mayMove = false } = {}): string | undefined {
   const form = findUnexpanded(name);
-  if (form !== undefined) return `holds ${form}, which nobody has expanded`;
-  if (name.trim() === '') return 'holds nothing but blanks';
+  if (form !== undefined) return `contains ${form}, which was not expanded`;
+  if (name.trim() === '') return 'contains only blanks';
   const [first, last] = [name.charAt(0), name.slice(-1)];
   if (SEPARATOR.test(last)) return `ends with ${JSON.stringify(last)}, as if a variable after it were empty`;
   if (SEPARATOR.test(first)) {
@@ -58,11 +58,11 @@ export function whyNotFixed(name: string, { mayMove = false } = {}): string | un
   }
   const part = name.split(SEPARATOR).at(-1) ?? '';
   const word = part.toLowerCase();
-  const told = part === name ? `is ${part}` : `ends with ${part}`;
-  if (UNSET.has(word)) return `${told}, which stands for a value that is not there`;
+  const ending = part === name ? `is ${part}` : `ends with ${part}`;
+  if (UNSET.has(word)) return `${ending}, which stands for a missing value`;
   if (mayMove) return undefined;
-  if (name.startsWith('refs/heads/')) return 'is a branch, which names no fixed thing';
-  if (MOVING.has(word) || MOVING_ALONE.has(name.toLowerCase())) return `${told}, which names no fixed thing`;
-  if (/^0+$/.test(name)) return 'holds nothing but zeros, as a commit that does not exist';
+  if (name.startsWith('refs/heads/')) return 'is a branch, which is not fixed';
+  if (MOVING.has(word) || MOVING_ALONE.has(name.toLowerCase())) return `${ending}, which is not fixed`;
+  if (/^0+$/.test(name)) return 'contains only zeros, as a commit that does not exist';
   return undefined;
 }

@@ -22,11 +22,11 @@ export function longerWait({ waitedMs, expiresInMs }: EndedWait): string {
   return durationOption(Math.min(MAX_DURATION_MS, Math.ceil(neededMs / unitMs) * unitMs));
 }
 
-/** What else there is to do when the rest of the lease is too long to wait for; undefined when it is not. */
+/** An alternative when the rest of the lease is too long to wait for; undefined when it is not. */
 export function insteadOfWaiting({ expiresInMs, holder }: EndedWait): string | undefined {
   if (expiresInMs === null || holder === null || expiresInMs <= SHORTEST_MS) return undefined;
   return (
-    `The lease lasts ${formatDuration(expiresInMs)} more, unless its command ends before. ` +
-    `If you know that the command does not run any more: \`${unlockLine(holder)}\`.`
+    `The lease ends in ${formatDuration(expiresInMs)}, or when its command ends. ` +
+    `If you know that the command no longer runs: \`${unlockLine(holder)}\`.`
   );
 }

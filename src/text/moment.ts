@@ -1,10 +1,10 @@
-/** The last millisecond of the year 9999, and the first of the year 0: further off, ISO 8601 has no four digits for a year. */
+/** The last millisecond of the year 9999, and the first of the year 0: the range of four-digit years in ISO 8601. */
 const LATEST_MS = 253_402_300_799_999;
 const EARLIEST_MS = -62_167_219_200_000;
 
 /**
- * A moment as text, in UTC. One that no date can tell is told as the nearest that can be: a client may give its lease any end
- * that PostgreSQL knows, and to look at it, or to break it, must not fail over that.
+ * A timestamp as text, in UTC, limited to the range of four-digit years: a lease may have any end that PostgreSQL can store,
+ * and `status` and `unlock` must still work.
  */
 export function formatMoment(epochMs: number): string {
   return dateOf(epochMs).toISOString();

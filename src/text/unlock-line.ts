@@ -1,6 +1,6 @@
 /**
- * What a person types to end the lease of this holder. A client chooses its id itself: not every one is a plain word to a
- * shell, and one that begins with `-` is no word of its own to us.
+ * The command line that ends the lease of this holder. A client chooses its id itself, so it is quoted for a shell, and one that
+ * begins with `-` is written with `=`.
  */
 export function unlockLine(instanceId: string): string {
   const word = /^[\w-]+$/.test(instanceId) ? instanceId : `'${instanceId.replaceAll("'", "'\\''")}'`;

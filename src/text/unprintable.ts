@@ -1,6 +1,6 @@
 /**
- * What a terminal obeys, or what makes a text look like another one: control characters (C0, DEL, C1), what separates lines and
- * paragraphs, and what turns the direction of writing. Global: for replace() alone, which begins at the start each time.
+ * Characters that control a terminal or disguise a text: control characters (C0, DEL, C1), line and paragraph separators, and
+ * bidirectional controls. It has the flag `g`, so use it with replace() only.
  */
-// eslint-disable-next-line no-control-regex -- they are what this is about
+// eslint-disable-next-line no-control-regex -- control characters are matched on purpose
 export const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;

@@ -3,24 +3,24 @@ import type { EventOf, MigrateLockEvent } from '../events/events.js';
 import { insteadOfWaiting, longerWait } from '../text/longer-wait.js';
 import { unlockLine } from '../text/unlock-line.js';
 
-/** What a person can do after the end of a wait, as it fits what was seen last. */
+/** What you can do after a wait has timed out. */
 export function adviceAfterWait(event: EventOf<'wait.timeout'>): string {
   const { handovers } = event;
   const longer = `To wait longer, use --wait-timeout, for example --wait-timeout ${longerWait(event)}`;
   const moved =
     handovers === 0
-      ? `The lock did not move meanwhile. ${longer}.`
-      : `The lock changed hands ${handovers === 1 ? 'once' : `${handovers} times`} meanwhile. ${longer}; if the work needs to be done only ` +
-        'once for all of them, use --once with a key, for example the git commit of the release.';
+      ? `The lock did not change hands during the wait. ${longer}.`
+      : `The lock changed hands ${handovers === 1 ? 'once' : `${handovers} times`} during the wait. ${longer}. If the work needs to be done only ` +
+        'once for all runs, use --once with a key, for example the git commit of the release.';
   const instead = insteadOfWaiting(event);
   return instead === undefined ? moved : `${moved} ${instead}`;
 }
 
 export function adviceAfterDeadline({ ttlMs, expiresInMs }: EventOf<'child.deadline'>): string {
   if (expiresInMs <= 0) {
-    return 'It may have run beside the next one: look at the database. assert_held() in the migration prevents that.';
+    return 'It may have run at the same time as the next run: check the database. assert_held() in the migration prevents that.';
   }
-  if (ttlMs >= MAX_DURATION_MS) return 'That is the longest lease: divide the work.';
+  if (ttlMs >= MAX_DURATION_MS) return 'That is the longest lease: split the migration.';
   const longer = durationOption(Math.min(MAX_DURATION_MS, 2 * ttlMs));
   return `The lease lasts ${formatDuration(ttlMs)}. Try a larger one, for example --ttl ${longer}`;
 }
@@ -31,7 +31,7 @@ export function adviceAfterFailedRelease({
   instanceId,
 }: MigrateLockEvent & EventOf<'lock.release_failed'>): string {
   if (code === 'LEASE_EXPIRED')
-    return 'Others can run: `migrate-lock history` tells what has happened since.';
-  const ends = `The lease ends by itself at ${expiresAt}; until then nobody else can run.`;
-  return code === 'ORPHANS_LEFT' ? `${ends} Sooner: \`${unlockLine(instanceId)}\`.` : ends;
+    return 'Other runs can start: `migrate-lock history` shows what has happened since.';
+  const ends = `The lease expires at ${expiresAt}; until then no other run can start.`;
+  return code === 'ORPHANS_LEFT' ? `${ends} To end it earlier: \`${unlockLine(instanceId)}\`.` : ends;
 }

@@ -1,6 +1,6 @@
 /**
- * Whether to colour what people read: https://no-color.org first (chalk ignores it), then FORCE_COLOR, then whether a terminal
- * that can do it is there.
+ * Whether stderr is coloured: NO_COLOR (https://no-color.org) comes first, because chalk ignores it, then FORCE_COLOR, then
+ * whether stderr is a terminal with colours.
  */
 export function wantsColour(env: Record<string, string | undefined>, isTerminal: boolean): boolean {
   if (env.NO_COLOR !== undefined && env.NO_COLOR !== '') return false;

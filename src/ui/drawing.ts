@@ -1,13 +1,13 @@
-/** What a line that changes in place is drawn with: loaded only when there is one. */
+/** Draws a line that changes in place. Loaded only when there is one. */
 import { clearLine, cursorTo } from 'node:readline';
 import { Writable } from 'node:stream';
 import cliTruncate from 'cli-truncate';
 
-/** So much of the width stays free: the terminal echoes Ctrl-C as `^C`, which must not make it a second line. */
+/** The free columns, for the `^C` that the terminal echoes for Ctrl-C. */
 const ROOM = 3;
 
 /** Erases the line in which the cursor is, and leaves the cursor at its beginning. */
-export const ERASE = written((terminal) => {
+export const ERASE = controlSequence((terminal) => {
   clearLine(terminal, 0);
   cursorTo(terminal, 0);
 });
@@ -17,7 +17,7 @@ export function fitted(text: string, columns: number): string {
   return cliTruncate(text, Math.max(1, columns - ROOM));
 }
 
-function written(write: (stream: Writable) => void): string {
+function controlSequence(write: (stream: Writable) => void): string {
   let text = '';
   const stream = new Writable({
     write: (chunk, _, done) => {

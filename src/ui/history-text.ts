@@ -9,12 +9,12 @@ export interface HistoryEntry {
   event: string;
   instanceId: string | null;
   fencingToken: number | null;
-  /** Who wrote it: the role that logged in, and from where. */
+  /** The role that logged in and wrote the row. */
   dbRole: string;
   clientAddress: string | null;
   applicationName: string | null;
   details: Record<string, unknown>;
-  /** null: it is not of the chain. */
+  /** null: the row is not part of the chain. */
   auditHash: string | null;
 }
 
@@ -22,7 +22,7 @@ const LONGEST_EVENT = 'lock.release_failed'.length;
 
 /**
  * A row for people: `2026-01-31T12:00:00.000Z  lock.acquired        V1StGXR8_Z5jdHi6B-myT  token 42  by app at 10.0.0.7
- * host="web-1" pid=7`. What others wrote is made printable.
+ * host="web-1" pid=7`. Texts of other clients are made printable.
  */
 export function describeEntry(entry: HistoryEntry): string {
   const { at, event, instanceId, fencingToken, dbRole, clientAddress, details } = entry;
@@ -38,7 +38,7 @@ export function describeEntry(entry: HistoryEntry): string {
   return printable(parts.join('  '));
 }
 
-/** What was written by hand need not be an object. */
+/** Details that were written by hand may be no object. */
 function describeDetails(details: unknown): string[] {
   if (typeof details !== 'object') return [JSON.stringify(details)];
   return Object.entries(details ?? {})

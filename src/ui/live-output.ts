@@ -3,29 +3,29 @@ import { inForeground } from '../system/foreground.js';
 import type * as Drawing from './drawing.js';
 import { columnsOf } from './terminal.js';
 
-/** What a live line needs to know of its terminal. */
-export interface Terminal {
+/** The terminal of a live line. */
+export interface LiveTerminal {
   columns: () => number;
-  /** False while another process group has the terminal, and writes into its last line. */
+  /** False while another process group is in the foreground. */
   isOurs: () => boolean;
 }
 
 /**
- * An output to a terminal, whose last line may change in place: whatever else is written erases that first. The cursor is
- * never hidden, so that nothing has to be restored, however we end. A stalled terminal misses changes, it does not queue them.
+ * An output to a terminal whose last line may change in place. Other output erases that line first. The cursor is never
+ * hidden, so that nothing has to be restored at the exit. A stalled terminal misses changes; they are not queued.
  */
 export class LiveOutput implements Output {
   readonly #output: RawOutput;
-  readonly #terminal: Terminal;
+  readonly #terminal: LiveTerminal;
   #drawing: typeof Drawing | undefined;
   #isShown = false;
 
-  constructor(output: RawOutput, terminal: Terminal = { columns: columnsOf(2), isOurs: inForeground }) {
+  constructor(output: RawOutput, terminal: LiveTerminal = { columns: columnsOf(2), isOurs: inForeground }) {
     this.#output = output;
     this.#terminal = terminal;
   }
 
-  /** Loads what show() needs; before that it shows nothing. */
+  /** Loads the module that show() needs. */
   async load(): Promise<void> {
     this.#drawing ??= await import('./drawing.js');
   }
@@ -34,7 +34,7 @@ export class LiveOutput implements Output {
     return this.#terminal.isOurs();
   }
 
-  /** Shows the text, which is printable, in the place of what was shown before. */
+  /** Replaces the text that is shown; it must be printable. */
   show(text: string): void {
     if (this.#drawing === undefined || !this.#output.isIdle || !this.isOurs) return;
     const line = this.#drawing.fitted(text, this.#terminal.columns());

@@ -16,14 +16,14 @@ export interface Message {
   hint?: string | undefined;
 }
 
-/** A holder's command is only there to be recognized. */
+/** Enough to recognize a holder's command. */
 const MAX_COMMAND_LENGTH = 80;
-/** The longest name that a machine has; longer ones were made up to push everything else out of sight. */
+/** The longest host name; another client may have stored a longer one. */
 const MAX_NAME_LENGTH = 64;
-/** In one line with everything else. */
+/** For a line with other fields. */
 const SHORT_COMMAND_LENGTH = 40;
 
-/** What an event means to people; null when it tells them nothing that they do not know. */
+/** The message for an event; null when there is none. */
 export function describeEvent(event: MigrateLockEvent): Message | null {
   switch (event.event) {
     case 'schema.applied':
@@ -38,7 +38,7 @@ export function describeEvent(event: MigrateLockEvent): Message | null {
       return info(`waiting for the lock: ${holding(event)}${queue(event.queueLength)}`);
     case 'lock.rate_limited':
       return warn(
-        `too many attempts came from here; the next one is made in ${formatDuration(event.retryAfterMs)}`,
+        `too many attempts from this client; the next one is made in ${formatDuration(event.retryAfterMs)}`,
       );
     case 'lock.acquired':
       return acquired(event);
@@ -68,9 +68,9 @@ export function describeEvent(event: MigrateLockEvent): Message | null {
         ),
         hint:
           event.denied === 0
-            ? 'The takeover waits until they are gone.'
-            : 'Our role may not end them: that needs the same role, or pg_signal_backend. The takeover waits until they are ' +
-              `gone. To end one: SELECT pg_terminate_backend(${event.sessions[0]?.pid ?? 'pid'}). When nobody can end them: ` +
+            ? 'The takeover waits until they have ended.'
+            : 'Our role may not end them: that needs the same role, or pg_signal_backend. The takeover waits until they have ' +
+              `ended. To end one: SELECT pg_terminate_backend(${event.sessions[0]?.pid ?? 'pid'}). If no role can end them: ` +
               `\`${unlockLine(event.holder)}\`. If they are not the command's, name its roles with init --child-role.`,
       };
     case 'lock.inherited':
@@ -82,8 +82,8 @@ export function describeEvent(event: MigrateLockEvent): Message | null {
     case 'child.unseen':
       return {
         ...warn(
-          'the processes of the command cannot be seen: /proc is that of another PID namespace. Only its process group can be ' +
-            'ended, not what leaves it',
+          'the processes of the command cannot be seen: /proc is that of another PID namespace. Only the process group can be ' +
+            'ended, not processes that leave it',
         ),
         hint: 'Mount /proc in the namespace: unshare --mount-proc, or mount -t proc proc /proc.',
       };
@@ -93,20 +93,20 @@ export function describeEvent(event: MigrateLockEvent): Message | null {
           `the command has run for ${formatDuration(event.ranMs)}${
             event.expiresInMs > 0
               ? '; it is ended now, before its lease expires'
-              : ', and its lease is over: migrate-lock did not run in time; what is left of it is ended now'
+              : ', and its lease has expired: migrate-lock did not run in time; its remaining processes are ended now'
           }`,
         ),
         hint: adviceAfterDeadline(event),
       };
     case 'child.leftover':
       return warn(
-        `the command left ${count(event.count, 'process', 'processes')} running; ending what is left`,
+        `the command left ${count(event.count, 'process', 'processes')} running; ending the leftover processes`,
       );
     case 'lock.released':
       return good(`released the lock after ${formatDuration(event.heldMs)}`);
     case 'lock.release_delayed':
       return warn(
-        `the lock could not be released yet (${event.message}); trying again. The lease ends at ${event.expiresAt} in any case`,
+        `the lock could not be released yet (${event.message}); trying again. The lease expires at ${event.expiresAt}`,
       );
     case 'lock.release_failed':
       return {
@@ -115,12 +115,12 @@ export function describeEvent(event: MigrateLockEvent): Message | null {
       };
     case 'lock.lost':
       return bad(
-        `the lease was lost before its end: ${event.holder === null ? 'nobody holds the lock any more' : `${event.holder} has acquired the lock since`}`,
+        `the lease was lost before its end: ${event.holder === null ? 'the lock is not held any more' : `${event.holder} has acquired the lock since`}`,
       );
     case 'wait.timeout':
       return {
         ...bad(
-          `gave up after ${formatDuration(event.waitedMs)}: ${timesOf(event)}${queue(event.queueLength)}`,
+          `gave up after ${formatDuration(event.waitedMs)}: ${heldSinceUntil(event)}${queue(event.queueLength)}`,
         ),
         hint: adviceAfterWait(event),
       };
@@ -132,19 +132,19 @@ export function describeEvent(event: MigrateLockEvent): Message | null {
         hint: 'The next run with this key may run the command again.',
       };
     case 'guard.restarted':
-      return warn('the guard of the command had died; started another one');
+      return warn('the guard of the command had exited; started another one');
     case 'guard.absent':
       return warn(
-        `there is no guard (${event.reason}): if migrate-lock is killed or stopped, nobody ends the command, also not when ` +
-          'the lease is over',
+        `there is no guard (${event.reason}): if migrate-lock is killed or stopped, the command is not ended, not even when ` +
+          'the lease expires',
       );
     case 'socket.absent':
       return {
         ...warn(
-          'there is no place for a socket: the command cannot ask for more time, and a migrate-lock run inside it fails ' +
+          'a socket could not be created: the command cannot extend its lease, and a migrate-lock run inside it fails ' +
             `(${event.reason})`,
         ),
-        hint: 'Let TMPDIR name a folder that this user can write, and in which no other user can replace files.',
+        hint: 'Set TMPDIR to a directory that this user can write, and in which no other user can replace files.',
       };
     case 'error':
       return { ...bad(event.message), hint: event.hint };
@@ -155,7 +155,7 @@ export function describeEvent(event: MigrateLockEvent): Message | null {
 
 /**
  * A wait in one line, for a terminal where it changes every second: `waiting 12s · held by web-7f9 (knex migrate:latest) for
- * 18s · lease ends in 11s · 9 waiting`. `sinceMs`: for how long the event is past.
+ * 18s · lease ends in 11s · 9 waiting`. `sinceMs`: the time since the event.
  */
 export function describeWait(event: EventOf<'lock.waiting'>, sinceMs: number): string {
   const lease = event.expiresInMs === null ? null : event.expiresInMs - sinceMs;
@@ -163,7 +163,7 @@ export function describeWait(event: EventOf<'lock.waiting'>, sinceMs: number): s
   return [
     `waiting ${inSeconds(event.waitedMs + sinceMs)}`,
     `${holderName(event, SHORT_COMMAND_LENGTH)}${held}`,
-    ...(lease === null ? [] : [lease > 0 ? `lease ends in ${inSeconds(lease + 999)}` : 'lease is over']),
+    ...(lease === null ? [] : [lease > 0 ? `lease ends in ${inSeconds(lease + 999)}` : 'lease has expired']),
     ...(event.queueLength > 1 ? [`${event.queueLength} waiting`] : []),
   ].join(' · ');
 }
@@ -175,13 +175,13 @@ function holding(holder: HolderSummary): string {
     `${holderName(holder)}${holder.heldMs === null ? '' : ` for ${formatDuration(holder.heldMs)}`}`,
     ...(lease === null
       ? []
-      : [lease > 0 ? `its lease ends in ${formatDuration(lease)}` : 'its lease is over']),
+      : [lease > 0 ? `its lease ends in ${formatDuration(lease)}` : 'its lease has expired']),
   ];
   return parts.join(', ');
 }
 
-/** As holding(), but with moments, which still mean something when the line is read later. */
-function timesOf(event: HolderSummary & { time: string }): string {
+/** As holding(), but with timestamps, for a line that is read later. */
+function heldSinceUntil(event: HolderSummary & { time: string }): string {
   const at = (offsetMs: number): string => formatMoment(Date.parse(event.time) + offsetMs);
   const since = event.heldMs === null ? '' : ` since ${at(-event.heldMs)}`;
   const until = event.expiresInMs === null ? '' : `, until ${at(event.expiresInMs)} at the latest`;
@@ -189,7 +189,7 @@ function timesOf(event: HolderSummary & { time: string }): string {
 }
 
 function holderName({ holder, holderHost, holderCommand }: HolderSummary, length?: number): string {
-  if (holder === null) return 'somebody is just acquiring or releasing it';
+  if (holder === null) return 'another instance is just acquiring or releasing it';
   const command = holderCommand === null ? '' : ` (${shortened(holderCommand, length)})`;
   return `held by ${shorten(holderHost ?? holder, MAX_NAME_LENGTH, '…')}${command}`;
 }
@@ -229,8 +229,8 @@ function acquired(event: MigrateLockEvent & EventOf<'lock.acquired'>): Message {
   return {
     ...warn(text),
     hint:
-      `The run key is known with another command too: ${shortened(event.runKeyOfOtherCommand)}. The same key with another ` +
-      'command is other work.',
+      `The run key was also used with another command: ${shortened(event.runKeyOfOtherCommand)}. The same key with another ` +
+      'command is different work.',
   };
 }
 

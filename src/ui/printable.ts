@@ -3,8 +3,8 @@ import { UNPRINTABLE } from '../text/unprintable.js';
 const SHORT: Record<string, string> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
 
 /**
- * Makes visible what a terminal would obey. Much of what people read here comes from others (a holder's command, a server's
- * message): it must neither move the cursor nor pretend to be a line of ours.
+ * Escapes characters that control a terminal. Texts of other clients and servers must neither move the cursor nor imitate
+ * our lines.
  */
 export function printable(text: string): string {
   return text.replace(UNPRINTABLE, (character) => {

@@ -1,16 +1,16 @@
 import { isatty } from 'node:tty';
 import { printable } from './printable.js';
 
-/** Whether somebody is there to be asked. */
+/** Whether there is a terminal for a question. */
 export function canAsk(): boolean {
   return isatty(0) && isatty(2);
 }
 
-/** Asks on the terminal. Whatever is not a yes is a no, the end of the input too. */
+/** Asks on the terminal. Any answer other than yes is a no, and so is the end of the input. */
 export async function confirm(question: string): Promise<boolean> {
   // Loaded here: no run asks.
   const { createInterface } = await import('node:readline');
-  // Not as a terminal: the line's editing stays the terminal's, and Ctrl-C ends us.
+  // Not as a terminal: line editing stays the terminal's, and Ctrl-C ends this process.
   const lines = createInterface({ input: process.stdin, terminal: false });
   process.stderr.write(`${printable(question)} [y/N] `);
   return new Promise<boolean>((resolve) => {

@@ -9,9 +9,9 @@ import { WaitingLine } from './waiting-line.js';
 
 export interface Reporter {
   readonly onEvent: EventListener;
-  /** An error that is in no event. */
+  /** Shows an error that is in no event. */
   readonly error: (error: unknown) => void;
-  /** A word on the side. */
+  /** Shows a notice. */
   readonly warn: (text: string) => void;
 }
 
@@ -23,15 +23,15 @@ export interface ReporterOptions {
 }
 
 /**
- * Writes for people: a line a step, and a second one where there is something to do. `quiet` leaves what went wrong. With
- * `live`, the output to a terminal, a wait is one line that changes in place. `redact` takes out of errors and warnings what
- * must not be shown; events come without it.
+ * Writes lines for people: one for each event, and a second one with a hint. `quiet` shows only errors. With `live`, the
+ * output to a terminal, a wait is one line that changes in place. `redact` removes secrets from errors and notices; events
+ * contain none.
  */
 export function createReporter(
   output: Output,
   { quiet, colour, live, redact = (text) => text }: ReporterOptions,
 ): Reporter {
-  // Sixteen colours, which every terminal has; how many it has makes no difference here.
+  // Level 1 is 16 colours, which every terminal with colours has.
   const chalk = new Chalk({ level: colour ? 1 : 0 });
   const paint: Record<Tone, (text: string) => string> = {
     info: (text) => text,
@@ -40,26 +40,26 @@ export function createReporter(
     bad: chalk.red,
   };
   const prefix = chalk.dim('migrate-lock:');
-  const tell = ({ text, tone, hint }: Message): void => {
+  const print = ({ text, tone, hint }: Message): void => {
     if (quiet && tone !== 'bad') return;
     output.writeLine(`${prefix} ${paint[tone](printable(text))}`);
     if (hint !== undefined && hint !== '') output.writeLine(`${prefix} ${printable(hint)}`);
   };
-  const tellOf = (event: MigrateLockEvent): void => {
+  const printEvent = (event: MigrateLockEvent): void => {
     const message = describeEvent(event);
-    if (message !== null) tell(message);
+    if (message !== null) print(message);
   };
-  const waitingLine = live === undefined || quiet ? undefined : new WaitingLine(live, tellOf);
+  const waitingLine = live === undefined || quiet ? undefined : new WaitingLine(live, printEvent);
   return {
     onEvent: (event) => {
-      if (waitingLine?.takes(event) !== true) tellOf(event);
+      if (waitingLine?.takes(event) !== true) printEvent(event);
     },
     error: (error) => {
       const { text, hint } = formatError(error);
-      tell({ text: redact(text), hint: hint === undefined ? undefined : redact(hint), tone: 'bad' });
+      print({ text: redact(text), hint: hint === undefined ? undefined : redact(hint), tone: 'bad' });
     },
     warn: (text) => {
-      tell({ text: redact(text), tone: 'warn' });
+      print({ text: redact(text), tone: 'warn' });
     },
   };
 }

@@ -10,13 +10,13 @@ interface Client {
   runKey: string | null;
 }
 
-/** What `migrate-lock status` tells; with `--json` it is printed as it is. */
+/** The output of `migrate-lock status`; with `--json` it is printed as it is. */
 export interface StatusReport {
   database: string;
   schema: string;
-  /** `expired`: the lease ran out and was never released; the next to come takes over. */
+  /** `expired`: the lease has expired without a release; the next run takes over. */
   state: 'free' | 'held' | 'expired';
-  /** The last lease, whatever its state; null before the first. Moments are the database's. */
+  /** The last lease, in any state; null before the first. Timestamps are the database's. */
   lease:
     | (Client & {
         fencingToken: number;
@@ -29,11 +29,11 @@ export interface StatusReport {
     | null;
   /** In order of arrival. */
   waiters: (Client & { waitingMs: number })[];
-  /** True: read on a replica, which lags behind and does not know who waits. */
+  /** True: read on a replica, which may lag behind and has no list of waiters. */
   isReplica: boolean;
 }
 
-/** The report for people, line by line. What others wrote (hosts, commands) is made printable. */
+/** The report for people, line by line. Texts of other clients are made printable. */
 export function describeStatus(report: StatusReport): string[] {
   return [
     `The lock of ${printable(report.database)} (schema ${printable(report.schema)}) is ${stateOf(report)}.`,
@@ -48,9 +48,9 @@ function stateOf({ state, lease }: StatusReport): string {
     case 'held':
       return 'held';
     case 'expired':
-      return 'not held: the lease ran out without having been released, and the next to come takes over';
+      return 'not held: the lease has expired without a release, and the next run takes over';
     case 'free':
-      return lease === null ? 'free; nobody has used it yet' : 'free; this was the last to have it';
+      return lease === null ? 'free; it has not been used yet' : 'free; this was the last holder';
   }
 }
 
@@ -73,8 +73,8 @@ function describeLease(lease: NonNullable<StatusReport['lease']>, state: StatusR
 }
 
 function describeWaiters({ waiters, isReplica }: StatusReport): string[] {
-  if (isReplica) return ['This is a replica: it may lag behind, and does not know who waits.'];
-  if (waiters.length === 0) return ['Nobody waits.'];
+  if (isReplica) return ['This is a replica: it may lag behind, and has no list of waiters.'];
+  if (waiters.length === 0) return ['There are no waiters.'];
   const many = waiters.length > 1;
   return [
     `${waiters.length} ${many ? 'wait, in order of arrival' : 'waits'}:`,

@@ -1,9 +1,9 @@
 import type { EventOf, ProcessSummary } from '../events/events.js';
 
-/** So many processes are named one by one. */
+/** The maximum of processes that are named. */
 const MAX_PROCESSES = 5;
 
-/** A lease was extended for processes that cannot be ended: who they are, and what to do. */
+/** The message about a lease that was extended for processes that cannot be ended. */
 export function aboutSurvivors({ processes, last, expiresAt }: EventOf<'lease.kept'>): {
   text: string;
   hint: string;
@@ -13,12 +13,12 @@ export function aboutSurvivors({ processes, last, expiresAt }: EventOf<'lease.ke
   return {
     text:
       `processes of the command cannot be ended: ${processes === null ? 'they are hidden from us' : namesOf(named)}; ` +
-      `the lease was extended ${last ? 'once more, ' : ''}until ${expiresAt}, so that nobody runs beside them`,
+      `the lease was extended ${last ? 'once more, ' : ''}until ${expiresAt}, so that no other run starts beside them`,
     hint:
       `End them as their user${killLine(named)}; the lock is released then. ` +
       (last
-        ? `Else the lease runs out. ${signals}: it does not wait for that.`
-        : `${signals}: it gives up, and the lease runs out.`),
+        ? `Otherwise the lease expires. ${signals}: it does not wait for that.`
+        : `${signals}: it gives up, and the lease expires.`),
   };
 }
 

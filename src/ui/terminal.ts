@@ -3,31 +3,31 @@ import { isatty, WriteStream } from 'node:tty';
 
 const USUAL_COLUMNS = 80;
 
-/** Whether a line that changes in place can be shown: not where a CI system records the terminal, nor on one that cannot. */
+/** Whether a line that changes in place can be shown: not in CI, and not on a dumb terminal. */
 export function canRedraw(env: Record<string, string | undefined>, fd: number): boolean {
   const isRecorded = !['', '0', 'false'].includes(env.CI ?? '');
   return !isRecorded && env.TERM !== 'dumb' && isatty(fd);
 }
 
 /**
- * Tells how wide the terminal is now. It is asked over a description of our own, opened with the first question: Node opens a
- * terminal that it is given once more, over the descriptor, which is the child's too.
+ * Returns a function that reads the current width of the terminal, over our own open file description: Node would reopen the
+ * terminal over the descriptor, which the child shares.
  */
 export function columnsOf(fd: number): () => number {
   let terminal: Terminal | null | undefined;
   return () => {
     if (terminal === undefined) terminal = openTerminal(fd);
-    // Node itself asks again only for process.stdout and process.stderr, and has no public name for it.
+    // Node refreshes the size only of process.stdout and process.stderr, and has no public method for it.
     terminal?._refreshSize?.();
     const columns = terminal?.columns ?? 0;
-    // A terminal that nobody has told its size says 0.
+    // A terminal whose size was never set has 0 columns.
     return columns > 0 ? columns : USUAL_COLUMNS;
   };
 }
 
 type Terminal = WriteStream & { _refreshSize?: () => void };
 
-/** Stays open until we end: Node closes only one of the two descriptors that it then has. */
+/** Stays open until the exit: Node would close only one of its two descriptors. */
 function openTerminal(fd: number): Terminal | null {
   const own = openAny([`/proc/self/fd/${fd}`, '/dev/tty']);
   if (own === undefined) return null;

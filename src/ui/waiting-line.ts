@@ -5,7 +5,7 @@ import { printable } from './printable.js';
 
 const EVERY_MS = 1_000;
 
-/** What is told while we wait and go on waiting; anything else ends the wait. */
+/** Events that do not end a wait. */
 const ASIDE: ReadonlySet<EventName> = new Set([
   'schema.applied',
   'lock.orphans',
@@ -16,21 +16,21 @@ const ASIDE: ReadonlySet<EventName> = new Set([
 
 type Waiting = MigrateLockEvent & EventOf<'lock.waiting'>;
 
-/** Shows a wait as one line of a terminal that changes every second, from what the last event told. */
+/** Shows a wait as one line of a terminal that changes every second, from the last event. */
 export class WaitingLine {
   readonly #live: LiveOutput;
-  readonly #tellPlainly: (event: MigrateLockEvent) => void;
+  readonly #printLine: (event: MigrateLockEvent) => void;
   #last: { event: Waiting; atMs: number } | undefined;
   #timer: NodeJS.Timeout | undefined;
   #isBroken = false;
 
-  /** `tellPlainly` is for what could not be shown after all. */
-  constructor(live: LiveOutput, tellPlainly: (event: MigrateLockEvent) => void) {
+  /** `printLine` shows an event for which the live line failed. */
+  constructor(live: LiveOutput, printLine: (event: MigrateLockEvent) => void) {
     this.#live = live;
-    this.#tellPlainly = tellPlainly;
+    this.#printLine = printLine;
   }
 
-  /** Returns true when the event need not be told otherwise. */
+  /** Returns true when the event is shown by this line. */
   takes(event: MigrateLockEvent): boolean {
     if (event.event !== 'lock.waiting') {
       if (!ASIDE.has(event.event)) this.#end();
@@ -53,11 +53,11 @@ export class WaitingLine {
       await this.#live.load();
       this.#show();
     } catch {
-      // The program's one file was copied without the others: lines do as well.
+      // The module is missing (only the main file was copied): print lines instead.
       this.#isBroken = true;
       const event = this.#last?.event;
       this.#end();
-      if (event !== undefined) this.#tellPlainly(event);
+      if (event !== undefined) this.#printLine(event);
     }
   }
 

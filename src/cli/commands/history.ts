@@ -8,7 +8,7 @@ import { CALL_LIMIT_MS, LockCalls } from '../../lock/calls.js';
 import { readHistoryTable, mustReadTables } from '../../admin/read-tables.js';
 import { verifyHistory, type VerifiedHistory } from '../../admin/verify-history.js';
 import { formatMoment } from '../../text/moment.js';
-import { lookAtSchema } from '../../schema/look.js';
+import { readSchemaVersion } from '../../schema/schema-version.js';
 import { describeEntry, type HistoryEntry } from '../../ui/history-text.js';
 import type { ConnectionOptionValues } from '../options.js';
 import type { Surroundings } from '../surroundings.js';
@@ -57,7 +57,7 @@ async function checkHistory(database: OwnDatabase, schema: string): Promise<Veri
   try {
     return await verifyHistory(new LockCalls(database, schema));
   } catch (error) {
-    if (isAbsent(error) && (await lookAtSchema(database, schema, CALL_LIMIT_MS)) === null)
+    if (isAbsent(error) && (await readSchemaVersion(database, schema, CALL_LIMIT_MS)) === null)
       return { rows: 0, headSeq: 0, headHash: '' };
     throw error;
   }
@@ -76,7 +76,7 @@ async function readHistory(
     if (await mustReadTables(error, database, schema))
       return readHistoryTable(database, schema, limit, sinceMs);
     // A schema of an older version has a history, but not yet the function.
-    if (isAbsent(error) && (await lookAtSchema(database, schema, CALL_LIMIT_MS)) === null) return [];
+    if (isAbsent(error) && (await readSchemaVersion(database, schema, CALL_LIMIT_MS)) === null) return [];
     throw error;
   }
 }

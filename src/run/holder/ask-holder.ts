@@ -4,21 +4,21 @@ import { readAnswer, TRYING } from './holder-answer.js';
 import type { HolderAnswer, HolderRequest } from './holder-socket.js';
 import { findOwnSocket } from './socket-place.js';
 
-/** Longer than one call of the holder's to the database, and the pause before the next: while it tries, it says so. */
+/** Longer than the holder's call to the database and the pause before the next: the holder answers TRYING in between. */
 const ANSWER_LIMIT_MS = 15_000;
-/** An answer is one short line; who sends more is no holder of ours. */
+/** An answer is one short line. */
 const LONGEST_ANSWER = 10_000;
 
 export interface AskOptions {
-  /** The holder cannot have an answer of the database yet, and goes on trying. */
+  /** The holder has no answer from the database yet, and tries again. */
   onTrying?: (answer: HolderAnswer) => void;
-  /** Ends the question. */
+  /** Cancels the request. */
   abandoned?: Promise<void>;
 }
 
 /**
- * Asks the holder that listens on a socket of our own user. There is no limit for as long as it says that it is still trying.
- * @throws {MigrateLockError} HOLDER_UNREACHABLE: it does not live any more, does not answer, or is another user's.
+ * Sends a request to the holder, over a socket of our own user. There is no time limit as long as it answers TRYING.
+ * @throws {MigrateLockError} HOLDER_UNREACHABLE: it has exited, does not answer, or is another user's.
  */
 export function askHolder(
   socketPath: string,
@@ -48,7 +48,7 @@ export function askHolder(
     }
     socket.on('error', fail);
     socket.on('end', () => fail(new Error('it closed the connection')));
-    void abandoned?.then(() => fail(new Error('nobody waits for its answer any more')));
+    void abandoned?.then(() => fail(new Error('the request was cancelled')));
   });
 }
 
@@ -58,14 +58,14 @@ export function unreachable(cause: unknown): MigrateLockError {
   return new MigrateLockError(`The holder of the lease cannot be reached: ${why}.`, {
     code: 'HOLDER_UNREACHABLE',
     exit: 'lost',
-    hint: 'Do not count on the lease any more: stop, and run the migration again.',
+    hint: 'Do not rely on the lease: stop, and run the migration again.',
     cause,
   });
 }
 
 /**
- * Sends a request and calls `onAnswer` with each answer; who calls it takes care of errors and the end.
- * @throws Error when the socket is not one of our own user.
+ * Sends a request and calls `onAnswer` with each answer. The caller handles `error` and `end`.
+ * @throws Error when the socket does not belong to our user.
  */
 export function openToHolder(
   socketPath: string,
@@ -80,11 +80,11 @@ export function openToHolder(
     text = lines.pop() ?? '';
     for (const line of lines) {
       const answer = readAnswer(line);
-      // The variable that names the socket may be left over, and lead to anything of our user.
-      if (answer === undefined) return void socket.destroy(new Error('what answered is no holder'));
+      // The variable may be stale, and name another socket of our user.
+      if (answer === undefined) return void socket.destroy(new Error('the peer is not a holder'));
       onAnswer(answer);
     }
-    if (text.length > LONGEST_ANSWER) socket.destroy(new Error('what answered is no holder'));
+    if (text.length > LONGEST_ANSWER) socket.destroy(new Error('the peer is not a holder'));
   });
   return socket;
 }

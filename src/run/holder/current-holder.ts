@@ -6,9 +6,9 @@ import type { LockCalls } from '../../lock/calls.js';
 import type { HolderDescription } from '../../lock/lease.js';
 
 /**
- * Who has the lock, for a run that may be inside of the holder's command. While the database is away it is asked again, as
- * a run that knew nothing would wait for itself.
- * @returns null: nobody, or the database does not tell; the wait then meets what is wrong by itself.
+ * The holder of the lock, for a run that may be inside the holder's command: without it, the run would wait for itself. It
+ * retries while the database is unavailable.
+ * @returns null: there is none, or the database fails otherwise, which the wait then reports.
  * @throws the signal's reason when it was aborted.
  */
 export async function currentHolder(

@@ -6,17 +6,17 @@ import { askHolder } from './ask-holder.js';
 import type { HeldLease } from './holder-socket.js';
 import { readSocketList } from './socket-list.js';
 
-/** What an enclosing run's socket led to. */
-interface Asked {
+/** The result of a request to the socket of an enclosing run. */
+interface SocketResult {
   socketPath: string;
   lease: HeldLease | undefined;
-  /** Why there was no answer that counts. */
+  /** Why there is no lease. */
   problem: string;
 }
 
 /**
- * The innermost run around us whose lease is the one that is looked for. A run that itself runs under an outer run's lease
- * answers for it: of several with one lease, the innermost gives the turns to those inside of it.
+ * The innermost enclosing run whose lease is wanted. A run under an outer run's lease answers with that lease: of several
+ * runs under one lease, the innermost gives the turns to the runs inside it.
  */
 export async function findEnclosing(
   env: NodeJS.ProcessEnv,
@@ -24,14 +24,14 @@ export async function findEnclosing(
 ): Promise<{ socketPath: string; lease: HeldLease } | { problems: string[] }> {
   const problems: string[] = [];
   for (const socketPath of readSocketList(env)) {
-    const { lease, problem } = await ask(socketPath);
+    const { lease, problem } = await requestLease(socketPath);
     if (lease !== undefined && isWanted(lease)) return { socketPath, lease };
     if (problem !== '') problems.push(problem);
   }
   return { problems };
 }
 
-async function ask(socketPath: string): Promise<Asked> {
+async function requestLease(socketPath: string): Promise<SocketResult> {
   if (socketPath === '')
     return { socketPath, lease: undefined, problem: 'an outer run had no place for a socket' };
   try {
@@ -47,14 +47,14 @@ async function ask(socketPath: string): Promise<Asked> {
   }
 }
 
-/** Whether anything says that this process is inside of another run. It may be left over. */
+/** Whether this process may be inside another run. The variables may be stale. */
 export function mayBeEnclosed(env: NodeJS.ProcessEnv): boolean {
   return readSocketList(env).length > 0 || namedLeases(env).length > 0 || runsAbove().length > 0;
 }
 
 /**
- * Whether the holder is a run that this process is inside of: by its instance id in the environment, by the name that
- * our database sessions would have, or, where the environment was cleaned (sudo, `env -i`), because it is above us.
+ * Whether this process is inside the holder's command: by the instance id in the environment or in PGAPPNAME, or, where the
+ * environment was cleared (sudo, `env -i`), because the holder is an ancestor.
  */
 export function isAroundUs({ instanceId, host, pid }: HolderDescription, env: NodeJS.ProcessEnv): boolean {
   if (namedLeases(env).includes(instanceId)) return true;
@@ -65,7 +65,7 @@ function namedLeases({ MIGRATE_LOCK_INSTANCE_ID: own, PGAPPNAME: tag }: NodeJS.P
   return [...(own === undefined || own === '' ? [] : [own]), ...taggedInstances(tag)];
 }
 
-/** The pids of the runs above us. Hosts can share a name, and have the same pids: another program of that pid is no holder. */
+/** The pids of ancestors that are runs. The program is checked, because hosts with one name can have the same pids. */
 function runsAbove(): number[] {
   return ancestors()
     .filter(
@@ -75,17 +75,18 @@ function runsAbove(): number[] {
     .map(({ pid }) => pid);
 }
 
-/** This run would wait for itself. */
+/** The error for a run that would wait for itself. */
 export function heldAroundUs(holder: HolderDescription, problems: readonly string[]): MigrateLockError {
-  const why = problems.length === 0 ? 'no socket of it was passed on to this process' : problems.join('; ');
+  const why =
+    problems.length === 0 ? 'this process was not given the path of its socket' : problems.join('; ');
   return new MigrateLockError(
-    `The lock is held by ${holder.instanceId}, inside whose command this run is, but which it cannot ask: ${why}.`,
+    `This run is inside the command of ${holder.instanceId}, which holds the lock, but cannot reach it: ${why}.`,
     {
       code: 'OUTER_RUN_UNREACHABLE',
       exit: 'usage',
       hint:
-        'To wait would be to wait for itself. Leave out the inner migrate-lock run, or run it as the same user, with the ' +
-        "environment of the outer run's command, and with a place for a socket (TMPDIR).",
+        'It would wait for itself. Remove the inner migrate-lock run, or run it as the same user, with the environment of ' +
+        "the outer run's command, and with a directory for a socket (TMPDIR).",
     },
   );
 }

@@ -3,22 +3,22 @@ import { explain } from '../../db/explain.js';
 import type { LockCalls } from '../../lock/calls.js';
 import type { HeldLease, HolderAnswer } from './holder-socket.js';
 
-/** The code of an answer that is not the last one: the holder goes on trying. */
+/** The code of an answer that another one follows: the holder tries again. */
 export const TRYING = 'TRYING';
 
 /** A command is sent SIGTERM at its deadline: it must have its answer this long before. */
 export const ANSWER_BEFORE_MS = 500;
 
-/** Reads a holder's answer; undefined when it is none, for whatever listens on a socket may have sent it. */
+/** Parses a holder's answer; undefined when it is not one, as another program may listen on the socket. */
 export function readAnswer(line: string): HolderAnswer | undefined {
-  let told: unknown;
+  let parsed: unknown;
   try {
-    told = JSON.parse(line);
+    parsed = JSON.parse(line);
   } catch {
     return undefined;
   }
-  if (!isRecord(told)) return undefined;
-  const { ok, lease, code, message } = told;
+  if (!isRecord(parsed)) return undefined;
+  const { ok, lease, code, message } = parsed;
   if (ok === true && isLease(lease)) return { ok, lease };
   if (ok === false && typeof code === 'string' && typeof message === 'string') return { ok, code, message };
   return undefined;

@@ -4,18 +4,18 @@ import path from 'node:path';
 import { findOwnSocket, makeSocketFolder, socketPlaces } from './socket-place.js';
 
 /**
- * What the child may ask of its holder. `inherit` holds the lease's turn for as long as its connection stays open and a process
- * lives that carries the asker's mark.
+ * A request of the child to its holder. `inherit` holds the lease's turn until its connection is closed and no process has
+ * the asker's mark any more.
  */
 export type HolderRequest =
   { request: 'extend'; ttlMs: number } | { request: 'describe' } | { request: 'inherit'; mark: string };
 
 export type HolderAnswer =
   | { ok: true; lease: HeldLease }
-  /** `code`: what stands in the way. */
+  /** `code`: why the request failed. */
   | { ok: false; code: string; message: string };
 
-/** The lease as its holder describes it to those that run under it. */
+/** The lease as its holder describes it to runs under it. */
 export interface HeldLease {
   /** The lock: its database schema. */
   schema: string;
@@ -23,37 +23,37 @@ export interface HeldLease {
   fencingToken: number;
   dbRole: string;
   expiresAt: string;
-  /** When its child is asked to end, and when it is killed, from now. */
+  /** When its child gets SIGTERM, and SIGKILL, from now. */
   termInMs: number;
   killInMs: number;
 }
 
-/** Who asks. */
+/** The client of a request. */
 export interface Asker {
   closed: Promise<void>;
-  /** Tells more on a connection that stays open. */
-  tell: (answer: HolderAnswer) => void;
+  /** Sends another answer on a connection that stays open. */
+  send: (answer: HolderAnswer) => void;
 }
 
 type Answering = (request: HolderRequest, asker: Asker) => Promise<HolderAnswer>;
 
 export interface HolderSocket {
-  /** Undefined: there is no place for a socket, and the child cannot ask. */
+  /** Undefined: a socket could not be created, and the child cannot send requests. */
   path: string | undefined;
   /** Why there is none. */
   problem: string;
-  /** Who answers from now on. Until then every request is refused: there is no lease yet. */
+  /** Sets the function that answers. Before that every request is refused, because there is no lease. */
   answerWith: (answer: Answering) => void;
   close: () => void;
 }
 
-/** A request is one short line; who sends more is not one of ours. */
+/** A request is one short line. */
 const LONGEST_REQUEST = 10_000;
 
 /**
- * A Unix socket in a folder that only its user may enter: whatever the child wants of its holder it asks the living holder
- * itself, so that the lease's secret never leaves the process. One line of JSON in, one out. It is made while the database is
- * being asked for the lease. `onFolder` is called as soon as there is something to clear away.
+ * Opens a Unix socket in a directory that only its user may enter. The child sends its requests to the holder itself, so that
+ * the lease's secret never leaves this process: one line of JSON in, one out. `onFolder` is called as soon as the directory
+ * exists.
  */
 export async function openHolderSocket(
   env: NodeJS.ProcessEnv,
@@ -70,7 +70,7 @@ export async function openHolderSocket(
       onFolder(socketPath);
       const folder = path.dirname(socketPath);
       const server = await listen(socketPath, (request, asker) => answer(request, asker));
-      findOwnSocket(socketPath); // as those who ask will
+      findOwnSocket(socketPath); // the check that clients make
       const close = (): void => {
         server.close();
         remove(folder);
@@ -84,7 +84,7 @@ export async function openHolderSocket(
   return { path: undefined, problem: problems.join('; '), answerWith, close: () => undefined };
 }
 
-/** Closing the socket has removed it: the folder is empty, and to remove one that may not be takes Node.js longer. */
+/** The directory is usually empty, because closing the socket removes it, and rmdir is quicker than a recursive removal. */
 function remove(folder: string): void {
   try {
     rmdirSync(folder);
@@ -96,9 +96,9 @@ function remove(folder: string): void {
 function listen(socketPath: string, answer: Answering): Promise<net.Server> {
   const server = net.createServer((socket) => {
     let text = '';
-    const closed = new Promise<void>((over) => socket.once('close', () => over()));
-    const tell = (told: HolderAnswer): void => {
-      if (socket.writable) socket.write(`${JSON.stringify(told)}\n`);
+    const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
+    const send = (response: HolderAnswer): void => {
+      if (socket.writable) socket.write(`${JSON.stringify(response)}\n`);
     };
     socket.setEncoding('utf8');
     socket.unref();
@@ -110,9 +110,9 @@ function listen(socketPath: string, answer: Answering): Promise<net.Server> {
       const request = readRequest(text);
       text = '';
       if (request === undefined) return void socket.destroy();
-      void answer(request, { closed, tell }).then((told) => {
-        tell(told);
-        if (request.request !== 'inherit' || !told.ok) socket.end();
+      void answer(request, { closed, send }).then((response) => {
+        send(response);
+        if (request.request !== 'inherit' || !response.ok) socket.end();
       });
     });
   });
@@ -120,7 +120,7 @@ function listen(socketPath: string, answer: Answering): Promise<net.Server> {
     server.once('error', reject);
     server.listen(socketPath, () => {
       server.off('error', reject);
-      // Out of descriptors, for example: who asks sees that nobody answers.
+      // Out of descriptors, for example: clients get no answer.
       server.on('error', () => undefined);
       server.unref();
       resolve(server);
@@ -130,16 +130,16 @@ function listen(socketPath: string, answer: Answering): Promise<net.Server> {
 
 function readRequest(text: string): HolderRequest | undefined {
   try {
-    const asked = JSON.parse(text) as { request?: unknown; ttlMs?: unknown; mark?: unknown } | null;
-    if (asked?.request === 'describe') return { request: 'describe' };
-    if (asked?.request === 'inherit' && typeof asked.mark === 'string' && asked.mark !== '') {
-      return { request: 'inherit', mark: asked.mark };
+    const parsed = JSON.parse(text) as { request?: unknown; ttlMs?: unknown; mark?: unknown } | null;
+    if (parsed?.request === 'describe') return { request: 'describe' };
+    if (parsed?.request === 'inherit' && typeof parsed.mark === 'string' && parsed.mark !== '') {
+      return { request: 'inherit', mark: parsed.mark };
     }
-    if (asked?.request === 'extend' && Number.isSafeInteger(asked.ttlMs) && Number(asked.ttlMs) > 0) {
-      return { request: 'extend', ttlMs: Number(asked.ttlMs) };
+    if (parsed?.request === 'extend' && Number.isSafeInteger(parsed.ttlMs) && Number(parsed.ttlMs) > 0) {
+      return { request: 'extend', ttlMs: Number(parsed.ttlMs) };
     }
   } catch {
-    // Not one of ours.
+    // Not a request.
   }
   return undefined;
 }

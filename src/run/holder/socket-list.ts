@@ -1,6 +1,6 @@
 /**
- * Names the sockets of all runs that a process is inside of, innermost first, separated by colons. The place of one that has
- * no socket is empty.
+ * Contains the socket paths of all enclosing runs, innermost first, separated by colons. The path of a run without a socket
+ * is empty.
  */
 export const SOCKET_VARIABLE = 'MIGRATE_LOCK_SOCKET';
 export const SEPARATOR = ':';
@@ -10,7 +10,7 @@ export function readSocketList(env: NodeJS.ProcessEnv): string[] {
   return list === undefined || list === '' ? [] : list.split(SEPARATOR);
 }
 
-/** The list for the command of one more run; undefined: there is no socket at all. */
+/** The list for this run's command; undefined: no run has a socket. */
 export function writeSocketList(own: string | undefined, outer: readonly string[]): string | undefined {
   const list = [own ?? '', ...outer];
   return list.every((path) => path === '') ? undefined : list.join(SEPARATOR);

@@ -3,24 +3,24 @@ import path from 'node:path';
 import { isTrustedOwner } from '../../system/file-owner.js';
 import { SEPARATOR } from './socket-list.js';
 
-/** What the kernel takes as the path of a Unix socket, with its closing NUL. */
+/** The kernel's limit for the path of a Unix socket, with its final NUL. */
 const LONGEST_PATH = 104;
 const NAME = 's';
 
-/** The folders that may hold a socket, in the order in which they are tried. */
+/** The directories in which a socket may be created, in the order in which they are tried. */
 export function socketPlaces(env: NodeJS.ProcessEnv): string[] {
   const named = [env.TMPDIR, env.XDG_RUNTIME_DIR].filter((place) => place !== undefined && place !== '');
   return [...new Set([...(named as string[]), '/tmp', '/dev/shm'])];
 }
 
 /**
- * Makes a folder in this place that only our user may enter.
- * @returns the path of a socket in it.
- * @throws Error when there is none to be had here.
+ * Creates a directory in `place` that only our user may enter.
+ * @returns the path for a socket in it.
+ * @throws Error when that is not possible.
  */
 export function makeSocketFolder(place: string): string {
   const parent = realpathSync(place);
-  if (parent.includes(SEPARATOR)) throw new Error(`there is a ${SEPARATOR} in its path`);
+  if (parent.includes(SEPARATOR)) throw new Error(`its path contains ${SEPARATOR}`);
   if (Buffer.byteLength(path.join(parent, 'migrate-lock-XXXXXX', NAME)) >= LONGEST_PATH)
     throw new Error('its path is too long for a socket');
   checkNobodyCanReplace(parent);
@@ -30,12 +30,11 @@ export function makeSocketFolder(place: string): string {
 }
 
 /**
- * The real path of a socket that only our own user can have made, whatever the variable that names it says.
+ * Checks that only our user can have created the socket, and returns its real path.
  *
- * Between this look and the connection nothing can be put in its place: no part of the real path is a link, every folder on
- * it belongs to us or to root, and others can replace nothing in them. So it does not matter what the links in `socketPath`
- * lead to by then.
- * @throws Error saying whose it is, or what it is.
+ * No other user can replace it between this check and the connection: no part of the real path is a link, every directory of
+ * it belongs to us or to root, and other users cannot replace files in them. Links in `socketPath` may change.
+ * @throws Error with the owner, or the type, of what was found.
  */
 export function findOwnSocket(socketPath: string): string {
   const parent = realpathSync(path.dirname(path.dirname(socketPath)));
@@ -52,7 +51,7 @@ export function findOwnSocket(socketPath: string): string {
   return socket;
 }
 
-/** From the root on: once a folder is known to be safe, what is in it stays what it is. */
+/** Checks from the root down: other users cannot replace a file in a safe directory. */
 function checkNobodyCanReplace(folder: string): void {
   if (folder !== path.dirname(folder)) checkNobodyCanReplace(path.dirname(folder));
   const { uid, mode } = lstatSync(folder);

@@ -2,11 +2,11 @@ import { untilMarkIsGone } from '../../child/marked.js';
 import type { Asker, HolderAnswer } from './holder-socket.js';
 
 /**
- * Runs inside a command take turns: two at a time would be two children at once. Each has its turn until its connection closes
- * and its command is gone: one that is killed leaves its command to its guard, which takes a moment.
+ * Runs inside a command take turns, so that there is one child at a time. A turn ends when the connection is closed and the
+ * command's tree has ended: the guard of a killed run needs a moment to end it.
  */
 export class Turns {
-  /** Resolves when the last one that has asked is done. */
+  /** Resolves when the last requested turn has ended. */
   #last: Promise<void> = Promise.resolve();
   #current: Asker | undefined;
 
@@ -17,8 +17,8 @@ export class Turns {
     this.#current = asker;
   }
 
-  /** Tells the one whose turn it is. */
-  tell(answer: HolderAnswer): void {
-    this.#current?.tell(answer);
+  /** Sends an answer to the run that has the turn. */
+  notify(answer: HolderAnswer): void {
+    this.#current?.send(answer);
   }
 }

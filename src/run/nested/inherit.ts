@@ -8,14 +8,14 @@ import { openToHolder, unreachable } from '../holder/ask-holder.js';
 import type { HeldLease } from '../holder/holder-socket.js';
 import { childTimes } from '../../lock/lease-times.js';
 
-/** A lease that an outer run holds, and under which we may run as long as the connection to it is open. */
+/** An outer run's lease, under which we may run as long as the connection to that run is open. */
 export interface InheritedLease {
   /** The outer run's socket. */
   socketPath: string;
   /** As the database describes it. */
   lease: OuterLease;
-  /** Called when the holder says that it has extended its lease, and when it is gone. */
-  watch: (onChange: (told: HeldLease) => void, onGone: () => void) => void;
+  /** Calls `onChange` when the holder has extended its lease, `onGone` when the connection is closed. */
+  watch: (onChange: (described: HeldLease) => void, onGone: () => void) => void;
   giveUp: () => void;
 }
 
@@ -25,58 +25,58 @@ export interface OuterLease {
   fencingToken: number;
   dbRole: string;
   expiresAt: Date;
-  /** When our child is asked to end, and when it is killed, on performance.now()'s clock. */
+  /** When our child gets SIGTERM, and SIGKILL, on performance.now()'s clock. */
   termAtMs: number;
   killAtMs: number;
 }
 
 /**
- * Whether the lease in our lock is the one that a holder describes. Its instance id is not enough: on another lock, another role can
- * take a lease under any id that it has seen. The role is what nobody can choose.
+ * Whether the lease in our lock is the one that a holder describes. The instance id is not enough: on another lock, another
+ * role can acquire a lease under any id that it has seen. The role cannot be forged.
  */
-export function isSameLease(told: HeldLease, lease: HolderDescription, schema: string): boolean {
+export function isSameLease(described: HeldLease, lease: HolderDescription, schema: string): boolean {
   return (
-    told.instanceId === lease.instanceId &&
-    told.dbRole === lease.dbRole &&
-    told.fencingToken === lease.fencingToken &&
-    told.schema === schema
+    described.instanceId === lease.instanceId &&
+    described.dbRole === lease.dbRole &&
+    described.fencingToken === lease.fencingToken &&
+    described.schema === schema
   );
 }
 
 /**
- * What the database says of a lease that a holder has told of. A socket's word alone is no lease: token and end are the
- * database's, and the child's times are never later than that end allows.
- * @param toldAtMs when it told, on performance.now()'s clock.
+ * Checks a lease that a holder has described against the database: the token and the end are the database's, and the child's
+ * times are never later than that end allows.
+ * @param describedAtMs when the holder described it, on performance.now()'s clock.
  * @returns undefined: it is not held any more.
- * @throws what the database says.
+ * @throws the error of the database.
  */
 export async function confirmLease(
   calls: LockCalls,
-  told: HeldLease,
-  toldAtMs: number,
+  described: HeldLease,
+  describedAtMs: number,
   limitMs?: number,
 ): Promise<OuterLease | undefined> {
   const askedAtMs = performance.now();
   const { state, lease } = await calls.status(limitMs);
-  if (state !== 'held' || lease === null || !isSameLease(told, lease, calls.schema)) return undefined;
+  if (state !== 'held' || lease === null || !isSameLease(described, lease, calls.schema)) return undefined;
   const { instanceId, fencingToken, dbRole, expiresAtMs, expiresInMs } = lease;
   const lastMs = askedAtMs + expiresInMs - childTimes(0, 0).killBeforeEndMs;
-  const killAtMs = Math.min(toldAtMs + told.killInMs, lastMs);
+  const killAtMs = Math.min(describedAtMs + described.killInMs, lastMs);
   return {
     schema: calls.schema,
     instanceId,
     fencingToken,
     dbRole,
     expiresAt: dateOf(expiresAtMs),
-    termAtMs: Math.min(toldAtMs + told.termInMs, killAtMs),
+    termAtMs: Math.min(describedAtMs + described.termInMs, killAtMs),
     killAtMs,
   };
 }
 
 /**
- * Waits for a turn under the outer run's lease: two inner runs at a time would be two children at once.
- * @throws {LockWaitTimeoutError} when it did not come in time; the signal's reason when it was aborted; HOLDER_UNREACHABLE
- * when the holder is gone; LEASE_NOT_HELD when the lease was over by then; what the database says.
+ * Waits for a turn under the outer run's lease, so that there is one child at a time.
+ * @throws {LockWaitTimeoutError} at the wait timeout; the signal's reason when it was aborted; HOLDER_UNREACHABLE when the
+ * connection to the holder is lost; LEASE_NOT_HELD when the lease has ended; the error of the database.
  */
 export async function inheritLease(
   socketPath: string,
@@ -87,17 +87,14 @@ export async function inheritLease(
 ): Promise<InheritedLease> {
   const turn = await takeTurn(socketPath, mark, waitTimeoutMs, signal);
   try {
-    const lease = await confirmLease(calls, turn.told, performance.now());
+    const lease = await confirmLease(calls, turn.described, performance.now());
     signal.throwIfAborted();
     if (lease === undefined) {
-      throw new MigrateLockError(
-        `The lease ${turn.told.instanceId}, under which this run would run, is over.`,
-        {
-          code: 'LEASE_NOT_HELD',
-          exit: 'lost',
-          hint: 'Run the outer migrate-lock run again, with a longer --ttl.',
-        },
-      );
+      throw new MigrateLockError(`The lease ${turn.described.instanceId} of the outer run has ended.`, {
+        code: 'LEASE_NOT_HELD',
+        exit: 'lost',
+        hint: 'Run the outer migrate-lock run again, with a longer --ttl.',
+      });
     }
     return { socketPath, lease, watch: turn.watch, giveUp: turn.giveUp };
   } catch (error) {
@@ -107,7 +104,7 @@ export async function inheritLease(
 }
 
 interface Turn extends Pick<InheritedLease, 'watch' | 'giveUp'> {
-  told: HeldLease;
+  described: HeldLease;
 }
 
 function takeTurn(
@@ -125,7 +122,7 @@ function takeTurn(
       settle();
       onChange(answer.lease);
       resolve({
-        told: answer.lease,
+        described: answer.lease,
         watch: (change, gone) => {
           onChange = change;
           onGone = gone;

@@ -10,17 +10,17 @@ import { decideOutcome, type RunResult } from '../outcome.js';
 import type { RunContext } from '../run-context.js';
 import { UnderInheritedLease } from './under-inherited-lease.js';
 
-/** The run that has our lock, and inside whose command we are. */
+/** The enclosing run that holds our lock. */
 export interface OuterRun {
-  /** Where to ask for a turn under its lease. */
+  /** The socket for requests to it. */
   socketPath: string;
   holder: HolderDescription;
 }
 
 /**
- * Whether this run is inside the command of another run on the same lock, and would wait for itself. The database says who
- * holds the lock; a variable that was left over proves nothing.
- * @throws {MigrateLockError} OUTER_RUN_UNREACHABLE when that run cannot be asked.
+ * Finds the enclosing run on the same lock, for which this run would wait in vain. The database decides who holds the lock,
+ * because an environment variable may be stale.
+ * @throws {MigrateLockError} OUTER_RUN_UNREACHABLE when that run cannot be reached.
  */
 export async function findOuterRun(
   { options, calls, events }: RunContext,
@@ -31,7 +31,7 @@ export async function findOuterRun(
   if (holder === null) return undefined;
   const found = await findEnclosing(options.env, ({ instanceId }) => instanceId === holder.instanceId);
   if ('socketPath' in found) {
-    // Else somebody has taken our lock under the id of the run around us, which is on another lock.
+    // Otherwise another role has acquired our lock under the id of an enclosing run, which is on another lock.
     return isSameLease(found.lease, holder, calls.schema)
       ? { socketPath: found.socketPath, holder }
       : undefined;
@@ -51,8 +51,10 @@ export async function runNested(
 ): Promise<RunResult> {
   const { options, calls, events, signals, mark } = context;
   if (options.once !== null) {
-    const look = await calls.look(describeRun(options), options.once.failureMemoryMs).catch(() => null);
-    if (look?.run != null) return reportSkipped(look.run, context);
+    const state = await calls
+      .readRunKey(describeRun(options), options.once.failureMemoryMs)
+      .catch(() => null);
+    if (state?.run != null) return reportSkipped(state.run, context);
   }
   let inherited: InheritedLease;
   try {
@@ -75,7 +77,7 @@ export async function runNested(
   }
 }
 
-/** Other runs inside the same command had their turns all the time. */
+/** Other runs inside the same command had the turns until the wait timeout. */
 function reportTimeout({ events }: RunContext, holder: HolderDescription, waitedMs: number): void {
   events.emit({
     event: 'wait.timeout',

@@ -17,7 +17,7 @@ export class UnderInheritedLease {
   readonly #turns = new Turns();
   readonly #deadline: Deadline;
   #lease: OuterLease;
-  /** Resolves when the last extension that the outer run has announced is confirmed. */
+  /** Resolves when the last announced extension was checked against the database. */
   #followed: Promise<unknown> = Promise.resolve();
 
   constructor(
@@ -30,7 +30,7 @@ export class UnderInheritedLease {
   }
 
   /**
-   * Starts the command and waits until its whole process tree is gone. Forwards signals to it.
+   * Starts the command and waits until its whole process tree has ended. Forwards signals to it.
    * @throws {MigrateLockError} when it could not be started, {Interrupted} when a signal came before that.
    */
   async run(file: string): Promise<ChildEnd> {
@@ -45,9 +45,9 @@ export class UnderInheritedLease {
         signals: held,
       });
       this.inherited.watch(
-        (told) => void this.#follow(told).catch(() => undefined), // then the deadline stays
+        (described) => void this.#follow(described).catch(() => undefined), // on failure the deadline stays
         () => {
-          // Nobody holds the lease for us any more.
+          // The outer run does not hold the lease for us any more.
           this.#deadline.pass();
           child.stop('lost');
         },
@@ -62,20 +62,20 @@ export class UnderInheritedLease {
     }
   }
 
-  /** Answers what our child asks: for a turn under the same lease us, for more time the outer run. */
+  /** Answers a request of our child. A turn is given here; a request for more time is forwarded to the outer run. */
   async answer(request: HolderRequest, asker: Asker): Promise<HolderAnswer> {
     if (request.request === 'extend') return this.#extend(request, asker);
     if (request.request === 'inherit') await this.#turns.take(asker, request.mark);
-    return { ok: true, lease: this.#told() };
+    return { ok: true, lease: this.#describe() };
   }
 
   async #extend(request: HolderRequest, asker: Asker): Promise<HolderAnswer> {
     try {
       const { socketPath } = this.inherited;
-      const onTrying = asker.tell;
+      const onTrying = asker.send;
       const answer = await askHolder(socketPath, request, { onTrying, abandoned: asker.closed });
       if (!answer.ok) return answer;
-      if (await this.#follow(answer.lease, asker)) return { ok: true, lease: this.#told() };
+      if (await this.#follow(answer.lease, asker)) return { ok: true, lease: this.#describe() };
       return { ok: false, code: 'TOO_LATE', message: 'the command has reached its deadline' };
     } catch (error) {
       if (error instanceof MigrateLockError) {
@@ -86,35 +86,35 @@ export class UnderInheritedLease {
   }
 
   /**
-   * Moves the child's deadline after the outer run has extended the lease. What cannot be confirmed moves nothing.
+   * Moves the child's deadline after the outer run has extended the lease, if the database confirms it.
    * @returns whether it was moved.
-   * @throws what the database said until our deadline.
+   * @throws the error of the database, when it lasted until our deadline.
    */
-  #follow(told: HeldLease, asker?: Asker): Promise<boolean> {
-    const toldAtMs = performance.now();
-    const follow = this.#followed.then(() => this.#moveDeadline(told, toldAtMs, asker));
+  #follow(described: HeldLease, asker?: Asker): Promise<boolean> {
+    const describedAtMs = performance.now();
+    const follow = this.#followed.then(() => this.#moveDeadline(described, describedAtMs, asker));
     this.#followed = follow.catch(() => false);
     return follow;
   }
 
-  async #moveDeadline(told: HeldLease, toldAtMs: number, asker?: Asker): Promise<boolean> {
+  async #moveDeadline(described: HeldLease, describedAtMs: number, asker?: Asker): Promise<boolean> {
     const { calls } = this.context;
-    const confirm = (limitMs: number) => confirmLease(calls, told, toldAtMs, limitMs);
+    const confirm = (limitMs: number) => confirmLease(calls, described, describedAtMs, limitMs);
     const lease = await keepTrying(confirm, {
       untilMs: () => this.#deadline.times.termAtMs - ANSWER_BEFORE_MS,
       isWanted: () => !this.#deadline.isPassed,
       onFailure: (error) => {
         const { message } = explain(error, calls.database.description, calls.schema);
-        asker?.tell({ ok: false, code: TRYING, message });
+        asker?.send({ ok: false, code: TRYING, message });
       },
     });
     if (lease === undefined || !this.#deadline.extend(timesOf(lease))) return false;
     this.#lease = lease;
-    this.#turns.tell({ ok: true, lease: this.#told() });
+    this.#turns.notify({ ok: true, lease: this.#describe() });
     return true;
   }
 
-  #told(): HeldLease {
+  #describe(): HeldLease {
     const { expiresAt, termAtMs, killAtMs, ...lease } = this.#lease;
     const nowMs = performance.now();
     return {
@@ -125,7 +125,7 @@ export class UnderInheritedLease {
     };
   }
 
-  /** Without a socket of ours, the outer run would be asked by those inside of us for a turn that we have. */
+  /** Without our own socket, runs inside our command would ask the outer run for the turn that we have. */
   #socketList(): string | undefined {
     const outer = readSocketList(this.context.options.env);
     if (this.socket.path !== undefined) return writeSocketList(this.socket.path, outer);
@@ -136,7 +136,7 @@ export class UnderInheritedLease {
   }
 }
 
-/** The lease lasts longer than its command may: how long, only its holder knows. */
+/** The lease's own end is known only to its holder, and not needed here. */
 function timesOf({ termAtMs, killAtMs }: OuterLease): Times {
   return { termAtMs, killAtMs, guardKillAtMs: killAtMs, leaseEndsAtMs: killAtMs };
 }

@@ -68,7 +68,7 @@ async function callEverything(lock: LockCalls, [id, secret, host, command, key]:
   };
   const settled = await Promise.allSettled([
     lock.poll(me, client, options),
-    lock.look(client, 1),
+    lock.readRunKey(client, 1),
     lock.leave(me, LIMIT_MS),
     lock.release(me, { end: { reason: client.command }, orphans: orphans as never }),
     lock.extend(me, 1),
@@ -181,7 +181,7 @@ describe('in PostgreSQL itself', () => {
         const end = { reason: `r${command}` };
         const work = { succeeded: true, exitCode: 0, durationMs: 1 };
         expect(await lock.release(me, { end, work })).toMatchObject({ outcome: 'released' });
-        expect(await lock.look(client, null)).toMatchObject({
+        expect(await lock.readRunKey(client, null)).toMatchObject({
           run: { instanceId, host: client.host, command: client.command },
         });
         expect((await lock.history(1, null)).at(-1)).toMatchObject({ instanceId, details: end });

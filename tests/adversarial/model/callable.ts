@@ -1,4 +1,4 @@
-import { SCHEMA_VERSION } from '../../../src/schema/look.js';
+import { SCHEMA_VERSION } from '../../../src/schema/schema-version.js';
 import type { Caller } from './calls.js';
 
 export type Value = string | null;

@@ -4,7 +4,7 @@ import { errorCode } from '../../../src/db/classify.js';
 import { CALLS } from '../../../src/generated/sql.js';
 import { decide, ownerCalls } from '../../../src/admin/owner-calls.js';
 import { ensureSchema } from '../../../src/schema/apply.js';
-import { SCHEMA_VERSION } from '../../../src/schema/look.js';
+import { SCHEMA_VERSION } from '../../../src/schema/schema-version.js';
 import { renderSql } from '../../../src/schema/render.js';
 import { openDatabase } from '../../support/lock.js';
 import type { Answer, Caller, PollRequest, ReleaseRequest, Tables } from './calls.js';

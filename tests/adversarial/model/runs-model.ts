@@ -19,7 +19,7 @@ export class RunsModel {
     return copy;
   }
 
-  /** The same key with another command is other work; without a key there is nothing to store. */
+  /** The same key with another command is different work; without a key there is nothing to store. */
   store(
     { instanceId, client, finishedAt }: Pick<Run, 'instanceId' | 'client' | 'finishedAt'>,
     result: WorkResult,

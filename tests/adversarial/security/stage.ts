@@ -2,7 +2,7 @@ import { nanoid } from 'nanoid';
 import postgres from 'postgres';
 import { decide, ownerCalls, type OwnerDecisions } from '../../../src/admin/owner-calls.js';
 import { ensureSchema } from '../../../src/schema/apply.js';
-import { SCHEMA_VERSION } from '../../../src/schema/look.js';
+import { SCHEMA_VERSION } from '../../../src/schema/schema-version.js';
 import { createDatabase, type TestDatabase, type TestRole } from '../../support/database.js';
 import { openDatabase } from '../../support/lock.js';
 

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { SCHEMA_VERSION } from '../../../src/schema/look.js';
+import { SCHEMA_VERSION } from '../../../src/schema/schema-version.js';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
 import { assertNothingLeft, runCli } from '../../support/run-cli.js';
 import { catalogOf, fingerprint } from './catalog.js';

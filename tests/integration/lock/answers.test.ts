@@ -7,7 +7,7 @@ import { classify } from '../../../src/db/classify.js';
 import type { LockCalls } from '../../../src/lock/calls.js';
 import { describeThisProcess, newIdentity } from '../../../src/lock/lease.js';
 import { verifyHistory } from '../../../src/admin/verify-history.js';
-import { lookAtSchema } from '../../../src/schema/look.js';
+import { readSchemaVersion } from '../../../src/schema/schema-version.js';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
 import { LIMIT_MS, openLock } from '../../support/lock.js';
 import { assertNothingLeft, runCli } from '../../support/run-cli.js';
@@ -181,8 +181,8 @@ describe('every other call', () => {
   const me = newIdentity();
   const NONSENSE = ['null', '7', '"x"', '[]', '{}', '[{}]', '{"outcome": "x"}', '{"outcome": "released"}'];
   const CALLS: [string, () => Promise<unknown>][] = [
-    ['version', () => lookAtSchema(calls.database, 'migrate_lock', LIMIT_MS)],
-    ['look', () => calls.look({ runKey: 'k', commandSha256: 'sha' }, null)],
+    ['version', () => readSchemaVersion(calls.database, 'migrate_lock', LIMIT_MS)],
+    ['look', () => calls.readRunKey({ runKey: 'k', commandSha256: 'sha' }, null)],
     ['release', () => calls.release(me)],
     ['leave', () => calls.leave(me, LIMIT_MS)],
     ['extend', () => calls.extend(me, TTL_MS)],
@@ -204,17 +204,21 @@ describe('every other call', () => {
 
   test.each([
     ['extend', () => calls.extend(me, TTL_MS), '{"outcome": "extended", "lease": null, "auditHash": null}'],
-    ['look', () => calls.look({ runKey: 'k', commandSha256: 'sha' }, null), '{"run": null, "isHeld": "no"}'],
+    [
+      'look',
+      () => calls.readRunKey({ runKey: 'k', commandSha256: 'sha' }, null),
+      '{"run": null, "isHeld": "no"}',
+    ],
     ['status', () => calls.status(), '{"state": "open", "lease": null, "waiters": []}'],
     ['status', () => calls.status(), '{"state": "free", "lease": null, "waiters": [{"instanceId": 7}]}'],
     [
       'version',
-      () => lookAtSchema(calls.database, 'migrate_lock', LIMIT_MS),
+      () => readSchemaVersion(calls.database, 'migrate_lock', LIMIT_MS),
       '{"version": "4", "oldestProgram": 1}',
     ],
     [
       'version',
-      () => lookAtSchema(calls.database, 'migrate_lock', LIMIT_MS),
+      () => readSchemaVersion(calls.database, 'migrate_lock', LIMIT_MS),
       '{"version": 1e300, "oldestProgram": 1}',
     ],
     [

@@ -51,7 +51,7 @@ describe('without a place for a socket', () => {
     expect(events[0]).toMatchObject({ event: 'socket.absent' });
     const { reason } = events[0] as unknown as { reason: string };
     expect(reason).toMatch(/^\/nonexistent: ENOENT.*; \/tmp: EROFS.*; \/dev\/shm: /);
-    expect(stderr).toContain('there is no place for a socket: the command cannot ask for more time');
+    expect(stderr).toContain('a socket could not be created: the command cannot extend its lease');
     expect(stderr).toContain('socket=\n');
   });
 

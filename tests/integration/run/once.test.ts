@@ -59,7 +59,7 @@ describe('work that succeeded', () => {
     expect(ran(await runCli(['run', '--', 'true'], { env: env() }))).toBe(true);
   });
 
-  test('of another command is other work: it runs, with a warning', async () => {
+  test('of another command is different work: it runs, with a warning', async () => {
     await once(['--', 'true']);
     const other = await once(['--', 'echo', 'other']);
     expect(ran(other)).toBe(true);

@@ -50,7 +50,7 @@ test.each([
   answer = text;
   const asked = await runCli(['extend', '--ttl', '10m'], { env: env(), auditOnly: false });
   expect(asked).toMatchObject({ code: 70, stdout: '' });
-  expect(asked.stderr).toContain('what answered is no holder');
+  expect(asked.stderr).toContain('the peer is not a holder');
   expect(asked.stderr).not.toMatch(/\n\s+at /);
   const { code, events } = await runCli(['run', '--', 'true'], { env: env() });
   expect(code).toBe(0);

@@ -26,7 +26,7 @@ test('a run without enough descriptors says so, and reports no defect', async ()
     expect(text).toContain(
       'there is no guard (the limit on the number of open files is reached (ulimit -n))',
     );
-    expect(text).toContain('nobody ends the command, also not when the lease is over');
+    expect(text).toContain('the command is not ended, not even when the lease expires');
   }
   expect(ends.at(-1)?.code).toBe(3);
 });

@@ -4,7 +4,7 @@ import type { OwnDatabase } from '../../../src/db/own-database.js';
 import { FUNCTIONS, STEPS } from '../../../src/generated/sql.js';
 import { ensureSchema, type SchemaDefinition } from '../../../src/schema/apply.js';
 import { printSchema } from '../../../src/schema/print.js';
-import { lookAtSchema, SCHEMA_VERSION } from '../../../src/schema/look.js';
+import { readSchemaVersion, SCHEMA_VERSION } from '../../../src/schema/schema-version.js';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
 import { LIMIT_MS, openDatabase, openLock, tryToAcquire } from '../../support/lock.js';
 
@@ -89,7 +89,7 @@ describe('ensureSchema', () => {
       functions: [{ name: 'broken', sql: 'SELECT 1 / 0' }],
     };
     await expect(ensureSchema(database, 'migrate_lock', broken)).rejects.toMatchObject({ code: '22012' });
-    expect(await lookAtSchema(database, 'migrate_lock', LIMIT_MS)).toBeNull();
+    expect(await readSchemaVersion(database, 'migrate_lock', LIMIT_MS)).toBeNull();
     expect(await db.sql`SELECT FROM pg_namespace WHERE nspname = 'migrate_lock'`).toHaveLength(0);
   });
 
@@ -111,7 +111,7 @@ describe('versions', () => {
     const { answer } = await tryToAcquire(lock);
     expect(answer.outcome).toBe('acquired');
     lock.database.disconnect();
-    expect(await lookAtSchema(database, 'migrate_lock', LIMIT_MS)).toMatchObject({
+    expect(await readSchemaVersion(database, 'migrate_lock', LIMIT_MS)).toMatchObject({
       version: NEXT,
       oldestProgram: 1,
     });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { nextLookMs, nextPause, type Outlook, type Pace } from '../../../src/lock/pacing.js';
+import { nextCheckMs, nextPause, type Outlook, type Pace } from '../../../src/lock/pacing.js';
 
 /** Reproducible random numbers (mulberry32). */
 function randomFrom(seed: number): () => number {
@@ -27,14 +27,14 @@ describe('a crowd', () => {
   test('that looks at its run key polls to be counted only, and looks at least every two seconds', () => {
     const many = { ...outlook, queueLength: 200 };
     expect(nextPause(many, pace).pauseMs).toBe(4_000);
-    expect(nextPause(many, { ...pace, looks: true }).pauseMs).toBe(18_000);
+    expect(nextPause(many, { ...pace, checksRunKey: true }).pauseMs).toBe(18_000);
     // A poll renews what has less than half of its time left, which is 60 s then (7-poll.sql).
-    expect(nextPause(many, { ...pace, looks: true, random: () => 1 }).pauseMs).toBeLessThan(30_000);
-    for (const edge of [0, 1]) expect(nextLookMs(() => edge)).toBeLessThanOrEqual(2_000);
+    expect(nextPause(many, { ...pace, checksRunKey: true, random: () => 1 }).pauseMs).toBeLessThan(30_000);
+    for (const edge of [0, 1]) expect(nextCheckMs(() => edge)).toBeLessThanOrEqual(2_000);
   });
 
   test('of a few, or whose pace is faster, is not slowed down by its looks', () => {
-    expect(nextPause(outlook, { ...pace, looks: true }).pauseMs).toBe(100);
+    expect(nextPause(outlook, { ...pace, checksRunKey: true }).pauseMs).toBe(100);
   });
 });
 

@@ -104,11 +104,7 @@ describe('a place for one', () => {
       (at) => (mkdirSync(join(at, 'x'.repeat(90))), join(at, 'x'.repeat(90))),
       /too long/,
     ],
-    [
-      'has a colon in its path',
-      (at) => (mkdirSync(join(at, 'a:b')), join(at, 'a:b')),
-      /there is a : in its path/,
-    ],
+    ['has a colon in its path', (at) => (mkdirSync(join(at, 'a:b')), join(at, 'a:b')), /its path contains :/],
     ['others may replace things in', (at) => (chmodSync(at, 0o777), at), /other users may replace/],
   ])('is none that %s', (_, place, problem) => {
     expect(() => makeSocketFolder(place(base))).toThrow(problem);

@@ -105,7 +105,7 @@ describe('a run key', () => {
       checkRunKey(key, 'MIGRATE_LOCK_ONCE');
     } catch (error) {
       expect(error).toMatchObject({ exitCode: 64, message: expect.stringMatching(/^MIGRATE_LOCK_ONCE /) });
-      expect(error).toHaveProperty('hint', expect.stringMatching(/good key.*git commit/));
+      expect(error).toHaveProperty('hint', expect.stringMatching(/Use a key.*git commit/));
     }
   });
 

@@ -53,7 +53,7 @@ test('the error of the library says the same', () => {
     /for example 10m\. .*unlock --force --instance x/,
   );
   expect(new LockWaitTimeoutError(null, 3_000, 1, 2).hint).toBe(
-    'The lock changed hands 2 times meanwhile. Wait longer with --wait-timeout (waitTimeoutMs), for example 5m. ' +
-      'Or see why the holder takes so long.',
+    'The lock changed hands 2 times during the wait. Wait longer with --wait-timeout (waitTimeoutMs), for example 5m. ' +
+      'Or check why the holder takes so long.',
   );
 });

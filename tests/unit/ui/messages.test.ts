@@ -77,17 +77,17 @@ describe('describeEvent', () => {
         waitedMs: 0,
       },
       'info',
-      'waiting for the lock: held by V1StGXR8 for 18s, its lease is over',
+      'waiting for the lock: held by V1StGXR8 for 18s, its lease has expired',
     ],
     [
       { event: 'lock.waiting', ...nobody, waitedMs: 0 },
       'info',
-      'waiting for the lock: somebody is just acquiring or releasing it',
+      'waiting for the lock: another instance is just acquiring or releasing it',
     ],
     [
       { event: 'lock.rate_limited', retryAfterMs: 250 },
       'warn',
-      'too many attempts came from here; the next one is made in 250ms',
+      'too many attempts from this client; the next one is made in 250ms',
     ],
     [
       { event: 'lock.acquired', waitedMs: 2_100, polls: 3, ttlMs: 30_000, expiresAt, auditHash: null },
@@ -139,8 +139,8 @@ describe('describeEvent', () => {
     [
       { event: 'socket.absent', reason: '/tmp: EROFS' },
       'warn',
-      'there is no place for a socket: the command cannot ask for more time, and a migrate-lock run inside it fails (/tmp: EROFS)',
-      'Let TMPDIR name a folder that this user can write, and in which no other user can replace files.',
+      'a socket could not be created: the command cannot extend its lease, and a migrate-lock run inside it fails (/tmp: EROFS)',
+      'Set TMPDIR to a directory that this user can write, and in which no other user can replace files.',
     ],
     [
       { event: 'lease.extended', ttlMs: 60_000, expiresAt, auditHash: null },
@@ -157,24 +157,24 @@ describe('describeEvent', () => {
       { event: 'child.deadline', ttlMs: MAX_DURATION_MS, ranMs: 38_000, expiresInMs: 1 },
       'bad',
       'the command has run for 38s; it is ended now, before its lease expires',
-      'That is the longest lease: divide the work.',
+      'That is the longest lease: split the migration.',
     ],
     [
       // We were stopped, and somebody else may have taken over.
       { event: 'child.deadline', ttlMs: 45_000, ranMs: 61_000, expiresInMs: 0 },
       'bad',
-      'the command has run for 1m 1s, and its lease is over: migrate-lock did not run in time; what is left of it is ended now',
-      'It may have run beside the next one: look at the database. assert_held() in the migration prevents that.',
+      'the command has run for 1m 1s, and its lease has expired: migrate-lock did not run in time; its remaining processes are ended now',
+      'It may have run at the same time as the next run: check the database. assert_held() in the migration prevents that.',
     ],
     [
       { event: 'child.leftover', count: 1 },
       'warn',
-      'the command left 1 process running; ending what is left',
+      'the command left 1 process running; ending the leftover processes',
     ],
     [
       { event: 'child.leftover', count: 2 },
       'warn',
-      'the command left 2 processes running; ending what is left',
+      'the command left 2 processes running; ending the leftover processes',
     ],
     [{ event: 'lock.released', heldMs: 3_200, auditHash: null }, 'good', 'released the lock after 3.2s'],
     [
@@ -187,31 +187,31 @@ describe('describeEvent', () => {
         auditHash: null,
       },
       'warn',
-      `processes of the command cannot be ended: 4711 (sleep, user deploy); the lease was extended until ${expiresAt}, so that nobody runs beside them`,
-      'End them as their user (sudo kill 4711); the lock is released then. SIGTERM or SIGINT to migrate-lock: it gives up, and the lease runs out.',
+      `processes of the command cannot be ended: 4711 (sleep, user deploy); the lease was extended until ${expiresAt}, so that no other run starts beside them`,
+      'End them as their user (sudo kill 4711); the lock is released then. SIGTERM or SIGINT to migrate-lock: it gives up, and the lease expires.',
     ],
     [
       { event: 'lease.kept', processes: null, ttlMs: 30_000, expiresAt, last: true, auditHash: null },
       'warn',
-      `processes of the command cannot be ended: they are hidden from us; the lease was extended once more, until ${expiresAt}, so that nobody runs beside them`,
-      'End them as their user; the lock is released then. Else the lease runs out. SIGTERM or SIGINT to migrate-lock: it does not wait for that.',
+      `processes of the command cannot be ended: they are hidden from us; the lease was extended once more, until ${expiresAt}, so that no other run starts beside them`,
+      'End them as their user; the lock is released then. Otherwise the lease expires. SIGTERM or SIGINT to migrate-lock: it does not wait for that.',
     ],
     [
       { event: 'guard.absent', reason: 'there is no /bin/sh' },
       'warn',
-      'there is no guard (there is no /bin/sh): if migrate-lock is killed or stopped, nobody ends the command, also not when the lease is over',
+      'there is no guard (there is no /bin/sh): if migrate-lock is killed or stopped, the command is not ended, not even when the lease expires',
     ],
     [
       { event: 'lock.release_failed', code: 'ECONNREFUSED', message: 'refused', expiresAt },
       'bad',
       'the lock could not be released: refused',
-      `The lease ends by itself at ${expiresAt}; until then nobody else can run.`,
+      `The lease expires at ${expiresAt}; until then no other run can start.`,
     ],
     [
       { event: 'lock.release_failed', code: 'LEASE_EXPIRED', message: 'taken', expiresAt },
       'bad',
       'the lock could not be released: taken',
-      'Others can run: `migrate-lock history` tells what has happened since.',
+      'Other runs can start: `migrate-lock history` shows what has happened since.',
     ],
     [
       { event: 'lock.lost', holder: 'x' },
@@ -221,19 +221,19 @@ describe('describeEvent', () => {
     [
       { event: 'lock.lost', holder: null },
       'bad',
-      'the lease was lost before its end: nobody holds the lock any more',
+      'the lease was lost before its end: the lock is not held any more',
     ],
     [
       { event: 'wait.timeout', ...holder, waitedMs: 30_000, polls: 30, handovers: 0 },
       'bad',
       'gave up after 30s: held by web-7f9 (knex migrate:latest) since 2026-01-02T03:03:47.000Z, until 2026-01-02T03:04:16.000Z at the latest, 9 waiting',
-      'The lock did not move meanwhile. To wait longer, use --wait-timeout, for example --wait-timeout 5m.',
+      'The lock did not change hands during the wait. To wait longer, use --wait-timeout, for example --wait-timeout 5m.',
     ],
     [
       { event: 'wait.timeout', ...holder, waitedMs: 30_000, polls: 30, handovers: 12 },
       'bad',
       'gave up after 30s: held by web-7f9 (knex migrate:latest) since 2026-01-02T03:03:47.000Z, until 2026-01-02T03:04:16.000Z at the latest, 9 waiting',
-      'The lock changed hands 12 times meanwhile. To wait longer, use --wait-timeout, for example --wait-timeout 5m; if the work needs to be done only once for all of them, use --once with a key, for example the git commit of the release.',
+      'The lock changed hands 12 times during the wait. To wait longer, use --wait-timeout, for example --wait-timeout 5m. If the work needs to be done only once for all runs, use --once with a key, for example the git commit of the release.',
     ],
     [
       {
@@ -247,9 +247,9 @@ describe('describeEvent', () => {
       },
       'bad',
       'gave up after 3s: held by web-7f9 (knex migrate:latest) since 2026-01-02T03:04:02.000Z, until 2026-01-02T03:14:02.000Z at the latest, 9 waiting',
-      'The lock did not move meanwhile. To wait longer, use --wait-timeout, for example --wait-timeout 10m. ' +
-        'The lease lasts 9m 57s more, unless its command ends before. ' +
-        'If you know that the command does not run any more: `migrate-lock unlock --force --instance V1StGXR8`.',
+      'The lock did not change hands during the wait. To wait longer, use --wait-timeout, for example --wait-timeout 10m. ' +
+        'The lease ends in 9m 57s, or when its command ends. ' +
+        'If you know that the command no longer runs: `migrate-lock unlock --force --instance V1StGXR8`.',
     ],
     [
       { event: 'run.skipped', ...skipped },
@@ -270,7 +270,7 @@ describe('describeEvent', () => {
     [
       { event: 'guard.restarted', restarts: 1 },
       'warn',
-      'the guard of the command had died; started another one',
+      'the guard of the command had exited; started another one',
     ],
     [
       {
@@ -284,8 +284,8 @@ describe('describeEvent', () => {
       },
       'warn',
       'the lease of x has expired, but database sessions of it are still open: 4711 (app at 10.0.0.7, in a transaction for 21s), 4712 (unknown role)',
-      'Our role may not end them: that needs the same role, or pg_signal_backend. The takeover waits until they are gone. ' +
-        'To end one: SELECT pg_terminate_backend(4711). When nobody can end them: `migrate-lock unlock --force --instance x`. ' +
+      'Our role may not end them: that needs the same role, or pg_signal_backend. The takeover waits until they have ended. ' +
+        'To end one: SELECT pg_terminate_backend(4711). If no role can end them: `migrate-lock unlock --force --instance x`. ' +
         "If they are not the command's, name its roles with init --child-role.",
     ],
     [

@@ -51,7 +51,7 @@ describe('createReporter', () => {
     emit({ event: 'lock.lost', holder: null });
     reporter.error(new UsageError('no', ''));
     expect(lines).toEqual([
-      'migrate-lock: the lease was lost before its end: nobody holds the lock any more',
+      'migrate-lock: the lease was lost before its end: the lock is not held any more',
       'migrate-lock: no',
     ]);
   });

@@ -66,7 +66,7 @@ describe('describeStatus', () => {
       waiters: [{ ...CLIENT, waitingMs: 1_000 }],
     });
     expect(lines[0]).toBe(
-      'The lock of app (schema migrate_lock) is not held: the lease ran out without having been released, and the next to come takes over.',
+      'The lock of app (schema migrate_lock) is not held: the lease has expired without a release, and the next run takes over.',
     );
     expect(lines).toContain('  since          2026-01-31T12:00:00.000Z (1m 30s ago)');
     expect(lines).toContain('  until          2026-01-31T12:00:30.000Z (1m ago)');
@@ -79,17 +79,17 @@ describe('describeStatus', () => {
       state: 'free',
       lease: { ...LEASE, releasedAt: '2026-01-31T12:00:05.000Z' },
     });
-    expect(lines[0]).toBe('The lock of app (schema migrate_lock) is free; this was the last to have it.');
+    expect(lines[0]).toBe('The lock of app (schema migrate_lock) is free; this was the last holder.');
     expect(lines).toContain('  released       2026-01-31T12:00:05.000Z');
     expect(lines.some((line) => line.startsWith('  until'))).toBe(false);
-    expect(lines.at(-1)).toBe('Nobody waits.');
+    expect(lines.at(-1)).toBe('There are no waiters.');
   });
 
   test('free, and never used', () => {
     expect(describeStatus({ ...HELD, state: 'free', lease: null })).toEqual([
-      'The lock of app (schema migrate_lock) is free; nobody has used it yet.',
+      'The lock of app (schema migrate_lock) is free; it has not been used yet.',
       '',
-      'Nobody waits.',
+      'There are no waiters.',
     ]);
   });
 

@@ -27,7 +27,7 @@ export interface SchemaState {
  * The first look: one read, which needs no right but to call the function.
  * @returns null when there is no lock schema yet.
  */
-export async function lookAtSchema(
+export async function readSchemaVersion(
   database: Database,
   schema: string,
   limitMs: number,
