@@ -109,9 +109,7 @@ export class RealLock {
       ...[commandSha256, runKey, failureMemoryMs, respect, 'terminate', null, pollIntervalMs, isLast, false],
     ]);
     // What this is depends on the server.
-    return Object.fromEntries(
-      Object.entries(answer).filter(([key]) => key !== 'connectionsLeft'),
-    );
+    return Object.fromEntries(Object.entries(answer).filter(([key]) => key !== 'connectionsLeft'));
   }
 
   release(
