@@ -50,7 +50,14 @@ export async function startPgpool(
   const [first = ''] = servers;
   const port = await freePort();
   const { username, password } = new URL(first);
-  const lines = Object.entries({
+  const backends = servers.flatMap((server, index): [string, string | number][] => {
+    const { hostname, port: serverPort } = new URL(server);
+    return [
+      [`backend_hostname${index}`, hostname],
+      [`backend_port${index}`, Number(serverPort)],
+    ];
+  });
+  const all: Record<string, string | number> = {
     listen_addresses: '127.0.0.1',
     port,
     socket_dir: folder, // to 4.3
@@ -68,17 +75,12 @@ export async function startPgpool(
     sr_check_user: decodeURIComponent(username),
     sr_check_password: decodeURIComponent(password),
     sr_check_database: 'postgres',
-    ...Object.fromEntries<string | number>(
-      servers.flatMap((server, index): [string, string | number][] => {
-        const { hostname, port: serverPort } = new URL(server);
-        return [
-          [`backend_hostname${index}`, hostname],
-          [`backend_port${index}`, Number(serverPort)],
-        ];
-      }),
-    ),
+    ...Object.fromEntries(backends),
     ...settings,
-  }).map(([name, value]) => `${name} = ${typeof value === 'number' ? value : `'${value}'`}\n`);
+  };
+  const lines = Object.entries(all).map(
+    ([name, value]) => `${name} = ${typeof value === 'number' ? value : `'${value}'`}\n`,
+  );
   keepFile(account, join(folder, 'pgpool.conf'), lines.join(''));
   keepFile(account, join(folder, 'pcp.conf'), '');
   keepFile(account, join(folder, 'pool_hba.conf'), '');

@@ -96,7 +96,7 @@ describe('what hands on the process id of the server', () => {
   });
 
   (hasPgpool ? test : test.skip)('pgpool-II is recognized, and the server hears nothing of it', async () => {
-    if (pgpool === undefined) throw new Error('pgpool-II did not start');
+    if (pgpool === undefined) throw new Error('it did not start');
     const { through, port, folder } = pgpool;
     await expectPath(openDatabase(through(server.url)), { isPooled: true, asked: 0 });
     await expectPath(openDatabase(onSocket(folder, port)), { isPooled: true, asked: 0 });
