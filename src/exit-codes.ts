@@ -15,7 +15,7 @@ export const EXIT_CODES = {
   denied: { code: 77, meaning: 'the database role lacks a right' },
   refused: {
     code: 78,
-    meaning: 'the database answered, but not to us (password, no such database, TLS, version)',
+    meaning: 'the database refused the connection (password, no such database, TLS, version)',
   },
   deadline: { code: 124, meaning: 'the command was ended at its deadline, before the lease expired' },
   notExecutable: { code: 126, meaning: 'the command was found but cannot be executed' },
