@@ -10,7 +10,10 @@ export const EXIT_CODES = {
   usage: { code: 64, meaning: 'usage: an option or a value is wrong' },
   tampered: { code: 65, meaning: 'history --verify: the history of the lock was changed' },
   unreachable: { code: 69, meaning: 'the database could not be reached within the wait timeout' },
-  lost: { code: 70, meaning: 'the lease was lost: another instance held the lock before this run released it' },
+  lost: {
+    code: 70,
+    meaning: 'the lease was lost: another instance held the lock before this run released it',
+  },
   conflict: { code: 75, meaning: 'the lock was not acquired in time (--conflict-exit-code changes it)' },
   denied: { code: 77, meaning: 'the database role lacks a right' },
   refused: {

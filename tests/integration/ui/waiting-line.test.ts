@@ -96,7 +96,9 @@ describe('a wait', () => {
     emit(waiting({ holderHost: 'web-2', holderCommand: null, expiresInMs: 0 }, 1));
     expect(screen()).toEqual(['waiting 12s · held by web-2 for 18s · lease has expired']);
     emit(waiting({ holder: null, heldMs: null, expiresInMs: null }, 2));
-    expect(screen()).toEqual(['waiting 12s · another instance is just acquiring or releasing it · 2 waiting']);
+    expect(screen()).toEqual([
+      'waiting 12s · another instance is just acquiring or releasing it · 2 waiting',
+    ]);
   });
 
   test('gives way to every other line, comes back while it lasts, and does not when it is over', async () => {
