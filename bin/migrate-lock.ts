@@ -2,6 +2,6 @@ import { main } from '../src/cli/main.js';
 
 void main([process.execPath, __filename], process.argv.slice(2), process.env).then((code) => {
   process.exitCode = code;
-  // A silent peer's socket would keep Node alive.
+  // An open socket would keep Node running.
   process.exit(code);
 });

@@ -4,11 +4,11 @@ import { childTimes, leavesTimeToRun } from '../lock/lease-times.js';
 import type { RunOptionValues } from './options.js';
 import { written } from './own-option.js';
 
-/** Shorter ones that are proposed, in this order. */
+/** Shorter kill graces to suggest, in this order. */
 const GRACES_MS = [5_000, 100, 0];
 
 /**
- * Checks that a lease leaves its command time to run. `nameOf` tells how an option was given.
+ * Checks that a lease leaves its command time to run. `nameOf` returns the option or the variable that was set.
  * @throws {UsageError} whose hint names values that are accepted.
  */
 export function checkTimes(
@@ -31,7 +31,7 @@ export function checkTimes(
   throw new UsageError(
     `${written(ttlName, durationOption(ttl))} leaves the command no time: ${written(graceName, durationOption(killGrace))} ` +
       `and the safety margins take ${formatDuration(neededMs)} of it.`,
-    // Neither alone may do: the one is too short, the other too long for any lease.
+    // Changing one alone may not be enough.
     `Give ${proposals.join(', or ') || `for example ${written(ttlName, '30s')} and ${written(graceName, '5s')}`}.`,
   );
 }

@@ -22,7 +22,7 @@ export async function main(
   const opened = openOutputs();
   const live = canRedraw(env, 2) ? new LiveOutput(opened.stderr) : undefined;
   const stderr = live ?? opened.stderr;
-  // On the same terminal, audit events too are lines before which the live one goes.
+  // On the same terminal, audit events too erase the live line first.
   const stdout = opened.stdout === opened.stderr ? stderr : opened.stdout;
   const colour = wantsColour(env, tty.isatty(2));
   const redact = (text: string): string => redactInput(text, args, env);
@@ -35,7 +35,7 @@ export async function main(
       command.exitOverride().configureOutput({
         writeOut: (text) => stdout.writeLine(text.trimEnd()),
         writeErr: (text) => stderr.writeLine(text.trimEnd()),
-        outputError: () => undefined, // told below
+        outputError: () => undefined, // printed below
       });
     }
     await commands.parseAsync([...args], { from: 'user' });
@@ -43,13 +43,13 @@ export async function main(
     if (error instanceof CommanderError && error.exitCode === 0) {
       exitCode = 0; // --help, --version
     } else if (error instanceof CommanderError && error.code === 'commander.help') {
-      // No command was given, and the help went to stderr: nothing was run, which a script has to notice.
+      // No command was given, and the help went to stderr. A script must notice that nothing was run.
       exitCode = EXIT_CODES.usage.code;
     } else {
-      const told = error instanceof CommanderError ? asUsageError(error, args) : error;
-      reporterFor(false).error(told);
+      const shown = error instanceof CommanderError ? asUsageError(error, args) : error;
+      reporterFor(false).error(shown);
       exitCode =
-        told instanceof Object && 'exitCode' in told ? Number(told.exitCode) : EXIT_CODES.internal.code;
+        shown instanceof Object && 'exitCode' in shown ? Number(shown.exitCode) : EXIT_CODES.internal.code;
     }
   }
   await Promise.all([stdout.flush(FLUSH_LIMIT_MS), stderr.flush(FLUSH_LIMIT_MS)]);
@@ -75,7 +75,7 @@ function whereToRead({ code }: CommanderError, command: string): string {
   return command.startsWith('-') ? 'See migrate-lock --help.' : `See migrate-lock ${command} --help.`;
 }
 
-/** The folder may have been deleted under us. */
+/** The current directory may have been deleted. */
 function currentDirectory(): string {
   try {
     return process.cwd();

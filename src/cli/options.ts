@@ -32,7 +32,7 @@ function choice(
 }
 
 export function quietOption(): OwnOption {
-  return option('--quiet', 'tell only errors on stderr').default(false);
+  return option('--quiet', 'show only errors on stderr').default(false);
 }
 
 /** More is no limit. */
@@ -92,27 +92,27 @@ export interface ConnectionOptionValues {
 /** What `run` knows besides. */
 export function runOptions(): OwnOption[] {
   return [
-    duration('ttl', 'the length of the lease; the command is ended before it is over', 30_000),
+    duration('ttl', 'the length of the lease; the command is ended before it expires', 30_000),
     duration('wait-timeout', 'how long to wait for the lock and for the database; 0: one attempt', 30_000, {
       mayBeZero: true,
     }),
-    duration('poll-interval', 'the longest pause between two polls of a lone waiter', 1_000),
+    duration('poll-interval', 'the longest pause between two polls of a single waiter', 1_000),
     duration('kill-grace', 'the time between SIGTERM and SIGKILL for a command that must end', 5_000, {
       mayBeZero: true,
     }),
     choice(
       '--orphans <policy>',
-      'database sessions that a command leaves at work: end them, wait for them, or ignore them',
+      'database sessions that a command leaves open: end them, wait for them, or ignore them',
       ['auto', 'terminate', 'wait', 'ignore'],
     ),
-    option('--no-listen', 'only poll: keep no connection to hear of a release at once'),
+    option('--no-listen', 'only poll: keep no connection to be notified of a release'),
     option(
       '--once <key>',
       "work that needs to succeed once, named by a key that is new for each release, as the release's git commit",
     ).readBy(checkRunKey),
     choice(
       '--on-failure <what>',
-      'with --once, when another one ran the work and it failed: try again, or fail as it did',
+      'with --once, when the work failed in another run: try again, or fail with its exit code',
       ['retry', 'fail'],
     ),
     duration('failure-memory', 'with --on-failure fail: for how long a failure counts', 60_000),
@@ -154,7 +154,7 @@ export function extendOptions(): OwnOption[] {
   ];
 }
 
-/** More is no history that people read, and is better asked of the table. */
+/** For more rows, query the table. */
 const LONGEST_HISTORY = 10_000;
 
 export function historyOptions(): OwnOption[] {
@@ -172,7 +172,7 @@ export function cleanupOptions(): OwnOption[] {
   return [
     new OwnOption(
       '--keep <duration>',
-      'forget run keys whose last run is longer ago, and older history, for example 90d',
+      'remove run keys whose last run is longer ago, and older history, for example 90d',
     ).readBy(durationReader('90d', { mayBeZero: true, longestMs: LONGEST_KEEP_MS })),
   ];
 }

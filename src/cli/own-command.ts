@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { UsageError } from '../errors.js';
 
-/** A command of which no option takes the next option, or the command that is to be run, for its value. */
+/** A command whose options do not take the next option, or the command to run, as their value. */
 export class OwnCommand extends Command {
   override createCommand(name?: string): OwnCommand {
     return new OwnCommand(name);

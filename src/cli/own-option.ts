@@ -4,7 +4,7 @@ import { UsageError } from '../errors.js';
 /** Reads a value that was given as `name`: a flag or a variable. */
 export type Reader = (value: string, name: string) => unknown;
 
-/** An option whose messages name what was given: the flag, or the variable. */
+/** An option whose messages name its source: the flag, or the variable. */
 export class OwnOption extends Option {
   /** The environment variable from which it comes when there is no flag. */
   variable: string | undefined;
@@ -60,5 +60,5 @@ function readSwitch(value: string, name: string): boolean {
   const word = value.trim().toLowerCase();
   if (['1', 'true', 'yes', 'y', 'on'].includes(word)) return true;
   if (['0', 'false', 'no', 'n', 'off'].includes(word)) return false;
-  throw new UsageError(`${name} ${JSON.stringify(value)} says neither yes nor no.`, `Write ${name}=1, or 0.`);
+  throw new UsageError(`${name} ${JSON.stringify(value)} is neither yes nor no.`, `Write ${name}=1, or 0.`);
 }

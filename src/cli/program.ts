@@ -68,9 +68,7 @@ function addOthers(program: Command, surroundings: Surroundings, onExitCode: OnE
     onExitCode(await initCommand(values, surroundings));
   });
 
-  const extend = program
-    .command('extend')
-    .description('inside the command: make its lease last longer, an explicit decision');
+  const extend = program.command('extend').description('inside the command: make its lease last longer');
   for (const option of extendOptions()) extend.addOption(option);
   extend.action(async (values: ExtendOptionValues) => {
     onExitCode(await extendCommand(values, surroundings));
@@ -86,7 +84,7 @@ function addOthers(program: Command, surroundings: Surroundings, onExitCode: OnE
 
   const status = program
     .command('status')
-    .description('tell who has the lock and who waits for it; changes nothing')
+    .description('show the holder and the waiters; changes nothing')
     .option('--json', 'print one JSON object instead of text', false);
   for (const option of connectionOptions()) status.addOption(option);
   status.action(async (values: StatusOptionValues) => {
@@ -95,7 +93,7 @@ function addOthers(program: Command, surroundings: Surroundings, onExitCode: OnE
 
   const history = program
     .command('history')
-    .description('tell what has happened to the lock, the newest last; changes nothing')
+    .description('show the history of the lock, the newest row last; changes nothing')
     .option('--json', 'print one JSON object a line instead of text', false)
     .option('--verify', 'check that no row was changed, inserted or removed, and print none', false);
   for (const option of [...historyOptions(), ...connectionOptions()]) history.addOption(option);
@@ -105,8 +103,8 @@ function addOthers(program: Command, surroundings: Surroundings, onExitCode: OnE
 
   const unlock = program
     .command('unlock')
-    .description("break glass: show who has the lock, and end somebody else's lease")
-    .option('--instance <id>', 'only if this is the holder, as it was seen')
+    .description("show the holder, and end another run's lease")
+    .option('--instance <id>', 'only if this is the holder')
     .option('--force', 'also while the lease runs; asks on a terminal', false)
     .option('--yes', 'do not ask', false)
     .option('--leave-sessions', 'also when database sessions of the lease do not end', false);
@@ -117,7 +115,7 @@ function addOthers(program: Command, surroundings: Surroundings, onExitCode: OnE
 
   const cleanup = program
     .command('cleanup')
-    .description('clear what a crash has left, as the next run would by itself, and forget old run keys');
+    .description('clear an expired lease and stale waiters, as the next run would, and remove old run keys');
   for (const option of [...cleanupOptions(), ...connectionOptions()]) cleanup.addOption(option);
   cleanup.action(async (values: CleanupOptionValues) => {
     onExitCode(await cleanupCommand(values, surroundings));
@@ -133,7 +131,7 @@ function exitCodesHelp(): string {
   return [
     'Exit codes of run: those of the command, and',
     ...rows,
-    '  128+n the command died of signal n, or we were told to stop waiting',
+    '  128+n the command was killed by signal n, or the wait was interrupted by it',
   ].join('\n');
 }
 
@@ -143,7 +141,7 @@ const EXAMPLE = `With DATABASE_URL set:
 const RUN_HELP = `
 Every option can also be given as an environment variable MIGRATE_LOCK_..., for example MIGRATE_LOCK_TTL=5m.
 
-The command must be done before the lease is over: with the defaults it has 23 s, then SIGTERM, and SIGKILL after 28 s
+The command must end before the lease expires: with the defaults it has 23 s, then SIGTERM, and SIGKILL after 28 s
 in all. Give a migration that takes longer a longer --ttl.
 
 stdout carries JSON audit events, one a line; the command's own stdout goes to stderr.

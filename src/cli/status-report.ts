@@ -24,7 +24,7 @@ export async function readStatusReport(
   };
 }
 
-/** Where there is no lock schema yet, nobody has used the lock: to look at it creates nothing. */
+/** Without a lock schema the lock is free; the schema is not created. */
 async function readStatus(database: Database, schema: string): Promise<Status> {
   try {
     return await new LockCalls(database, schema).status();

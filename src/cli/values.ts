@@ -3,7 +3,7 @@ import { UsageError } from '../errors.js';
 import { findUnexpanded } from '../text/fixed-name.js';
 import { written, type Reader } from './own-option.js';
 
-/** For how long history is kept: no timer waits for that. */
+/** The longest --keep. No timer is used for it. */
 export const LONGEST_KEEP_MS = 100 * 365 * 86_400_000;
 
 /** Reads a duration as milliseconds. */
@@ -61,7 +61,7 @@ export const readFilePath: Reader = (value, name) => {
         ? 'is a URL'
         : unexpanded === undefined
           ? undefined
-          : `holds ${unexpanded}, which nobody has expanded`;
+          : `contains ${unexpanded}, which was not expanded`;
   if (problem === undefined) return value;
   const example = '/var/lib/node_exporter/migrate-lock.prom';
   throw new UsageError(`${name} ${problem}.`, `Write for example ${written(name, example)}.`);

@@ -1,20 +1,20 @@
 import { letterOf, LONGEST_MESSAGE, violation } from './message-reader.js';
 
-/** What comes at any time, belongs to no answer, and is not stored. */
+/** Messages that may come at any time and are not part of an answer. */
 const ASIDE = 'NAS';
-/** What else a server sends to the statements that we send. Never a request for the password once the session stands. */
+/** Messages in answers to our statements. */
 const PARTS_OF_ANSWERS = 'DTCIE12tn';
-/** The same to COPY TO, by which a superuser reads tables of another role. To anything else the driver fails on it. */
+/** Messages in answers to COPY TO, with which a superuser reads tables of another role. */
 const PARTS_OF_COPIES = 'Hdc';
 const READY = 'Z';
 
 /** The driver keeps an answer in memory until it is complete: ours are a row or two. */
 const LONGEST_ANSWER = 2 * LONGEST_MESSAGE;
 const MOST_MESSAGES = 10_000;
-/** It goes into events and onto the screen. */
+/** Errors are shown in events and on stderr. */
 const LONGEST_ERROR = 64 * 1024;
 
-/** Looks at each message of a session before the driver reads it: a server must not fill our memory, or make the driver loop. */
+/** Checks each message before the driver reads it: a server must not exhaust our memory, or make the driver loop. */
 export class AnswerGuard {
   #bytes = 0;
   #messages = 0;
@@ -50,7 +50,7 @@ export class AnswerGuard {
   }
 }
 
-/** The driver looks for the NUL after each name for ever. */
+/** The driver would search for a missing NUL after a name forever. */
 function checkColumns(message: Buffer): void {
   const count = message.length < 7 ? 0 : message.readUInt16BE(5);
   let at = 7;

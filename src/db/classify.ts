@@ -5,14 +5,14 @@ import { isFatal } from './server-error.js';
  * What an error of the database, the driver or the network means for us. One table: a SQLSTATE, a SQLSTATE's class,
  * a Node error code, or a code of postgres.js (https://github.com/porsager/postgres#error-handling).
  *
- *   unavailable  not up yet, no place for us, or the connection was lost: try again later
- *   contention   somebody else was at it in the same moment: try again at once
+ *   unavailable  not up yet, no connection available, or the connection was lost: try again later
+ *   contention   a conflict with another transaction: try again at once
  *   settings     this session has settings under which the call cannot be made
  *   absent       the lock schema is not there
  *   denied       the role lacks a right
  *   local        something on this machine is not as the settings say
  *   usage        the caller asks for more than the lock's owner allows, or the database can store
- *   refused      the database answered, but not to us: trying again does not help
+ *   refused      the database refused the connection: a retry does not help
  *   fault        anything else
  */
 export type ErrorKind =
@@ -22,7 +22,7 @@ export type ErrorKind =
 export const CALL_TIMEOUT = 'CALL_TIMEOUT';
 /** TLS is required and cannot be had. */
 export const TLS_REFUSED = 'TLS_REFUSED';
-/** What is in the lock schema may be another role's: nothing in it is called. */
+/** Objects in the lock schema may belong to another role: none of them is called. */
 export const UNTRUSTED_SCHEMA = 'SCHEMA_NOT_TRUSTED';
 /** SQLSTATE: no such schema. */
 export const ABSENT_SCHEMA = '3F000';
@@ -32,19 +32,19 @@ export const NOT_STORABLE = '22P05';
 export const AUTHENTICATION_REFUSED = 'AUTHENTICATION_REFUSED';
 /** The server sent what is no message of the protocol, or is too long. */
 export const PROTOCOL_VIOLATION = 'PROTOCOL_VIOLATION';
-/** The lock schema's functions answered what makes no sense. */
+/** A function of the lock schema returned an invalid answer. */
 export const INVALID_ANSWER = 'INVALID_ANSWER';
 /** The server's certificate could not be verified. */
 export const TLS_UNTRUSTED = 'TLS_UNTRUSTED';
 /** sslmode=verify-ca, and nothing to verify the server's certificate with. */
 export const NO_ROOT_CERTIFICATE = 'NO_ROOT_CERTIFICATE';
-/** What answers on the port does not speak PostgreSQL's protocol. */
+/** The server on the port does not speak PostgreSQL's protocol. */
 export const NOT_POSTGRESQL = 'NOT_POSTGRESQL';
 /** A pooler takes no start-up parameter `options`, and we were given some. */
 export const OPTIONS_REFUSED = 'OPTIONS_REFUSED';
-/** The server wants a password, and none was given. */
+/** The server requires a password, and none was given. */
 export const NO_PASSWORD = 'NO_PASSWORD';
-/** The path of a Unix socket cannot be one. */
+/** The path of a Unix socket is not valid. */
 export const NO_SOCKET = 'NO_SOCKET';
 /** The server takes no writes yet: it said that it cannot do this, and pg_is_in_recovery() said why. */
 export const IN_RECOVERY = 'IN_RECOVERY';
@@ -139,12 +139,12 @@ export function isAbsent(error: unknown): boolean {
   return error instanceof Error && errorCode(error) === IN_RECOVERY && classify(error.cause) === 'absent';
 }
 
-/** What passes by itself. A Unix socket that worked before, and cannot be opened now, is being made by a server that starts. */
+/** Errors that may be temporary. A Unix socket that worked before is missing while the server restarts. */
 const MAY_PASS = new Set<ErrorKind>(['unavailable', 'contention', 'fault', 'local']);
 
 /**
- * Whether a call that was possible before is worth another try: a server that comes back, makes a primary of a replica, or lets
- * go of a row is waited for.
+ * Whether to retry a call that was possible before: the server may restart, a replica may be promoted, a row lock may be
+ * released.
  */
 export function mayPass(error: unknown): boolean {
   return MAY_PASS.has(classify(error));

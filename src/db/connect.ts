@@ -7,7 +7,7 @@ import { StartedSocket } from './started-socket.js';
 import { startSession } from './startup.js';
 import { upgrade } from './tls.js';
 
-/** What our own sessions are called in pg_stat_activity. Never the tag of a child's sessions. */
+/** The application_name of our own sessions, which differs from that of a child's sessions. */
 const APPLICATION_NAME = 'migrate-lock';
 
 /**
@@ -84,7 +84,7 @@ async function connectTo(
   const session = new StartedSocket(socket, await startSession(socket, request, leftMs()));
   let handedOver = false;
   let failure: Error | undefined;
-  // Until the first statement nobody else listens, and an error that nobody hears ends the process.
+  // Before the first statement there is no other listener, and an unhandled `error` event would end the process.
   session.on('error', (error) => (failure ??= error));
 
   const options = {

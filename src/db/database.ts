@@ -39,7 +39,7 @@ export interface Database {
   readonly isPooled: boolean;
   /** Whether it is certain that none does. */
   readonly isDirect: boolean;
-  /** Rung by every notification that our session gets; undefined: the sessions are not ours alone, and nobody may LISTEN. */
+  /** Set by every notification that our session gets; undefined: the sessions are shared, so LISTEN is not possible. */
   readonly notification: Notification | undefined;
   /** The same for certain: asks the server if no call so far has told. */
   findPooler(limitMs: number): Promise<boolean>;

@@ -84,5 +84,7 @@ function notWritable(cause: unknown, database: string, said: string): MigrateLoc
 }
 
 function refusedSubject(code: string): string {
-  return NOT_ACCEPTED.has(code) ? 'The database server is not accepted' : 'The database refuses us';
+  return NOT_ACCEPTED.has(code)
+    ? 'The database server is not accepted'
+    : 'The database refused the connection';
 }

@@ -1,4 +1,4 @@
-/** Whether the database has notified us. A notification that comes while nobody waits is kept for the next one who does. */
+/** Records that the database has notified us. A notification without a waiting caller is kept for the next one. */
 export class Notification {
   #hasArrived = false;
   #wake: () => void = () => undefined;

@@ -139,10 +139,10 @@ export class OwnDatabase implements Database {
     const limit = timeLimit(name, limitMs, endsAtMs - performance.now());
     try {
       const working = this.#open(limit).then(work);
-      working.catch(() => undefined); // after the time limit nobody else listens
+      working.catch(() => undefined); // after the time limit its result is ignored
       return await Promise.race([working, limit.passed]);
     } catch (error) {
-      // A statement that failed leaves the session as it was; after anything else nobody knows its state.
+      // After a failed statement the session is unchanged. After any other failure its state is unknown.
       const said = await this.#explained(error, limit);
       const kind = classify(said);
       if (kind === 'unavailable' || kind === 'refused') this.disconnect();

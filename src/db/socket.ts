@@ -43,7 +43,7 @@ export function openSocket(
         ? net.connect({ path })
         : net.connect({ host: hostaddr ?? host, port, noDelay: true });
     socket.host = host;
-    // Between two readers nobody else listens, and an error that nobody hears ends the process.
+    // Between two readers there is no other listener, and an unhandled `error` event would end the process.
     socket.on('error', () => undefined);
     const abort = (): void => {
       socket.destroy(codedError('CONNECTION_DESTROYED', 'the connection is not needed any more'));

@@ -3,7 +3,7 @@ import { codedError } from './socket.js';
 
 export interface TimeLimit {
   leftMs: number;
-  /** Rejects when the time is over; never resolves. */
+  /** Rejects when the time limit has passed; never resolves. */
   passed: Promise<never>;
   isOver: () => boolean;
   clear: () => void;

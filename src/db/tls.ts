@@ -68,7 +68,7 @@ function serverOffersTls(socket: net.Socket): Promise<boolean> {
       socket.off('close', closed);
       const word = answer.toString('latin1');
       if (word === 'S' || word === 'N') resolve(word === 'S');
-      // More than the one byte was put there by somebody in between, to be read as if it had come encrypted.
+      // Bytes after the answer would be read as if they had been encrypted (CVE-2021-23222).
       else if (/^[SN]/.test(word) && !word.startsWith('SSH-'))
         reject(codedError(TLS_REFUSED, 'the server answered the request for TLS with more than it may'));
       // As libpq: a server that has no room even to start a process says so in this way.
@@ -83,7 +83,7 @@ function serverOffersTls(socket: net.Socket): Promise<boolean> {
 async function handshake(socket: HostSocket, wish: TlsWish): Promise<HostSocket> {
   const { ssl: mode, tls: material, sendsName = true, tlsFirst = false } = wish;
   if (mode === 'verify-ca' && material.ca === undefined) {
-    // As libpq. Node's own authorities sign for everybody: without a look at the name they say nothing.
+    // As libpq. Public authorities sign for any host, so without a check of the name they prove nothing.
     throw codedError(NO_ROOT_CERTIFICATE, 'sslmode=verify-ca needs a root certificate, and there is none');
   }
   // To load it takes a tenth of the whole start, and many servers do without.

@@ -20,9 +20,9 @@ export const OUTCOMES = [
  */
 export type Outcome = (typeof OUTCOMES)[number];
 
-/** Who holds the lock, as far as the last look at it told. */
+/** The holder at the last poll. */
 export interface HolderSummary {
-  /** The holder's instance id; null when nobody could be named (somebody was just changing the row). */
+  /** The holder's instance id; null when it was unknown (another transaction was changing the row). */
   holder: string | null;
   holderHost: string | null;
   /** The holder's command line, redacted. */
@@ -94,8 +94,8 @@ export interface EventFields {
   /** The child, or the library's user, decided that the lease shall last longer. */
   'lease.extended': { ttlMs: number; expiresAt: string } & Audited;
   /**
-   * Processes of the command live on that cannot be ended, so the lease was extended: nobody else may run beside them.
-   * `processes`: null when they are hidden from us. `last`: it is not extended again.
+   * Processes of the command cannot be ended, so the lease was extended: no other run may start beside them.
+   * `processes`: null when they are hidden. `last`: it is not extended again.
    */
   'lease.kept': {
     processes: ProcessSummary[] | null;
@@ -103,7 +103,7 @@ export interface EventFields {
     expiresAt: string;
     last: boolean;
   } & Audited;
-  /** The child reached its deadline and is being ended. `expiresInMs`: what is left of its lease; 0: it is over, we come late. */
+  /** The child reached its deadline and is being ended. `expiresInMs`: what is left of its lease; 0: it has expired. */
   'child.deadline': { ttlMs: number; ranMs: number; expiresInMs: number };
   /** Processes that the child left running when it ended; they are being ended. */
   'child.leftover': { count: number };
@@ -112,7 +112,7 @@ export interface EventFields {
   'lock.release_delayed': { code: string; message: string; expiresAt: string };
   /** The lease could not be released; it ends by itself at `expiresAt`. */
   'lock.release_failed': { code: string; message: string; expiresAt: string };
-  /** Before the lease's end, it turned out to be somebody else's (`holder`) or gone (null). */
+  /** Before its end, the lease was found to be another instance's (`holder`) or removed (null). */
   'lock.lost': { holder: string | null };
   /** `handovers`: how often the lock changed hands while we waited. */
   'wait.timeout': HolderSummary & { queueLength: number; waitedMs: number; polls: number; handovers: number };
@@ -130,9 +130,9 @@ export interface EventFields {
   };
   /** The work of our run key succeeded here, but that could not be stored: the next run with this key may do it again. */
   'run.not_stored': { runKey: string };
-  /** The guard that watches over the child had died; another one has taken its place. */
+  /** The guard of the child had exited; another one was started. */
   'guard.restarted': { restarts: number };
-  /** There is no guard: if migrate-lock itself is killed, nobody ends its child, also not when the lease is over. */
+  /** There is no guard: if migrate-lock itself is killed, its child is not ended, not even when the lease expires. */
   'guard.absent': { reason: string };
   /** There is no place for the socket over which the command asks for more time, and runs inside it for the lease. */
   'socket.absent': { reason: string };

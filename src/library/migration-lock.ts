@@ -24,8 +24,8 @@ import { waitForLease, type WaitResult } from '../lock/wait.js';
  * The lock of one database: a lease that exactly one process at a time can have. One instance is good for one lease at a
  * time; after a release it can acquire again, under a new instance id.
  *
- * Nobody can kill a function: work under a lease in this process must be done before `expiresAt`, or somebody else may
- * start. The command line keeps a stronger promise (it ends its child in time).
+ * A function cannot be killed: work under a lease in this process must end before `expiresAt`, or another instance may start.
+ * The command line gives a stronger guarantee: it ends its child in time.
  */
 export class MigrationLock {
   readonly #database: Database;
@@ -83,7 +83,7 @@ export class MigrationLock {
 
   /**
    * One attempt to acquire the lease.
-   * @returns true when it was acquired, false when somebody else has it.
+   * @returns true when it was acquired, false when another instance holds it.
    * @throws {MigrateLockError} LOCK_MISUSED when this instance has it already or is acquiring it; otherwise what the
    * database said.
    */
@@ -135,7 +135,7 @@ export class MigrationLock {
   /**
    * Makes the lease last for at least `ttlMs` from now: an explicit decision, not a heartbeat. It never gets shorter. While
    * the database is away, or the lock's row is locked, it is tried again until shortly before the lease's end.
-   * @returns false when the lease is over, or not this instance's any more.
+   * @returns false when the lease has ended, or is not this instance's any more.
    * @throws {MigrateLockError} DATABASE_UNREACHABLE (exit code 69) when the database stayed away for so long: the lease then
    * lasts until its end as the message says it, or longer if only the answer was lost. Otherwise what the database said.
    */
@@ -166,15 +166,15 @@ export class MigrationLock {
   }
 
   /**
-   * Clears a lease that has run out without a release, and waiters that are gone. Nobody has to call it: the next
-   * acquisition does the same by itself.
+   * Clears a lease that has expired without a release, and stale waiters. Calling it is optional: the next acquisition does
+   * the same.
    * @returns how many leases were cleared: 0 or 1.
    */
   async cleanupExpiredLocks(): Promise<number> {
     return this.#reading(async () => (await cleanUp(this.#calls)).leases);
   }
 
-  /** Who has the lease and who waits. Reads only, but for the lock schema, which is applied if it is not there yet. */
+  /** The holder and the waiters. Changes nothing, except that it applies the lock schema if it does not exist yet. */
   async status(): Promise<LockStatus> {
     return this.#reading(() => this.#calls.status(CALL_LIMIT_MS));
   }

@@ -6,9 +6,9 @@ import { applicationName } from '../lock/lease.js';
 /** What work under the lease is given. */
 export interface WorkContext {
   /**
-   * Aborted when the work must be over, two margins before the lease ends (by default 28 s after it was acquired), and
-   * when `options.signal` is. It is a request: nobody can kill a function. Work that goes on after the lease's end may
-   * run beside somebody else's. The promise of `migrate-lock run` is stronger: it ends its child in time.
+   * Aborted when the work must end, two margins before the lease ends (by default 28 s after it was acquired), and when
+   * `options.signal` is. It is a request: a function cannot be killed. Work that continues after the lease's end may run at
+   * the same time as another holder's. `migrate-lock run` gives a stronger guarantee: it ends its child in time.
    */
   signal: AbortSignal;
   instanceId: string;

@@ -18,7 +18,7 @@ export class MetricsFile {
 
   readonly onEvent: EventListener = (event) => this.#collector.onEvent(event);
 
-  /** To be called when the run is over: what it loads then delays nobody. Rejects when the file cannot be written. */
+  /** To be called after the run, so that loading its modules does not delay it. Rejects when the file cannot be written. */
   async write(): Promise<void> {
     const { figures } = this.#collector;
     if (figures === undefined) return;

@@ -1,6 +1,6 @@
 import type { EventListener, MigrateLockEvent, Outcome } from '../events/events.js';
 
-/** What the metrics tell of one run. */
+/** The metrics of a run. */
 export interface RunFigures {
   instanceId: string;
   database: string | null;
@@ -34,7 +34,7 @@ export class FigureCollector {
   }
 
   readonly onEvent: EventListener = (event) => {
-    // Several events tell of the wait: the last word counts, for the queue the first.
+    // Several events have the wait's figures: the last one counts, for the queue the first.
     if ('waitedMs' in event) this.#waitMs = event.waitedMs;
     if ('polls' in event) this.#polls = event.polls;
     if ('queueLength' in event) this.#queueLength ??= event.queueLength;

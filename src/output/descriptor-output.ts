@@ -2,7 +2,7 @@ import { closeSync, writeSync } from 'node:fs';
 import { LineQueue } from './line-queue.js';
 import type { RawOutput } from './output.js';
 
-/** How soon a reader that did not take a line is asked again. */
+/** How soon a write is retried after the reader did not take a line. */
 const RETRY_MS = 20;
 
 /**
@@ -20,7 +20,7 @@ export class DescriptorOutput implements RawOutput {
   #isCut = false;
   #closed = false;
 
-  /** `owned`: nobody else uses the descriptor, and close() closes it. */
+  /** `owned`: the descriptor has no other user, and close() closes it. */
   constructor(fd: number, { owned }: { owned: boolean }) {
     this.#fd = fd;
     this.#owned = owned;

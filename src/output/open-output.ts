@@ -12,7 +12,7 @@ export function openOutput(fd: number): RawOutput {
   try {
     return new DescriptorOutput(reopen(fd), { owned: true });
   } catch (error) {
-    // Nobody reads this pipe any more: a write fails, and at once.
+    // The pipe has no reader: a write fails at once.
     if (codeOf(error) === 'ENXIO') return new DescriptorOutput(fd, { owned: false });
     return new RelayOutput(fd); // no /proc (macOS), or another user's terminal or pipe (su, sudo)
   }

@@ -121,7 +121,7 @@ export class RelayOutput implements RawOutput {
     });
   }
 
-  /** It ended unasked, because nobody reads: another one for every line would fare no better. */
+  /** It exited by itself, because there is no reader: another one would exit too. */
   #giveUp(): void {
     this.#isOver = true;
     this.#queue.clear();

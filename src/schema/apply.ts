@@ -13,7 +13,7 @@ import {
 import { readOwners, refuseForeign, refuseSuperuser, type SchemaOwners } from './owners.js';
 import { renderSql } from './render.js';
 
-/** The parts of which the schema is made; tests bring those of a later version. */
+/** The parts of the schema; tests use those of a later version. */
 export interface SchemaDefinition {
   version: number;
   steps: readonly { version: number; files: readonly { name: string; sql: string }[] }[];
@@ -32,11 +32,11 @@ export interface SchemaApplied {
 const APPLY_LIMIT_MS = 20_000;
 const READ_LIMIT_MS = 5_000;
 const PATIENCE_MS = 15_000;
-/** Another one that is not us (an administrator's script) is done soon; what still clashes then is something else. */
+/** An administrator's script ends soon; after so many conflicts the cause is another one. */
 const MOST_CLASHES = 5;
 /** An upgrade that cannot have a lock at once gives up, so that polls do not queue behind it. */
 const LOCK_TIMEOUT_MS = 200;
-/** What "another one did it in the same moment" looks like: unique violation, duplicate table, function, schema. */
+/** Errors when another session applies the schema at the same time: unique violation, duplicate table, function, schema. */
 const ANOTHER_ONE_DID_IT = new Set(['23505', '42P07', '42723', '42P06', '42710', 'XX000']);
 
 /**
@@ -155,7 +155,7 @@ function forbidden(schema: string, cause: Error): MigrateLockError {
 function conflict(schema: string, cause: unknown): MigrateLockError {
   return new MigrateLockError(
     `The lock schema "${schema}" could not be applied: ` +
-      (cause instanceof Error ? cause.message : 'somebody else has been applying it for too long') +
+      (cause instanceof Error ? cause.message : 'another process has been applying it for too long') +
       '.',
     {
       code: 'SCHEMA_CONFLICT',

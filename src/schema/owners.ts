@@ -20,7 +20,7 @@ export interface SchemaOwners {
   canBecomeOwner: boolean;
   isEmpty: boolean;
   isApplied: boolean;
-  /** What belongs to another role than the schema, at most five. */
+  /** Objects that belong to another role than the schema, at most five. */
   foreignObjects: string[];
   /** Other roles that may create objects in it, at most five. */
   foreignCreators: string[];
@@ -41,8 +41,8 @@ function ownersIn([row]: readonly unknown[]): SchemaOwners | null {
 }
 
 /**
- * What is looked at before each call of a function in the lock schema: a function that another role could have made would run
- * with our rights. Where the schema is missing, the call is not made either: another role could create it in this moment.
+ * The check before each call of a function in the lock schema: a function that another role could have created would run with
+ * our rights. Where the schema is missing, the call is not made either, because another role could create it just then.
  */
 export function trustedSchema(schema: string): Precondition {
   return {

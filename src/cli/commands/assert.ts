@@ -12,7 +12,7 @@ import type { Surroundings } from '../surroundings.js';
 /** SQLSTATE with which assert_held says that the lease is not held. */
 const NOT_HELD = '55000';
 
-/** Run from inside the command: exits 0 when its lease is still held, 70 when it is not. */
+/** Run inside the command: exits 0 while its lease is held, 70 when it is not. */
 export async function assertCommand(
   values: ConnectionOptionValues,
   { env, reporterFor }: Surroundings,
@@ -33,7 +33,7 @@ export async function assertCommand(
     throw new MigrateLockError(`The lease ${instanceId} (token ${fencingToken}) is not held any more.`, {
       code: 'LEASE_NOT_HELD',
       exit: 'lost',
-      hint: 'Its time is over or somebody else has the lock: stop here, and run the migration again.',
+      hint: 'It has expired, or another instance holds the lock: stop here, and run the migration again.',
       cause: error,
     });
   } finally {
@@ -43,7 +43,7 @@ export async function assertCommand(
   return 0;
 }
 
-/** Inside of several runs on different locks, the lease of the lock that is meant; else the one that the variables name. */
+/** Inside several runs, the lease of the lock `schema`; otherwise the lease that the variables name. */
 async function findLease(
   env: NodeJS.ProcessEnv,
   schema: string,

@@ -8,11 +8,11 @@ import type { ConnectionOptionValues } from '../options.js';
 import type { Surroundings } from '../surroundings.js';
 
 export interface CleanupOptionValues extends ConnectionOptionValues {
-  /** Milliseconds; run keys and history are forgotten only when it is given. */
+  /** Milliseconds; run keys and history are removed only when it is given. */
   keep?: number;
 }
 
-/** Clears what a crash has left (the next run would do so by itself), and forgets old run keys and history. */
+/** Clears an expired lease and stale waiters, as the next run would, and removes old run keys and history. */
 export async function cleanupCommand(
   { keep, schema, quiet, ...values }: CleanupOptionValues,
   { env, reporterFor }: Surroundings,
@@ -23,17 +23,15 @@ export async function cleanupCommand(
     await ensureSchema(database, schema);
     const calls = new LockCalls(database, schema);
     const { leases, waiters, orphans } = await cleanUp(calls);
-    const told = [`cleared ${leases} expired leases and ${waiters} waiters that are gone`];
+    const done = [`cleared ${leases} expired leases and ${waiters} stale waiters`];
     if (keep !== undefined) {
       const { runs, rows } = await calls.prune(keep);
-      told.push(`forgot ${runs} run keys and ${rows} rows of history`);
+      done.push(`removed ${runs} run keys and ${rows} rows of history`);
     }
-    reporterFor(quiet).warn(told.join('; '));
+    reporterFor(quiet).warn(done.join('; '));
     if (orphans !== null) {
       const pids = orphans.sessions.map(({ pid }) => pid).join(', ');
-      reporterFor(quiet).warn(
-        `an expired lease was kept: database sessions of it are still at work: ${pids}`,
-      );
+      reporterFor(quiet).warn(`an expired lease was kept: database sessions of it have not ended: ${pids}`);
     }
     return 0;
   } catch (error) {

@@ -13,29 +13,29 @@ export interface ExtendOptionValues {
   quiet: boolean;
 }
 
-/** Run from inside the command: makes the lease last for at least `ttl` from now. */
+/** Run inside the command: makes the lease last for at least `ttl` from now. */
 export async function extendCommand(
   { ttl, schema, quiet }: ExtendOptionValues,
   { env, reporterFor }: Surroundings,
 ): Promise<number> {
   const { warn } = reporterFor(quiet);
-  let isTold = false;
+  let isWarned = false;
   const answer = await askHolder(
     await chooseHolder(env, schema),
     { request: 'extend', ttlMs: ttl },
     {
       onTrying: (trying) => {
-        if (!trying.ok && !isTold) warn(`the holder goes on trying: ${trying.message}`);
-        isTold = true;
+        if (!trying.ok && !isWarned) warn(`the holder tries again: ${trying.message}`);
+        isWarned = true;
       },
     },
   );
   if (!answer.ok) throw notExtended(answer.code, answer.message);
-  warn(`the lease lasts until ${answer.lease.expiresAt} now, at least ${formatDuration(ttl)}`);
+  warn(`the lease now lasts until ${answer.lease.expiresAt}, at least ${formatDuration(ttl)}`);
   return 0;
 }
 
-/** Only a lease that is over, or a holder that cannot be asked, is `lost`. */
+/** `lost` means that the lease has ended, or that the holder cannot be reached. */
 const EXITS: Record<string, ExitReason> = {
   TOO_LATE: 'deadline',
   DATABASE_UNREACHABLE: 'unreachable',
@@ -51,14 +51,14 @@ function notExtended(code: string, reason: string): MigrateLockError {
   if (code === 'USAGE') {
     return new UsageError(
       message,
-      'Ask for less, or let the owner of the lock raise the limit with migrate-lock init --max-ttl.',
+      'Use a shorter --ttl, or let the owner of the lock raise the limit with migrate-lock init --max-ttl.',
     );
   }
   const exit = EXITS[code] ?? 'lost';
   const hint =
     exit === 'lost' || exit === 'deadline'
-      ? 'The lease is over, or about to be: stop, and run the migration again with a longer --ttl.'
-      : 'The command is ended before the lease is. Until then extend can be tried again.';
+      ? 'The lease has ended, or is about to end: stop, and run the migration again with a longer --ttl.'
+      : 'The command is ended before the lease. Until then you can try extend again.';
   return new MigrateLockError(message, { code: 'EXTEND_REFUSED', exit, hint });
 }
 
@@ -71,20 +71,20 @@ async function chooseHolder(env: NodeJS.ProcessEnv, schema: string | undefined):
     if (innermost !== undefined) {
       const why = found.problems.map((problem) => ` (${problem})`).join('');
       throw new UsageError(
-        `No run that this process is inside of holds the lock ${JSON.stringify(schema)}${why}.`,
-        'Write the --schema of the run that is to have more time.',
+        `No enclosing run holds the lock ${JSON.stringify(schema)}${why}.`,
+        'Use the --schema of the run that needs more time.',
       );
     }
   }
   if (innermost !== undefined && innermost !== '') return innermost;
   if (env.MIGRATE_LOCK_INSTANCE_ID !== undefined && env.MIGRATE_LOCK_INSTANCE_ID !== '') {
     throw new UsageError(
-      'The lease cannot be extended from here: the run has no socket to ask it over.',
-      'It has said so when it started, and why, or its environment was not passed on. Give the run a longer --ttl.',
+      'The lease cannot be extended from here: the run has no socket.',
+      'It has warned about that when it started, or its environment was not passed on. Give the run a longer --ttl.',
     );
   }
   throw new UsageError(
-    'There is no holder to ask: this is not the command of a migrate-lock run.',
+    'There is no lease to extend: this is not the command of a migrate-lock run.',
     'Use it inside the command of a migrate-lock run, as in: migrate-lock run -- sh -c "migrate-lock extend --ttl 10m; ..."',
   );
 }

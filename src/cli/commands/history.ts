@@ -21,7 +21,7 @@ export interface HistoryOptionValues extends ConnectionOptionValues {
   verify: boolean;
 }
 
-/** Tells what has happened to the lock, the newest last. Reads only, and needs no right but to call history(). */
+/** Shows the history of the lock, the newest row last. Changes nothing, and needs only the right to call history(). */
 export async function historyCommand(
   { limit, since, json, verify, schema, quiet, ...values }: HistoryOptionValues,
   { env, stdout, reporterFor }: Surroundings,
@@ -32,7 +32,7 @@ export async function historyCommand(
     if (verify) {
       const verified = await checkHistory(database, schema);
       if (json) stdout.writeLine(JSON.stringify(verified));
-      else reporterFor(quiet).warn(tellVerified(verified));
+      else reporterFor(quiet).warn(describeVerified(verified));
       return 0;
     }
     for (const row of await readHistory(database, schema, limit, since ?? null)) {
@@ -47,12 +47,12 @@ export async function historyCommand(
   }
 }
 
-function tellVerified({ rows, headSeq, headHash }: VerifiedHistory): string {
-  if (headSeq === 0) return 'the history is unbroken: it has no chained row yet';
-  return `the history is unbroken: ${rows} chained rows, the newest is ${headHash}`;
+function describeVerified({ rows, headSeq, headHash }: VerifiedHistory): string {
+  if (headSeq === 0) return 'the history is unchanged: it has no chained row yet';
+  return `the history is unchanged: ${rows} chained rows, the newest is ${headHash}`;
 }
 
-/** Where there is no lock schema yet, there is no row to check. */
+/** Without a lock schema there is no row to check. */
 async function checkHistory(database: OwnDatabase, schema: string): Promise<VerifiedHistory> {
   try {
     return await verifyHistory(new LockCalls(database, schema));
@@ -63,7 +63,7 @@ async function checkHistory(database: OwnDatabase, schema: string): Promise<Veri
   }
 }
 
-/** Where there is no lock schema yet, nothing has happened: to look creates nothing. */
+/** Without a lock schema the history is empty; it is not created. */
 async function readHistory(
   database: OwnDatabase,
   schema: string,
@@ -81,7 +81,7 @@ async function readHistory(
   }
 }
 
-/** In the order in which people read it; the database sorts the names. */
+/** With the fields in reading order; the database sorts them by name. */
 function entryOf({ id, atMs, event, instanceId, fencingToken, ...rest }: HistoryRow): HistoryEntry {
   const { dbRole, clientAddress, applicationName, details, auditHash } = rest;
   const at = formatMoment(atMs);

@@ -17,8 +17,7 @@ export interface InitOptionValues extends ConnectionOptionValues, OwnerOptionVal
 }
 
 /**
- * Applies the lock schema and what its owner decides (who may use the lock, and its limits), or prints both for a database
- * administrator to apply.
+ * Applies the lock schema, the grants and the limits, or prints the SQL for a database administrator to apply.
  */
 export async function initCommand(values: InitOptionValues, surroundings: Surroundings): Promise<number> {
   const { env, stdout, reporterFor } = surroundings;
@@ -45,7 +44,7 @@ export async function initCommand(values: InitOptionValues, surroundings: Surrou
       emit({ event: 'schema.applied', ...applied });
     }
     const admission = await decide(database, values.schema, calls);
-    for (const line of tellDecided(values, applied, calls, admission)) reporter.warn(line);
+    for (const line of describeDecided(values, applied, calls, admission)) reporter.warn(line);
     return 0;
   } catch (error) {
     throw explain(error, connection.describe, values.schema);
@@ -67,36 +66,39 @@ function readDecisions({ grantTo, revoke, childRole, maxTtl, rateLimit }: OwnerO
   });
 }
 
-function tellDecided(
+function describeDecided(
   { schema, grantTo, revoke, childRole }: InitOptionValues,
   applied: SchemaApplied | null,
   calls: readonly OwnerCall[],
   admission: Admission | null,
 ): string[] {
   const unchanged = calls.length === 0 ? ', nothing was changed' : '';
-  const told = applied === null ? [`the lock schema "${schema}" is there already${unchanged}`] : [];
-  if (calls.some(({ statement }) => statement === 'configure')) told.push('the limits of the lock are set');
+  const lines = applied === null ? [`the lock schema "${schema}" is there already${unchanged}`] : [];
+  if (calls.some(({ statement }) => statement === 'configure')) lines.push('the limits of the lock are set');
   if (revoke !== undefined) {
-    told.push(
+    lines.push(
       childRole.length > 0
-        ? `${childRole.join(', ')} is no child role of ${revoke} any more`
-        : `${revoke} may not use the lock any more; a lease that it has runs out`,
+        ? `${childRole.join(', ')} is no longer a child role of ${revoke}`
+        : `${revoke} may no longer use the lock; a lease that it holds expires`,
     );
   }
-  if (admission === null) return told;
-  if (grantTo !== undefined) told.push(`${grantTo} may use the lock now, and nothing else of it`);
-  return [...told, ...admission.roles.flatMap((reach) => tellReach(admission.owner, reach))];
+  if (admission === null) return lines;
+  if (grantTo !== undefined) lines.push(`${grantTo} may now use the lock, and do nothing else with it`);
+  return [...lines, ...admission.roles.flatMap((reach) => describeReach(admission.owner, reach))];
 }
 
-/** What a takeover can do about sessions that a crashed run has left, and what else the owner should know. */
-function tellReach(owner: string, { role, canSee, canEnd, tables }: Admission['roles'][number]): string[] {
+/** Shows whether a takeover can end the sessions of a role, and whether the role can read the lock's tables. */
+function describeReach(
+  owner: string,
+  { role, canSee, canEnd, tables }: Admission['roles'][number],
+): string[] {
   const lacks = [...(canSee ? [] : ['pg_read_all_stats']), ...(canEnd ? [] : ['pg_signal_backend'])];
   return [
     lacks.length === 0
       ? `${owner}, who owns the lock, can see and end the sessions of ${role}`
-      : `${owner}, who owns the lock, lacks ${lacks.join(' and ')}: what a crashed run leaves at work as ${role} is waited for, not ended`,
+      : `${owner}, who owns the lock, lacks ${lacks.join(' and ')}: sessions of ${role} that a crashed run leaves are waited for, not ended`,
     ...(tables
-      ? [`${role} can get at the lock's tables all the same, through a role that it belongs to`]
+      ? [`${role} can still read or change the lock's tables, through a role that it is a member of`]
       : []),
   ];
 }

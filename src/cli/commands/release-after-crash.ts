@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { releaseAfterCrash } from '../../run/crash-release.js';
 
-/** The guard's own command: it hands over on stdin what a dead holder left to it. */
+/** The hidden command that the guard runs, with the data of the killed holder on stdin. */
 export const RELEASE_AFTER_CRASH = 'release-after-crash';
 
 export async function releaseAfterCrashCommand(): Promise<number> {

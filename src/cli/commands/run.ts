@@ -24,10 +24,10 @@ export async function runCommand(
   const connection = readConnectionConfig({ url: values.databaseUrl, urlFile: values.databaseUrlFile, env });
   const reporter = reporterFor(values.quiet);
   if (connection.ignored.length > 0) {
-    reporter.warn(`left out, as they do not matter to the lock: ${connection.ignored.join(', ')}`);
+    reporter.warn(`ignored parameters of the database URL: ${connection.ignored.join(', ')}`);
   }
   if (hasOwnApplicationName(env)) {
-    reporter.warn('PGAPPNAME is set: database sessions of the command cannot be found, should it be killed');
+    reporter.warn('PGAPPNAME is set: database sessions of the command cannot be found if it is killed');
   }
   const metrics = values.metricsFile === undefined ? null : new MetricsFile(resolve(cwd, values.metricsFile));
   const exitCode = await run(

@@ -11,7 +11,7 @@ export interface StatusOptionValues extends ConnectionOptionValues {
   json: boolean;
 }
 
-/** Tells who has the lock and who waits. Reads only, and needs no right but to call the function status(). */
+/** Shows the holder and the waiters. Changes nothing, and needs only the right to call the function status(). */
 export async function statusCommand(
   values: StatusOptionValues,
   { env, stdout }: Surroundings,

@@ -22,12 +22,11 @@ export interface UnlockOptionValues extends ConnectionOptionValues {
   leaveSessions: boolean;
 }
 
-/** What was shown has to be on the terminal before the question; a stalled reader delays it this long at most. */
+/** The status must be on the terminal before the question; a stalled reader delays the question this long at most. */
 const SHOW_LIMIT_MS = 1_000;
 
 /**
- * Break glass: shows who has the lock, and ends that lease. Without --force only one that has run out, as the next
- * acquisition would.
+ * Shows the holder, and ends its lease. Without --force only an expired lease, as the next acquisition would.
  */
 export async function unlockCommand(
   { instance, force, yes, leaveSessions, schema, quiet, ...values }: UnlockOptionValues,
@@ -59,7 +58,7 @@ export async function unlockCommand(
     await ensureSchema(database, schema);
     const calls = new LockCalls(database, schema);
     const answer = await breakLease(calls, seen, { force, leaveSessions });
-    reporterFor(quiet).warn(tellUnlocked(answer, seen));
+    reporterFor(quiet).warn(describeUnlocked(answer, seen));
     return 0;
   } catch (error) {
     throw explain(error, connection.describe, schema);
@@ -74,24 +73,24 @@ function questionAbout({ instanceId, host, pid }: NonNullable<StatusReport['leas
 }
 
 /** @throws {MigrateLockError} when the lease was not ended. */
-function tellUnlocked(answer: UnlockAnswer, seen: string): string {
+function describeUnlocked(answer: UnlockAnswer, seen: string): string {
   switch (answer.outcome) {
     case 'free':
-      return 'the lock has become free meanwhile; nothing was changed';
+      return 'the lock has become free in the meantime; nothing was changed';
     case 'released': {
       const { heldMs, sessionsEnded, sessionsLeft } = answer;
-      const left = sessionsLeft.length === 0 ? '' : `; these are still at work: ${sessionsLeft.join(', ')}`;
+      const left = sessionsLeft.length === 0 ? '' : `; these have not ended: ${sessionsLeft.join(', ')}`;
       return `unlocked: ended the lease of ${seen} after ${formatDuration(heldMs)}, and ${sessionsEnded} database sessions of it${left}`;
     }
     case 'refused':
       throw answer.reason === 'live'
         ? notUnlocked(
             `The lease of ${seen} still runs, for ${formatDuration(answer.holder.expiresInMs)}.`,
-            `When its time is over, the next run takes over by itself. To end it now, all the same: \`${unlockLine(seen)}\`.`,
+            `When it has expired, the next run takes over by itself. To end it now: \`${unlockLine(seen)}\`.`,
           )
         : notUnlocked(
             `The lock is held by ${answer.holder.instanceId}, not by ${seen}.`,
-            'Look again who has it: `migrate-lock status`.',
+            'Check the holder again: `migrate-lock status`.',
           );
     case 'orphans': {
       const pids = answer.sessions.map(({ pid }) => pid);
@@ -101,7 +100,7 @@ function tellUnlocked(answer: UnlockAnswer, seen: string): string {
           ? "The lock schema's owner may not end them (GRANT pg_signal_backend TO it). "
           : '') +
           `End them as their own role or as a superuser, with ${pids.map((pid) => `SELECT pg_terminate_backend(${pid})`).join('; ')}. ` +
-          `--leave-sessions unlocks all the same: they may then be at work beside the next run.`,
+          `--leave-sessions unlocks nevertheless: they may then run at the same time as the next run.`,
       );
     }
   }

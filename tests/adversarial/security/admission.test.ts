@@ -41,7 +41,7 @@ describe('init --revoke', () => {
     expect(await run(app)).toBe(0);
     const { code, stderr } = await cli(['init', '--revoke', app.name]);
     expect(code).toBe(0);
-    expect(stderr).toContain(`${app.name} may not use the lock any more`);
+    expect(stderr).toContain(`${app.name} may no longer use the lock`);
     for (const admission of [[], ['--grant-to', other.name], ['--max-ttl', '1h']]) {
       expect((await cli(['init', ...admission])).code).toBe(0);
       expect(await rights(app.name)).toEqual([]);
@@ -74,7 +74,7 @@ describe('init --revoke', () => {
     ).toBe(0);
     const { code, stderr } = await cli(['init', '--revoke', app.name, '--child-role', child.name]);
     expect(code).toBe(0);
-    expect(stderr).toContain(`${child.name} is no child role of ${app.name} any more`);
+    expect(stderr).toContain(`${child.name} is no longer a child role of ${app.name}`);
     expect(await rights(child.name)).toEqual([]);
     expect(await rights(second.name)).toEqual(['USAGE', 'assert_held', 'version']);
     expect(await run(app)).toBe(0);

@@ -77,7 +77,7 @@ describe('waiters that do not exist', () => {
     await stage.db
       .sql`UPDATE migrate_lock.migration_lock_waiter SET counts_until = now() + interval '10 years'`;
     const { stderr } = await runCli(['cleanup'], { env, auditOnly: false });
-    expect(stderr).toContain('1000 waiters that are gone');
+    expect(stderr).toContain('1000 stale waiters');
     expect((await waiters()).n).toBe(0);
   }, 60_000);
 });

@@ -86,7 +86,7 @@ describe('init --grant-to', () => {
     await db.sql.unsafe(`GRANT pg_signal_backend TO ${owner.name}`);
     expect(await told()).toContain(`can see and end the sessions of ${role.name}`);
     await db.sql.unsafe(`GRANT pg_write_all_data TO ${role.name}`);
-    expect(await told()).toContain("can get at the lock's tables all the same");
+    expect(await told()).toContain("can still read or change the lock's tables");
   });
 
   test('takes rights away that were given before', async () => {

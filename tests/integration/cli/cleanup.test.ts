@@ -30,7 +30,7 @@ test('forgets run keys whose last run is longer ago, and only when it is asked t
   expect(await runKeys()).toEqual(['old', 'old failure', 'recent']);
   const pruned = await cleanup('--keep', '90d');
   expect(pruned).toMatchObject({ code: 0, stdout: '' });
-  expect(pruned.stderr).toContain('forgot 2 run keys');
+  expect(pruned.stderr).toContain('removed 2 run keys');
   expect(await runKeys()).toEqual(['recent']);
 });
 

@@ -45,7 +45,7 @@ describe('migrate-lock status', () => {
       waiters: [],
       isReplica: false,
     });
-    expect((await status()).stdout).toContain('nobody has used it yet');
+    expect((await status()).stdout).toContain('it has not been used yet');
     expect(await fingerprint(db.sql)).toEqual(before);
   });
 

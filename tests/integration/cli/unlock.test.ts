@@ -115,7 +115,7 @@ describe('without a terminal', () => {
     expect(await isFree()).toBe(false);
     const left = await unlock([...args, '--leave-sessions'], weak.url);
     expect(left.code).toBe(0);
-    expect(left.stderr).toContain(`still at work: ${pid}`);
+    expect(left.stderr).toContain(`have not ended: ${pid}`);
     expect(await isFree()).toBe(true);
     const [audited] =
       await db.sql`SELECT details FROM migrate_lock.migration_lock_audit WHERE event = 'lock.released'`;

@@ -173,7 +173,7 @@ test('runs inside of runs on different locks extend and prove the lease of the o
 test('a lock that no run around holds cannot be extended', async () => {
   const { code, stderr } = await nest('"$NODE" "$CLI" extend --schema another_lock --ttl 10m');
   expect(code).toBe(64);
-  expect(stderr).toContain('No run that this process is inside of holds the lock "another_lock".');
+  expect(stderr).toContain('No enclosing run holds the lock "another_lock".');
 });
 
 test('under the lease of the outermost run, inside of one on another lock, the variables name that lease', async () => {

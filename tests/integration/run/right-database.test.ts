@@ -53,7 +53,5 @@ test('harmless parameters are left out with a notice', async () => {
   const DATABASE_URL = `postgres://${userinfo()}@127.0.0.1:${server.port}/postgres?schema=public&pgbouncer&options[search_path]=x`;
   const { code, stderr } = await runCli(['run', '--', 'true'], { env: { DATABASE_URL } });
   expect(code).toBe(0);
-  expect(stderr).toContain(
-    'left out, as they do not matter to the lock: schema, pgbouncer, options[search_path]',
-  );
+  expect(stderr).toContain('ignored parameters of the database URL: schema, pgbouncer, options[search_path]');
 });
