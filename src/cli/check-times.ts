@@ -1,7 +1,6 @@
 import { durationOption, formatDuration, MAX_DURATION_MS } from '../text/duration.js';
 import { UsageError } from '../errors.js';
 import { childTimes, leavesTimeToRun } from '../lock/lease-times.js';
-import type { RunOptionValues } from './options.js';
 import { written } from './own-option.js';
 
 /** Shorter kill graces to suggest, in this order. */
@@ -12,7 +11,7 @@ const GRACES_MS = [5_000, 100, 0];
  * @throws {UsageError} whose hint names values that are accepted.
  */
 export function checkTimes(
-  { ttl, killGrace }: Pick<RunOptionValues, 'ttl' | 'killGrace'>,
+  { ttl, killGrace }: { ttl: number; killGrace: number },
   nameOf: (key: 'ttl' | 'killGrace') => string,
 ): void {
   if (leavesTimeToRun(ttl, killGrace)) return;

@@ -1,3 +1,4 @@
+import type { Command } from 'commander';
 import type { Output } from '../output/output.js';
 import type { Reporter } from '../ui/reporter.js';
 
@@ -12,3 +13,10 @@ export interface Surroundings {
   /** What people read. */
   reporterFor: (quiet: boolean) => Reporter;
 }
+
+/** Adds one command with its options to the program. Its exit code goes to `onExitCode`. */
+export type AddCommand = (
+  program: Command,
+  surroundings: Surroundings,
+  onExitCode: (code: number) => void,
+) => void;

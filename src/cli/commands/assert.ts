@@ -6,14 +6,24 @@ import { MigrateLockError, UsageError } from '../../errors.js';
 import { LockCalls } from '../../lock/calls.js';
 import { findEnclosing } from '../../run/holder/enclosing.js';
 import { readSocketList } from '../../run/holder/socket-list.js';
-import type { ConnectionOptionValues } from '../options.js';
-import type { Surroundings } from '../surroundings.js';
+import { connectionOptions, type ConnectionOptionValues } from '../options.js';
+import type { AddCommand, Surroundings } from '../surroundings.js';
+
+export const addAssert: AddCommand = (program, surroundings, onExitCode) => {
+  const assert = program
+    .command('assert')
+    .description('inside the command: exit 0 while its lease is held, 70 when it is not');
+  for (const option of connectionOptions()) assert.addOption(option);
+  assert.action(async (values: ConnectionOptionValues) => {
+    onExitCode(await assertCommand(values, surroundings));
+  });
+};
 
 /** SQLSTATE with which assert_held says that the lease is not held. */
 const NOT_HELD = '55000';
 
 /** Run inside the command: exits 0 while its lease is held, 70 when it is not. */
-export async function assertCommand(
+async function assertCommand(
   values: ConnectionOptionValues,
   { env, reporterFor }: Surroundings,
 ): Promise<number> {

@@ -4,16 +4,37 @@ import { OwnDatabase } from '../../db/own-database.js';
 import { LockCalls } from '../../lock/calls.js';
 import { cleanUp } from '../../admin/clean-up.js';
 import { ensureSchema } from '../../schema/apply.js';
-import type { ConnectionOptionValues } from '../options.js';
-import type { Surroundings } from '../surroundings.js';
+import { connectionOptions, type ConnectionOptionValues } from '../options.js';
+import type { AddCommand, Surroundings } from '../surroundings.js';
+import { OwnOption } from '../own-option.js';
+import { durationReader, LONGEST_KEEP_MS } from '../values.js';
 
-export interface CleanupOptionValues extends ConnectionOptionValues {
+export const addCleanup: AddCommand = (program, surroundings, onExitCode) => {
+  const cleanup = program
+    .command('cleanup')
+    .description('clear an expired lease and stale waiters, as the next run would, and remove old run keys');
+  for (const option of [...ownOptions(), ...connectionOptions()]) cleanup.addOption(option);
+  cleanup.action(async (values: CleanupOptionValues) => {
+    onExitCode(await cleanupCommand(values, surroundings));
+  });
+};
+
+function ownOptions(): OwnOption[] {
+  return [
+    new OwnOption(
+      '--keep <duration>',
+      'remove run keys whose last run is longer ago, and older history, for example 90d',
+    ).readBy(durationReader('90d', { mayBeZero: true, longestMs: LONGEST_KEEP_MS })),
+  ];
+}
+
+interface CleanupOptionValues extends ConnectionOptionValues {
   /** Milliseconds; run keys and history are removed only when it is given. */
   keep?: number;
 }
 
 /** Clears an expired lease and stale waiters, as the next run would, and removes old run keys and history. */
-export async function cleanupCommand(
+async function cleanupCommand(
   { keep, schema, quiet, ...values }: CleanupOptionValues,
   { env, reporterFor }: Surroundings,
 ): Promise<number> {

@@ -4,9 +4,34 @@ import type { ExitReason } from '../../exit-codes.js';
 import { askHolder } from '../../run/holder/ask-holder.js';
 import { findEnclosing } from '../../run/holder/enclosing.js';
 import { readSocketList } from '../../run/holder/socket-list.js';
-import type { Surroundings } from '../surroundings.js';
+import type { AddCommand, Surroundings } from '../surroundings.js';
+import { checkSchemaName } from '../../schema/schema-name.js';
+import { quietOption } from '../options.js';
+import { OwnOption } from '../own-option.js';
+import { durationReader } from '../values.js';
 
-export interface ExtendOptionValues {
+export const addExtend: AddCommand = (program, surroundings, onExitCode) => {
+  const extend = program.command('extend').description('inside the command: make its lease last longer');
+  for (const option of ownOptions()) extend.addOption(option);
+  extend.action(async (values: ExtendOptionValues) => {
+    onExitCode(await extendCommand(values, surroundings));
+  });
+};
+
+function ownOptions(): OwnOption[] {
+  const ttl = new OwnOption('--ttl <duration>', 'how long the lease shall last from now, at least');
+  const schema = new OwnOption(
+    '--schema <name>',
+    'which lock, inside several runs on different ones; default: that of the innermost run',
+  );
+  return [
+    ttl.readBy(durationReader('10m')).makeOptionMandatory(),
+    schema.readBy(checkSchemaName),
+    quietOption(),
+  ];
+}
+
+interface ExtendOptionValues {
   ttl: number;
   /** The lock whose lease it is; without it, that of the innermost run. */
   schema?: string;
@@ -14,7 +39,7 @@ export interface ExtendOptionValues {
 }
 
 /** Run inside the command: makes the lease last for at least `ttl` from now. */
-export async function extendCommand(
+async function extendCommand(
   { ttl, schema, quiet }: ExtendOptionValues,
   { env, reporterFor }: Surroundings,
 ): Promise<number> {

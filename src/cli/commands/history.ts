@@ -10,10 +10,38 @@ import { verifyHistory, type VerifiedHistory } from '../../admin/verify-history.
 import { formatMoment } from '../../text/moment.js';
 import { readSchemaVersion } from '../../schema/schema-version.js';
 import { describeEntry, type HistoryEntry } from '../../ui/history-text.js';
-import type { ConnectionOptionValues } from '../options.js';
-import type { Surroundings } from '../surroundings.js';
+import { connectionOptions, type ConnectionOptionValues } from '../options.js';
+import type { AddCommand, Surroundings } from '../surroundings.js';
+import { OwnOption } from '../own-option.js';
+import { durationReader, LONGEST_KEEP_MS, numberReader } from '../values.js';
 
-export interface HistoryOptionValues extends ConnectionOptionValues {
+export const addHistory: AddCommand = (program, surroundings, onExitCode) => {
+  const history = program
+    .command('history')
+    .description('show the history of the lock, the newest row last; changes nothing')
+    .option('--json', 'print one JSON object a line instead of text', false)
+    .option('--verify', 'check that no row was changed, inserted or removed, and print none', false);
+  for (const option of [...ownOptions(), ...connectionOptions()]) history.addOption(option);
+  history.action(async (values: HistoryOptionValues) => {
+    onExitCode(await historyCommand(values, surroundings));
+  });
+};
+
+/** For more rows, query the table. */
+const LONGEST_HISTORY = 10_000;
+
+function ownOptions(): OwnOption[] {
+  return [
+    new OwnOption('--limit <n>', 'how many rows at most, the newest')
+      .default(20)
+      .readBy(numberReader('a number', 1, LONGEST_HISTORY, 20)),
+    new OwnOption('--since <duration>', 'only what happened in this time, for example 1d').readBy(
+      durationReader('1d', { mayBeZero: true, longestMs: LONGEST_KEEP_MS }),
+    ),
+  ];
+}
+
+interface HistoryOptionValues extends ConnectionOptionValues {
   limit: number;
   /** Milliseconds. */
   since?: number;
@@ -22,7 +50,7 @@ export interface HistoryOptionValues extends ConnectionOptionValues {
 }
 
 /** Shows the history of the lock, the newest row last. Changes nothing, and needs only the right to call history(). */
-export async function historyCommand(
+async function historyCommand(
   { limit, since, json, verify, schema, quiet, ...values }: HistoryOptionValues,
   { env, stdout, reporterFor }: Surroundings,
 ): Promise<number> {

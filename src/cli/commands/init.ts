@@ -9,17 +9,65 @@ import { newIdentity } from '../../lock/lease.js';
 import { decide, ownerCalls, printCall, type Admission, type OwnerCall } from '../../admin/owner-calls.js';
 import { ensureSchema, type SchemaApplied } from '../../schema/apply.js';
 import { printSchema } from '../../schema/print.js';
-import type { ConnectionOptionValues, OwnerOptionValues } from '../options.js';
-import type { Surroundings } from '../surroundings.js';
+import { connectionOptions, type ConnectionOptionValues } from '../options.js';
+import type { AddCommand, Surroundings } from '../surroundings.js';
+import { OwnOption } from '../own-option.js';
+import { durationReader, numberReader } from '../values.js';
 
-export interface InitOptionValues extends ConnectionOptionValues, OwnerOptionValues {
+export const addInit: AddCommand = (program, surroundings, onExitCode) => {
+  const init = program
+    .command('init')
+    .description("apply the lock schema and nothing else, and set what the lock's owner decides")
+    .option('--print', 'print the SQL for a database administrator to apply, and change nothing', false);
+  for (const option of [...ownOptions(), ...connectionOptions()]) init.addOption(option);
+  init.action(async (values: InitOptionValues) => {
+    onExitCode(await initCommand(values, surroundings));
+  });
+};
+
+/** More is no limit. */
+const MOST_ATTEMPTS = 100_000;
+
+/** What the owner of the lock decides with `init`. */
+function ownOptions(): OwnOption[] {
+  return [
+    new OwnOption('--grant-to <role>', 'let this role use the lock, and nothing else'),
+    new OwnOption('--revoke <role>', 'take the right to use the lock from this role'),
+    new OwnOption(
+      '--child-role <role>',
+      'a role as which the commands of the runs connect to the database; can be repeated. With --grant-to: of the runs ' +
+        'of that role, with --revoke: it is one no longer, else of the runs of the owner itself',
+    )
+      .default([], 'none')
+      .argParser((value: string, before: string[]) => [...before, value]),
+    new OwnOption('--max-ttl <duration>', 'the longest lease that this lock allows').readBy(
+      durationReader('1h'),
+    ),
+    new OwnOption(
+      '--rate-limit <n>',
+      'how many attempts a second each client may make (a role at an address), and five times as many all together',
+    ).readBy(numberReader('a number', 1, MOST_ATTEMPTS, 200)),
+  ];
+}
+
+interface OwnerOptionValues {
+  grantTo?: string;
+  revoke?: string;
+  childRole: string[];
+  /** Milliseconds. */
+  maxTtl?: number;
+  /** Attempts a second. */
+  rateLimit?: number;
+}
+
+interface InitOptionValues extends ConnectionOptionValues, OwnerOptionValues {
   print: boolean;
 }
 
 /**
  * Applies the lock schema, the grants and the limits, or prints the SQL for a database administrator to apply.
  */
-export async function initCommand(values: InitOptionValues, surroundings: Surroundings): Promise<number> {
+async function initCommand(values: InitOptionValues, surroundings: Surroundings): Promise<number> {
   const { env, stdout, reporterFor } = surroundings;
   const calls = readDecisions(values);
   if (values.print) {

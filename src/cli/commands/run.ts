@@ -6,11 +6,97 @@ import { MetricsFile } from '../../metrics/metrics-file.js';
 import { hasOwnApplicationName } from '../../run/child-environment.js';
 import { run } from '../../run/run.js';
 import type { OnceOptions } from '../../run/run-context.js';
-import type { RunOptionValues } from '../options.js';
+import { choice, connectionOptions, duration, option, type ConnectionOptionValues } from '../options.js';
 import { RELEASE_AFTER_CRASH } from './release-after-crash.js';
-import type { Surroundings } from '../surroundings.js';
+import type { AddCommand, Surroundings } from '../surroundings.js';
+import type { OrphanMode } from '../../lock/poll-call.js';
+import { checkRunKey } from '../../lock/run-key.js';
+import { checkTimes } from '../check-times.js';
+import { nameGiven, type OwnOption } from '../own-option.js';
+import { numberReader, readFilePath } from '../values.js';
 
-export async function runCommand(
+export const addRun: AddCommand = (program, surroundings, onExitCode) => {
+  const run = program
+    .command('run')
+    .description(
+      'acquire the lock or wait for it, run the command, release the lock, exit as the command did',
+    )
+    .usage('[options] -- <command> [args...]')
+    .argument('[command...]', 'the command to run under the lock')
+    .passThroughOptions()
+    .addHelpText('after', RUN_HELP);
+  for (const option of [...connectionOptions(), ...runOptions()]) run.addOption(option);
+  run.action(async (command: string[], values: RunOptionValues) => {
+    checkTimes(values, (key) => nameGiven(run, key));
+    onExitCode(await runCommand(command, values, surroundings));
+  });
+};
+
+export function runOptions(): OwnOption[] {
+  return [
+    duration('ttl', 'the length of the lease; the command is ended before it expires', 30_000),
+    duration('wait-timeout', 'how long to wait for the lock and for the database; 0: one attempt', 30_000, {
+      mayBeZero: true,
+    }),
+    duration('poll-interval', 'the longest pause between two polls of a single waiter', 1_000),
+    duration('kill-grace', 'the time between SIGTERM and SIGKILL for a command that must end', 5_000, {
+      mayBeZero: true,
+    }),
+    choice(
+      '--orphans <policy>',
+      'database sessions that a command leaves open: end them, wait for them, or ignore them',
+      ['auto', 'terminate', 'wait', 'ignore'],
+    ),
+    option('--no-listen', 'only poll: keep no connection to be notified of a release'),
+    option(
+      '--once <key>',
+      "work that needs to succeed once, named by a key that is new for each release, as the release's git commit",
+    ).readBy(checkRunKey),
+    choice(
+      '--on-failure <what>',
+      'with --once, when the work failed in another run: try again, or fail with its exit code',
+      ['retry', 'fail'],
+    ),
+    duration('failure-memory', 'with --on-failure fail: for how long a failure counts', 60_000),
+    choice('--child-stdout <stream>', "where the command's stdout goes", ['stderr', 'stdout']),
+    option('--conflict-exit-code <n>', 'the exit code when the lock was not acquired in time')
+      .default(75)
+      .readBy(numberReader('an exit code', 0, 255, 75)),
+    option('--metrics-file <path>', 'a file for Prometheus metrics of the run, written at its end').readBy(
+      readFilePath,
+    ),
+  ];
+}
+
+const RUN_HELP = `
+Every option can also be given as an environment variable MIGRATE_LOCK_..., for example MIGRATE_LOCK_TTL=5m.
+
+The command must end before the lease expires: with the defaults it has 23 s, then SIGTERM, and SIGKILL after 28 s
+in all. Give a migration that takes longer a longer --ttl.
+
+stdout carries JSON audit events, one a line; the command's own stdout goes to stderr.
+
+Examples:
+  migrate-lock run -- knex migrate:latest
+  migrate-lock run --ttl 10m --wait-timeout 15m -- npx prisma migrate deploy
+  migrate-lock run -- npm run migrate | jq .event`;
+
+export interface RunOptionValues extends ConnectionOptionValues {
+  ttl: number;
+  waitTimeout: number;
+  pollInterval: number;
+  killGrace: number;
+  orphans: OrphanMode;
+  listen: boolean;
+  once?: string;
+  onFailure: 'retry' | 'fail';
+  failureMemory: number;
+  childStdout: 'stderr' | 'stdout';
+  conflictExitCode: number;
+  metricsFile?: string;
+}
+
+async function runCommand(
   [command, ...args]: readonly string[],
   values: RunOptionValues,
   { env, cwd, program, stdout, reporterFor }: Surroundings,

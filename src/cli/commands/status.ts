@@ -3,19 +3,27 @@ import { readConnectionConfig } from '../../db/settings/connection-config.js';
 import { explain } from '../../db/explain.js';
 import { OwnDatabase } from '../../db/own-database.js';
 import { describeStatus } from '../../ui/status-text.js';
-import type { ConnectionOptionValues } from '../options.js';
+import { connectionOptions, type ConnectionOptionValues } from '../options.js';
 import { readStatusReport } from '../status-report.js';
-import type { Surroundings } from '../surroundings.js';
+import type { AddCommand, Surroundings } from '../surroundings.js';
 
-export interface StatusOptionValues extends ConnectionOptionValues {
+export const addStatus: AddCommand = (program, surroundings, onExitCode) => {
+  const status = program
+    .command('status')
+    .description('show the holder and the waiters; changes nothing')
+    .option('--json', 'print one JSON object instead of text', false);
+  for (const option of connectionOptions()) status.addOption(option);
+  status.action(async (values: StatusOptionValues) => {
+    onExitCode(await statusCommand(values, surroundings));
+  });
+};
+
+interface StatusOptionValues extends ConnectionOptionValues {
   json: boolean;
 }
 
 /** Shows the holder and the waiters. Changes nothing, and needs only the right to call the function status(). */
-export async function statusCommand(
-  values: StatusOptionValues,
-  { env, stdout }: Surroundings,
-): Promise<number> {
+async function statusCommand(values: StatusOptionValues, { env, stdout }: Surroundings): Promise<number> {
   const connection = readConnectionConfig({ url: values.databaseUrl, urlFile: values.databaseUrlFile, env });
   const database = new OwnDatabase(connection);
   try {

@@ -11,11 +11,25 @@ import { ensureSchema } from '../../schema/apply.js';
 import { canAsk, confirm } from '../../ui/question.js';
 import { describeStatus, type StatusReport } from '../../ui/status-text.js';
 import { unlockLine } from '../../text/unlock-line.js';
-import type { ConnectionOptionValues } from '../options.js';
+import { connectionOptions, type ConnectionOptionValues } from '../options.js';
 import { readStatusReport } from '../status-report.js';
-import type { Surroundings } from '../surroundings.js';
+import type { AddCommand, Surroundings } from '../surroundings.js';
 
-export interface UnlockOptionValues extends ConnectionOptionValues {
+export const addUnlock: AddCommand = (program, surroundings, onExitCode) => {
+  const unlock = program
+    .command('unlock')
+    .description("show the holder, and end another run's lease")
+    .option('--instance <id>', 'only if this is the holder')
+    .option('--force', 'also while the lease runs; asks on a terminal', false)
+    .option('--yes', 'do not ask', false)
+    .option('--leave-sessions', 'also when database sessions of the lease do not end', false);
+  for (const option of connectionOptions()) unlock.addOption(option);
+  unlock.action(async (values: UnlockOptionValues) => {
+    onExitCode(await unlockCommand(values, surroundings));
+  });
+};
+
+interface UnlockOptionValues extends ConnectionOptionValues {
   instance?: string;
   force: boolean;
   yes: boolean;
@@ -28,7 +42,7 @@ const SHOW_LIMIT_MS = 1_000;
 /**
  * Shows the holder, and ends its lease. Without --force only an expired lease, as the next acquisition would.
  */
-export async function unlockCommand(
+async function unlockCommand(
   { instance, force, yes, leaveSessions, schema, quiet, ...values }: UnlockOptionValues,
   { env, stdout, reporterFor }: Surroundings,
 ): Promise<number> {

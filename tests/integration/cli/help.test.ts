@@ -1,6 +1,7 @@
 import { beforeAll, expect, test } from '@jest/globals';
 import { Command } from 'commander';
-import { connectionOptions, runOptions } from '../../../src/cli/options.js';
+import { runOptions } from '../../../src/cli/commands/run.js';
+import { connectionOptions } from '../../../src/cli/options.js';
 import { EXIT_CODES } from '../../../src/exit-codes.js';
 import { childTimes } from '../../../src/lock/lease-times.js';
 import { runCli } from '../../support/run-cli.js';
