@@ -49,11 +49,6 @@ export function etcdctlLock(command) {
   return { file: 'etcdctl', args: ['lock', 'bench', ...command] };
 }
 
-/** The floor: no Node.js program can be faster. @type {Contender} */
-export function emptyNode() {
-  return { file: process.execPath, args: ['-e', '0'] };
-}
-
 /** @returns {boolean} is there flock? */
 export function hasFlock() {
   return spawnSync('flock', ['--version'], { stdio: 'ignore' }).status === 0;
