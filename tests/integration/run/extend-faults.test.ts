@@ -51,7 +51,7 @@ describe.each([
     await waitFor('the command', () => run.stderr().includes('\nREADY'));
     await server.halt('fast');
     await ask(run);
-    await waitFor('it says so', () => run.stderr().includes('the holder goes on trying'));
+    await waitFor('it says so', () => run.stderr().includes('the holder tries again'));
     expect((await run.waitForEvent('database.unavailable')).message).toContain('could not be reached');
     await server.start();
     const { code, stderr, events } = await run.done;
@@ -65,7 +65,7 @@ describe.each([
     await db.sql.begin(async (sql) => {
       await sql`SELECT FROM migrate_lock.migration_lock FOR UPDATE`;
       await ask(run);
-      await waitFor('it says so', () => run.stderr().includes('the holder goes on trying'));
+      await waitFor('it says so', () => run.stderr().includes('the holder tries again'));
     });
     const { code, stderr } = await run.done;
     expect({ extend: told(stderr), code }).toEqual({ extend: '0', code: 0 });
@@ -81,7 +81,7 @@ describe.each([
     expect(Date.now()).toBeLessThan(Date.parse(expiresAt));
     const [sentence] = /The lease was not extended.*/.exec(run.stderr()) ?? [];
     expect(sentence).toContain(`The lease is held until ${expiresAt}`);
-    expect(sentence).not.toContain('the lease is over');
+    expect(sentence).not.toContain('the lease has ended');
     await run.done;
   });
 });

@@ -72,7 +72,7 @@ describe('without a place for a socket', () => {
     const { code, stderr } = await start([], `${RUN} -- true`, NO_PLACE).done;
     expect(code).toBe(REFUSED);
     expect(stderr).toContain('"code":"OUTER_RUN_UNREACHABLE"');
-    expect(stderr).toContain('no socket of it was passed on to this process');
+    expect(stderr).toContain('this process was not given the path of its socket');
     expect(stderr).not.toContain('waiting for the lock');
   });
 
@@ -87,7 +87,7 @@ describe('without a place for a socket', () => {
     const inner = `NODE_OPTIONS='${NO_PLACE.NODE_OPTIONS}' ${RUN} -- ${RUN} -- true`;
     const { code, stderr } = await start([], inner).done;
     expect(code).toBe(REFUSED);
-    expect(stderr).toContain('no socket of it was passed on to this process');
+    expect(stderr).toContain('this process was not given the path of its socket');
   });
 
   test('it is not an outer run on another lock that is extended', async () => {
