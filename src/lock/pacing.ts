@@ -67,7 +67,7 @@ export function nextPause(outlook: Outlook, pace: Pace): Pause {
     pauseMs = expiresInMs + 1 + random() * SOON_MS;
   }
   if (looks && pauseMs > LONGEST_LOOK_MS) {
-    // The looks tell when there is something to poll for. It polls to be counted as a waiter (poll.sql says for how long).
+    // The looks tell when there is something to poll for. It polls to be counted as a waiter (queue.sql says for how long).
     pauseMs = Math.max(6_000, 120 * outlook.queueLength) * (0.5 + random() / 2);
   }
   const lastMs = lastAttemptMs(outlook, pace);
