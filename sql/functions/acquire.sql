@@ -57,11 +57,9 @@ BEGIN
 
     answer := "migrate_lock".acquire(
         p_instance_id, secret, p_ttl_ms, p_host, p_pid, p_command, p_command_sha256, p_run_key, p_failure_memory_ms, p_respect,
-        p_orphans, p_seen) || jsonb_build_object('backendPid', pg_backend_pid());
-    IF answer ->> 'outcome' <> 'settled' THEN
-        left_  := "migrate_lock".connections_left();
-        answer := answer || jsonb_build_object('connectionsLeft', left_);
-    END IF;
+        p_orphans, p_seen);
+    left_  := "migrate_lock".connections_left();
+    answer := answer || jsonb_build_object('backendPid', pg_backend_pid(), 'connectionsLeft', left_);
     IF answer ->> 'outcome' = 'held' THEN
         RETURN answer || "migrate_lock".queue(
             p_instance_id, secret, p_host, p_pid, p_command, p_run_key, p_poll_interval_ms, p_last IS TRUE, p_listens IS TRUE,
