@@ -4,7 +4,7 @@ import postgres from 'postgres';
 
 const CONNECTIONS = 20;
 /** Its work is done, so it never gets the lock, for which others would have to wait. This is about the load. */
-const CLIENT = JSON.stringify({ host: 'abuser' });
+const RUN_KEY = 'done';
 
 const sql = postgres(process.env['DATABASE_URL'] ?? '', { max: CONNECTIONS, onnotice: () => undefined });
 let attempts = 0;
@@ -14,7 +14,7 @@ async function askWithoutEnd() {
   for (;;) {
     const [row] = await sql`
       SELECT migrate_lock.poll(
-        1, ${randomUUID()}, 'secret', 60000, ${CLIENT}::text::jsonb, 'sha', 'done', NULL, NULL, 'terminate', NULL, 1000, true, false) AS answer`;
+        1, ${randomUUID()}, 'secret', 60000, 'abuser', NULL, NULL, 'sha', ${RUN_KEY}, NULL, NULL, 'terminate', NULL, 1000, true, false) AS answer`;
     attempts++;
     if (row?.['answer'].retryAfterMs !== undefined) refused++;
   }

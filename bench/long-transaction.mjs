@@ -54,7 +54,8 @@ async function polls(sql, count) {
     const sentMs = performance.now();
     await sql`
       SELECT migrate_lock.poll(
-        p_program => 1, p_instance_id => 'waiter', p_secret => 's', p_ttl_ms => 30000, p_client => '{}', p_command_sha256 => NULL,
+        p_program => 1, p_instance_id => 'waiter', p_secret => 's', p_ttl_ms => 30000, p_host => NULL, p_pid => NULL,
+        p_command => NULL, p_command_sha256 => NULL,
         p_run_key => NULL, p_failure_memory_ms => NULL, p_respect => NULL, p_orphans => 'terminate', p_seen => NULL,
         p_poll_interval_ms => 1000, p_last => false, p_listens => false)`;
     took.push(performance.now() - sentMs);

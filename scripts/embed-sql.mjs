@@ -8,23 +8,50 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const here = path.join(root, 'sql');
 const target = path.join(root, 'src', 'generated', 'sql.ts');
 
+/**
+ * The files in the order in which they are applied, printed and best read. The statement that gives the lock away is in
+ * functions/acquire.sql.
+ * @type {Record<string, readonly string[]>}
+ */
+const ORDER = {
+  v1: ['schema', 'version', 'lock', 'waiter', 'run', 'history', 'access'],
+  functions: [
+    'acquire', // how an instance gets the lease
+    'proof', // who has it
+    'release', // how it ends
+    'hold', // what a holder can do with it
+    'sessions', // the database sessions of a lease
+    'once', // work that needs to succeed once
+    'queue', // who waits
+    'begin', // how a call begins
+    'rate-limit', // how often a client may ask
+    'history', // what happened
+    'status', // what can be seen now
+    'unlock',
+    'cleanup',
+    'admission', // who may use the lock
+    'rights', // nothing for PUBLIC: after all else
+  ],
+};
+
 /** @param {string} folder */
 function readFolder(folder) {
-  return readdirSync(path.join(here, folder))
-    .filter((name) => name.endsWith('.sql'))
-    .sort()
-    .map((name) => {
-      const sql = readFileSync(path.join(here, folder, name), 'utf8');
-      for (const [index, line] of sql.split('\n').entries()) {
-        // A schema name with a line break in it would end the comment.
-        if (line.includes('--') && /["']migrate_lock["']/.test(line.slice(line.indexOf('--')))) {
-          throw new Error(
-            `sql/${folder}/${name}:${index + 1}: the schema placeholder must not stand in a comment`,
-          );
-        }
+  const names = readdirSync(path.join(here, folder)).filter((name) => name.endsWith('.sql'));
+  const ordered = ORDER[folder]?.map((name) => `${name}.sql`) ?? names.sort();
+  const unlisted = names.filter((name) => !ordered.includes(name));
+  if (unlisted.length > 0) throw new Error(`sql/${folder}/${unlisted[0]} has no place in ORDER`);
+  return ordered.map((name) => {
+    const sql = readFileSync(path.join(here, folder, name), 'utf8');
+    for (const [index, line] of sql.split('\n').entries()) {
+      // A schema name with a line break in it would end the comment.
+      if (line.includes('--') && /["']migrate_lock["']/.test(line.slice(line.indexOf('--')))) {
+        throw new Error(
+          `sql/${folder}/${name}:${index + 1}: the schema placeholder must not stand in a comment`,
+        );
       }
-      return { name: `${folder}/${name}`, sql };
-    });
+    }
+    return { name: `${folder}/${name}`, sql };
+  });
 }
 
 const versions = readdirSync(here)
@@ -35,10 +62,18 @@ const versions = readdirSync(here)
 /** With this comment in front, a pgpool-II that balances load sends a SELECT to the primary. */
 const ON_PRIMARY = '/*NO LOAD BALANCE*/ ';
 
+const callFiles = readFolder('calls');
+/** The functions whose answers we read. grant_functions() is called only by the owner of the lock, after the check. */
+const called = callFiles
+  .flatMap(({ sql }) => [...sql.matchAll(/"migrate_lock"\.(\w+)\([^)]*\) AS answer/g)])
+  .map(([, name]) => name);
 const calls = Object.fromEntries(
-  readFolder('calls').map(({ name, sql }) => [
+  callFiles.map(({ name, sql }) => [
     path.basename(name, '.sql').replace(/-(.)/g, (_, letter) => letter.toUpperCase()),
-    sql.trim().replace(/^(?=(--.*\n)*SELECT\b)/, ON_PRIMARY),
+    sql
+      .trim()
+      .replace("'{called}'", `'{${called.join(',')}}'`)
+      .replace(/^(?=(--.*\n)*SELECT\b)/, ON_PRIMARY),
   ]),
 );
 

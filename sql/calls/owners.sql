@@ -55,13 +55,12 @@ SELECT pg_catalog.jsonb_build_object(
            AND may.grantee OPERATOR(pg_catalog.<>) schema.nspowner
          LIMIT 5),
     -- What we call of another role's lock runs with its owner's rights, not with ours, nor do its arguments bring code along.
+    -- (The build puts the names of the functions that the other calls are of into the braces.)
     'withOurRights', CASE WHEN pg_catalog.pg_has_role(current_user, owner.oid, 'MEMBER') THEN '{}' ELSE ARRAY (
         SELECT pg_catalog.pg_describe_object('pg_catalog.pg_proc'::pg_catalog.regclass, called.oid, 0)
           FROM pg_catalog.pg_proc AS called
          WHERE called.pronamespace OPERATOR(pg_catalog.=) schema.oid
-           AND called.proname OPERATOR(pg_catalog.=) ANY (ARRAY [
-               'version', 'poll', 'look', 'release', 'leave', 'extend', 'assert_held', 'cleanup', 'status', 'history', 'chain',
-               'unlock', 'prune', 'configure', 'admit', 'expel']::pg_catalog.name[])
+           AND called.proname OPERATOR(pg_catalog.=) ANY ('{called}'::pg_catalog.name[])
            AND (NOT called.prosecdef OR called.pronargdefaults OPERATOR(pg_catalog.>) 0 OR EXISTS (
                 SELECT FROM pg_catalog.pg_type AS of
                  WHERE (of.oid OPERATOR(pg_catalog.=) ANY (called.proargtypes::pg_catalog.oid[])

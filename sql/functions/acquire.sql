@@ -1,21 +1,96 @@
--- The statement that gives the lock away, and the looks before it. poll() calls this. Answers one of
+-- How an instance gets the lease: poll() is the one call of an instance that wants it, and acquire() has the statement that gives
+-- the lock away: INSERT ... ON CONFLICT ... WHERE expires_at <= now. It promises that the lease goes to nobody while another one
+-- is held, that an expired lease is not taken over before its sessions have ended, and that each acquisition has a larger
+-- fencing token than the one before.
+
+-- Checks the request, counts it, tries to acquire, and otherwise announces the instance as a waiter. While the lock is held it
+-- writes nothing but the announcement, and that rarely. Answers as acquire() does. A held answer also has what queue() says, or
+-- "retryAfterMs": too many attempts came from this client, this one was not made. Answers "schema", with what version() says, to
+-- a program that this lock schema is not for. The last attempt at the wait timeout (p_last) leaves the queue in the same call.
+CREATE OR REPLACE FUNCTION "migrate_lock".poll(
+    p_program integer, p_instance_id text, p_secret text, p_ttl_ms bigint, p_host text, p_pid integer, p_command text,
+    p_command_sha256 text, p_run_key text, p_failure_memory_ms bigint, p_respect bigint, p_orphans text, p_seen jsonb,
+    p_poll_interval_ms bigint, p_last boolean, p_listens boolean
+) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $body$
+DECLARE
+    secret     bytea := sha256(convert_to(p_secret, 'UTF8'));
+    is_ours    boolean;
+    longest_ms bigint;
+    retry_ms   bigint;
+    left_      bigint;
+    answer     jsonb;
+BEGIN
+    PERFORM "migrate_lock".begin_change(
+        num_nulls(p_program, p_instance_id, p_secret, p_ttl_ms, p_orphans, p_poll_interval_ms), p_orphans, p_seen);
+    SELECT version.version >= p_program AND version.oldest_program <= p_program, least(setting.max_ttl_ms, 2147483647)
+      INTO is_ours, longest_ms
+      FROM "migrate_lock".migration_lock_version AS version
+      LEFT JOIN "migrate_lock".migration_lock_setting AS setting ON true;
+    IF is_ours IS NOT TRUE THEN
+        RETURN "migrate_lock".version() || '{"outcome": "schema"}';
+    ELSIF p_ttl_ms NOT BETWEEN 1 AND longest_ms THEN
+        PERFORM "migrate_lock".refuse_ttl(p_ttl_ms, longest_ms);
+    ELSIF octet_length(p_instance_id) NOT BETWEEN 1 AND 200 OR octet_length(p_secret) NOT BETWEEN 1 AND 200 THEN
+        PERFORM "migrate_lock".refuse(
+            'the instance id or the secret is empty or longer than 200 bytes', 'Give ones that were never used before.');
+    ELSIF octet_length(p_host) > 100000 OR octet_length(p_command) > 100000 THEN
+        PERFORM "migrate_lock".refuse('the host or the command is longer than 100000 bytes', 'Give the beginning of it.');
+    ELSIF octet_length(p_run_key) NOT BETWEEN 1 AND 2600 OR octet_length(p_command_sha256) > 64
+          OR (p_run_key IS NOT NULL AND p_command_sha256 IS NULL) THEN
+        -- What is stored under an index has to fit into it.
+        PERFORM "migrate_lock".refuse(
+            'the run key is empty or longer than 2600 bytes, or comes without the SHA-256 of its command',
+            'Give a shorter key: a name or a digest of the work is enough.');
+    ELSIF p_poll_interval_ms NOT BETWEEN 1 AND 2147483647 OR p_failure_memory_ms NOT BETWEEN 0 AND 3155760000000 THEN
+        PERFORM "migrate_lock".refuse('a duration is negative or too long', 'Give a number of milliseconds.');
+    END IF;
+    p_host    := left(p_host, 255);
+    p_command := left(p_command, 2000);
+
+    retry_ms := "migrate_lock".count_attempt();
+    IF retry_ms IS NOT NULL THEN
+        RETURN jsonb_build_object(
+            'outcome', 'held', 'holder', NULL, 'queueLength', 0, 'retryAfterMs', retry_ms);
+    END IF;
+
+    answer := "migrate_lock".acquire(
+        p_instance_id, secret, p_ttl_ms, p_host, p_pid, p_command, p_command_sha256, p_run_key, p_failure_memory_ms, p_respect,
+        p_orphans, p_seen);
+    left_  := "migrate_lock".connections_left();
+    answer := answer || jsonb_build_object('connectionsLeft', left_);
+    IF answer ->> 'outcome' = 'held' THEN
+        RETURN answer || "migrate_lock".queue(
+            p_instance_id, secret, p_host, p_pid, p_command, p_run_key, p_poll_interval_ms, p_last IS TRUE, p_listens IS TRUE,
+            left_, answer -> 'holder');
+    END IF;
+    -- An instance that acquires at once is not in the queue, and mostly nobody is.
+    IF EXISTS (SELECT FROM "migrate_lock".migration_lock_waiter) THEN
+        PERFORM "migrate_lock".forget_waiters(p_instance_id, secret);
+    END IF;
+    IF p_listens IS TRUE THEN
+        -- A holder has no session state.
+        UNLISTEN "migrate_lock";
+    END IF;
+    RETURN answer;
+END
+$body$;
+
+-- Answers one of
 --   acquired  with "lease" and "takeover"
 --   held      with "holder": null while another transaction changes the row; and with "orphans": what a takeover of an
 --             expired lease waits for
 --   settled   with "run": the work of the run key is done
 -- The lease with the token p_respect is not taken over yet: by the caller's own clock it still runs. p_orphans and p_seen are
--- those of settle_orphans().
+-- those of settle_orphans(). What the caller controls was evaluated before: no row is locked while that is done.
 CREATE OR REPLACE FUNCTION "migrate_lock".acquire(
-    p_instance_id text, p_secret text, p_ttl_ms bigint, p_client jsonb, p_command_sha256 text,
+    p_instance_id text, p_secret_sha256 bytea, p_ttl_ms bigint, p_host text, p_pid integer, p_command text, p_command_sha256 text,
     p_run_key text, p_failure_memory_ms bigint, p_respect bigint, p_orphans text, p_seen jsonb
 ) RETURNS jsonb
     LANGUAGE plpgsql
 AS $body$
 DECLARE
-    -- Everything that a caller controls is read here, before a row is locked: an error names it, and takes time to send.
-    new_host      text    := left(p_client ->> 'host', 255);
-    new_command   text    := left(p_client ->> 'command', 2000);
-    new_pid       integer := CASE WHEN p_client ->> 'pid' ~ '^[0-9]{1,9}$' THEN (p_client ->> 'pid')::integer END;
     ttl           interval := p_ttl_ms * interval '1 millisecond';
     seen          "migrate_lock".migration_lock;
     acquired      "migrate_lock".migration_lock;
@@ -23,25 +98,29 @@ DECLARE
     expired_token bigint;
     orphans       jsonb;
     takeover      jsonb;
-    settled       jsonb := "migrate_lock".settled_run(p_run_key, p_command_sha256, p_failure_memory_ms);
+    settled       jsonb;
+    other         text;
     hash          text;
 BEGIN
-    IF settled IS NOT NULL THEN
-        RETURN jsonb_build_object('outcome', 'settled', 'run', settled);
+    IF p_run_key IS NOT NULL THEN
+        settled := "migrate_lock".settled_run(p_run_key, p_command_sha256, p_failure_memory_ms);  -- mark: settled-before
+        IF settled IS NOT NULL THEN
+            RETURN jsonb_build_object('outcome', 'settled', 'run', settled);
+        END IF;
     END IF;
 
     -- A plain read first: a refused ON CONFLICT DO UPDATE would lock the row and write WAL at every poll.
     SELECT * INTO seen FROM "migrate_lock".migration_lock WHERE id = 1;
     is_first := NOT FOUND;
-    -- A released lease is over, also if the clock has stepped back behind its end.
-    IF seen.released_at IS NULL AND seen.expires_at > clock_timestamp() THEN
-        IF "migrate_lock".proves(seen, p_instance_id, p_secret) IS TRUE THEN
+    IF seen.released_at IS NULL  -- mark: released-is-over
+       AND seen.expires_at > clock_timestamp() THEN  -- mark: first-look
+        IF "migrate_lock".proves(seen, p_instance_id, p_secret_sha256) IS TRUE THEN
             -- The answer to an earlier attempt was lost. That attempt may have been cut short while it waited for a
             -- synchronous standby: with the row lock this commit waits for it too.
             PERFORM FROM "migrate_lock".migration_lock WHERE id = 1 FOR NO KEY UPDATE;
             RETURN jsonb_build_object(
                 'outcome', 'acquired', 'lease', "migrate_lock".describe(seen), 'takeover', NULL,
-                'auditHash', "migrate_lock".hash_of('lock.acquired', p_instance_id));
+                'auditHash', (SELECT acquired_hash FROM "migrate_lock".past(p_instance_id, p_secret_sha256)));
         END IF;
         RETURN jsonb_build_object('outcome', 'held', 'holder', "migrate_lock".describe(seen));
     END IF;
@@ -49,11 +128,14 @@ BEGIN
     IF NOT is_first AND seen.released_at IS NULL THEN
         -- An expired lease: its sessions have to end first. Nobody queues on the row. NO KEY: an assert_held() transaction
         -- is one of these sessions, and must not keep us from ending it.
-        SELECT * INTO seen FROM "migrate_lock".migration_lock WHERE id = 1 FOR NO KEY UPDATE SKIP LOCKED;
+        SELECT * INTO seen FROM "migrate_lock".migration_lock WHERE id = 1
+           FOR NO KEY UPDATE SKIP LOCKED;  -- mark: nobody-queues
         IF NOT FOUND THEN
             RETURN jsonb_build_object('outcome', 'held', 'holder', NULL);
         END IF;
-        IF seen.released_at IS NULL AND (seen.expires_at > clock_timestamp() OR seen.fencing_token = p_respect) THEN
+        IF seen.released_at IS NULL AND (
+               seen.expires_at > clock_timestamp() OR  -- mark: second-look
+               seen.fencing_token = p_respect) THEN  -- mark: respect
             RETURN jsonb_build_object('outcome', 'held', 'holder', "migrate_lock".describe(seen));
         END IF;
         IF seen.released_at IS NULL THEN
@@ -66,22 +148,24 @@ BEGIN
         END IF;
     END IF;
 
-    IF NOT is_first THEN
+    IF NOT is_first THEN  -- mark: before-the-row
         -- The upsert below would pass an assert_held() transaction by; this does not.
         SELECT * INTO seen FROM "migrate_lock".migration_lock WHERE id = 1 FOR UPDATE SKIP LOCKED;
         IF NOT FOUND THEN
             RETURN jsonb_build_object('outcome', 'held', 'holder', NULL);
         END IF;
-        IF seen.released_at IS NULL AND seen.fencing_token IS DISTINCT FROM expired_token THEN
-            -- Another one was quicker.
+        IF seen.released_at IS NULL
+           AND seen.fencing_token IS DISTINCT FROM expired_token THEN  -- mark: another-was-quicker
             RETURN jsonb_build_object('outcome', 'held', 'holder', "migrate_lock".describe(seen));
         END IF;
         -- While the row is locked nobody can settle the work any more.
-        settled := "migrate_lock".settled_run(p_run_key, p_command_sha256, p_failure_memory_ms);
-        IF settled IS NOT NULL THEN
-            RETURN jsonb_build_object('outcome', 'settled', 'run', settled);
+        IF p_run_key IS NOT NULL THEN
+            settled := "migrate_lock".settled_run(p_run_key, p_command_sha256, p_failure_memory_ms);  -- mark: settled-locked
+            IF settled IS NOT NULL THEN
+                RETURN jsonb_build_object('outcome', 'settled', 'run', settled);
+            END IF;
         END IF;
-        IF seen.released_at IS NULL THEN
+        IF seen.released_at IS NULL THEN  -- mark: takeover
             takeover := jsonb_build_object(
                 'previousInstanceId', seen.instance_id,
                 'expiredMs', "migrate_lock".ms_between(seen.expires_at, clock_timestamp()),
@@ -89,28 +173,34 @@ BEGIN
         END IF;
     END IF;
 
+    -- An instance id names one acquisition for ever: a client that could choose a used one could be taken for its first owner.
     -- Only its own lease that ran out before its answer came is acquired again. After a release the same call is one that was
     -- delayed on its way, and nobody would use what it brings.
-    IF "migrate_lock".was_used(p_instance_id) AND (
-           is_first OR seen.released_at IS NOT NULL
-           OR "migrate_lock".proves(seen, p_instance_id, p_secret) IS NOT TRUE) THEN
+    IF EXISTS (
+           SELECT FROM "migrate_lock".migration_lock_audit
+            WHERE instance_id = p_instance_id AND event = 'lock.acquired')  -- mark: used-id
+       AND (is_first
+            OR seen.released_at IS NOT NULL  -- mark: own-released
+            OR "migrate_lock".proves(seen, p_instance_id, p_secret_sha256) IS NOT TRUE) THEN
         RAISE EXCEPTION 'the instance id was used before' USING ERRCODE = 'unique_violation';
     END IF;
 
+    -- The statement that gives the lock away.
     INSERT INTO "migrate_lock".migration_lock AS lock
         (instance_id, locked_at, expires_at, secret_sha256, host, pid, db_role, command, command_sha256, run_key)
     VALUES (
-        p_instance_id, clock_timestamp(), clock_timestamp() + ttl, "migrate_lock".digest(p_secret),
-        new_host, new_pid, session_user, new_command, p_command_sha256, p_run_key)
+        p_instance_id, clock_timestamp(), clock_timestamp() + ttl, p_secret_sha256,
+        p_host, p_pid, session_user, p_command, p_command_sha256, p_run_key)
     ON CONFLICT (id) DO UPDATE SET
         instance_id    = excluded.instance_id,
         -- Not excluded's: those were computed before a wait for the row, the lease starts after it.
-        locked_at      = clock_timestamp(),
-        expires_at     = clock_timestamp() + ttl,
-        released_at    = NULL,
+        locked_at      = clock_timestamp(),  -- mark: begins-now
+        expires_at     = clock_timestamp() + ttl,  -- mark: ends-after-ttl
+        released_at    = NULL,  -- mark: not-released
         released_by    = NULL,
-        fencing_token  = excluded.fencing_token,  -- the one token that this statement took
-        secret_sha256  = excluded.secret_sha256,
+        -- The one token that this statement took.
+        fencing_token  = excluded.fencing_token,  -- mark: new-token
+        secret_sha256  = excluded.secret_sha256,  -- mark: new-secret
         host           = excluded.host,
         pid            = excluded.pid,
         db_role        = excluded.db_role,
@@ -118,12 +208,12 @@ BEGIN
         command_sha256 = excluded.command_sha256,
         run_key        = excluded.run_key,
         ended_pids     = '{}'
-    WHERE lock.expires_at <= clock_timestamp() OR lock.released_at IS NOT NULL
+    WHERE lock.expires_at <= clock_timestamp() OR lock.released_at IS NOT NULL  -- mark: upsert
     RETURNING * INTO acquired;
     IF NOT FOUND THEN
         RETURN jsonb_build_object('outcome', 'held', 'holder', NULL);
     END IF;
-    IF is_first THEN
+    IF is_first THEN  -- mark: first-row
         -- The very first row: its times were computed before a wait for another first one that was then rolled back.
         UPDATE "migrate_lock".migration_lock SET locked_at = clock_timestamp(), expires_at = clock_timestamp() + ttl
          WHERE id = 1
@@ -133,19 +223,24 @@ BEGIN
         END IF;
     END IF;
 
-    IF takeover IS NOT NULL THEN
+    IF takeover IS NOT NULL THEN  -- mark: takeover-recorded
         hash := "migrate_lock".record_change('lock.takeover', p_instance_id, acquired.fencing_token, takeover);
         takeover := takeover || jsonb_build_object('auditHash', hash);
     END IF;
     hash := "migrate_lock".record_change(
         'lock.acquired', p_instance_id, acquired.fencing_token,
-        jsonb_build_object(
-            'ttlMs', p_ttl_ms, 'host', acquired.host, 'pid', acquired.pid, 'command', acquired.command,
-            'runKey', acquired.run_key),
-        acquired.secret_sha256);
+        jsonb_build_object('ttlMs', p_ttl_ms, 'host', p_host, 'pid', p_pid, 'command', p_command, 'runKey', p_run_key),
+        p_secret_sha256);
+    IF p_run_key IS NOT NULL THEN
+        -- Another command that the same run key is known with: a warning, as two services may share a key by mistake.
+        SELECT coalesce(run.command, 'a command that is not known') INTO other
+          FROM "migrate_lock".migration_lock_run AS run
+         WHERE run.run_key = p_run_key AND run.command_sha256 <> p_command_sha256
+         ORDER BY run.finished_at DESC
+         LIMIT 1;
+    END IF;
     RETURN jsonb_build_object(
         'outcome', 'acquired', 'lease', "migrate_lock".describe(acquired), 'takeover', takeover, 'auditHash', hash,
-        'connectionsLeft', "migrate_lock".connections_left(),
-        'otherCommand', "migrate_lock".other_command(p_run_key, p_command_sha256));
+        'otherCommand', other);
 END
 $body$;

@@ -10,27 +10,24 @@ DECLARE
     leases    integer := 0;
     forgotten bigint;
 BEGIN
-    PERFORM "migrate_lock".require(num_nulls(p_orphans));
-    PERFORM "migrate_lock".check_orphans(p_orphans, p_seen);
-    IF "migrate_lock".counter() IS NULL THEN
+    PERFORM "migrate_lock".begin_change(num_nulls(p_orphans), p_orphans, p_seen);
+    IF NOT EXISTS (SELECT FROM "migrate_lock".migration_lock_role WHERE "migrate_lock".admits_caller(role)) THEN
         PERFORM "migrate_lock".refuse_member();
     END IF;
-    PERFORM "migrate_lock".begin_change();
     SELECT * INTO expired
       FROM "migrate_lock".migration_lock
-     WHERE id = 1 AND released_at IS NULL AND expires_at <= clock_timestamp()
+     WHERE id = 1
+       AND released_at IS NULL  -- mark: clears-unreleased
+       AND expires_at <= clock_timestamp()  -- mark: clears-expired
        FOR NO KEY UPDATE SKIP LOCKED;
     IF FOUND THEN
         orphans := "migrate_lock".settle_orphans(expired, p_orphans, p_seen);
     END IF;
     IF expired.id IS NOT NULL AND orphans IS NULL THEN
-        UPDATE "migrate_lock".migration_lock SET released_at = clock_timestamp(), released_by = 'cleanup' WHERE id = 1;
         leases := 1;
-        PERFORM "migrate_lock".record_change('lock.released', expired.instance_id, expired.fencing_token, jsonb_build_object(
-            'by', 'cleanup',
+        PERFORM "migrate_lock".end_lease(expired, 'cleanup', clock_timestamp(), jsonb_build_object(
             'heldMs', "migrate_lock".ms_between(expired.locked_at, expired.expires_at),
             'expiredMs', "migrate_lock".ms_between(expired.expires_at, clock_timestamp())));
-        NOTIFY "migrate_lock";
     END IF;
     forgotten := "migrate_lock".forget_waiters(NULL, NULL);
     RETURN jsonb_build_object('leases', leases, 'waiters', forgotten, 'orphans', orphans);
@@ -53,11 +50,11 @@ DECLARE
     rows      bigint := 0;
     unchained bigint;
 BEGIN
-    PERFORM "migrate_lock".require(num_nulls(p_keep_ms, p_limit));
+    PERFORM "migrate_lock".begin_change(num_nulls(p_keep_ms, p_limit));
+    PERFORM set_config('migrate_lock.pruned_by', statement_timestamp()::text, true);
     IF (p_keep_ms BETWEEN 0 AND 3155760000000 AND p_limit > 0) IS NOT TRUE THEN
         PERFORM "migrate_lock".refuse('a duration is negative or too long', 'Give a number of milliseconds, at most 100 years.');
     END IF;
-    PERFORM "migrate_lock".begin_change(), set_config('migrate_lock.pruned_by', statement_timestamp()::text, true);
     -- Every transaction that changes the chain has locked the lock's row first.
     PERFORM FROM "migrate_lock".migration_lock WHERE id = 1 FOR NO KEY UPDATE;
     SELECT * INTO chain FROM "migrate_lock".migration_lock_chain WHERE id = 1 FOR UPDATE;

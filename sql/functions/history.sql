@@ -1,11 +1,6 @@
--- Writing and reading the history.
-
--- Writes a row that is not chained, in the transaction of the caller.
-CREATE OR REPLACE FUNCTION "migrate_lock".record(p_event text, p_instance_id text, p_details jsonb) RETURNS void
-    LANGUAGE sql
-AS $body$
-    INSERT INTO "migrate_lock".migration_lock_audit (event, instance_id, details) VALUES (p_event, p_instance_id, p_details)
-$body$;
+-- The history: each row is written in the transaction that it describes. Rows about a change are chained, so that a later change
+-- of one can be seen; only a transaction that has locked the lock's row writes one. Rows about attempts that were refused are not
+-- chained, and are about the caller alone. See also the triggers beside the tables.
 
 -- A chained row as the text whose hash it has: the same whatever DateStyle, TimeZone and the like are.
 CREATE OR REPLACE FUNCTION "migrate_lock".audit_text(
@@ -24,72 +19,25 @@ $body$;
 CREATE OR REPLACE FUNCTION "migrate_lock".record_change(
     p_event text, p_instance_id text, p_fencing_token bigint, p_details jsonb, p_secret_sha256 bytea DEFAULT NULL
 ) RETURNS text
-    LANGUAGE sql
-AS $body$
-    WITH entry AS MATERIALIZED (
-        SELECT clock_timestamp() AS at, session_user::text AS db_role, inet_client_addr() AS client_addr,
-               current_setting('application_name') AS application_name
-    ), head AS (
-        UPDATE "migrate_lock".migration_lock_chain AS chain
-           SET head_seq  = chain.head_seq + 1,
-               head_hash = sha256(chain.head_hash || convert_to("migrate_lock".audit_text(
-                   chain.head_seq + 1, entry.at, p_event, p_instance_id, p_fencing_token, entry.db_role,
-                   entry.client_addr, entry.application_name, p_details), 'UTF8'))
-          FROM entry
-         WHERE chain.id = 1
-        RETURNING chain.head_seq, chain.head_hash
-    )
-    INSERT INTO "migrate_lock".migration_lock_audit
-        (at, event, instance_id, fencing_token, db_role, client_addr, application_name, details, secret_sha256, chain_seq, hash)
-    SELECT entry.at, p_event, p_instance_id, p_fencing_token, entry.db_role, entry.client_addr, entry.application_name,
-           p_details, p_secret_sha256, head.head_seq, head.head_hash
-      FROM entry
-      LEFT JOIN head ON true  -- a history without its head is still written, and --verify finds it
-    RETURNING encode(hash, 'hex')
-$body$;
-
--- The hash of the last row of this kind about an instance, for a call whose first answer was lost.
-CREATE OR REPLACE FUNCTION "migrate_lock".hash_of(p_event text, p_instance_id text) RETURNS text
-    LANGUAGE sql STABLE
-AS $body$
-    SELECT encode(hash, 'hex')
-      FROM "migrate_lock".migration_lock_audit
-     WHERE instance_id = p_instance_id AND event = p_event
-     ORDER BY id DESC
-     LIMIT 1
-$body$;
-
--- Locks the caller's row of this kind, and makes it where it is missing. Nobody waits here: a transaction that is left open keeps
--- its own client from being counted, and nobody else. Answers whether the row is the caller's now.
-CREATE OR REPLACE FUNCTION "migrate_lock".lock_client(p_kind text, p_address text) RETURNS boolean
     LANGUAGE plpgsql
 AS $body$
 DECLARE
-    made boolean;
+    moment   timestamptz := clock_timestamp();
+    new_seq  bigint;
+    new_hash bytea;
 BEGIN
-    PERFORM FROM "migrate_lock".migration_lock_client
-      WHERE kind = p_kind AND db_role = session_user::text AND address = p_address
-        FOR UPDATE SKIP LOCKED;
-    IF FOUND THEN
-        RETURN true;
-    END IF;
-    PERFORM FROM "migrate_lock".migration_lock_client
-      WHERE kind = p_kind AND db_role = session_user::text AND address = p_address;
-    IF FOUND THEN
-        RETURN false;
-    END IF;
-    BEGIN
-        -- An insert waits for another one that is not committed yet, and has no SKIP LOCKED.
-        PERFORM set_config('lock_timeout', '1ms', true);
-        INSERT INTO "migrate_lock".migration_lock_client (kind, db_role, address, next_at, counted_at)
-        VALUES (p_kind, session_user, p_address, clock_timestamp(), clock_timestamp())
-        ON CONFLICT (kind, db_role, address) DO NOTHING;
-        made := FOUND;
-        PERFORM set_config('lock_timeout', '2s', true);
-        RETURN made;
-    EXCEPTION WHEN lock_not_available THEN
-        RETURN false;
-    END;
+    UPDATE "migrate_lock".migration_lock_chain AS chain
+       SET head_seq  = chain.head_seq + 1,
+           head_hash = sha256(chain.head_hash || convert_to("migrate_lock".audit_text(
+               chain.head_seq + 1, moment, p_event, p_instance_id, p_fencing_token, session_user::text, inet_client_addr(),
+               current_setting('application_name'), p_details), 'UTF8'))
+     WHERE chain.id = 1
+    RETURNING chain.head_seq, chain.head_hash INTO new_seq, new_hash;
+    -- A history without its head is still written, and --verify finds it.
+    INSERT INTO "migrate_lock".migration_lock_audit
+        (at, event, instance_id, fencing_token, details, secret_sha256, chain_seq, hash)
+    VALUES (moment, p_event, p_instance_id, p_fencing_token, p_details, p_secret_sha256, new_seq, new_hash);
+    RETURN encode(new_hash, 'hex');
 END
 $body$;
 
@@ -113,7 +61,7 @@ BEGIN
       FROM "migrate_lock".migration_lock_client AS client
      WHERE client.kind = p_kind AND client.db_role = session_user::text AND client.address = client_at;
     -- A clock that has stepped back silences nobody for long.
-    IF moment < recorded_at + interval '1 second' AND moment > recorded_at - interval '1 second' THEN
+    IF moment < recorded_at + interval '1 second' AND moment > recorded_at - interval '1 second' THEN  -- mark: refusal-recorded
         RETURN;
     END IF;
     UPDATE "migrate_lock".migration_lock_client SET refused_at = moment
@@ -121,7 +69,8 @@ BEGIN
     IF p_named_instance_id IS NOT NULL THEN
         p_details := p_details || jsonb_build_object('namedInstanceId', left(p_named_instance_id, 200));
     END IF;
-    PERFORM "migrate_lock".record(p_event, NULL, p_details);
+    INSERT INTO "migrate_lock".migration_lock_audit (event, instance_id, details)
+    VALUES (p_event, NULL, p_details);  -- mark: refusal-names-nobody
 END
 $body$;
 
@@ -131,7 +80,7 @@ CREATE OR REPLACE FUNCTION "migrate_lock".history(p_limit integer, p_since_ms bi
 AS $body$
     SELECT coalesce(jsonb_agg(jsonb_build_object(
                'id', newest.id,
-               'atMs', "migrate_lock".epoch_ms(newest.at),
+               'atMs', "migrate_lock".ms_between('epoch', newest.at),
                'event', newest.event,
                'instanceId', newest.instance_id,
                'fencingToken', newest.fencing_token,

@@ -6,18 +6,48 @@
 -- https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm). The sequence counts in microseconds since 1970, a tenth of what
 -- an attempt costs: all addresses of a role together may make ten times what one may, and never more.
 
--- The sequence of the caller's role. Roles that can act as the owner share the owner's. Null: this role is not admitted itself.
-CREATE OR REPLACE FUNCTION "migrate_lock".counter() RETURNS regclass
-    LANGUAGE sql STABLE
+-- Locks the caller's row of this kind, and makes it where it is missing. Nobody waits here: a transaction that is left open keeps
+-- its own client from being counted, and nobody else. Answers whether the row is the caller's now.
+CREATE OR REPLACE FUNCTION "migrate_lock".lock_client(p_kind text, p_address text) RETURNS boolean
+    LANGUAGE plpgsql
 AS $body$
-    SELECT attempts FROM "migrate_lock".migration_lock_role
-     WHERE role = (SELECT oid FROM pg_roles WHERE rolname = session_user)
-        OR (role = 0 AND "migrate_lock".is_owner(session_user::text))
-     ORDER BY role DESC
-     LIMIT 1
+DECLARE
+    made boolean;
+BEGIN
+    PERFORM FROM "migrate_lock".migration_lock_client
+      WHERE kind = p_kind AND db_role = session_user::text AND address = p_address
+        FOR UPDATE SKIP LOCKED;
+    IF FOUND THEN
+        RETURN true;
+    END IF;
+    PERFORM FROM "migrate_lock".migration_lock_client
+      WHERE kind = p_kind AND db_role = session_user::text AND address = p_address;
+    IF FOUND THEN
+        RETURN false;
+    END IF;
+    BEGIN
+        -- An insert waits for another one that is not committed yet, and has no SKIP LOCKED.
+        PERFORM set_config('lock_timeout', '1ms', true);
+        INSERT INTO "migrate_lock".migration_lock_client (kind, db_role, address, next_at, counted_at)
+        VALUES (p_kind, session_user, p_address, clock_timestamp(), clock_timestamp())
+        ON CONFLICT (kind, db_role, address) DO NOTHING;
+        made := FOUND;
+        PERFORM set_config('lock_timeout', '2s', true);
+        RETURN made;
+    EXCEPTION WHEN lock_not_available THEN
+        RETURN false;
+    END;
+END
 $body$;
 
--- Refuses a role that has its rights from a group, and has no counter.
+-- Whether a row of migration_lock_role is the caller's: that of its own role, or the owner's where it can act as the owner.
+CREATE OR REPLACE FUNCTION "migrate_lock".admits_caller(p_role oid) RETURNS boolean
+    LANGUAGE sql STABLE
+AS $body$
+    SELECT p_role = to_regrole(quote_ident(session_user)) OR (p_role = 0 AND pg_has_role(session_user, current_user, 'MEMBER'))
+$body$;
+
+-- Refuses a role that has its rights from a group, and no row of its own.
 CREATE OR REPLACE FUNCTION "migrate_lock".refuse_member() RETURNS void
     LANGUAGE plpgsql
 AS $body$
@@ -33,50 +63,52 @@ CREATE OR REPLACE FUNCTION "migrate_lock".count_attempt() RETURNS bigint
     LANGUAGE plpgsql
 AS $body$
 DECLARE
-    advance CONSTANT interval := interval '10 seconds';
-    client_at text     := coalesce(host(inet_client_addr()), '');
-    sequence  regclass := "migrate_lock".counter();
+    advance   CONSTANT interval := interval '10 seconds';
+    sequence  regclass;  -- of the caller's role; roles that can act as the owner share the owner's
+    client_at text;
     rate      integer;
     due       timestamptz;
     counted   timestamptz;
+    latest    timestamptz;
     moment    timestamptz;
-    latest    timestamptz := 'infinity';
-    now_us    bigint;
     position_ bigint;
     ahead_us  bigint;
-    charges   boolean;
-    is_free   boolean := false;
+    charges   boolean;  -- this attempt is the one that charges its client
+    is_free   boolean;
     wait_ms   bigint;
-    charge    interval := interval '1 second';
+    charge    interval;
 BEGIN
+    SELECT mine.*, nextval(mine.attempts), extract(epoch FROM mine.moment) * 1000000
+      INTO sequence, rate, client_at, due, counted, moment, position_, ahead_us
+      FROM (SELECT role.attempts, coalesce(setting.attempts_per_second, 200), here.address, client.next_at, client.counted_at,
+                   clock_timestamp() AS moment
+              FROM (SELECT coalesce(host(inet_client_addr()), '') AS address) AS here
+              JOIN "migrate_lock".migration_lock_role AS role ON "migrate_lock".admits_caller(role.role)
+              LEFT JOIN "migrate_lock".migration_lock_setting AS setting ON true
+              LEFT JOIN "migrate_lock".migration_lock_client AS client
+                ON client.kind = 'attempt' AND client.db_role = session_user::text AND client.address = here.address
+             ORDER BY role.role DESC
+             LIMIT 1) AS mine;
     IF sequence IS NULL THEN
         PERFORM "migrate_lock".refuse_member();
     END IF;
-    SELECT setting.attempts_per_second, client.next_at, client.counted_at
-      INTO rate, due, counted
-      FROM "migrate_lock".migration_lock_setting AS setting
-      LEFT JOIN "migrate_lock".migration_lock_client AS client
-        ON client.kind = 'attempt' AND client.db_role = session_user::text AND client.address = client_at;
-    rate   := coalesce(rate, 200);
-    moment := clock_timestamp();
+    ahead_us := position_ - ahead_us;
+    charges  := position_ / greatest(1, 100000 / rate) % rate = 0;  -- the divisor is the sequence's increment
+    IF NOT charges AND ahead_us BETWEEN -10000000 AND 9999999 AND (due > moment + advance) IS NOT TRUE THEN
+        RETURN NULL;  -- mostly
+    END IF;
+
+    latest := 'infinity';
     IF counted > moment + interval '1 second' THEN
         due    := moment;  -- the clock has stepped back
         latest := moment;
     END IF;
-
-    now_us    := extract(epoch FROM moment) * 1000000;
-    position_ := nextval(sequence);
-    ahead_us  := position_ - now_us;
     -- A role that was silent has saved nothing up, and one that goes on asking waits for a second or two at most.
     -- More than a minute ahead: the clock has stepped back.
     IF ahead_us NOT BETWEEN -10000000 AND 12000000 THEN
-        PERFORM setval(sequence, now_us + CASE WHEN ahead_us BETWEEN 0 AND 60000000 THEN 11000000 ELSE 0 END);
+        PERFORM setval(sequence, position_ - ahead_us + CASE WHEN ahead_us BETWEEN 0 AND 60000000 THEN 11000000 ELSE 0 END);
     END IF;
-    charges := position_ / "migrate_lock".sequence_step(rate) % rate = 0;
-    IF charges THEN
-        is_free := "migrate_lock".lock_client('attempt', client_at);
-    END IF;
-
+    is_free := charges AND "migrate_lock".lock_client('attempt', client_at);
     wait_ms := CASE
         WHEN ahead_us BETWEEN 10000000 AND 60000000 THEN 1000
         WHEN due > moment + advance THEN ceil(extract(epoch FROM due - advance - moment) * 1000)
@@ -92,6 +124,7 @@ BEGIN
     END IF;
 
     IF is_free THEN
+        charge := interval '1 second';
         IF due > moment THEN
             -- A role with many addresses may make ten times what one may, so it counts for ten at most.
             SELECT greatest(charge, sum(least(of_role.clients, 10)) * charge / 5) INTO charge
@@ -112,11 +145,4 @@ BEGIN
     END IF;
     RETURN NULL;
 END
-$body$;
-
--- By how many microseconds an attempt moves its sequence on.
-CREATE OR REPLACE FUNCTION "migrate_lock".sequence_step(p_attempts_per_second integer) RETURNS integer
-    LANGUAGE sql IMMUTABLE
-AS $body$
-    SELECT greatest(1, 100000 / p_attempts_per_second)
 $body$;

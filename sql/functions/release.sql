@@ -1,60 +1,69 @@
--- Gives the lease back. Answers one of
+-- How a lease ends by its holder. Only the holder can release it, and no lease is released while sessions of it are open. A
+-- release whose answer was lost finds its own row. A holder that has lost its lease learns it, and the history says so once.
+
+-- Answers one of
 --   released          it was the caller's; "late": true when it had already run out
 --   already_released  by the caller's earlier call whose answer was lost, or by a cleanup after it ran out
 --   lost              another instance has or had it since, unlock() ended it, or the row is gone: nothing is changed
 --   refused           the caller does not prove that the lease is its own: nothing is changed
 --   orphans           sessions of the lease are still open: settle_orphans() has seen to them, call again
--- p_by is holder or guard. p_details says how the command ended: exitCode, signal, reason, leftovers. With p_succeeded, the end
--- of the work of the lease's run key is stored in the same transaction.
+-- p_by is holder or guard. p_exit_code, p_signal, p_reason and p_leftovers (processes) say how the command ended, where that is
+-- known. With p_succeeded, the end of the work of the lease's run key is stored in the same transaction, with p_work_exit_code
+-- and p_duration_ms.
 CREATE OR REPLACE FUNCTION "migrate_lock".release(
-    p_instance_id text, p_secret text, p_by text, p_orphans text, p_seen jsonb, p_details jsonb,
-    p_succeeded boolean, p_exit_code integer, p_duration_ms bigint
+    p_instance_id text, p_secret text, p_by text, p_orphans text, p_seen jsonb,
+    p_exit_code integer, p_signal text, p_reason text, p_leftovers integer,
+    p_succeeded boolean, p_work_exit_code integer, p_duration_ms bigint
 ) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $body$
 DECLARE
+    secret  bytea := sha256(convert_to(p_secret, 'UTF8'));
     lease   "migrate_lock".migration_lock;
-    moment  timestamptz;
+    past    record;
+    loss    jsonb;
     orphans jsonb;
     details jsonb;
-    hash    text;
+    moment  timestamptz;
 BEGIN
-    PERFORM "migrate_lock".require(num_nulls(p_instance_id, p_secret, p_by, p_orphans, p_details));
-    PERFORM "migrate_lock".check_orphans(p_orphans, p_seen);
-    PERFORM "migrate_lock".check_end(p_by, p_details, p_succeeded, p_exit_code, p_duration_ms);
-    PERFORM "migrate_lock".begin_change();
+    PERFORM "migrate_lock".begin_change(
+        num_nulls(p_instance_id, p_secret, p_by, p_orphans), p_orphans, p_seen);  -- mark: release-needs
+    IF p_by NOT IN ('holder', 'guard') OR p_exit_code NOT BETWEEN 0 AND 255 OR p_leftovers < 0
+       OR octet_length(p_signal) > 500 OR octet_length(p_reason) > 500
+       OR (p_succeeded IS NOT NULL AND num_nulls(p_work_exit_code, p_duration_ms) > 0)
+       OR p_work_exit_code NOT BETWEEN 0 AND 255 OR p_duration_ms NOT BETWEEN 0 AND 3155760000000 THEN
+        PERFORM "migrate_lock".refuse('this is not how a command ends', 'Give codes up to 255, and texts up to 500 bytes.');
+    END IF;
 
-    -- First without a lock: who proves nothing locks nothing, and cannot keep the holder waiting.
+    -- First without a lock: who proves nothing locks nothing, and cannot keep the holder waiting. Nor does who had a lease whose
+    -- end is known already: nothing is left to write about it.
     SELECT * INTO lease FROM "migrate_lock".migration_lock WHERE id = 1;
-    -- Nor does who had a lease whose end is known already: nothing is left to write about it.
-    IF "migrate_lock".proves(lease, p_instance_id, p_secret) IS TRUE
-       OR ("migrate_lock".was_holder(p_instance_id, p_secret) IS TRUE
-           AND NOT "migrate_lock".was_released(p_instance_id) AND NOT "migrate_lock".was_lost(p_instance_id)) THEN
+    IF "migrate_lock".proves(lease, p_instance_id, secret) IS TRUE
+       OR (SELECT was_holder AND NOT was_released AND NOT was_lost FROM "migrate_lock".past(p_instance_id, secret)) IS TRUE THEN
         -- NO KEY: a transaction that merely references the row does not hold up a release.
         SELECT * INTO lease FROM "migrate_lock".migration_lock WHERE id = 1 FOR NO KEY UPDATE;
     END IF;
 
-    IF lease.instance_id IS DISTINCT FROM p_instance_id THEN
-        IF "migrate_lock".was_released(p_instance_id) THEN
-            RETURN jsonb_build_object(
-                'outcome', 'already_released', 'auditHash', "migrate_lock".hash_of('lock.released', p_instance_id));
-        END IF;
-        PERFORM "migrate_lock".record_loss(p_instance_id, p_secret, NULL,
-            jsonb_build_object('holder', lease.instance_id, 'holderFencingToken', lease.fencing_token));
-        RETURN jsonb_build_object('outcome', 'lost', 'holder', lease.instance_id);
-    END IF;
-    IF "migrate_lock".proves(lease, p_instance_id, p_secret) IS NOT TRUE THEN
+    IF lease.instance_id IS DISTINCT FROM p_instance_id THEN  -- mark: release-other
+        loss := jsonb_build_object('holder', lease.instance_id, 'holderFencingToken', lease.fencing_token);
+        lease.fencing_token := NULL;
+    ELSIF "migrate_lock".proves(lease, p_instance_id, secret) IS NOT TRUE THEN  -- mark: release-unproven
         PERFORM "migrate_lock".record_refusal('release', 'lock.release_failed', p_instance_id, '{"reason": "wrong secret"}');
         RETURN jsonb_build_object('outcome', 'refused');
+    ELSIF lease.released_by = 'unlock' THEN
+        loss := '{"holder": null, "by": "unlock"}';
     END IF;
-    IF lease.released_by = 'unlock' THEN
-        PERFORM "migrate_lock".record_loss(
-            p_instance_id, p_secret, lease.fencing_token, '{"holder": null, "by": "unlock"}');
-        RETURN jsonb_build_object('outcome', 'lost', 'holder', NULL);
-    END IF;
-    IF lease.released_at IS NOT NULL THEN
-        RETURN jsonb_build_object(
-            'outcome', 'already_released', 'auditHash', "migrate_lock".hash_of('lock.released', p_instance_id));
+    IF loss IS NOT NULL OR lease.released_at IS NOT NULL THEN  -- mark: release-again
+        SELECT * INTO past FROM "migrate_lock".past(p_instance_id, secret);
+        IF past.was_released OR loss IS NULL THEN  -- mark: release-found
+            RETURN jsonb_build_object('outcome', 'already_released', 'auditHash', past.released_hash);
+        ELSIF NOT past.was_holder THEN
+            PERFORM "migrate_lock".record_refusal(
+                'release', 'lock.release_failed', p_instance_id, loss || '{"reason": "never held"}');
+        ELSIF NOT past.was_lost THEN
+            PERFORM "migrate_lock".record_change('lock.lost', p_instance_id, lease.fencing_token, loss);  -- mark: loss-recorded
+        END IF;
+        RETURN jsonb_build_object('outcome', 'lost', 'holder', loss -> 'holder');
     END IF;
 
     -- Killing a client does not stop the statement that its server process runs.
@@ -63,84 +72,57 @@ BEGIN
         RETURN jsonb_build_object('outcome', 'orphans') || orphans;
     END IF;
 
-    moment := clock_timestamp();
-    details := p_details || jsonb_build_object(
-        'by', p_by,
+    moment  := clock_timestamp();
+    details := jsonb_strip_nulls(jsonb_build_object(
+        'exitCode', p_exit_code, 'signal', p_signal, 'reason', p_reason, 'leftovers', p_leftovers,
         'heldMs', "migrate_lock".ms_between(lease.locked_at, moment),
-        'late', lease.expires_at <= moment);
-    PERFORM "migrate_lock".end_lease(p_by, moment);
-    IF lease.run_key IS NOT NULL AND p_succeeded IS NOT NULL THEN
-        PERFORM "migrate_lock".settle_run(lease, p_succeeded, p_exit_code, p_duration_ms);
+        'late', lease.expires_at <= moment));  -- mark: late
+    IF lease.run_key IS NOT NULL AND p_succeeded IS NOT NULL THEN  -- mark: work-stored
+        -- Only a failure can be there before.
+        INSERT INTO "migrate_lock".migration_lock_run AS run
+            (run_key, command_sha256, succeeded, exit_code, finished_at, duration_ms, instance_id, fencing_token, host, db_role,
+             command)
+        VALUES (
+            lease.run_key, lease.command_sha256, p_succeeded, p_work_exit_code, clock_timestamp(), p_duration_ms,
+            lease.instance_id, lease.fencing_token, lease.host, lease.db_role, lease.command)
+        ON CONFLICT (run_key, command_sha256) DO UPDATE SET
+            succeeded     = excluded.succeeded,
+            exit_code     = excluded.exit_code,
+            finished_at   = excluded.finished_at,
+            duration_ms   = excluded.duration_ms,
+            instance_id   = excluded.instance_id,
+            fencing_token = excluded.fencing_token,
+            host          = excluded.host,
+            db_role       = excluded.db_role,
+            command       = excluded.command;
     ELSE
         -- A release that a crash of the server loses costs the rest of the lease, and nothing else.
         PERFORM set_config('synchronous_commit', 'off', true);
     END IF;
-    hash := "migrate_lock".record_change('lock.released', p_instance_id, lease.fencing_token, details);
-    NOTIFY "migrate_lock";
-    RETURN jsonb_build_object('outcome', 'released', 'auditHash', hash) || details;
+    RETURN "migrate_lock".end_lease(lease, p_by, moment, details);
 END
 $body$;
 
--- Refuses details that are not those of an end: only known keys, each a short scalar.
-CREATE OR REPLACE FUNCTION "migrate_lock".check_end(
-    p_by text, p_details jsonb, p_succeeded boolean, p_exit_code integer, p_duration_ms bigint
-) RETURNS void
+-- Ends the lease at this moment, records it, and notifies the waiters. locked_at moves too if the clock has stepped back, so that
+-- the end can be now all the same. Answers "released", with the details as they are recorded.
+CREATE OR REPLACE FUNCTION "migrate_lock".end_lease(
+    lease "migrate_lock".migration_lock, p_by text, p_moment timestamptz, p_details jsonb
+) RETURNS jsonb
     LANGUAGE plpgsql
 AS $body$
+DECLARE
+    hash text;
 BEGIN
-    IF p_by NOT IN ('holder', 'guard') OR jsonb_typeof(p_details) <> 'object' OR octet_length(p_details::text) > 1000
-       OR p_details - ARRAY ['exitCode', 'signal', 'reason', 'leftovers'] <> '{}'
-       OR EXISTS (SELECT FROM jsonb_each(p_details) WHERE jsonb_typeof(value) NOT IN ('number', 'string', 'null'))
-       OR (p_succeeded IS NOT NULL AND num_nulls(p_exit_code, p_duration_ms) > 0)
-       OR p_exit_code NOT BETWEEN 0 AND 255 OR p_duration_ms NOT BETWEEN 0 AND 3155760000000 THEN
-        PERFORM "migrate_lock".refuse(
-            'the details of the release are not known', 'Give exitCode, signal, reason and leftovers, in 1000 bytes.');
-    END IF;
-END
-$body$;
-
--- Ends the lease at this moment. locked_at moves too if the clock has stepped back, so that the end can be now all the same.
-CREATE OR REPLACE FUNCTION "migrate_lock".end_lease(p_by text, p_moment timestamptz) RETURNS void
-    LANGUAGE sql
-AS $body$
     UPDATE "migrate_lock".migration_lock
        SET released_at = p_moment,
            released_by = p_by,
-           expires_at  = least(expires_at, p_moment),
-           locked_at   = least(locked_at, p_moment - interval '1 microsecond')
-     WHERE id = 1
-$body$;
-
--- Whether the caller's own release, or a cleanup after its end, did it. A lease that unlock() ended was lost.
-CREATE OR REPLACE FUNCTION "migrate_lock".was_released(p_instance_id text) RETURNS boolean
-    LANGUAGE sql STABLE
-AS $body$
-    SELECT EXISTS (
-        SELECT FROM "migrate_lock".migration_lock_audit
-         WHERE instance_id = p_instance_id AND event = 'lock.released' AND details ->> 'by' IS DISTINCT FROM 'unlock')
-$body$;
-
--- Whether the history says already that this holder has lost its lease.
-CREATE OR REPLACE FUNCTION "migrate_lock".was_lost(p_instance_id text) RETURNS boolean
-    LANGUAGE sql STABLE
-AS $body$
-    SELECT EXISTS (
-        SELECT FROM "migrate_lock".migration_lock_audit WHERE instance_id = p_instance_id AND event = 'lock.lost')
-$body$;
-
--- Records once that a holder has lost its lease. From a caller that was not the holder it is a refused attempt.
-CREATE OR REPLACE FUNCTION "migrate_lock".record_loss(
-    p_instance_id text, p_secret text, p_fencing_token bigint, p_details jsonb
-) RETURNS void
-    LANGUAGE plpgsql
-AS $body$
-BEGIN
-    IF "migrate_lock".was_holder(p_instance_id, p_secret) IS NOT TRUE THEN
-        PERFORM "migrate_lock".record_refusal('release', 'lock.release_failed', p_instance_id,
-            p_details || '{"reason": "never held"}');
-    ELSIF NOT "migrate_lock".was_lost(p_instance_id) THEN
-        PERFORM "migrate_lock".record_change('lock.lost', p_instance_id, p_fencing_token, p_details);
-    END IF;
+           expires_at  = least(expires_at, p_moment),  -- mark: end-not-later
+           locked_at   = least(locked_at, p_moment - interval '1 microsecond')  -- mark: end-after-step-back
+     WHERE id = 1;
+    p_details := p_details || jsonb_build_object('by', p_by);
+    hash      := "migrate_lock".record_change('lock.released', lease.instance_id, lease.fencing_token, p_details);
+    NOTIFY "migrate_lock";
+    RETURN p_details || jsonb_build_object('outcome', 'released', 'auditHash', hash);
 END
 $body$;
 
@@ -149,16 +131,17 @@ CREATE OR REPLACE FUNCTION "migrate_lock".leave(p_instance_id text, p_secret tex
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $body$
 DECLARE
-    lease "migrate_lock".migration_lock;
+    secret bytea := sha256(convert_to(p_secret, 'UTF8'));
+    lease  "migrate_lock".migration_lock;
 BEGIN
-    PERFORM "migrate_lock".require(num_nulls(p_instance_id, p_secret));
-    PERFORM "migrate_lock".begin_change();
-    PERFORM "migrate_lock".forget_waiters(p_instance_id, p_secret);
+    PERFORM "migrate_lock".begin_change(num_nulls(p_instance_id, p_secret));
+    PERFORM "migrate_lock".forget_waiters(p_instance_id, secret);
     SELECT * INTO lease FROM "migrate_lock".migration_lock WHERE id = 1;
-    IF lease.released_at IS NULL AND "migrate_lock".proves(lease, p_instance_id, p_secret) IS TRUE THEN
+    IF lease.released_at IS NULL  -- mark: leave-unreleased
+       AND "migrate_lock".proves(lease, p_instance_id, secret) IS TRUE THEN  -- mark: leave-own
         -- No command was started under it, so it has no sessions.
         RETURN "migrate_lock".release(
-            p_instance_id, p_secret, 'holder', 'ignore', NULL, '{"reason": "interrupted"}', NULL, NULL, NULL);
+            p_instance_id, p_secret, 'holder', 'ignore', NULL, NULL, NULL, 'interrupted', NULL, NULL, NULL, NULL);
     END IF;
     RETURN jsonb_build_object('outcome', 'left');
 END

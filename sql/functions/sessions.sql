@@ -1,89 +1,25 @@
--- The database sessions of a lease: who may have some, which they are, and how they end. A session bears its lease's name in its
--- application_name, or is in a transaction that has called assert_held().
+-- The database sessions of a lease: whose they can be, which they are, and how they end. A session bears its lease's name in its
+-- application_name, or is in a transaction that has called assert_held(). Before a lease changes hands its sessions have ended,
+-- and no session of a role that has nothing to do with it is touched.
 
--- Whether a role can do all that the owner of the lock can: the owner, its members, a superuser. (In a SECURITY DEFINER
--- function the current user is the owner.)
-CREATE OR REPLACE FUNCTION "migrate_lock".is_owner(p_db_role text) RETURNS boolean
+-- The role that acquired the lease, and those that the owner has named for the commands of its runs. (In a SECURITY DEFINER
+-- function the current user is the owner; who can act as the owner, a superuser too, is a MEMBER of it.)
+CREATE OR REPLACE FUNCTION "migrate_lock".lease_roles(lease "migrate_lock".migration_lock) RETURNS oid[]
     LANGUAGE sql STABLE
 AS $body$
-    SELECT coalesce((SELECT pg_has_role(oid, current_user, 'MEMBER') FROM pg_roles WHERE rolname = p_db_role), false)
+    SELECT own.role || coalesce((
+               SELECT child_roles FROM "migrate_lock".migration_lock_role
+                WHERE role = own.role OR (role = 0 AND pg_has_role(own.role, current_user, 'MEMBER'))
+                ORDER BY cardinality(child_roles) DESC
+                LIMIT 1), '{}')
+      FROM (SELECT to_regrole(quote_ident(lease.db_role))::oid AS role) AS own
 $body$;
 
--- The roles that the owner has named for the commands of a lease's runs.
-CREATE OR REPLACE FUNCTION "migrate_lock".child_roles(lease "migrate_lock".migration_lock) RETURNS oid[]
+-- Whether a role is one of the lease's, or can act as the owner.
+CREATE OR REPLACE FUNCTION "migrate_lock".works_under(lease "migrate_lock".migration_lock, p_role oid) RETURNS boolean
     LANGUAGE sql STABLE
 AS $body$
-    SELECT coalesce((
-        SELECT child_roles FROM "migrate_lock".migration_lock_role
-         WHERE role = (SELECT oid FROM pg_roles WHERE rolname = lease.db_role)
-            OR (role = 0 AND "migrate_lock".is_owner(lease.db_role))
-         ORDER BY cardinality(child_roles) DESC
-         LIMIT 1), '{}')
-$body$;
-
--- Whether sessions of this role can be the lease's: its own role, its child roles, and roles that can act as the owner. Any
--- client can give itself a name, so a lease must not reach the sessions of other roles. Only in the simple setup, where the
--- owner itself migrates and has named no child role, any role counts: safety comes before availability there.
-CREATE OR REPLACE FUNCTION "migrate_lock".counts(lease "migrate_lock".migration_lock, p_role oid) RETURNS boolean
-    LANGUAGE sql STABLE
-AS $body$
-    SELECT (pg_get_userbyid(p_role) = lease.db_role
-            OR p_role = ANY ("migrate_lock".child_roles(lease))
-            OR "migrate_lock".is_owner(pg_get_userbyid(p_role)::text)
-            OR ("migrate_lock".is_owner(lease.db_role) AND cardinality("migrate_lock".child_roles(lease)) = 0)) IS TRUE
-$body$;
-
--- Whether the caller is one of the lease's own roles, or can act as the owner.
-CREATE OR REPLACE FUNCTION "migrate_lock".works_under(lease "migrate_lock".migration_lock) RETURNS boolean
-    LANGUAGE sql STABLE
-AS $body$
-    SELECT (session_user = lease.db_role
-            OR (SELECT oid FROM pg_roles WHERE rolname = session_user) = ANY ("migrate_lock".child_roles(lease))
-            OR "migrate_lock".is_owner(session_user::text)) IS TRUE
-$body$;
-
--- The process ids of transactions that have called assert_held() and are still open: they belong to the present lease, as no
--- other one can be acquired before they end.
-CREATE OR REPLACE FUNCTION "migrate_lock".asserting() RETURNS SETOF integer
-    LANGUAGE sql VOLATILE
-AS $body$
-    SELECT held.pid
-      FROM pg_lock_status() AS held
-     WHERE held.locktype = 'relation' AND held.mode = 'RowShareLock' AND held.granted
-       AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-       AND held.relation = (
-           SELECT oid FROM pg_class
-            WHERE relname = 'migration_lock_assertion' AND relnamespace = "migrate_lock".home())
-$body$;
-
--- The sessions of a lease but the caller's own. The application_name is "migrate-lock:<id>", or "migrate-lock:<outer id>:<id>"
--- inside another run. Without pg_read_all_stats PostgreSQL hides what other roles' sessions do (NULL): hidden counts as alive.
--- (The function under pg_stat_activity: the view takes several times as long to plan, and every release looks here.)
-CREATE OR REPLACE FUNCTION "migrate_lock".sessions_of(lease "migrate_lock".migration_lock)
-    RETURNS TABLE (pid integer, role text, client text, state text, in_transaction_since timestamptz, asserts boolean,
-                   is_older boolean)
-    LANGUAGE sql VOLATILE
-AS $body$
-    SELECT session.pid, pg_get_userbyid(session.usesysid)::text, host(session.client_addr), session.state,
-           session.xact_start, session.pid = ANY (assertion.pids), session.backend_start < lease.locked_at
-      FROM pg_stat_get_activity(NULL) AS session, (SELECT ARRAY (SELECT "migrate_lock".asserting()) AS pids) AS assertion
-     WHERE session.pid <> pg_backend_pid()
-       AND (session.pid = ANY (assertion.pids)
-            OR starts_with(session.application_name, 'migrate-lock:')
-               AND lease.instance_id = ANY (string_to_array(substr(session.application_name, 14), ':')))
-       AND "migrate_lock".counts(lease, session.usesysid)
-$body$;
-
--- Refuses a policy that settle_orphans() does not know.
-CREATE OR REPLACE FUNCTION "migrate_lock".check_orphans(p_orphans text, p_seen jsonb) RETURNS void
-    LANGUAGE plpgsql
-AS $body$
-BEGIN
-    IF (p_orphans IN ('terminate', 'wait', 'look', 'ignore')) IS NOT TRUE
-       OR (p_seen IS NOT NULL AND (jsonb_typeof(p_seen) <> 'array' OR octet_length(p_seen::text) > 1000000)) THEN
-        PERFORM "migrate_lock".refuse('the policy for orphans is not known', 'It is terminate, wait, look or ignore.');
-    END IF;
-END
+    SELECT (p_role = ANY ("migrate_lock".lease_roles(lease)) OR pg_has_role(p_role, current_user, 'MEMBER')) IS TRUE
 $body$;
 
 -- Ends the orphans of a lease whose holder no longer speaks for it, or waits for them. p_orphans is
@@ -99,20 +35,34 @@ CREATE OR REPLACE FUNCTION "migrate_lock".settle_orphans(lease "migrate_lock".mi
     LANGUAGE plpgsql
 AS $body$
 DECLARE
-    is_own   boolean;
-    session  record;
-    sessions jsonb     := '[]';
-    ended    integer[] := '{}';
-    denied   integer   := 0;
-    shown    jsonb;
+    roles     oid[];
+    asserting integer[];
+    are_named boolean;
+    is_own    boolean;
+    session   record;
+    sessions  jsonb     := '[]';
+    ended     integer[] := '{}';
+    denied    integer   := 0;
+    shown     jsonb;
 BEGIN
-    -- Mostly there is none, of any lease.
-    IF NOT EXISTS (
-           SELECT FROM pg_stat_get_activity(NULL) AS named WHERE starts_with(named.application_name, 'migrate-lock:'))
-       AND NOT EXISTS (SELECT FROM "migrate_lock".asserting()) THEN
-        RETURN NULL;
+    -- asserting: transactions that have called assert_held() and are still open. They belong to the present lease, as no other
+    -- one can be acquired before they end. (The functions under pg_locks and pg_stat_activity: the views take several times as
+    -- long to plan, and every release looks here.)
+    SELECT ARRAY (
+               SELECT held.pid
+                 FROM pg_lock_status() AS held
+                WHERE held.locktype = 'relation' AND held.mode = 'RowShareLock' AND held.granted
+                  AND held.relation = to_regclass(format('%I.migration_lock_assertion', 'migrate_lock'))
+                  AND held.database = here.datid),
+           EXISTS (
+               SELECT FROM pg_stat_get_activity(NULL) AS named WHERE starts_with(named.application_name, 'migrate-lock:'))
+      INTO asserting, are_named
+      FROM pg_stat_get_activity(pg_backend_pid()) AS here;
+    IF asserting = '{}' AND NOT are_named THEN
+        RETURN NULL;  -- mostly: there is no session of any lease
     END IF;
-    is_own := "migrate_lock".works_under(lease);
+    roles  := "migrate_lock".lease_roles(lease);
+    is_own := "migrate_lock".works_under(lease, to_regrole(quote_ident(session_user)));
     IF p_orphans = 'ignore' THEN
         IF is_own THEN
             RETURN NULL;
@@ -120,11 +70,27 @@ BEGIN
         p_orphans := 'wait';
         p_seen    := '[]';
     END IF;
-    FOR session IN SELECT * FROM "migrate_lock".sessions_of(lease) LOOP
+    -- The sessions of the lease but the caller's own. The application_name is "migrate-lock:<id>", or
+    -- "migrate-lock:<outer id>:<id>" inside another run. Any client can give itself a name, so only sessions of the lease's roles
+    -- and of roles that can act as the owner count. Only in the simple setup, where the owner itself migrates and has named no
+    -- child role, any role counts: safety comes before availability there. Without pg_read_all_stats PostgreSQL hides what other
+    -- roles' sessions do (NULL): hidden counts as alive.
+    FOR session IN
+        SELECT activity.pid, activity.usesysid, activity.client_addr, activity.state, activity.xact_start,
+               activity.pid = ANY (asserting) AS asserts, activity.backend_start < lease.locked_at AS is_older
+          FROM pg_stat_get_activity(NULL) AS activity
+         WHERE activity.pid <> pg_backend_pid()
+           AND (activity.pid = ANY (asserting)
+                OR starts_with(activity.application_name, 'migrate-lock:')
+                   AND lease.instance_id = ANY (string_to_array(substr(activity.application_name, 14), ':')))
+           AND ("migrate_lock".works_under(lease, activity.usesysid)
+                OR (cardinality(roles) = 1 AND pg_has_role(roles[1], current_user, 'MEMBER')))
+    LOOP
         shown := jsonb_build_object(
-            'pid', session.pid, 'role', session.role, 'client', session.client, 'state', session.state,
-            'since', extract(epoch FROM session.in_transaction_since)::text,
-            'openMs', "migrate_lock".ms_between(session.in_transaction_since, clock_timestamp()));
+            'pid', session.pid, 'role', pg_get_userbyid(session.usesysid), 'client', host(session.client_addr),
+            'state', session.state,
+            'since', extract(epoch FROM session.xact_start)::text,
+            'openMs', "migrate_lock".ms_between(session.xact_start, clock_timestamp()));
         IF p_orphans = 'terminate' THEN
             -- Only a pooler lends a session that is older than the lease to the lease's command.
             CONTINUE WHEN session.is_older AND NOT session.asserts;
@@ -137,7 +103,7 @@ BEGIN
         ELSIF p_orphans = 'wait' AND NOT session.asserts THEN
             CONTINUE WHEN session.state = 'idle';
             CONTINUE WHEN p_seen IS NOT NULL
-                AND (is_own OR session.in_transaction_since > lease.expires_at)
+                AND (is_own OR session.xact_start > lease.expires_at)
                 AND NOT p_seen @> jsonb_build_array(
                     jsonb_build_object('pid', session.pid, 'since', shown -> 'since'));
         END IF;

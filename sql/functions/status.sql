@@ -1,36 +1,36 @@
--- The instances that wait now, in order of arrival.
-CREATE OR REPLACE FUNCTION "migrate_lock".waiters() RETURNS jsonb
-    LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
-AS $body$
-    SELECT coalesce(jsonb_agg(jsonb_build_object(
-               'instanceId', instance_id,
-               'host', host,
-               'pid', pid,
-               'dbRole', db_role,
-               'command', command,
-               'runKey', run_key,
-               'waitingMs', "migrate_lock".ms_between(arrived_at, clock_timestamp())
-           ) ORDER BY arrived_at, instance_id), '[]')
-      FROM "migrate_lock".migration_lock_waiter
-     WHERE counts_until > clock_timestamp()
-$body$;
+-- What anybody who may use the lock can see of it now.
 
--- The lease and the waiters. Reads only. A replica does not have the unlogged table of the waiters, so that even planning to
--- read it fails there: hence the function of its own, which a replica never calls.
+-- The lease, and the instances that wait, in order of arrival. Reads only. A replica does not have the unlogged table of the
+-- waiters: not even planning to read it works there.
 CREATE OR REPLACE FUNCTION "migrate_lock".status() RETURNS jsonb
-    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $body$
-    SELECT jsonb_build_object(
+DECLARE
+    lease   "migrate_lock".migration_lock;
+    waiters jsonb := '[]';
+BEGIN
+    SELECT * INTO lease FROM "migrate_lock".migration_lock WHERE id = 1;
+    IF NOT pg_is_in_recovery() THEN
+        SELECT coalesce(jsonb_agg(jsonb_build_object(
+                   'instanceId', instance_id,
+                   'host', host,
+                   'pid', pid,
+                   'dbRole', db_role,
+                   'command', command,
+                   'runKey', run_key,
+                   'waitingMs', "migrate_lock".ms_between(arrived_at, clock_timestamp())
+               ) ORDER BY arrived_at, instance_id), '[]') INTO waiters
+          FROM "migrate_lock".migration_lock_waiter
+         WHERE counts_until > clock_timestamp();
+    END IF;
+    RETURN jsonb_build_object(
         'state', CASE
             WHEN lease.id IS NULL OR lease.released_at IS NOT NULL THEN 'free'
-            WHEN lease.expires_at <= clock_timestamp() THEN 'expired'
+            WHEN lease.expires_at <= clock_timestamp() THEN 'expired'  -- mark: status-expired
             ELSE 'held'
         END,
-        'lease', CASE WHEN lease.id IS NOT NULL THEN "migrate_lock".describe(lease) END
-    ) || CASE
-        WHEN pg_is_in_recovery() THEN jsonb_build_object('waiters', '[]'::jsonb, 'isReplica', true)
-        ELSE jsonb_build_object('waiters', "migrate_lock".waiters())
-    END
-      FROM (SELECT 1) AS always
-      LEFT JOIN "migrate_lock".migration_lock AS lease ON lease.id = 1
+        'lease', CASE WHEN lease.id IS NOT NULL THEN "migrate_lock".describe(lease) END,
+        'waiters', waiters,
+        'isReplica', pg_is_in_recovery());
+END
 $body$;

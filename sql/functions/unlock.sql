@@ -1,4 +1,4 @@
--- Break glass, for the lock's owner alone: ends the lease of the instance that is named, without its secret. Answers one of
+-- For the lock's owner alone: ends the lease of the instance that is named, without its secret. Answers one of
 --   free      nobody holds the lock: nothing is changed
 --   refused   the holder is another one than named ("reason": "holder"), or the lease still runs and p_force is not
 --             given ("live"): nothing is changed
@@ -15,11 +15,8 @@ DECLARE
     reason  text;
     orphans jsonb;
     moment  timestamptz;
-    details jsonb;
 BEGIN
-    PERFORM "migrate_lock".require(num_nulls(p_instance_id, p_force, p_leave_sessions, p_orphans));
-    PERFORM "migrate_lock".check_orphans(p_orphans, p_seen);
-    PERFORM "migrate_lock".begin_change();
+    PERFORM "migrate_lock".begin_change(num_nulls(p_instance_id, p_force, p_leave_sessions, p_orphans), p_orphans, p_seen);
     SELECT * INTO lease FROM "migrate_lock".migration_lock WHERE id = 1 FOR NO KEY UPDATE;
     IF lease.id IS NULL OR lease.released_at IS NOT NULL THEN
         RETURN jsonb_build_object('outcome', 'free');
@@ -41,15 +38,10 @@ BEGIN
     END IF;
 
     moment := clock_timestamp();
-    details := jsonb_build_object(
-        'by', 'unlock',
+    RETURN "migrate_lock".end_lease(lease, 'unlock', moment, jsonb_build_object(
         'heldMs', "migrate_lock".ms_between(lease.locked_at, moment),
         'late', lease.expires_at <= moment,
         'sessionsEnded', (SELECT cardinality(ended_pids) FROM "migrate_lock".migration_lock WHERE id = 1),
-        'sessionsLeft', coalesce(jsonb_path_query_array(orphans, '$.sessions[*].pid'), '[]'));
-    PERFORM "migrate_lock".end_lease('unlock', moment);
-    PERFORM "migrate_lock".record_change('lock.released', p_instance_id, lease.fencing_token, details);
-    NOTIFY "migrate_lock";
-    RETURN jsonb_build_object('outcome', 'released') || details;
+        'sessionsLeft', coalesce(jsonb_path_query_array(orphans, '$.sessions[*].pid'), '[]')));
 END
 $body$;

@@ -103,7 +103,7 @@ const KINDS: Record<string, ErrorKind> = {
   '42883': 'absent', // no such function
   '42501': 'denied',
   [NOT_STORABLE]: 'usage',
-  ML001: 'usage', // a code of our own: refuse() in sql/functions/change.sql
+  ML001: 'usage', // a code of our own: refuse() in sql/functions/begin.sql
   '40001': 'contention', // serialization failure
   '40P01': 'contention', // deadlock
   '55P03': 'contention', // lock_timeout

@@ -145,7 +145,8 @@ export class LockCalls {
     const { orphans: mode, seen } = policy;
     const { succeeded = null, exitCode = null, durationMs = null } = work ?? {};
     const parameters = [
-      ...[me.instanceId, me.secret, by, mode, seen, JSON.stringify(end)],
+      ...[me.instanceId, me.secret, by, mode, seen],
+      ...[end.exitCode ?? null, end.signal ?? null, end.reason ?? null, end.leftovers ?? null],
       ...[succeeded, exitCode, durationMs],
     ];
     const answer = await this.#read(releaseShape, 'release', 'release the lease', parameters, limitMs);

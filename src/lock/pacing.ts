@@ -67,7 +67,7 @@ export function nextPause(outlook: Outlook, pace: Pace): Pause {
     pauseMs = expiresInMs + 1 + random() * SOON_MS;
   }
   if (checksRunKey && pauseMs > LONGEST_CHECK_PAUSE_MS) {
-    // The checks show when to poll. It polls only to stay registered as a waiter (poll.sql says for how long).
+    // The checks show when to poll. It polls only to stay registered as a waiter (queue.sql says for how long).
     pauseMs = Math.max(6_000, 120 * outlook.queueLength) * (0.5 + random() / 2);
   }
   const lastMs = lastAttemptMs(outlook, pace);

@@ -46,7 +46,7 @@ export interface WaitOptions {
 const INSTANCE_ID_USED = '23505';
 /** SQLSTATE: too many connections. */
 const TOO_MANY_CONNECTIONS = '53300';
-/** With fewer connections left the holder keeps none, and queue() in sql/functions/poll.sql lets no waiter listen. */
+/** With fewer connections left the holder keeps none, and queue() in sql/functions/queue.sql lets no waiter listen. */
 const FEW_CONNECTIONS = 5;
 /** The last attempt, made at the wait timeout, may take this long. */
 const LAST_ATTEMPT_MS = 800;

@@ -95,7 +95,7 @@ function tryToApply(
     if (isUsable(state, schema, definition.version)) return null;
     for (const { name, sql } of pending(definition, state)) {
       // A schema that an administrator made for us needs no CREATE right on the database.
-      if (owners !== null && name.endsWith('-schema.sql')) continue;
+      if (owners !== null && name.endsWith('/schema.sql')) continue;
       await session.unsafe(renderSql(sql, schema));
     }
     if (state !== null) await session.unsafe(renderSql(CALLS.grantNewFunctions, schema));

@@ -1,9 +1,11 @@
 import type postgres from 'postgres';
 
 interface Poll {
+  /** The schema version that the client was built for. */
+  program?: number;
   secret?: string;
   ttlMs?: number;
-  client?: object;
+  client?: { host?: string | null; pid?: number | null; command?: string | null };
   runKey?: string | null;
   orphans?: string;
   isLast?: boolean;
@@ -15,6 +17,7 @@ export function pollInSql(
   sql: postgres.Sql | postgres.TransactionSql,
   instanceId: string,
   {
+    program = 1,
     secret = 's',
     ttlMs = 30_000,
     client = {},
@@ -26,8 +29,8 @@ export function pollInSql(
 ) {
   return sql<{ answer: { outcome: string } & Record<string, unknown> }[]>`
     SELECT migrate_lock.poll(
-      p_program => 1, p_instance_id => ${instanceId}, p_secret => ${secret}, p_ttl_ms => ${ttlMs},
-      p_client => ${JSON.stringify(client)}::text::jsonb, p_command_sha256 => 'sha', p_run_key => ${runKey},
+      p_program => ${program}, p_instance_id => ${instanceId}, p_secret => ${secret}, p_ttl_ms => ${ttlMs},
+      p_host => ${client.host ?? null}, p_pid => ${client.pid ?? null}, p_command => ${client.command ?? null}, p_command_sha256 => 'sha', p_run_key => ${runKey},
       p_failure_memory_ms => NULL, p_respect => NULL, p_orphans => ${orphans}, p_seen => NULL,
       p_poll_interval_ms => 1000, p_last => ${isLast}, p_listens => ${listens}) AS answer`;
 }

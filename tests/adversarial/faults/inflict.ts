@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { EmbeddedServer } from '../../support/embedded-server.mjs';
 import { childrenOf, signalProcess } from '../../support/processes.js';
@@ -17,9 +18,9 @@ const TRIGGER_LIMIT_MS = 15_000;
 export const REQUESTS = {
   version: '.version()',
   poll: 'p_program => $1',
-  'poll, values': '"command"',
+  'poll, values': hostname(),
   release: 'p_by => $3',
-  'release, values': '"exitCode"',
+  'release, values': '\0\0\0\x06holder',
 };
 
 /** Waits for the moment of a fault, then does it and, where that is part of it, undoes it. Never rejects. */

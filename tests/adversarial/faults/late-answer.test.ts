@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
+import { REQUESTS } from './inflict.js';
 import { startRelay, type Relay } from '../../support/relay.js';
 import { assertNothingLeft, startCli } from '../../support/run-cli.js';
 import { waitFor } from '../../support/wait-for.js';
@@ -37,7 +38,7 @@ test('a holder that was stopped while it acquired, and wakes when its lease is l
   );
   // The values of the poll, after its text: with them the acquisition is carried out, and its answer finds nobody awake.
   let isStopped = false;
-  relay.beforeRequest('"command"', () => (isStopped = late.kill('SIGSTOP')));
+  relay.beforeRequest(REQUESTS['poll, values'], () => (isStopped = late.kill('SIGSTOP')));
   await waitFor('it is stopped', () => isStopped);
   await waitFor(
     'it has the lease',
@@ -64,7 +65,7 @@ test('an acquisition whose answer was lost, and whose lease ran out and was take
     },
   );
   let isLost = false;
-  relay.beforeRequest('"command"', () => {
+  relay.beforeRequest(REQUESTS['poll, values'], () => {
     relay.dropAnswersAfter(0);
     isLost = true;
   });

@@ -14,11 +14,9 @@ AS $body$
     SELECT timestamptz '2026-01-01 00:00:00Z' + last_value * interval '1 microsecond' FROM "migrate_lock".model_clock_us
 $body$;`;
 
-/** One change within one SQL function. */
+/** One change of the product's SQL: what stands on the line with `-- mark: NAME` is replaced. */
 export interface Edit {
-  functionName: string;
-  /** A fragment of the function that is there exactly once, whatever white space it has there. */
-  from: string;
+  mark: string;
   to: string;
 }
 
@@ -34,7 +32,7 @@ export function modelDefinition(mutation?: Mutation): SchemaDefinition {
     version,
     files: files.flatMap(({ name, sql }) => {
       const file = { name, sql: sql.replaceAll(CLOCK, MODEL_CLOCK) };
-      return name.endsWith('-schema.sql') ? [file, { name: 'model-clock.sql', sql: CLOCK_SQL }] : [file];
+      return name.endsWith('/schema.sql') ? [file, { name: 'model-clock.sql', sql: CLOCK_SQL }] : [file];
     }),
   }));
   let functions = DEFINITION.functions;
@@ -43,25 +41,9 @@ export function modelDefinition(mutation?: Mutation): SchemaDefinition {
   return { ...DEFINITION, steps, functions };
 }
 
-function mutate(files: SchemaDefinition['functions'], edit: Edit): SchemaDefinition['functions'] {
-  const begin = `CREATE OR REPLACE FUNCTION "migrate_lock".${edit.functionName}(`;
-  if (files.filter(({ sql }) => sql.includes(begin)).length !== 1)
-    throw new Error(`there is no function ${edit.functionName}, or more than one`);
-  return files.map(({ name, sql }) => {
-    const start = sql.indexOf(begin);
-    if (start < 0) return { name, sql };
-    const end = sql.indexOf('\n$body$;', start);
-    return { name, sql: sql.slice(0, start) + replaceOnce(sql.slice(start, end), edit) + sql.slice(end) };
-  });
-}
-
-function replaceOnce(text: string, { functionName, from, to }: Edit): string {
-  const words = from
-    .trim()
-    .split(/\s+/)
-    .map((word) => word.replaceAll(/[\\^$.*+?()[\]{}|]/g, '\\$&'));
-  const parts = text.split(new RegExp(words.join('\\s+')));
-  if (parts.length !== 2)
-    throw new Error(`"${from}" is there ${parts.length - 1} times in ${functionName}()`);
-  return parts.join(to);
+function mutate(files: SchemaDefinition['functions'], { mark, to }: Edit): SchemaDefinition['functions'] {
+  const line = new RegExp(`^.*-- mark: ${mark}$`, 'm');
+  if (files.filter(({ sql }) => line.test(sql)).length !== 1)
+    throw new Error(`there is no mark ${mark}, or more than one`);
+  return files.map(({ name, sql }) => ({ name, sql: sql.replace(line, () => to) }));
 }

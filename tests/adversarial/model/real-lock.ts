@@ -105,7 +105,7 @@ export class RealLock {
   ): Promise<Answer> {
     const { host, pid, command, commandSha256, runKey } = client;
     const answer = await this.#call(CALLS.poll, [
-      ...[SCHEMA_VERSION, me.instanceId, me.secret, ttlMs, JSON.stringify({ host, pid, command })],
+      ...[SCHEMA_VERSION, me.instanceId, me.secret, ttlMs, host, pid, command],
       ...[commandSha256, runKey, failureMemoryMs, respect, 'terminate', null, pollIntervalMs, isLast, false],
     ]);
     // What this is depends on the server.
@@ -117,7 +117,8 @@ export class RealLock {
     { by = 'holder', end = {}, work = null }: Partial<ReleaseRequest> = {},
   ): Promise<Answer> {
     const { succeeded = null, exitCode = null, durationMs = null } = work ?? {};
-    const parameters = [...secretly(me), by, 'terminate', null, JSON.stringify(end)];
+    const told = [end.exitCode ?? null, end.signal ?? null, end.reason ?? null, end.leftovers ?? null];
+    const parameters = [...secretly(me), by, 'terminate', null, ...told];
     return this.#call(CALLS.release, [...parameters, succeeded, exitCode, durationMs]);
   }
 
@@ -196,7 +197,13 @@ export async function applyModelSchema(
 ): Promise<void> {
   const database = openDatabase(url);
   try {
-    await ensureSchema(database, schema, modelDefinition(mutation));
+    const definition = modelDefinition(mutation);
+    await ensureSchema(database, schema, definition);
+    // A mutation that PostgreSQL cannot even parse would be found by anything. Here the functions' bodies are checked.
+    if (mutation !== undefined) {
+      const texts = definition.functions.map(({ sql }) => renderSql(sql, schema));
+      await database.transaction('check the mutation', 10_000, (session) => session.unsafe(texts.join('\n')));
+    }
     if (role !== undefined) await decide(database, schema, ownerCalls({ role, childRoles: [] }));
   } finally {
     database.disconnect();

@@ -138,11 +138,7 @@ async function runOutInBetween(
 
 /** A look at the clock, where the product has none. */
 const STOP_BEFORE_THE_ROW: Mutation['edits'] = [
-  {
-    functionName: 'acquire',
-    from: 'IF NOT is_first THEN',
-    to: 'PERFORM clock_timestamp(); IF NOT is_first THEN',
-  },
+  { mark: 'before-the-row', to: 'PERFORM clock_timestamp(); IF NOT is_first THEN' },
 ];
 
 const hasOrphans = (answer: Answer): boolean => typeof answer === 'object' && 'orphans' in answer;

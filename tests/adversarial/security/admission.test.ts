@@ -118,7 +118,9 @@ describe('what the owner has revoked by hand', () => {
     await db.sql.unsafe(`REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA migrate_lock FROM ${app.name};
                          REVOKE ALL ON SCHEMA migrate_lock FROM ${app.name}`);
     expect((await cli(['init', '--grant-to', other.name])).code).toBe(0);
-    await stage.as(owner)`SELECT migrate_lock.grant_new_functions()`;
+    await stage.as(
+      owner,
+    )`SELECT migrate_lock.grant_functions(role) FROM migrate_lock.migration_lock_role WHERE role IN (SELECT oid FROM pg_roles)`;
     expect(await rights(app.name)).toEqual([]);
     expect(await run(app)).toBe(77);
   });
@@ -127,7 +129,9 @@ describe('what the owner has revoked by hand', () => {
     const { db, app, other } = stage;
     await db.sql.unsafe(`REVOKE EXECUTE ON FUNCTION migrate_lock.chain FROM ${app.name}`);
     expect((await cli(['init', '--grant-to', other.name])).code).toBe(0);
-    await stage.as(stage.owner)`SELECT migrate_lock.grant_new_functions()`;
+    await stage.as(
+      stage.owner,
+    )`SELECT migrate_lock.grant_functions(role) FROM migrate_lock.migration_lock_role WHERE role IN (SELECT oid FROM pg_roles)`;
     expect(await rights(app.name)).not.toContain('chain');
     expect(await run(app)).toBe(0);
   });
@@ -143,7 +147,9 @@ test('a role that is dropped and created again is not admitted, nor is its name'
   );
   const again = Object.assign(new URL(gone.url), { password: 'again' }).href;
   expect((await cli(['init', '--grant-to', stage.app.name])).code).toBe(0);
-  await stage.as(owner)`SELECT migrate_lock.grant_new_functions()`;
+  await stage.as(
+    owner,
+  )`SELECT migrate_lock.grant_functions(role) FROM migrate_lock.migration_lock_role WHERE role IN (SELECT oid FROM pg_roles)`;
   expect(await rights(gone.name)).toEqual([]);
   expect(await run({ url: again })).toBe(77);
   // Neither are its sessions a lease's.

@@ -88,7 +88,7 @@ test('what was granted by hand, and admitted roles, keep their rights at an upgr
   await db.sql.unsafe(`GRANT USAGE ON SCHEMA migrate_lock TO ${auditor.name};
                        GRANT SELECT ON migrate_lock.migration_lock_audit TO ${auditor.name}`);
   const { stdout } = await cli(['init', '--print']);
-  const last = stdout.slice(stdout.indexOf('-- z-rights.sql'), stdout.lastIndexOf('COMMIT'));
+  const last = stdout.slice(stdout.indexOf('-- functions/rights.sql'), stdout.lastIndexOf('COMMIT'));
   const session = await db.sql.reserve();
   await session.unsafe(`SET ROLE ${owner.name}; ${last}; RESET ROLE`);
   session.release();

@@ -46,15 +46,18 @@ test('a run key or an instance id that fits into no index is refused with its li
 
 test('a command and a host that are too long are cut, not refused', async () => {
   const app = stage.as(stage.app);
-  const client = { command: 'c'.repeat(40_000), host: 'h'.repeat(40_000) };
-  await poll(app, { p_instance_id: 'long', p_client: client });
+  const client = { p_command: 'c'.repeat(40_000), p_host: 'h'.repeat(40_000) };
+  await poll(app, { p_instance_id: 'long', ...client });
   const [row] = await stage.db.sql`
     SELECT length(command) AS command, length(host) AS host FROM migrate_lock.migration_lock`;
   expect(row).toEqual({ command: 2_000, host: 255 });
   await release(app, 'long', 's');
 });
 
-test('a description of the client beyond all use is refused, before anything is locked or written', async () => {
-  const huge = { command: 'c'.repeat(60_000_000) };
-  expect(await sqlState(poll(stage.as(stage.app), { p_client: huge }))).toBe('ML001');
-});
+test.each(['p_host', 'p_command'])(
+  'a %s beyond all use is refused, before anything is locked or written',
+  async (name) => {
+    const huge = { [name]: 'c'.repeat(60_000_000) };
+    expect(await sqlState(poll(stage.as(stage.app), huge))).toBe('ML001');
+  },
+);

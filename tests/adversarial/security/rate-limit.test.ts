@@ -92,7 +92,7 @@ test("one role's abuse is not another's, at the same address", async () => {
 test('the history keeps one row a second of it', async () => {
   const app = stage.as(stage.app);
   await behind(stage.app.name, '127.0.0.1', 15);
-  await stage.db.sql`SELECT migrate_lock.record('the test begins', '', '{}')`;
+  await stage.db.sql`INSERT INTO migrate_lock.migration_lock_audit (event) VALUES ('the test begins')`;
   for (let n = 0; n < 5; n++) await attempt(app);
   const [told] = await stage.db.sql<{ n: number; most: number }[]>`
     SELECT count(*)::int AS n, ceil(extract(epoch FROM max(at) - min(at)))::int + 1 AS most
@@ -171,7 +171,7 @@ test('what is rolled back, or hangs in a transaction, counts for the role all th
   const app = stage.as(stage.app);
   await poll(stage.as(stage.other), { p_instance_id: 'long', p_ttl_ms: 600_000 });
   const attemptAndRollBack = `BEGIN; SELECT migrate_lock.poll(
-    1, gen_random_uuid()::text, 's', 60000, '{}', NULL, NULL, NULL, NULL, 'terminate', NULL, 1000, true, false) AS answer; ROLLBACK`;
+    1, gen_random_uuid()::text, 's', 60000, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'terminate', NULL, 1000, true, false) AS answer; ROLLBACK`;
   let refused = false;
   // All addresses of a role together may make ten times what one may.
   for (let attempts = 0; !refused && attempts < 10 * 10 * BURST; attempts += 100) {

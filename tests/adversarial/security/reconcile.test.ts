@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { verifyHistory } from '../../../src/admin/verify-history.js';
 import { createDatabase, serverUrl, type TestDatabase } from '../../support/database.js';
 import { openLock } from '../../support/lock.js';
+import { REQUESTS } from '../faults/inflict.js';
 import { startRelay } from '../../support/relay.js';
 import { assertNothingLeft, CLI, startCli, type RunningCli } from '../../support/run-cli.js';
 import { waitFor } from '../../support/wait-for.js';
@@ -75,9 +76,14 @@ test('the lines on stdout and the rows of the history agree, also where runs are
   );
   // One whose release is carried out, and the answer to it lost: it finds its own row on the second try.
   const unheard = { fate: 'stopped' as const, cli: start('stopped', relay.through(db.url)) };
-  relay.beforeRequest('"exitCode"', () => relay.dropAnswersAfter(0));
+  let isUnheard = false;
+  relay.beforeRequest(REQUESTS['release, values'], () => {
+    relay.dropAnswersAfter(0);
+    isUnheard = true;
+  });
   const { instanceId } = await unheard.cli.waitForEvent('child.started', undefined, 60_000);
   await waitFor('its release', async () => (await chained()).some((row) => isReleaseOf(row, instanceId)));
+  expect(isUnheard).toBe(true);
   relay.set('pass');
   relay.cut();
   await Promise.all([...runs, unheard].map(({ cli }) => cli.done));

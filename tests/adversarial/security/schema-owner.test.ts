@@ -116,7 +116,7 @@ describe("a superuser, and a schema of lockowner's", () => {
       const grab = `EXECUTE 'RESET ROLE'; EXECUTE 'ALTER ROLE ${owner.name} SUPERUSER'`;
       await db.sql.unsafe(
         `SET ROLE ${owner.name};
-       CREATE OR REPLACE FUNCTION migrate_lock.${what.includes('trigger') ? 'refuse_audit_change() RETURNS trigger' : 'grant_new_functions() RETURNS void'}
+       CREATE OR REPLACE FUNCTION migrate_lock.${what.includes('trigger') ? 'refuse_audit_change() RETURNS trigger' : 'grant_functions(p_role oid) RETURNS void'}
          LANGUAGE plpgsql AS $$ BEGIN ${grab}; END $$;
        UPDATE migrate_lock.migration_lock_version SET version = 0; RESET ROLE`,
       );

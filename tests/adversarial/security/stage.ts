@@ -109,7 +109,9 @@ export function usualPoll(): Arguments {
     p_instance_id: nanoid(),
     p_secret: 's',
     p_ttl_ms: 60_000,
-    p_client: {},
+    p_host: null,
+    p_pid: null,
+    p_command: null,
     p_command_sha256: null,
     p_run_key: null,
     p_failure_memory_ms: null,
@@ -125,8 +127,9 @@ export function usualPoll(): Arguments {
 /** The end of a lease, as the holder tells it; what is not given is usual. */
 export function release(sql: Asker, p_instance_id: string, p_secret: string, given: Arguments = {}) {
   return call(sql, 'release', {
-    ...{ p_instance_id, p_secret, p_by: 'holder', p_orphans: 'terminate', p_seen: null, p_details: {} },
-    ...{ p_succeeded: null, p_exit_code: null, p_duration_ms: null },
+    ...{ p_instance_id, p_secret, p_by: 'holder', p_orphans: 'terminate', p_seen: null },
+    ...{ p_exit_code: null, p_signal: null, p_reason: null, p_leftovers: null },
+    ...{ p_succeeded: null, p_work_exit_code: null, p_duration_ms: null },
     ...given,
   });
 }

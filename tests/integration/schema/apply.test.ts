@@ -2,10 +2,11 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import postgres from 'postgres';
 import type { OwnDatabase } from '../../../src/db/own-database.js';
 import { FUNCTIONS, STEPS } from '../../../src/generated/sql.js';
-import { ensureSchema, type SchemaDefinition } from '../../../src/schema/apply.js';
+import { DEFINITION, ensureSchema, type SchemaDefinition } from '../../../src/schema/apply.js';
 import { printSchema } from '../../../src/schema/print.js';
 import { readSchemaVersion, SCHEMA_VERSION } from '../../../src/schema/schema-version.js';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
+import { pollInSql } from '../../support/poll-in-sql.js';
 import { LIMIT_MS, openDatabase, openLock, tryToAcquire } from '../../support/lock.js';
 
 let db: TestDatabase;
@@ -24,14 +25,26 @@ afterEach(() => database.disconnect());
 const NEXT = SCHEMA_VERSION + 1;
 
 /** This schema's next version, as a later program would bring it. */
-function nextVersion({ oldestProgram = 1 } = {}): SchemaDefinition {
+function nextVersion({ oldestProgram = 1, upgraded = true } = {}): SchemaDefinition {
+  if (!upgraded) return DEFINITION;
   const sql = `
     ALTER TABLE "migrate_lock".migration_lock ADD COLUMN colour text;
     UPDATE "migrate_lock".migration_lock_version SET version = ${NEXT}, oldest_program = ${oldestProgram}`;
   return {
     version: NEXT,
     steps: [...STEPS, { version: NEXT, files: [{ name: 'next/1-colour.sql', sql }] }],
-    functions: FUNCTIONS,
+    functions: [
+      {
+        name: 'next/colour.sql',
+        sql: `
+          CREATE OR REPLACE FUNCTION "migrate_lock".colour() RETURNS text LANGUAGE sql STABLE SECURITY DEFINER
+              SET search_path = pg_catalog, pg_temp AS $body$ SELECT 'red' $body$;`,
+      },
+      ...FUNCTIONS.map(({ name, sql }) => ({
+        name,
+        sql: sql.replace("'history', 'chain']", "'history', 'chain', 'colour']"),
+      })),
+    ],
   };
 }
 
@@ -123,6 +136,52 @@ describe('versions', () => {
       code: 'SCHEMA_TOO_NEW',
       exitCode: 78,
     });
+  });
+
+  test('an older program keeps its lease through the upgrade: it extends and releases it', async () => {
+    const lock = await openLock(db.url);
+    const { me } = await tryToAcquire(lock);
+    await ensureSchema(database, 'migrate_lock', nextVersion());
+    expect((await tryToAcquire(lock)).answer.outcome).toBe('held');
+    expect(await lock.extend(me, 60_000)).toMatchObject({ outcome: 'extended' });
+    expect(await lock.release(me)).toMatchObject({ outcome: 'released' });
+    lock.database.disconnect();
+    expect(await db.sql`SELECT version FROM migrate_lock.migration_lock_version`).toEqual([
+      { version: NEXT },
+    ]);
+  });
+
+  test.each([
+    ['newer than the schema', { program: NEXT, upgraded: false }],
+    ['too old for the schema', { program: SCHEMA_VERSION, upgraded: true }],
+  ])('a poll of a program that is %s says so, and changes nothing', async (_, { program, upgraded }) => {
+    await ensureSchema(database, 'migrate_lock', nextVersion({ oldestProgram: NEXT, upgraded }));
+    const [row] = await pollInSql(db.sql, 'somebody', { program });
+    expect(row?.answer).toMatchObject({ outcome: 'schema', version: upgraded ? NEXT : SCHEMA_VERSION });
+    for (const table of ['migration_lock', 'migration_lock_waiter', 'migration_lock_audit'])
+      expect(await db.sql`SELECT FROM ${db.sql(`migrate_lock.${table}`)}`).toHaveLength(0);
+    const own = upgraded ? NEXT : SCHEMA_VERSION;
+    const [next] = await pollInSql(db.sql, 'somebody', { program: own });
+    expect(next?.answer.outcome).toBe('acquired');
+  });
+
+  test('an admitted role may call what the upgrade brings, but nothing that was revoked from it by hand', async () => {
+    await ensureSchema(database, 'migrate_lock');
+    const role = await db.createRole();
+    await db.sql`SELECT migrate_lock.admit(${role.name}, '[]')`;
+    await db.sql.unsafe(`REVOKE EXECUTE ON FUNCTION migrate_lock.chain FROM ${role.name}`);
+    await ensureSchema(database, 'migrate_lock', nextVersion());
+    const may = async (name: string) => {
+      const [found] = await db.sql<{ may: boolean }[]>`
+        SELECT has_function_privilege(${role.name}, oid, 'EXECUTE') AS may FROM pg_proc
+         WHERE pronamespace = 'migrate_lock'::regnamespace AND proname = ${name}`;
+      return found?.may;
+    };
+    expect([await may('colour'), await may('chain'), await may('poll')]).toEqual([true, false, true]);
+    const everybody = await db.sql`
+      SELECT proname FROM pg_proc
+       WHERE pronamespace = 'migrate_lock'::regnamespace AND has_function_privilege('public', oid, 'EXECUTE')`;
+    expect(everybody).toEqual([]);
   });
 
   test('an upgrade gives up a lock that it cannot get at once, and polls go on meanwhile', async () => {

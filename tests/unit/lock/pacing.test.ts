@@ -28,7 +28,7 @@ describe('a crowd', () => {
     const many = { ...outlook, queueLength: 200 };
     expect(nextPause(many, pace).pauseMs).toBe(4_000);
     expect(nextPause(many, { ...pace, checksRunKey: true }).pauseMs).toBe(18_000);
-    // A poll renews what has less than half of its time left, which is 60 s then (7-poll.sql).
+    // A poll renews what has less than half of its time left, which is 60 s then (queue.sql).
     expect(nextPause(many, { ...pace, checksRunKey: true, random: () => 1 }).pauseMs).toBeLessThan(30_000);
     for (const edge of [0, 1]) expect(nextCheckMs(() => edge)).toBeLessThanOrEqual(2_000);
   });

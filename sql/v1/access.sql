@@ -20,10 +20,7 @@ CREATE TABLE "migrate_lock".migration_lock_role (
 CREATE SEQUENCE "migrate_lock".migration_lock_attempts INCREMENT BY 500;
 
 INSERT INTO "migrate_lock".migration_lock_role (role, attempts)
-SELECT 0, oid
-  FROM pg_class
- WHERE relname = 'migration_lock_attempts' AND relnamespace = (
-       SELECT relnamespace FROM pg_class WHERE oid = (SELECT tableoid FROM "migrate_lock".migration_lock_version));
+VALUES (0, to_regclass(format('%I.migration_lock_attempts', 'migrate_lock')));
 
 -- How much each client (a role at an address) has asked for. Unlogged: what a crash of the server loses is forgiven.
 CREATE UNLOGGED TABLE "migrate_lock".migration_lock_client (

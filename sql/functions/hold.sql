@@ -1,3 +1,37 @@
+-- What a holder can do with its lease: extend it, and assert it inside a migration. Both only while it is held: a lease that has
+-- run out does not come back.
+
+-- Moves the lease's end to the later of its old end and now + ttl. Answers extended, or refused.
+CREATE OR REPLACE FUNCTION "migrate_lock".extend(p_instance_id text, p_secret text, p_ttl_ms bigint) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $body$
+DECLARE
+    longest_ms bigint := least((SELECT max_ttl_ms FROM "migrate_lock".migration_lock_setting), 2147483647);
+    lease      "migrate_lock".migration_lock;
+    hash       text;
+BEGIN
+    PERFORM "migrate_lock".begin_change(num_nulls(p_instance_id, p_secret, p_ttl_ms));
+    IF (p_ttl_ms BETWEEN 1 AND longest_ms) IS NOT TRUE THEN
+        PERFORM "migrate_lock".refuse_ttl(p_ttl_ms, longest_ms);
+    END IF;
+    UPDATE "migrate_lock".migration_lock AS held
+       SET expires_at = greatest(held.expires_at, clock_timestamp() + p_ttl_ms * interval '1 millisecond')  -- mark: extended-end
+     WHERE held.id = 1  -- mark: extends-the-row
+       AND "migrate_lock".proves(held, p_instance_id, sha256(convert_to(p_secret, 'UTF8')))  -- mark: extends-own
+       AND held.released_at IS NULL  -- mark: extends-unreleased
+       AND held.expires_at > clock_timestamp()  -- mark: extends-unexpired
+    RETURNING * INTO lease;
+    IF NOT FOUND THEN
+        PERFORM "migrate_lock".record_refusal(
+            'extend', 'lease.extend_refused', p_instance_id, jsonb_build_object('ttlMs', p_ttl_ms));
+        RETURN jsonb_build_object('outcome', 'refused');
+    END IF;
+    hash := "migrate_lock".record_change('lease.extended', p_instance_id, lease.fencing_token, jsonb_build_object(
+        'ttlMs', p_ttl_ms, 'expiresAtMs', "migrate_lock".ms_between('epoch', lease.expires_at)));
+    RETURN jsonb_build_object('outcome', 'extended', 'lease', "migrate_lock".describe(lease), 'auditHash', hash);
+END
+$body$;
+
 -- For migrations: fails unless the lease is held now, and keeps takeovers out until the caller's transaction ends. Neither the
 -- holder's extension nor its release waits for it, and it leaves no setting behind. It works only for the lease's own roles:
 -- any other could keep a transaction open, and everybody out.
@@ -11,7 +45,8 @@ BEGIN
     -- First without a lock: the error of a call that is refused must not be sent while the row is locked.
     SELECT * INTO lease FROM "migrate_lock".migration_lock WHERE id = 1;
     is_held := "migrate_lock".is_held(lease, p_instance_id, p_fencing_token);
-    IF is_held IS TRUE AND "migrate_lock".works_under(lease) IS NOT TRUE THEN
+    IF is_held IS TRUE
+       AND "migrate_lock".works_under(lease, to_regrole(quote_ident(session_user))) IS NOT TRUE THEN  -- mark: asserts-own
         RAISE EXCEPTION 'the lease is of the role %, and % is not one of its roles', lease.db_role, session_user
             USING ERRCODE = 'insufficient_privilege',
                   HINT = 'Let the owner of the lock name it: migrate-lock init --grant-to ... --child-role ...';
@@ -44,6 +79,9 @@ CREATE OR REPLACE FUNCTION "migrate_lock".is_held(
 ) RETURNS boolean
     LANGUAGE sql VOLATILE
 AS $body$
-    SELECT (lease.instance_id = p_instance_id AND lease.fencing_token = p_fencing_token
-            AND lease.released_at IS NULL AND lease.expires_at > clock_timestamp()) IS TRUE
+    SELECT (lease.released_at IS NULL  -- mark: held-unreleased
+            AND lease.expires_at > clock_timestamp()  -- mark: held-unexpired
+            AND lease.instance_id = p_instance_id  -- mark: held-by-instance
+            AND lease.fencing_token = p_fencing_token  -- mark: held-token
+           ) IS TRUE
 $body$;

@@ -11,7 +11,7 @@ DECLARE
 BEGIN
     FOR given IN
         WITH home AS (
-            SELECT relnamespace AS oid FROM pg_class WHERE oid = (SELECT tableoid FROM "migrate_lock".migration_lock_version)
+            SELECT to_regnamespace(quote_ident('migrate_lock'))::oid AS oid
         ), object AS (
             SELECT 'n' AS kind, 'SCHEMA' AS what, quote_ident(nspname) AS name, NULL AS function_, nspowner AS owner, nspacl AS acl
               FROM pg_namespace

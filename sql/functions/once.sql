@@ -1,0 +1,35 @@
+-- Work that needs to succeed once. A success counts for ever, a failure only for a caller that gives p_failure_memory_ms, and
+-- for that long. The same key with another command is other work. release() stores how the work ended.
+
+-- How the work of a run key stands: null while it is still to be done.
+CREATE OR REPLACE FUNCTION "migrate_lock".settled_run(p_run_key text, p_command_sha256 text, p_failure_memory_ms bigint)
+    RETURNS jsonb
+    LANGUAGE sql STABLE
+AS $body$
+    SELECT jsonb_build_object(
+               'succeeded', succeeded,
+               'exitCode', exit_code,
+               'instanceId', instance_id,
+               'host', host,
+               'command', command,
+               'finishedAtMs', "migrate_lock".ms_between('epoch', finished_at),
+               'durationMs', duration_ms)
+      FROM "migrate_lock".migration_lock_run
+     WHERE (succeeded OR  -- mark: success-counts
+            finished_at > clock_timestamp() - p_failure_memory_ms * interval '1 millisecond')  -- mark: failure-counts
+       AND run_key = p_run_key  -- mark: same-key
+       AND command_sha256 = p_command_sha256  -- mark: same-command
+$body$;
+
+-- What a waiter with a run key asks between two polls, in one read: whether its work is still to be done, and whether anybody has
+-- the lock.
+CREATE OR REPLACE FUNCTION "migrate_lock".look(p_run_key text, p_command_sha256 text, p_failure_memory_ms bigint)
+    RETURNS jsonb
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $body$
+    SELECT jsonb_build_object(
+        'run', "migrate_lock".settled_run(p_run_key, p_command_sha256, p_failure_memory_ms),
+        'isHeld', EXISTS (
+            SELECT FROM "migrate_lock".migration_lock
+             WHERE id = 1 AND released_at IS NULL AND expires_at > clock_timestamp()))
+$body$;
