@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { startServer, type EmbeddedServer } from '../../support/embedded-server.mjs';
 import { assertNothingLeft, runCli } from '../../support/run-cli.js';
+import { waitFor } from '../../support/wait-for.js';
 import { query } from './replicated-pair.js';
 import { Stage } from './stage.js';
 
@@ -50,7 +51,7 @@ test.each([
       ({ code }) => code === 'IN_RECOVERY',
     );
     expect(message).toContain('in recovery');
-    expect(waiter.stderr()).toContain('trying again');
+    await waitFor('it says so to people', () => waiter.stderr().includes('trying again'));
   }
   await promote();
   if (holder !== undefined) {

@@ -91,7 +91,7 @@ describe('a database that comes and goes', () => {
     expect(failed).toMatchObject({
       expiresAt: acquired.expiresAt,
     });
-    expect(stderr).toContain('by itself');
+    expect(stderr).toContain('until then no other run can start');
     expect(events.filter(({ event }) => event === 'lock.release_delayed')).toHaveLength(1);
     expect(events.at(-1)).toMatchObject({ event: 'run.finished', outcome: 'completed', exitCode: 7 });
   });
