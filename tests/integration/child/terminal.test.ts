@@ -47,6 +47,7 @@ const count = (part: string): number => lab.output.split(part).length - 1;
         'SIGQUIT',
         'SIGTERM',
       ]);
+      await lab.untilOutput('got SIGTERM');
       expect([count('got SIGINT'), count('got SIGQUIT'), count('got SIGTERM')]).toEqual([1, 1, 1]);
     });
 
