@@ -18,7 +18,8 @@ const TRIGGER_LIMIT_MS = 15_000;
 export const REQUESTS = {
   version: '.version()',
   poll: 'p_program => $1',
-  'poll, values': hostname(),
+  // A parameter with its length in front: a short host name alone stands in many a request.
+  'poll, values': `\0\0\0${String.fromCharCode(Buffer.byteLength(hostname()))}${hostname()}`,
   release: 'p_by => $3',
   'release, values': '\0\0\0\x06holder',
 };
