@@ -25,12 +25,13 @@ export function breakLease(
 ): Promise<UnlockAnswer> {
   const endsAtMs = performance.now() + CALL_LIMIT_MS;
   return untilSessionsEnd<UnlockAnswer>(
-    async (orphans, isLast) => {
+    async (orphans) => {
       for (;;) {
+        const isLast = performance.now() > endsAtMs;
         try {
           return await calls.unlock(instanceId, { force, leaveSessions: leaveSessions && isLast, orphans });
         } catch (error) {
-          if (classify(error) !== 'contention' || performance.now() > endsAtMs) throw error;
+          if (classify(error) !== 'contention' || isLast) throw error;
         }
         await sleep(CONTENTION_PAUSE_MS);
       }

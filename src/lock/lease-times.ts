@@ -23,7 +23,7 @@ export function childTimes(ttlMs: number, killGraceMs: number): ChildTimes {
   return { termBeforeEndMs: killBeforeEndMs + killGraceMs, killBeforeEndMs };
 }
 
-/** Whether a child has any time before SIGTERM. */
+/** Whether a child has time left to run before SIGTERM. */
 export function leavesTimeToRun(ttlMs: number, killGraceMs: number): boolean {
   return childTimes(ttlMs, killGraceMs).termBeforeEndMs < ttlMs;
 }
