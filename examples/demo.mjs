@@ -6,6 +6,7 @@ import { constants } from 'node:os';
 import { startServer } from '../tests/support/embedded-server.mjs';
 import { commandStorm } from './demo/command-storm.mjs';
 import { drizzleStorm } from './demo/drizzle-storm.mjs';
+import { exitCodeOf } from './demo/drizzle-verdict.mjs';
 import { knexStorm } from './demo/knex-storm.mjs';
 import { endAll } from './demo/processes.mjs';
 import { seconds } from './demo/text.mjs';
@@ -43,4 +44,4 @@ console.log(
     : `\nWRONG:\n${faults.map((fault) => `  - ${fault}`).join('\n')}`,
 );
 console.log(`Done in ${seconds(performance.now() - started)}; the server and its folder are gone.`);
-process.exitCode = faults.length === 0 ? 0 : 1;
+process.exitCode = exitCodeOf(faults);

@@ -3,13 +3,13 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ask, migrationRuns, newDatabase } from './database.mjs';
+import { judge } from './drizzle-verdict.mjs';
 import { storm, withLock } from './processes.mjs';
 import { heading, seconds, table } from './text.mjs';
 
 const INSTANCES = 10;
 const CWD = fileURLToPath(new URL('../drizzle', import.meta.url));
 const MIGRATE = join(CWD, 'migrate.mjs');
-const BACKFILL = '0001_backfill_ledger';
 /** Longer than any machine takes to start the instances. */
 const GATE_LIMIT_MS = 60_000;
 
@@ -42,23 +42,12 @@ export async function drizzleStorm(server) {
       ['time', seconds(without.tookMs), seconds(with_.tookMs)],
     ],
   );
-  const repeated = without.runs.find(({ migration }) => migration === BACKFILL)?.runs ?? 0;
-  const isDamaged = repeated === INSTANCES && without.ledger === INSTANCES * without.orders;
+  const { isDamaged, faults } = judge(without, with_, INSTANCES);
   if (isDamaged)
     console.log(
       `\nThe damage without the lock: the ledger has every order ${INSTANCES} times, and ${without.succeeded} instances exited 0.`,
     );
-  return [
-    ...(isDamaged ? [] : [`drizzle: without the lock the backfill ran only ${repeated} times`]),
-    ...(with_.ledger === with_.orders ? [] : [`drizzle: ${with_.ledger} rows in the ledger`]),
-    ...(with_.succeeded === INSTANCES
-      ? []
-      : [`drizzle: only ${with_.succeeded} of ${INSTANCES} exited 0: ${with_.stderr}`]),
-    ...(with_.runs.length === 2 ? [] : [`drizzle: ${with_.runs.length} of 2 migrations ran`]),
-    ...with_.runs
-      .filter(({ runs }) => runs !== 1)
-      .map(({ migration, runs }) => `drizzle: ${migration} ran ${runs} times`),
-  ];
+  return faults;
 }
 
 /**
@@ -67,6 +56,7 @@ export async function drizzleStorm(server) {
  * @param {string} previous the migrations of the release before
  * @param {string[]} args of Node
  * @param {{ isGated?: boolean }} [options]
+ * @returns {Promise<import('./drizzle-verdict.mjs').Release & { tookMs: number }>}
  */
 async function release(server, name, previous, args, { isGated = false } = {}) {
   const databaseUrl = await newDatabase(server, name);
