@@ -20,10 +20,13 @@ import { orAborted } from './or-aborted.js';
 import { nextPause, type Pause } from './pacing.js';
 import { pauseBetweenPolls } from './pause-between-polls.js';
 import { orphanPauseMs } from './until-sessions-end.js';
+import { untilStartsEnd } from './until-starts-end.js';
 import { WaitReport } from './wait-report.js';
 
 export interface WaitOptions {
   ttlMs: number;
+  /** How much of the lease the work has before it is ended; undefined: all. */
+  workMs?: number;
   /** 0: one attempt. */
   waitTimeoutMs: number;
   pollIntervalMs: number;
@@ -145,8 +148,8 @@ class Waiter {
     }
     switch (answer.outcome) {
       case 'acquired':
-        this.#spareConnection(answer);
         this.#reportAcquired(answer);
+        await this.#spareConnection(answer);
         return { outcome: 'acquired', lease: answer.lease };
       case 'settled':
         return { outcome: 'settled', run: answer.run };
@@ -250,9 +253,9 @@ class Waiter {
     }
     if (isSilence(error)) this.#silences++;
     if (errorCode(error) === TOO_MANY_CONNECTIONS) {
-      // The holder's command and the release need one of the connections that polls use.
+      // The command and the release need one of the connections that polls use. Many polls a second would leave none.
       this.#connectionsAreFew = true;
-      return this.#within(1_000 * (1 + Math.random()));
+      return this.#within(1_000 * 2 ** Math.min(this.#failures - 1, 2) * (1 + Math.random()));
     }
     return this.#within(backoffMs(kind === 'contention' ? 1 : this.#failures));
   }
@@ -305,9 +308,15 @@ class Waiter {
   }
 
   /** Closes the connection that would be kept for the release, if the command may need it. */
-  #spareConnection({ connectionsLeft }: Acquired): void {
+  async #spareConnection({ connectionsLeft }: Acquired): Promise<void> {
     const { database } = this.#calls;
-    if (!database.isDirect || (connectionsLeft ?? 0) < FEW_CONNECTIONS) database.disconnect();
+    if (database.isDirect && connectionsLeft !== null) {
+      if (connectionsLeft >= FEW_CONNECTIONS) return;
+      const { ttlMs, workMs = ttlMs, signal } = this.#options;
+      // A run that has waited is not one of many that start at the same moment.
+      if (this.#lastSeen === undefined) await untilStartsEnd(database, { workMs, connectionsLeft, signal });
+    }
+    database.disconnect();
   }
 
   /** A pause, unless the wait timeout comes first. */

@@ -9,6 +9,7 @@ import { createEventStream, type EventStream } from '../events/event-stream.js';
 import type { EventListener } from '../events/events.js';
 import { CALL_LIMIT_MS, LockCalls, type EndDetails, type WorkResult } from '../lock/calls.js';
 import { newIdentity, type Lease } from '../lock/lease.js';
+import { childTimes } from '../lock/lease-times.js';
 import { releaseLease, type ReleaseOutcome } from '../lock/release.js';
 import { waitForLease, type WaitResult } from '../lock/wait.js';
 import { orderGuard } from './crash-release.js';
@@ -132,9 +133,10 @@ function wait(
   waitTimeoutMs: number,
   signal: AbortSignal,
 ): Promise<WaitResult> {
-  const { ttlMs, pollIntervalMs, listen, once } = context.options;
+  const { ttlMs, killGraceMs, pollIntervalMs, listen, once } = context.options;
   return waitForLease(context.calls, context.me, describeRun(context.options), {
     ttlMs,
+    workMs: ttlMs - childTimes(ttlMs, killGraceMs).termBeforeEndMs,
     waitTimeoutMs,
     pollIntervalMs,
     listen,
