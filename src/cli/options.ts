@@ -36,7 +36,10 @@ export function quietOption(): OwnOption {
 /** Where the database and the lock are: the same for every command that connects. */
 export function connectionOptions(): OwnOption[] {
   return [
-    option('--database-url <url>', 'the database to migrate; default DATABASE_URL, then the PG* variables'),
+    option(
+      '--database-url <url>',
+      'the database to migrate; default DATABASE_URL, then the PG* variables',
+    ).yieldingTo('databaseUrlFile'),
     option('--database-url-file <path>', 'read the URL from a file, as container secrets come'),
     option('--schema <name>', "the lock's own database schema; another schema is another lock")
       .default('migrate_lock')

@@ -8,6 +8,8 @@ export type Reader = (value: string, name: string) => unknown;
 export class OwnOption extends Option {
   /** The environment variable from which it comes when there is no flag. */
   variable: string | undefined;
+  /** The flag that says the same in another way: what somebody wrote counts more than this variable. */
+  yieldsTo: string | undefined;
   #read: Reader = (value) => value;
 
   readBy(read: Reader): this {
@@ -18,6 +20,11 @@ export class OwnOption extends Option {
   withVariable(): this {
     this.variable = `MIGRATE_LOCK_${this.name().toUpperCase().replaceAll('-', '_')}`;
     this.description += ` (env: ${this.variable})`;
+    return this;
+  }
+
+  yieldingTo(key: string): this {
+    this.yieldsTo = key;
     return this;
   }
 
@@ -37,7 +44,10 @@ export function readVariables(command: Command, env: NodeJS.ProcessEnv): void {
     if (!(option instanceof OwnOption) || option.variable === undefined) continue;
     const value = env[option.variable] ?? '';
     const key = option.attributeName();
-    if (value === '' || command.getOptionValueSource(key) === 'cli') continue;
+    const isGiven = [key, option.yieldsTo ?? key].some(
+      (name) => command.getOptionValueSource(name) === 'cli',
+    );
+    if (value === '' || isGiven) continue;
     command.setOptionValueWithSource(key, option.readVariable(value), 'env');
   }
 }

@@ -53,6 +53,7 @@ export function pairHosts({ hosts, ports, addresses, isSocket }: GivenHosts): Ad
       );
     }
     const port = Number(given);
+    checkHost(host);
     const hostaddr = filled(addresses?.[index]);
     return {
       host: filled(host) ?? hostaddr ?? defaultHost(port, isSocket),
@@ -60,6 +61,18 @@ export function pairHosts({ hosts, ports, addresses, isSocket }: GivenHosts): Ad
       ...(hostaddr === undefined ? {} : { hostaddr }),
     };
   });
+}
+
+/** What can be neither a name nor an address is not looked up. A path is the folder of a socket. */
+function checkHost(host: string): void {
+  const hasPort = /^[^:]*:\d*$|^\[/.test(host);
+  if (host === '' || host.startsWith('/') || (/^[\p{L}\p{M}\p{N}._:%-]+$/u.test(host) && !hasPort)) return;
+  throw new UsageError(
+    'The host of the database is neither a name nor an address.',
+    hasPort
+      ? 'Give the port apart from it (PGPORT, or port in the URL), and an IPv6 address without brackets.'
+      : 'Write it without blanks and quotation marks. The folder of a socket begins with /.',
+  );
 }
 
 export function describeAddress({ host, port }: Address): string {

@@ -63,18 +63,40 @@ export function readSettings(
   };
 }
 
-/** A parameter wins over the same thing at its usual place. */
+/**
+ * A parameter is as good as the same thing at its usual place. Where both are given, some drivers take the one and some the other;
+ * only a socket in place of a host is understood by all.
+ * @throws {UsageError} when they differ.
+ */
 function givenBy(url: UrlParts): Map<string, string> {
   const { user, password, database, hosts, ports, parameters } = url;
-  const dbname = filled(parameters.get('dbname')) ?? filled(parameters.get('database')) ?? database;
+  const names = [filled(parameters.get('dbname')), filled(parameters.get('database')), database];
+  const [dbname, ...others] = names.filter((name) => name !== undefined);
+  if (others.some((name) => name !== dbname)) throw twice('database');
   const usual = { user, password, host: hosts?.join(','), port: ports?.join(',') };
   const given = new Map<string, string>(
     Object.entries(usual).filter((entry): entry is [string, string] => entry[1] !== undefined),
   );
-  for (const [name, value] of parameters)
-    if (value !== '' && LIBPQ.has(canonical(name))) given.set(name, value);
+  for (const [name, value] of parameters) {
+    if (value === '' || !LIBPQ.has(canonical(name))) continue;
+    const before = given.get(name);
+    if (before !== undefined && before !== value && isPlace(name) && !value.startsWith('/'))
+      throw twice(name);
+    given.set(name, value);
+  }
   if (dbname !== undefined) given.set('dbname', dbname);
   return given;
+}
+
+function isPlace(parameter: string): boolean {
+  return parameter === 'host' || parameter === 'port';
+}
+
+function twice(what: string): UsageError {
+  return new UsageError(
+    `The database URL names the ${what} twice, with different values.`,
+    'Some programs use the one, and some the other. Remove the parameter, or write the same in both places.',
+  );
 }
 
 function givenByVariables(variable: (name: string) => string | undefined): Map<string, string> {

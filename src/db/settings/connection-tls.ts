@@ -42,14 +42,21 @@ export function readTls(
   const wish = wishOf(settings, scheme);
   const usesSystemRoots = get('sslrootcert') === 'system';
   const tlsFirst = oneOf(settings, 'sslnegotiation', ['postgres', 'direct']) === 'direct';
+  const strict = get('sslaccept') === 'strict';
   if (wish?.mode === 'disable') {
-    if (!usesSystemRoots && !tlsFirst) return { ssl: 'disable', tls: {}, ignored };
+    const asking = [
+      ...(tlsFirst ? [nameOf('sslnegotiation')] : []),
+      ...(usesSystemRoots ? [nameOf('sslrootcert')] : []),
+      ...(strict ? [nameOf('sslaccept')] : []),
+      ...(isYes(get('ssl')) ? [nameOf('ssl')] : []),
+      ...(scheme?.needsTls === true ? ['r2dbcs:// in the database URL'] : []),
+    ];
+    if (asking.length === 0) return { ssl: 'disable', tls: {}, ignored };
     throw new UsageError(
-      `${nameOf(tlsFirst ? 'sslnegotiation' : 'sslrootcert')} asks for TLS, and sslmode (or ssl) for none.`,
+      `${asking.join(' and ')} ${asking.length > 1 ? 'ask' : 'asks'} for TLS, and sslmode (or ssl) for none.`,
       'Write sslmode=verify-full, or leave it out.',
     );
   }
-  const strict = get('sslaccept') === 'strict';
   const canVerify = strict || (wish !== undefined && wish.mode !== 'prefer' && wish.verifiesNever !== true);
   const material: TlsMaterial = {
     ...clientCertificate(settings, home, readFile, ignored),
@@ -90,13 +97,16 @@ function wishOf(
   // In a URL, `ssl` is as good as `sslmode`: what comes after the URL does not overrule it.
   const sslmode = within('url', 'sslmode') ?? (ssl === undefined ? get('sslmode') : undefined);
   if (sslmode !== undefined) return known(SSLMODES, sslmode, nameOf('sslmode'));
-  if (ssl !== undefined && YES.includes(ssl.toLowerCase()) && scheme?.sslVerifies === true)
-    return { mode: 'verify-full' };
+  if (isYes(ssl) && scheme?.sslVerifies === true) return { mode: 'verify-full' };
   if (ssl !== undefined) return known(SSL_WORDS, ssl.toLowerCase(), nameOf('ssl'));
   if (scheme?.needsTls === true) return { mode: 'verify-full' };
   const accepted = oneOf(settings, 'sslaccept', ['strict', 'accept_invalid_certs']);
   if (accepted === undefined && get('requiressl')?.startsWith('1') === true) return { mode: 'require' };
   return undefined;
+}
+
+function isYes(ssl: string | undefined): boolean {
+  return ssl !== undefined && YES.includes(ssl.toLowerCase());
 }
 
 function known(modes: Map<string, Wish>, word: string, name: string): Wish {

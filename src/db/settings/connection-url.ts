@@ -52,6 +52,9 @@ export function parseConnectionUrl(text: string, origin: string): UrlParts {
   const at = authority.lastIndexOf('@');
   const [rawUser, rawPassword] = cut(authority.slice(0, Math.max(at, 0)), ':');
   const hostList = authority.slice(at + 1);
+  // The host would be this machine, and the name that was meant a part of the password.
+  if (hostList === '' && authority.slice(0, Math.max(at, 0)).includes('@'))
+    fail('a special character in its user or password is not encoded', ENCODING);
   const rawDatabase = path.slice(1).replace(/\/+$/, '');
   if (/[@#]/.test(hostList + path))
     fail('a special character in its user or password is not encoded', ENCODING);

@@ -63,7 +63,7 @@ const HARMLESS = new Set(
 
 /** What a name may speak of when its parameter says where the database is, or how to connect to it. */
 const TELLING =
-  /host|addr|sock|unix|service|instance|server|endpoint|cluster|tenant|project|proxy|tunnel|ssh|dsn|ur[il]|port$|^db|database|dbname|user|ssl|tls|cert|crl|verif|crypt|secur|auth|passw|passf|passphrase|pwd|secret|token|iam|krb|kerberos|gss|sspi|scram|oauth|channel_?binding|replica|factory/i;
+  /host|addr|sock|unix|service|instance|server|endpoint|cluster|tenant|project|proxy|tunnel|ssh|dsn|ur[il]|port$|^db|database|dbname|user|ssl|tls|cert|crl|verif|crypt|secur|auth|passw|passf|passphrase|pwd|secret|token|iam|krb|kerberos|gss|sspi|scram|oauth|channel_?binding|replica|factory|catalog|connection_?name|network|^path$|^ip$|^ca(?:_|-|$|file|path|bundle)|pem$|^key(?:_|-|$|file|path)/i;
 
 export function isHarmless(parameter: string): boolean {
   return HARMLESS.has(parameter.toLowerCase());

@@ -63,6 +63,15 @@ describe('--database-url-file', () => {
     expect(flag.code).toBe(0);
   });
 
+  test('wins over MIGRATE_LOCK_DATABASE_URL, because a flag wins over a variable', async () => {
+    write(role.url);
+    const { code } = await runCli(['run', '--database-url-file', file, '--', 'true'], {
+      env: { MIGRATE_LOCK_DATABASE_URL: 'postgres://u:p@127.0.0.1:1/db' },
+    });
+    expect(code).toBe(0);
+    expect(await holderRole()).toBe(role.name);
+  });
+
   test('keeps the password out of every argument, environment and output', async () => {
     write(role.url);
     const { password } = new URL(role.url);

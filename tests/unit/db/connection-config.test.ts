@@ -54,6 +54,15 @@ describe('TLS', () => {
     expect(read('postgres://u@h/d?ssl=true', { PGSSLMODE: 'disable' })).toMatchObject({ ssl: 'require' });
   });
 
+  test.each([
+    ['postgres://u@h/d?sslmode=disable&sslaccept=strict', 'sslaccept in the database URL asks for TLS'],
+    ['postgres://u@h/d?sslmode=disable&ssl=true', 'ssl in the database URL asks for TLS'],
+    ['r2dbcs:postgresql://u@h/d?sslMode=disable', 'r2dbcs:// in the database URL asks for TLS'],
+    ['postgres://u@h/d?ssl=false&sslrootcert=system', 'sslrootcert in the database URL asks for TLS'],
+  ])('%s asks for TLS and for none', (url, said) => {
+    expect(failure(() => read(url)).message).toBe(`${said}, and sslmode (or ssl) for none.`);
+  });
+
   test('an unknown sslmode and a missing file are told', () => {
     expect(failure(() => read('postgres://u@h/d?sslmode=geheim')).message).toMatch(/^sslmode/);
     const { message } = failure(() => read('postgres://u@h/d?sslmode=verify-ca&sslrootcert=/missing.pem'));

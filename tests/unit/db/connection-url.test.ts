@@ -132,7 +132,7 @@ describe('URLs as providers and tools write them', () => {
     ],
     [
       'libpq parameters',
-      'postgres://h/d?user=u&dbname=e&application_name=x&connect_timeout=5&keepalives=1',
+      'postgres://h?user=u&dbname=e&application_name=x&connect_timeout=5&keepalives=1',
       { database: 'e', ignored: [] },
     ],
     ['target_session_attrs', 'postgres://u@h/d?target_session_attrs=read-write', { ignored: [] }],
@@ -326,6 +326,9 @@ describe('a parameter that may say where the database is, or how securely to con
     ['postgres://u:geheim@h/d?ssl[rejectUnauthorized]=true', 'ssl[rejectUnauthorized]'],
     ['postgres://u:geheim@h/d?username=x', 'username'],
     ['postgres://u:geheim@h/d?databaseName=x', 'databaseName'],
+    ...['path', 'network', 'ip', 'catalog', 'connectionName', 'connection_name', 'ca', 'caFile', 'key'].map(
+      (name): [string, string] => [`postgres://u:geheim@h/d?${name}=x`, name],
+    ),
     ['postgres://u:geheim@/d?nobody_knows=x', 'nobody_knows'],
     ['postgres://u:geheim@/d?schema=x&nobody_knows=x', 'nobody_knows'],
   ])('%s is refused, and named', (url, named) => {
@@ -372,6 +375,58 @@ describe('a parameter that may say where the database is, or how securely to con
       'its parameter sslmode is there twice',
     );
     expect(read('postgres://u@h/d?sslmode=require&sslmode=require&schema=a&schema=b').ssl).toBe('require');
+  });
+});
+
+describe('two answers to one question', () => {
+  test.each([
+    ['postgres://u:geheim@h/d?database=other', 'database'],
+    ['postgres://u:geheim@h/d?dbname=other', 'database'],
+    ['postgres://u:geheim@h?dbname=a&database=b', 'database'],
+    ['postgres://u:geheim@h/d?host=other', 'host'],
+    ['postgres://u:geheim@h:1/d?port=2', 'port'],
+  ])('%s: drivers differ in which one they use', (url, what) => {
+    const error = failure(() => read(url));
+    expect(error.exitCode).toBe(64);
+    expect(error.message).toBe(`The database URL names the ${what} twice, with different values.`);
+  });
+
+  test.each([
+    ['postgres://u:p@h:5/d?dbname=d&database=d&host=h&port=5', 'u@h:5/d'],
+    ['postgres://u:p@localhost:5432/d?host=/cloudsql/a', 'u@/cloudsql/a:5432/d'],
+    ['postgres://u:p@h?database=d', 'u@h:5432/d'],
+  ])('%s is clear', (url, describe) => {
+    expect(read(url).describe).toBe(describe);
+  });
+});
+
+describe('a host that is neither a name nor an address', () => {
+  test.each([
+    'db:5432',
+    'db:',
+    '[::1]',
+    '[::1]:5432',
+    ' db',
+    '"db"',
+    '{host}',
+    '<host>',
+    './run',
+    '@abstract',
+  ])('PGHOST=%s', (host) => {
+    const error = failure(() => fromEnv({ PGHOST: host, PGDATABASE: 'd' }));
+    expect(error.message).toBe('The host of the database is neither a name nor an address.');
+    expect(error.hint).toContain(/[:[]/.test(host) ? 'PGPORT' : 'quotation marks');
+  });
+
+  test.each(['db_1.example-x.com', '::1', 'fe80::1%eth0', 'bücher.example', '10.0.0.1', '/run/my sockets'])(
+    'PGHOST=%s is one',
+    (host) => {
+      expect(fromEnv({ PGHOST: host, PGDATABASE: 'd' }).hosts).toEqual([{ host, port: 5432 }]);
+    },
+  );
+
+  test('an @ after which no host comes is not this machine', () => {
+    expect(failure(() => read('postgres://u:p@@DB_HOST@/d')).message).toContain('user or password');
   });
 });
 

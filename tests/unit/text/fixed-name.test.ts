@@ -29,7 +29,7 @@ const UNEXPANDED = [
     '[object Object]',
   ],
   ...['$CI_COMMIT_SHA', '$(Build.SourceVersion)', '$[variables.sha]', '${{ github.sha }}', '$env:GIT_SHA'],
-  ...['@GIT_SHA@', '`git rev-parse HEAD`'],
+  ...['@GIT_SHA@', '`git rev-parse HEAD`', '!GIT_SHA!', '((git-sha))'],
 ];
 const BROKEN = [
   ...[
@@ -49,8 +49,21 @@ const BROKEN = [
     '@web',
   ],
   ...['.web', 'a+', 'sha=', 'release ', ' release', 'release\n'],
+  // docker --env-file keeps the quotation marks of GIT_SHA="".
+  ...['""', "''", '"4f2c1d"', "'web'", '()', '\u200b', '?'],
 ];
-const UNSET = ['undefined', 'null', 'NULL', 'None', 'nil', 'NaN', 'unknown', 'web-undefined', 'web_null'];
+const UNSET = [
+  'undefined',
+  'null',
+  'NULL',
+  'None',
+  'nil',
+  'NaN',
+  'unknown',
+  'unset',
+  'web-undefined',
+  'web_null',
+];
 const MOVING = [
   ...[
     'latest',
@@ -66,6 +79,9 @@ const MOVING = [
     'default',
   ],
   ...['app:latest', 'web-latest', 'origin/main', 'refs/heads/main', 'refs/heads/feature', '1.0-SNAPSHOT'],
+  ...['HEAD~1', 'HEAD^', '@~2', 'refs/pull/3/merge', 'refs/remotes/origin/x', 'N/A', 'TBD'],
+  // A variable without its $.
+  ...['GIT_SHA', 'CI_COMMIT_SHA', 'HEROKU_SLUG_COMMIT', 'IMAGE_TAG'],
   '0000000000000000000000000000000000000000',
 ];
 const FIXED = [
@@ -96,6 +112,7 @@ const FIXED = [
     'headless',
     'x<y',
   ],
+  ...['SEED_DATA', 'say "hi"', 'AddUsers::V1', 'f(x)'],
 ];
 
 describe('a run key', () => {
