@@ -30,9 +30,11 @@ export function hintForForm(command: string): string | undefined {
   if (findUnexpanded(command) !== undefined) {
     return "The variable in it was not expanded. No shell reads the command, unless you use one: sh -c '...'";
   }
-  if (/^[A-Za-z]:[\\/]|\\|\.(?:exe|cmd|bat|ps1)$/i.test(command)) {
-    return 'It looks like a Windows path. Write it with /.';
-  }
+  if (/^[A-Za-z]:[\\/]|\\/.test(command)) return 'It looks like a Windows path. Write it with /.';
+  if (/\.(?:exe|cmd|bat|ps1)$/i.test(command))
+    return 'It is the name of a Windows program. Here it probably has no such ending.';
+  if (/[;&|<>]/.test(command))
+    return "It contains a shell operator. No shell reads the command, unless you use one: sh -c '...'";
   if (command.startsWith('~'))
     return 'Only a shell expands ~, and only outside quotes. Write the full path, or "$HOME/...".';
   if (command.startsWith('-')) return 'Options of migrate-lock come before --, the command after it.';

@@ -5,7 +5,7 @@ import { BorrowedDatabase } from '../db/borrowed-database.js';
 import type { Database } from '../db/database.js';
 import { errorCode, mayPass } from '../db/classify.js';
 import { explain } from '../db/explain.js';
-import { MigrateLockError } from '../errors.js';
+import { MigrateLockError, UsageError } from '../errors.js';
 import { createEventStream, type EventStream } from '../events/event-stream.js';
 import { redactText } from '../redact/command.js';
 import { ensureSchema } from '../schema/apply.js';
@@ -54,6 +54,12 @@ export class MigrationLock {
       this.#database = new OwnDatabase(config);
       secrets = config.secrets;
     } else {
+      // Without types it may be anything, and process.env.DATABASE_URL is undefined where it is unset.
+      if (typeof connection !== 'function')
+        throw new UsageError(
+          'connection is neither a URL nor a postgres.js instance.',
+          'Give the URL as a string: postgres://user@host:5432/database. Is its variable unset?',
+        );
       this.#database = new BorrowedDatabase(connection);
     }
     this.#command = command === undefined ? null : redactText(command, secrets);

@@ -23,5 +23,6 @@ function problemOf(schema: string): string | undefined {
   if (schema.includes('\0')) return 'contains a NUL character';
   if (Buffer.byteLength(schema) > MAX_IDENTIFIER_BYTES) return `is longer than ${MAX_IDENTIFIER_BYTES} bytes`;
   if (schema.startsWith('pg_')) return `${schema}: names that begin with pg_ are PostgreSQL's own`;
+  if (schema === 'information_schema') return "is PostgreSQL's own: no dump contains it";
   return whyNotFixed(schema, { mayMove: true });
 }

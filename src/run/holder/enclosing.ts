@@ -68,11 +68,18 @@ function namedLeases({ MIGRATE_LOCK_INSTANCE_ID: own, PGAPPNAME: tag }: NodeJS.P
 /** The pids of ancestors that are runs. The program is checked, because hosts with one name can have the same pids. */
 function runsAbove(): number[] {
   return ancestors()
-    .filter(
-      ({ args }) =>
-        args.includes('run') && args.some((arg) => /^migrate-lock(\.cjs)?$/.test(path.basename(arg))),
-    )
+    .filter(({ args }) => isRun(args))
     .map(({ pid }) => pid);
+}
+
+/** Not what only starts one: `timeout 60 migrate-lock run`, `tini -- migrate-lock run`, `sh -c 'migrate-lock run ...'`. */
+function isRun([program = '', ...args]: readonly string[]): boolean {
+  const isOurs = (word: string): boolean => /^migrate-lock(\.cjs)?$/.test(path.basename(word));
+  const start = args.indexOf('run');
+  if (start === -1) return false;
+  return (
+    isOurs(program) || (/^node(?:js)?$/.test(path.basename(program)) && args.slice(0, start).some(isOurs))
+  );
 }
 
 /** The error for a run that would wait for itself. */

@@ -54,6 +54,18 @@ describe('a server that accepts and never answers', () => {
     expect(seconds).toBeLessThan(7);
   });
 
+  test.each([
+    ['1s', 1],
+    ['0', 5],
+  ])('--wait-timeout %s is kept inside another run too', async (given, seconds) => {
+    const startedMs = performance.now();
+    const { code } = await runCli(['run', '--wait-timeout', given, '--', 'true'], {
+      env: { DATABASE_URL: silentUrl, MIGRATE_LOCK_INSTANCE_ID: 'outer' },
+    });
+    expect(code).toBe(69);
+    expect((performance.now() - startedMs) / 1000).toBeLessThan(seconds + 2.5);
+  });
+
   test('connect_timeout is the limit of an attempt', async () => {
     const { code, seconds } = await timed(['--wait-timeout', '0'], `${silentUrl}?connect_timeout=2`);
     expect(code).toBe(69);

@@ -137,6 +137,10 @@ describe('the name of a schema', () => {
     expect(() => new MigrationLock({ connection: 'postgres://u@h/d', schema: name })).toThrow(/^schema /);
   });
 
+  test.each(['pg_lock', 'information_schema'])("%j is PostgreSQL's own", (name) => {
+    expect(() => checkSchemaName(name)).toThrow(/PostgreSQL's own/);
+  });
+
   test.each(['migrate_lock', 'main', 'latest', 'Lock 2', 'app.lock', 'a"b', 'schéma'])(
     '%j is one',
     (name) => {
