@@ -103,7 +103,7 @@ export interface EventFields {
     expiresAt: string;
     last: boolean;
   } & Audited;
-  /** The child reached its deadline and is being ended. `expiresInMs`: what is left of its lease; 0: it has expired. */
+  /** The child reached its deadline and is being ended. `ttlMs`: the whole lease, with its extensions. `expiresInMs`: what is left of its lease; 0: it has expired. */
   'child.deadline': { ttlMs: number; ranMs: number; expiresInMs: number };
   /** Processes that the child left running when it ended; they are being ended. */
   'child.leftover': { count: number };

@@ -9,6 +9,8 @@ export interface Times {
   /** SIGKILL by the guard, if the holder has not sent it. */
   guardKillAtMs: number;
   leaseEndsAtMs: number;
+  /** The length of the whole lease, with its extensions. */
+  leaseLastsMs: number;
 }
 
 /** Why the command's times changed. */
@@ -16,13 +18,18 @@ export type Move = 'extended' | 'resumed';
 type Subscriber = (times: Times, why: Move) => void;
 
 /** The times for a command under a lease of this run. */
-export function timesUnder(leaseEndsAtMs: number, ttlMs: number, killGraceMs: number): Times {
+export function timesUnder(
+  leaseEndsAtMs: number,
+  leaseLastsMs: number,
+  { ttlMs, killGraceMs }: { ttlMs: number; killGraceMs: number },
+): Times {
   const { termBeforeEndMs, killBeforeEndMs } = childTimes(ttlMs, killGraceMs);
   return {
     termAtMs: leaseEndsAtMs - termBeforeEndMs,
     killAtMs: leaseEndsAtMs - killBeforeEndMs,
     guardKillAtMs: leaseEndsAtMs - marginMs(ttlMs),
     leaseEndsAtMs,
+    leaseLastsMs,
   };
 }
 
@@ -75,6 +82,7 @@ export class Deadline {
     const { termAtMs, killAtMs, guardKillAtMs, leaseEndsAtMs } = this.#times;
     this.#move(
       {
+        ...this.#times,
         termAtMs: termAtMs - suspendedMs,
         killAtMs: killAtMs - suspendedMs,
         guardKillAtMs: guardKillAtMs - suspendedMs,

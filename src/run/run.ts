@@ -10,6 +10,7 @@ import type { EventListener } from '../events/events.js';
 import { CALL_LIMIT_MS, LockCalls, type EndDetails, type WorkResult } from '../lock/calls.js';
 import { newIdentity, type Lease } from '../lock/lease.js';
 import { childTimes } from '../lock/lease-times.js';
+import { orAborted } from '../lock/or-aborted.js';
 import { releaseLease, type ReleaseOutcome } from '../lock/release.js';
 import { waitForLease, type WaitResult } from '../lock/wait.js';
 import { orderGuard } from './crash-release.js';
@@ -55,7 +56,7 @@ async function runUnderLock(context: RunContext): Promise<RunResult> {
   try {
     if (socket.path === undefined) events.emit({ event: 'socket.absent', reason: socket.problem });
     const askedAtMs = performance.now();
-    const outer = await findOuterRun(context, interrupt);
+    const outer = await orAborted(findOuterRun(context, interrupt), interrupt);
     const leftMs = Math.max(0, Math.round(options.waitTimeoutMs - (performance.now() - askedAtMs)));
     if (outer !== undefined) return await runNested(context, file, outer, socket, leftMs, interrupt);
 

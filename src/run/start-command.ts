@@ -59,7 +59,7 @@ export async function startCommand(
 }
 
 function report({ options, events: { emit } }: RunContext, deadline: Deadline, event: ChildEvent): void {
-  const { command, args, connection, ttlMs } = options;
+  const { command, args, connection } = options;
   const nowMs = performance.now();
   const leftMs = (atMs: number): number => Math.max(0, Math.round(atMs - nowMs));
   switch (event.type) {
@@ -79,7 +79,7 @@ function report({ options, events: { emit } }: RunContext, deadline: Deadline, e
     case 'deadline':
       return emit({
         event: 'child.deadline',
-        ttlMs,
+        ttlMs: Math.round(deadline.times.leaseLastsMs),
         ranMs: Math.round(event.ranMs),
         expiresInMs: leftMs(deadline.times.leaseEndsAtMs),
       });

@@ -34,6 +34,8 @@ const GIVE_UP_SIGNALS = new Set<NodeJS.Signals>(['SIGINT', 'SIGTERM']);
 export class UnderLease {
   readonly #deadline: Deadline;
   readonly #turns = new Turns();
+  /** When the lease began, on performance.now()'s clock. */
+  readonly #beganAtMs: number;
   #lease: Lease;
   #child: RunningChild | undefined;
   #keeper: LeaseKeeper | undefined;
@@ -45,6 +47,7 @@ export class UnderLease {
     private readonly socket: HolderSocket,
   ) {
     this.#lease = lease;
+    this.#beganAtMs = lease.endsAtMs - context.options.ttlMs;
     this.#deadline = new Deadline(this.#timesOf(lease));
   }
 
@@ -184,9 +187,8 @@ export class UnderLease {
     return described;
   }
 
-  #timesOf(lease: Lease): Times {
-    const { ttlMs, killGraceMs } = this.context.options;
-    return timesUnder(lease.endsAtMs, ttlMs, killGraceMs);
+  #timesOf({ endsAtMs }: Lease): Times {
+    return timesUnder(endsAtMs, endsAtMs - this.#beganAtMs, this.context.options);
   }
 
   /** The refusal after the command's deadline, which comes before the lease's end. */

@@ -21,7 +21,7 @@ export function adviceAfterDeadline({ ttlMs, expiresInMs }: EventOf<'child.deadl
     return 'It may have run at the same time as the next run: check the database. assert_held() in the migration prevents that.';
   }
   if (ttlMs >= MAX_DURATION_MS) return 'That is the longest lease: split the migration.';
-  const longer = durationOption(Math.min(MAX_DURATION_MS, 2 * ttlMs));
+  const longer = durationOption(Math.min(MAX_DURATION_MS, Math.ceil((2 * ttlMs) / 1_000) * 1_000));
   return `The lease lasts ${formatDuration(ttlMs)}. Try a larger one, for example --ttl ${longer}`;
 }
 

@@ -3,6 +3,7 @@ import { MigrateLockError } from '../../errors.js';
 import type { LockCalls } from '../../lock/calls.js';
 import type { HolderDescription } from '../../lock/lease.js';
 import { LockWaitTimeoutError } from '../../lock/lock-wait-timeout-error.js';
+import { orAborted } from '../../lock/or-aborted.js';
 import { dateOf } from '../../text/moment.js';
 import { openToHolder, unreachable } from '../holder/ask-holder.js';
 import type { HeldLease } from '../holder/holder-socket.js';
@@ -15,9 +16,11 @@ export interface InheritedLease {
   /** As the database describes it. */
   lease: OuterLease;
   /** Calls `onChange` when the holder has extended its lease, `onGone` when the connection is closed. */
-  watch: (onChange: (described: HeldLease) => void, onGone: () => void) => void;
+  watch: (onChange: OnChange, onGone: () => void) => void;
   giveUp: () => void;
 }
+
+type OnChange = (described: HeldLease, describedAtMs: number) => void;
 
 export interface OuterLease {
   schema: string;
@@ -28,6 +31,10 @@ export interface OuterLease {
   /** When our child gets SIGTERM, and SIGKILL, on performance.now()'s clock. */
   termAtMs: number;
   killAtMs: number;
+  /** On performance.now()'s clock; never later than `expiresAt`. */
+  endsAtMs: number;
+  /** The length of the whole lease, with its extensions. */
+  lastsMs: number;
 }
 
 /**
@@ -59,8 +66,9 @@ export async function confirmLease(
   const askedAtMs = performance.now();
   const { state, lease } = await calls.status(limitMs);
   if (state !== 'held' || lease === null || !isSameLease(described, lease, calls.schema)) return undefined;
-  const { instanceId, fencingToken, dbRole, expiresAtMs, expiresInMs } = lease;
-  const lastMs = askedAtMs + expiresInMs - childTimes(0, 0).killBeforeEndMs;
+  const { instanceId, fencingToken, dbRole, expiresAtMs, heldMs, expiresInMs } = lease;
+  const endsAtMs = askedAtMs + expiresInMs;
+  const lastMs = endsAtMs - childTimes(0, 0).killBeforeEndMs;
   const killAtMs = Math.min(describedAtMs + described.killInMs, lastMs);
   return {
     schema: calls.schema,
@@ -70,6 +78,8 @@ export async function confirmLease(
     expiresAt: dateOf(expiresAtMs),
     termAtMs: Math.min(describedAtMs + described.termInMs, killAtMs),
     killAtMs,
+    endsAtMs,
+    lastsMs: heldMs + expiresInMs,
   };
 }
 
@@ -85,10 +95,10 @@ export async function inheritLease(
   waitTimeoutMs: number,
   signal: AbortSignal,
 ): Promise<InheritedLease> {
+  signal.throwIfAborted();
   const turn = await takeTurn(socketPath, mark, waitTimeoutMs, signal);
   try {
-    const lease = await confirmLease(calls, turn.described, performance.now());
-    signal.throwIfAborted();
+    const lease = await orAborted(confirmLease(calls, turn.described, performance.now()), signal);
     if (lease === undefined) {
       throw new MigrateLockError(`The lease ${turn.described.instanceId} of the outer run has ended.`, {
         code: 'LEASE_NOT_HELD',
@@ -115,17 +125,22 @@ function takeTurn(
 ): Promise<Turn> {
   const startedAtMs = performance.now();
   return new Promise((resolve, reject) => {
-    let onChange: (lease: HeldLease) => void = () => undefined;
+    let isGiven = false;
+    /** An extension that arrives before anybody watches. */
+    let missed: (() => void) | undefined;
+    let onChange: OnChange = (...change) => (missed = () => onChange(...change));
     let onGone: () => void = () => undefined;
     const socket: net.Socket = openToHolder(socketPath, { request: 'inherit', mark }, (answer) => {
       if (!answer.ok) return fail(timeout());
       settle();
-      onChange(answer.lease);
+      if (isGiven) return onChange(answer.lease, performance.now());
+      isGiven = true;
       resolve({
         described: answer.lease,
         watch: (change, gone) => {
           onChange = change;
           onGone = gone;
+          missed?.();
           if (socket.destroyed) gone();
         },
         giveUp: () => {

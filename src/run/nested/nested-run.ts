@@ -1,6 +1,7 @@
 import { describeRun } from '../describe-run.js';
 import type { HolderDescription } from '../../lock/lease.js';
 import { LockWaitTimeoutError } from '../../lock/lock-wait-timeout-error.js';
+import { orAborted } from '../../lock/or-aborted.js';
 import { currentHolder } from '../holder/current-holder.js';
 import { findEnclosing, heldAroundUs, isAroundUs, mayBeEnclosed } from '../holder/enclosing.js';
 import type { HolderSocket } from '../holder/holder-socket.js';
@@ -51,9 +52,11 @@ export async function runNested(
 ): Promise<RunResult> {
   const { options, calls, events, signals, mark } = context;
   if (options.once !== null) {
-    const state = await calls
-      .readRunKey(describeRun(options), options.once.failureMemoryMs)
-      .catch(() => null);
+    const reading = calls.readRunKey(describeRun(options), options.once.failureMemoryMs);
+    const state = await orAborted(
+      reading.catch(() => null),
+      interrupt,
+    );
     if (state?.run != null) return reportSkipped(state.run, context);
   }
   let inherited: InheritedLease;

@@ -45,7 +45,7 @@ export class UnderInheritedLease {
         signals: held,
       });
       this.inherited.watch(
-        (described) => void this.#follow(described).catch(() => undefined), // on failure the deadline stays
+        (described, describedAtMs) => void this.#follow(described, describedAtMs).catch(() => undefined), // on failure the deadline stays
         () => {
           // The outer run does not hold the lease for us any more.
           this.#deadline.pass();
@@ -75,7 +75,8 @@ export class UnderInheritedLease {
       const onTrying = asker.send;
       const answer = await askHolder(socketPath, request, { onTrying, abandoned: asker.closed });
       if (!answer.ok) return answer;
-      if (await this.#follow(answer.lease, asker)) return { ok: true, lease: this.#describe() };
+      if (await this.#follow(answer.lease, performance.now(), asker))
+        return { ok: true, lease: this.#describe() };
       return { ok: false, code: 'TOO_LATE', message: 'the command has reached its deadline' };
     } catch (error) {
       if (error instanceof MigrateLockError) {
@@ -90,8 +91,7 @@ export class UnderInheritedLease {
    * @returns whether it was moved.
    * @throws the error of the database, when it lasted until our deadline.
    */
-  #follow(described: HeldLease, asker?: Asker): Promise<boolean> {
-    const describedAtMs = performance.now();
+  #follow(described: HeldLease, describedAtMs: number, asker?: Asker): Promise<boolean> {
     const follow = this.#followed.then(() => this.#moveDeadline(described, describedAtMs, asker));
     this.#followed = follow.catch(() => false);
     return follow;
@@ -115,10 +115,13 @@ export class UnderInheritedLease {
   }
 
   #describe(): HeldLease {
-    const { expiresAt, termAtMs, killAtMs, ...lease } = this.#lease;
+    const { schema, instanceId, fencingToken, dbRole, expiresAt, termAtMs, killAtMs } = this.#lease;
     const nowMs = performance.now();
     return {
-      ...lease,
+      schema,
+      instanceId,
+      fencingToken,
+      dbRole,
       expiresAt: expiresAt.toISOString(),
       termInMs: termAtMs - nowMs,
       killInMs: killAtMs - nowMs,
@@ -136,7 +139,6 @@ export class UnderInheritedLease {
   }
 }
 
-/** The lease's own end is known only to its holder, and not needed here. */
-function timesOf({ termAtMs, killAtMs }: OuterLease): Times {
-  return { termAtMs, killAtMs, guardKillAtMs: killAtMs, leaseEndsAtMs: killAtMs };
+function timesOf({ termAtMs, killAtMs, endsAtMs, lastsMs }: OuterLease): Times {
+  return { termAtMs, killAtMs, guardKillAtMs: killAtMs, leaseEndsAtMs: endsAtMs, leaseLastsMs: lastsMs };
 }

@@ -1,9 +1,9 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
-import { isAlive, signalProcess } from '../../support/processes.js';
+import { childrenOf, isAlive, signalProcess } from '../../support/processes.js';
 import { assertNothingLeft, CLI, startCli } from '../../support/run-cli.js';
 import { waitFor } from '../../support/wait-for.js';
 
@@ -71,6 +71,49 @@ test('an inner run has the deadline of the lease', async () => {
   ]);
   expect(code).toBe(124);
   expect(innerEvents(stderr).map(({ event }) => event)).toContain('lock.inherited');
+});
+
+test("an inner run's deadline is reported with the length and the end of the lease that it is under", async () => {
+  // It outlives SIGTERM, so that the inner run reaches the deadline, too.
+  const deaf = `sh -c "trap '' TERM; while :; do sleep 0.1; done"`;
+  const { stderr } = await nest(`$RUN --ttl 10m -- ${deaf}`, ['--ttl', '4s', '--kill-grace', '1s']);
+  const inner = innerEvents(stderr);
+  const inherited = inner.find(({ event }) => event === 'lock.inherited');
+  const deadline = inner.find(({ event }) => event === 'child.deadline');
+  expect(Math.abs(Number(deadline?.ttlMs) - 4_000)).toBeLessThan(5);
+  const endsMs = Date.parse(String(deadline?.time)) + Number(deadline?.expiresInMs);
+  expect(Math.abs(endsMs - Date.parse(String(inherited?.expiresAt)))).toBeLessThan(100);
+});
+
+test('a deadline after an extension is reported with the length of the extended lease', async () => {
+  const { events, stderr } = await nest('"$NODE" "$CLI" extend --ttl 5s && exec sleep 1000', [
+    '--ttl',
+    '4s',
+    '--kill-grace',
+    '0',
+  ]);
+  const deadline = events.find(({ event }) => event === 'child.deadline');
+  expect(deadline).toHaveProperty('ttlMs', expect.any(Number));
+  expect(deadline !== undefined && 'ttlMs' in deadline && deadline.ttlMs).toBeGreaterThan(5_000);
+  expect(stderr).toMatch(/for example --ttl \d+s\n/);
+});
+
+test('a signal ends an inner run while the outer run does not answer', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'migrate-lock-test-'));
+  const stopped = join(folder, 'stopped');
+  const line =
+    'until [ -e "$STOPPED" ]; do sleep 0.1; done; $RUN -- true & echo PID=$!; wait $!; echo INNER=$?';
+  const run = start(line, [], { STOPPED: stopped });
+  await run.waitForEvent('child.started');
+  run.kill('SIGSTOP');
+  writeFileSync(stopped, '');
+  const [, pid] = await waitFor('the inner run', () => /^PID=(\d+)$/m.exec(run.stderr()));
+  await waitFor('its guard: from then on it handles signals', () => childrenOf(Number(pid)).length > 0);
+  signalProcess(Number(pid), 'SIGTERM');
+  await waitFor('its end', () => run.stderr().includes('\nINNER=143\n'), { limitMs: 8_000 });
+  run.kill('SIGCONT');
+  expect((await run.done).code).toBe(0);
+  rmSync(folder, { recursive: true });
 });
 
 test('an extension moves the deadline of the inner run too', async () => {
