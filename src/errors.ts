@@ -34,11 +34,14 @@ export interface MigrateLockErrorOptions {
 
 /**
  * An expected failure: a stable `code`, the exit code it leads to, and a hint that says what to do next.
- * It is shown to people as one sentence and a hint, never with a stack trace.
+ * It is shown to people as one sentence and a hint, never with a stack trace. `cause` is the error that led to it, if any.
  */
 export class MigrateLockError extends Error {
+  /** Stable: decide by it, not by the message. */
   readonly code: ErrorCode;
+  /** The exit code of `migrate-lock` after this error. */
   readonly exitCode: number;
+  /** One sentence: what to do next. */
   readonly hint: string;
 
   constructor(message: string, options: MigrateLockErrorOptions) {

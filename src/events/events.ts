@@ -141,6 +141,7 @@ export interface EventFields {
   'run.finished': { outcome: Outcome; exitCode: number; durationMs: number };
 }
 
+/** The name of an event. */
 export type EventName = keyof EventFields;
 
 const ALL_EVENTS: Record<EventName, true> = {
@@ -193,4 +194,5 @@ export type EventOf<N extends EventName> = { [K in N]: { event: K } & EventField
 export type EventBody = EventOf<EventName>;
 /** One audit event: version, time, what happened, and the common fields. */
 export type MigrateLockEvent = { v: typeof EVENT_VERSION; time: string } & EventContext & EventBody;
+/** Called with every event. */
 export type EventListener = (event: MigrateLockEvent) => void;

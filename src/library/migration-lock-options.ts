@@ -2,6 +2,7 @@ import type postgres from 'postgres';
 import { UsageError } from '../errors.js';
 import type { EventListener } from '../events/events.js';
 
+/** Only `connection` is required. */
 export interface MigrationLockOptions {
   /** A URL (`postgres://...`), or a postgres.js instance, which stays the caller's to end. */
   connection: string | postgres.Sql;

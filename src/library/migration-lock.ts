@@ -90,8 +90,8 @@ export class MigrationLock {
   /**
    * One attempt to acquire the lease.
    * @returns true when it was acquired, false when another instance holds it.
-   * @throws {MigrateLockError} LOCK_MISUSED when this instance has it already or is acquiring it; otherwise what the
-   * database said.
+   * @throws {MigrateLockError} with the code LOCK_MISUSED when this instance has it already or is acquiring it; otherwise
+   * what the database said.
    */
   async acquire(): Promise<boolean> {
     return this.#acquiring(async () => {
@@ -104,8 +104,9 @@ export class MigrationLock {
 
   /**
    * Waits for the lease until the wait timeout.
+   * @returns the lease.
    * @throws {LockWaitTimeoutError} when it was not acquired in time; it names the holder.
-   * @throws {MigrateLockError} LOCK_MISUSED, or what the database said.
+   * @throws {MigrateLockError} with the code LOCK_MISUSED, or what the database said.
    * @throws the reason of `signal` when that was aborted.
    */
   async wait(): Promise<Lease> {
@@ -142,8 +143,9 @@ export class MigrationLock {
    * Makes the lease last for at least `ttlMs` from now: an explicit decision, not a heartbeat. It never gets shorter. While
    * the database is away, or the lock's row is locked, it is tried again until shortly before the lease's end.
    * @returns false when the lease has ended, or is not this instance's any more.
-   * @throws {MigrateLockError} DATABASE_UNREACHABLE (exit code 69) when the database stayed away for so long: the lease then
-   * lasts until its end as the message says it, or longer if only the answer was lost. Otherwise what the database said.
+   * @throws {MigrateLockError} with the code DATABASE_UNREACHABLE (exit code 69) when the database stayed away for so long:
+   * the lease then lasts until its end as the message says it, or longer if only the answer was lost. Otherwise what the
+   * database said.
    */
   async extend(ttlMs: number): Promise<boolean> {
     const lease = this.#lease;

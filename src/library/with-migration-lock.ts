@@ -11,10 +11,11 @@ export interface WorkContext {
    * the same time as another holder's. `migrate-lock run` gives a stronger guarantee: it ends its child in time.
    */
   signal: AbortSignal;
+  /** Names the lease in the table, in events, and in the names of its database sessions. */
   instanceId: string;
   /** Grows with every acquisition: lets a store refuse writes of an older holder. */
   fencingToken: number;
-  /** On the database's clock. */
+  /** The end of the lease, on the database's clock. */
   expiresAt: Date;
   /** Give it to the sessions that do the work (`application_name`), so that they can be found in pg_stat_activity. */
   applicationName: string;
@@ -23,7 +24,7 @@ export interface WorkContext {
 /**
  * Waits for the lease, does the work, releases the lease, whether the work succeeded or not.
  * @returns what the work returned.
- * @throws what the work threw; or, before it was started, {LockWaitTimeoutError} and what MigrationLock.wait() throws.
+ * @throws what the work threw; or, before it was started, `LockWaitTimeoutError` and what `MigrationLock.wait()` throws.
  */
 export async function withMigrationLock<T>(
   options: MigrationLockOptions,

@@ -91,12 +91,13 @@ export type ReleaseAnswer =
   | { outcome: 'refused' }
   | ({ outcome: 'orphans' } & Orphans);
 
+/** Who has the lease, and who waits for it. */
 export interface LockStatus {
   /** `expired`: the lease has expired without a release; the next attempt takes over. */
   state: 'free' | 'held' | 'expired';
   /** The last lease, whatever its state; null before the first. */
   lease: HolderDescription | null;
-  /** In order of arrival. */
+  /** In order of arrival. `waitingMs`: for how long each has waited. */
   waiters: {
     instanceId: string;
     host: string | null;

@@ -23,7 +23,9 @@ export interface ClientDescription {
 
 /** A lease as its holder knows it. */
 export interface Lease {
+  /** Names the lease. It is never used again. */
   instanceId: string;
+  /** Grows with every acquisition. */
   fencingToken: number;
   /** The database role that acquired it. */
   dbRole: string;
@@ -35,19 +37,31 @@ export interface Lease {
   endsAtMs: number;
 }
 
-/** A lease as the database describes it. */
+/** A lease as the database describes it. Moments are in milliseconds since 1970, on the database's clock. */
 export interface HolderDescription {
+  /** Names the lease. It is never used again. */
   instanceId: string;
+  /** Grows with every acquisition. */
   fencingToken: number;
+  /** The host name of the holder. */
   host: string | null;
+  /** The process id of the holder, on its host. */
   pid: number | null;
+  /** The database role that acquired it. */
   dbRole: string;
+  /** What is being run, redacted. */
   command: string | null;
+  /** What `--once` names; null: no run key. */
   runKey: string | null;
+  /** When it was acquired. */
   lockedAtMs: number;
+  /** When it expires, or expired, unless it is released first. */
   expiresAtMs: number;
+  /** How long ago it was acquired. */
   heldMs: number;
+  /** How long it still lasts; negative when it has expired. */
   expiresInMs: number;
+  /** When it was released; null: it was not. */
   releasedAtMs: number | null;
 }
 

@@ -7,6 +7,7 @@ import type { HolderDescription } from './lease.js';
 export class LockWaitTimeoutError extends MigrateLockError {
   /** The holder at the last poll; null when it was unknown. */
   readonly holder: HolderDescription | null;
+  /** How long it waited. */
   readonly waitedMs: number;
   /** The number of waiters at the last poll, this one included. */
   readonly queueLength: number;

@@ -182,20 +182,24 @@ describe('docs/library.md', () => {
     expect(exported.filter((name) => !new RegExp(`\`[^\`]*\\b${name}\\b[^\`]*\``).test(text))).toEqual([]);
   });
 
-  test('has the options and the members of MigrationLock, and the fields of WorkContext', () => {
+  test('has the members of MigrationLock, of its options, and of WorkContext', () => {
     const options = fieldsOf('src/library/migration-lock-options.ts', 'MigrationLockOptions');
-    expect(columnOf('option of `MigrationLockOptions`', 'default', '')).toEqual(options);
-    const fields = fieldsOf('src/library/with-migration-lock.ts', 'WorkContext');
-    expect(columnOf('field of `WorkContext`', '')).toEqual(fields);
+    expect(membersOf('MigrationLockOptions')).toEqual(options);
+    expect(membersOf('WorkContext')).toEqual(fieldsOf('src/library/with-migration-lock.ts', 'WorkContext'));
     const members = Object.getOwnPropertyNames(MigrationLock.prototype).filter(
       (name) => name !== 'constructor',
     );
-    const documented = columnOf('member of `MigrationLock`', '').map((name) => name.replace(/\(.*/, ''));
-    expect(sorted(documented)).toEqual(sorted(members));
+    expect(sorted(membersOf('MigrationLock'))).toEqual(sorted(members));
   });
 
-  const columnOf = (...head: string[]) =>
-    tableOf('docs/library.md', ...head).map(([name = '']) => plain(name));
+  test('explains everything: each has its docstring', () => {
+    expect(text.match(/^\| `.*\| \|$/gm) ?? []).toEqual([]);
+  });
+
+  const membersOf = (type: string) =>
+    tableOf('docs/library.md', `member of \`${type}\``, 'type', '').map(([name = '']) =>
+      plain(name).replace(/\(.*|\?$/, ''),
+    );
   const fieldsOf = (path: string, type: string) => {
     const [, body = ''] =
       new RegExp(`interface ${type} \\{([\\s\\S]*?)\\n\\}`).exec(readDocument(path)) ?? [];
