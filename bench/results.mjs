@@ -42,7 +42,7 @@ export function writeResults({ machine, postgres, findings, remarks }) {
     'Written by `npm run bench`, never by hand. Ratios, and whatever stands beside a peer, are of one run on one server,',
     'the rounds interleaved (ours, theirs, ours, ...); below 1 ours is faster. The spread is the quartiles of the rounds.',
     '',
-    '![40 starts at once, one row a process](storm.svg)',
+    '![100 starts in the same second, one row a process](storm.svg)',
     '',
     '## Where, with what',
     '',

@@ -8,6 +8,7 @@ import { manyWaiters } from './many-waiters.mjs';
 import { once } from './once.mjs';
 import { startUp } from './start-up.mjs';
 import { storm } from './storm.mjs';
+import { waiter } from './waiter.mjs';
 import { wal } from './wal.mjs';
 
 /**
@@ -25,6 +26,7 @@ export const ROWS = [
   crowd,
   fewConnections,
   manyWaiters,
+  waiter,
   longTransaction,
   wal,
   once,

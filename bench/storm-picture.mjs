@@ -1,5 +1,5 @@
 const WIDTH = 860;
-const ROW = 11;
+const ROW = 5;
 const MARGIN = { left: 20, right: 20, top: 58, bottom: 34 };
 const COLOURS = {
   background: '#ffffff',
@@ -34,7 +34,7 @@ export function drawStorm(runs, title) {
   const bar = (row, fromMs, toMs, colour) => {
     const left = x(fromMs - beginMs);
     const width = Math.max(0, x(toMs - beginMs) - left);
-    const box = `x="${left.toFixed(1)}" y="${MARGIN.top + row * ROW}" width="${width.toFixed(1)}" height="${ROW - 2}"`;
+    const box = `x="${left.toFixed(1)}" y="${MARGIN.top + row * ROW}" width="${width.toFixed(1)}" height="${ROW - 1}"`;
     return `<rect ${box} fill="${colour}"/>`;
   };
   const bars = runs.flatMap((run, row) => [
