@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 import { main } from '../src/cli/main.js';
 
 void main([process.execPath, __filename], process.argv.slice(2), process.env).then((code) => {

@@ -1,5 +1,5 @@
-// Builds the command line (one minified CommonJS file with its packages in it) and the library (ESM, its packages left to the
-// package manager) into dist/.
+// Builds the command line (minified CommonJS with its packages in it) and the library (ESM, its packages left to the package
+// manager) into dist/.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -20,16 +20,34 @@ const common = {
   write: false,
 };
 
+/** Modules that few runs need and that bring large packages: files of their own, loaded at their one `import()`. */
+const ON_DEMAND = ['src/metrics/prometheus.ts', 'src/ui/drawing.ts', 'src/db/saslprep.ts'];
+const onDemandNames = ON_DEMAND.map((file) => path.basename(file, '.ts'));
+
+/** @type {import('esbuild').Plugin} */
+const onDemand = {
+  name: 'on-demand',
+  setup({ onResolve }) {
+    onResolve(
+      { filter: new RegExp(`^\\./(${onDemandNames.join('|')})\\.js$`) },
+      ({ kind, path: imported }) =>
+        kind === 'dynamic-import' ? { path: imported.replace(/js$/, 'cjs'), external: true } : undefined,
+    );
+  },
+};
+
 const results = await Promise.all([
   build({
     ...common,
-    entryPoints: ['bin/migrate-lock.ts'],
-    outfile: 'dist/migrate-lock.cjs',
+    entryPoints: [...ON_DEMAND, 'bin/migrate-lock.ts'],
+    entryNames: '[name]',
+    outdir: 'dist',
+    outExtension: { '.js': '.cjs' },
+    plugins: [onDemand],
     format: 'cjs',
     minify: true,
     keepNames: true, // errors bear the names of their classes
     legalComments: 'inline',
-    banner: { js: '#!/usr/bin/env node' },
   }),
   build({
     ...common,

@@ -4,7 +4,7 @@
  */
 export async function preparePassword(password: string): Promise<string> {
   if (/^[\x20-\x7e]*$/.test(password)) return password;
-  const { saslprep } = await import('@mongodb-js/saslprep');
+  const { saslprep } = await import('./saslprep.js');
   try {
     return saslprep(password) || password;
   } catch {

@@ -38,9 +38,12 @@ describe('what is packed', () => {
     expect(packed().filter((path) => !types().includes(path))).toEqual([
       'LICENSE',
       'README.md',
+      'dist/drawing.cjs',
       'dist/event.schema.json',
       'dist/index.js',
       'dist/migrate-lock.cjs',
+      'dist/prometheus.cjs',
+      'dist/saslprep.cjs',
       ...DOCUMENTS.filter((path) => path.startsWith('docs/')),
       'package.json',
     ]);

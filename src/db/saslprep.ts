@@ -1,0 +1,2 @@
+/** SASLprep with its tables: loaded only for a password that needs it. */
+export { saslprep } from '@mongodb-js/saslprep';
