@@ -46,7 +46,6 @@ const results = await Promise.all([
     plugins: [onDemand],
     format: 'cjs',
     minify: true,
-    keepNames: true, // errors bear the names of their classes
     legalComments: 'inline',
   }),
   build({

@@ -37,6 +37,8 @@ export interface MigrateLockErrorOptions {
  * It is shown to people as one sentence and a hint, never with a stack trace. `cause` is the error that led to it, if any.
  */
 export class MigrateLockError extends Error {
+  /** Written out in each subclass, because the command line is minified. */
+  override readonly name: string = 'MigrateLockError';
   /** Stable: decide by it, not by the message. */
   readonly code: ErrorCode;
   /** The exit code of `migrate-lock` after this error. */
@@ -46,7 +48,6 @@ export class MigrateLockError extends Error {
 
   constructor(message: string, options: MigrateLockErrorOptions) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
-    this.name = new.target.name;
     this.code = options.code;
     this.exitCode = EXIT_CODES[options.exit].code;
     this.hint = options.hint;
@@ -55,6 +56,8 @@ export class MigrateLockError extends Error {
 
 /** An option, environment variable or argument is wrong. Exit code 64. */
 export class UsageError extends MigrateLockError {
+  override readonly name = 'UsageError';
+
   constructor(message: string, hint: string, cause?: unknown) {
     super(message, { code: 'USAGE', exit: 'usage', hint, cause });
   }

@@ -6,6 +6,8 @@ import { INVALID_ANSWER } from './classify.js';
  * `path` says where in the answer it stands; the value itself is not told.
  */
 export class InvalidAnswer extends MigrateLockError {
+  override readonly name = 'InvalidAnswer';
+
   constructor(path: string, expected: string) {
     super(`The database gave an answer that makes no sense: ${path} is not ${expected}.`, {
       code: INVALID_ANSWER,

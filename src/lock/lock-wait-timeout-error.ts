@@ -5,6 +5,7 @@ import type { HolderDescription } from './lease.js';
 
 /** The lease was not acquired within the wait timeout. Exit code 75. */
 export class LockWaitTimeoutError extends MigrateLockError {
+  override readonly name = 'LockWaitTimeoutError';
   /** The holder at the last poll; null when it was unknown. */
   readonly holder: HolderDescription | null;
   /** How long it waited. */

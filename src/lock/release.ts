@@ -98,6 +98,8 @@ async function tryToRelease(
 
 /** Sessions of the child are still open: the lease is kept, and expires. */
 class OrphansLeft extends MigrateLockError {
+  override readonly name = 'OrphansLeft';
+
   constructor({ sessions, denied }: Orphans, instanceId: string, terminated: boolean) {
     super(`database sessions of the command have not ended: ${nameSessions(sessions)}`, {
       code: 'ORPHANS_LEFT',

@@ -187,6 +187,14 @@ describe('sources', () => {
     expect(long.map(({ path, text }) => `${path}: ${lines(text)}`)).toEqual([]);
   });
 
+  test('each class of error writes out its name, which minifying does not keep', () => {
+    const declared = TYPESCRIPT.flatMap(({ text }) => [
+      ...text.matchAll(/class (\w+) extends MigrateLockError \{\n(.*)\n/g),
+    ]);
+    expect(declared.length).toBeGreaterThan(3);
+    for (const [, name, first = ''] of declared) expect(first).toContain(`readonly name = '${name}';`);
+  });
+
   test('each is named for what it does', () => {
     expect(WRITTEN.map(({ path }) => path).filter((path) => /util|helper|misc|common/i.test(path))).toEqual(
       [],
