@@ -153,6 +153,18 @@ describe('the installed command line', () => {
     expect(read(consumer, 'm.prom')).toContain('\nmigrate_lock_exit_code{');
   });
 
+  test.each([
+    ['drawing', ['ERASE', 'fitted']],
+    ['prometheus', ['toPrometheusText']],
+    ['saslprep', ['saslprep']],
+  ])('loads %s.cjs on demand, which exports what is used of it', async (name, used) => {
+    const dist = join(consumer, 'node_modules', 'migrate-lock', 'dist');
+    expect(read(dist, 'migrate-lock.cjs').includes(`import("./${name}.cjs")`)).toBe(true);
+    const program = `import(process.argv[1]).then((module) => console.log(Object.keys(module).join()))`;
+    const { stdout } = await use('node', '-e', program, join(dist, `${name}.cjs`));
+    expect(stdout.trim().split(',')).toEqual(expect.arrayContaining(used));
+  });
+
   test('tells its version', async () => {
     const { version } = JSON.parse(read(ROOT, 'package.json')) as { version: string };
     expect(await use('node_modules/.bin/migrate-lock', '--version')).toMatchObject({
