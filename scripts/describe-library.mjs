@@ -20,6 +20,7 @@ async function describeLibrary() {
     excludeExternals: true,
     preservedTypeAnnotationTags: ['@throws'],
     sort: ['source-order'],
+    disableSources: true,
     logLevel: 'Warn',
   });
   const exported = (await application.convert())?.children ?? [];
