@@ -39,6 +39,7 @@ SELECT pg_catalog.jsonb_build_object(
               FROM pg_catalog.pg_depend AS inside
              WHERE inside.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass
                AND inside.refobjid OPERATOR(pg_catalog.=) schema.oid
+            OFFSET 0 -- else the CASE is planned twice
           ) AS object
          WHERE (object.owner OPERATOR(pg_catalog.=) schema.nspowner) IS NOT TRUE
          LIMIT 5),
