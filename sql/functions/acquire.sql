@@ -16,22 +16,35 @@ CREATE OR REPLACE FUNCTION "migrate_lock".poll(
 AS $body$
 DECLARE
     secret     bytea := sha256(convert_to(p_secret, 'UTF8'));
-    is_ours    boolean;
-    longest_ms bigint;
+    caller     record;  -- what rate-limit.sql keeps of it
+    position_  bigint;
+    ahead_us   bigint;
     retry_ms   bigint;
     left_      bigint;
     answer     jsonb;
 BEGIN
     PERFORM "migrate_lock".begin_change(
         num_nulls(p_program, p_instance_id, p_secret, p_ttl_ms, p_orphans, p_poll_interval_ms), p_orphans, p_seen);
-    SELECT version.version >= p_program AND version.oldest_program <= p_program, least(setting.max_ttl_ms, 2147483647)
-      INTO is_ours, longest_ms
+    SELECT version.version >= p_program AND version.oldest_program <= p_program AS is_ours,
+           least(setting.max_ttl_ms, 2147483647) AS longest_ms, coalesce(setting.attempts_per_second, 200) AS rate,
+           role.attempts, client.next_at, client.counted_at, clock_timestamp() AS moment
+      INTO caller
       FROM "migrate_lock".migration_lock_version AS version
-      LEFT JOIN "migrate_lock".migration_lock_setting AS setting ON true;
-    IF is_ours IS NOT TRUE THEN
+      LEFT JOIN "migrate_lock".migration_lock_setting AS setting ON true
+      LEFT JOIN "migrate_lock".migration_lock_role AS role
+        ON role.role = to_regrole(quote_ident(session_user))
+        OR (role.role = 0 AND pg_has_role(session_user, current_user, 'MEMBER'))
+      LEFT JOIN "migrate_lock".migration_lock_client AS client
+        ON client.kind = 'attempt' AND client.db_role = session_user::text
+       AND client.address = coalesce(host(inet_client_addr()), '')
+     ORDER BY role.role DESC NULLS LAST
+     LIMIT 1;
+    IF caller.is_ours IS NOT TRUE THEN
         RETURN "migrate_lock".version() || '{"outcome": "schema"}';
-    ELSIF p_ttl_ms NOT BETWEEN 1 AND longest_ms THEN
-        PERFORM "migrate_lock".refuse_ttl(p_ttl_ms, longest_ms);
+    ELSIF p_ttl_ms NOT BETWEEN 1 AND caller.longest_ms THEN
+        PERFORM "migrate_lock".refuse(
+            format('a lease of %s ms is not allowed: this lock allows at most %s ms', p_ttl_ms, caller.longest_ms),
+            'Ask for less, or let the owner of the lock raise the limit with migrate-lock init --max-ttl.');
     ELSIF octet_length(p_instance_id) NOT BETWEEN 1 AND 200 OR octet_length(p_secret) NOT BETWEEN 1 AND 200 THEN
         PERFORM "migrate_lock".refuse(
             'the instance id or the secret is empty or longer than 200 bytes', 'Give ones that were never used before.');
@@ -45,11 +58,22 @@ BEGIN
             'Give a shorter key: a name or a digest of the work is enough.');
     ELSIF p_poll_interval_ms NOT BETWEEN 1 AND 2147483647 OR p_failure_memory_ms NOT BETWEEN 0 AND 3155760000000 THEN
         PERFORM "migrate_lock".refuse('a duration is negative or too long', 'Give a number of milliseconds.');
+    ELSIF caller.attempts IS NULL THEN
+        PERFORM "migrate_lock".refuse(
+            format('the role %s is not admitted to this lock itself', session_user),
+            'Rights that come from a group are not enough: let the owner of the lock run migrate-lock init --grant-to.', '42501');
     END IF;
     p_host    := left(p_host, 255);
     p_command := left(p_command, 2000);
 
-    retry_ms := "migrate_lock".count_attempt();
+    position_ := nextval(caller.attempts);
+    ahead_us  := position_ - extract(epoch FROM caller.moment) * 1000000;
+    -- Mostly the attempt is counted by that.
+    IF position_ / greatest(1, 100000 / caller.rate) % caller.rate = 0 OR ahead_us NOT BETWEEN -10000000 AND 9999999
+       OR caller.next_at > caller.moment + interval '10 seconds' THEN
+        retry_ms := "migrate_lock".charge_client(
+            caller.attempts, caller.rate, position_, ahead_us, caller.moment, caller.next_at, caller.counted_at);
+    END IF;
     IF retry_ms IS NOT NULL THEN
         RETURN jsonb_build_object(
             'outcome', 'held', 'holder', NULL, 'queueLength', 0, 'retryAfterMs', retry_ms);
@@ -58,7 +82,17 @@ BEGIN
     answer := "migrate_lock".acquire(
         p_instance_id, secret, p_ttl_ms, p_host, p_pid, p_command, p_command_sha256, p_run_key, p_failure_memory_ms, p_respect,
         p_orphans, p_seen);
-    left_  := "migrate_lock".connections_left();
+    -- How many more connections the caller's role can make here: the least of what the server, the database and the role allow.
+    SELECT least(
+               current_setting('max_connections')::integer - current_setting('superuser_reserved_connections')::integer
+                   - coalesce(current_setting('reserved_connections', true)::integer, 0) - connections.all_,
+               CASE WHEN NOT role.rolsuper AND role.rolconnlimit >= 0 THEN role.rolconnlimit - connections.of_role END,
+               CASE WHEN NOT role.rolsuper AND here.datconnlimit >= 0 THEN here.datconnlimit - connections.here END) INTO left_
+      FROM pg_roles AS role, pg_database AS here, LATERAL (
+           SELECT count(*) AS all_, count(*) FILTER (WHERE usesysid = role.oid) AS of_role,
+                  count(*) FILTER (WHERE datid = here.oid) AS here
+             FROM pg_stat_get_activity(NULL) WHERE usesysid IS NOT NULL) AS connections
+     WHERE role.rolname = session_user AND here.datname = current_database();
     answer := answer || jsonb_build_object('connectionsLeft', left_);
     IF answer ->> 'outcome' = 'held' THEN
         RETURN answer || "migrate_lock".queue(

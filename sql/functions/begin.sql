@@ -11,12 +11,12 @@ AS $body$
       FROM "migrate_lock".migration_lock_version
 $body$;
 
--- Refuses a request that cannot be right, with a code of our own: PostgreSQL does not use the class ML.
-CREATE OR REPLACE FUNCTION "migrate_lock".refuse(p_message text, p_hint text) RETURNS void
+-- Refuses a request that cannot be right, or may not be made. ML001 is a code of our own: PostgreSQL does not use the class ML.
+CREATE OR REPLACE FUNCTION "migrate_lock".refuse(p_message text, p_hint text, p_code text DEFAULT 'ML001') RETURNS void
     LANGUAGE plpgsql
 AS $body$
 BEGIN
-    RAISE EXCEPTION USING MESSAGE = left(p_message, 200), HINT = left(p_hint, 200), ERRCODE = 'ML001';
+    RAISE EXCEPTION USING MESSAGE = left(p_message, 200), HINT = left(p_hint, 200), ERRCODE = p_code;
 END
 $body$;
 
@@ -47,22 +47,16 @@ BEGIN
 END
 $body$;
 
-CREATE OR REPLACE FUNCTION "migrate_lock".refuse_ttl(p_ttl_ms bigint, p_longest_ms bigint) RETURNS void
-    LANGUAGE sql
-AS $body$
-    SELECT "migrate_lock".refuse(
-        format('a lease of %s ms is not allowed: this lock allows at most %s ms', p_ttl_ms, p_longest_ms),
-        'Ask for less, or let the owner of the lock raise the limit with migrate-lock init --max-ttl.')
-$body$;
-
 -- Times leave the database as milliseconds since the start ('epoch': 1970), whatever DateStyle and TimeZone are. The end of a
 -- lease that was set to infinity by hand is a moment later than all others: a lease that nobody could look at could not be
 -- broken either.
 CREATE OR REPLACE FUNCTION "migrate_lock".ms_between(start timestamptz, finish timestamptz) RETURNS bigint
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE
 AS $body$
-    SELECT CASE
+BEGIN
+    RETURN CASE
         WHEN NOT (isfinite(start) AND isfinite(finish)) THEN CASE WHEN finish > start THEN 10000000000000000 ELSE -10000000000000000 END
         ELSE floor(extract(epoch FROM finish - start) * 1000)::bigint
-    END
+    END;
+END
 $body$;

@@ -12,7 +12,9 @@ DECLARE
 BEGIN
     PERFORM "migrate_lock".begin_change(num_nulls(p_instance_id, p_secret, p_ttl_ms));
     IF (p_ttl_ms BETWEEN 1 AND longest_ms) IS NOT TRUE THEN
-        PERFORM "migrate_lock".refuse_ttl(p_ttl_ms, longest_ms);
+        PERFORM "migrate_lock".refuse(
+            format('a lease of %s ms is not allowed: this lock allows at most %s ms', p_ttl_ms, longest_ms),
+            'Ask for less, or let the owner of the lock raise the limit with migrate-lock init --max-ttl.');
     END IF;
     UPDATE "migrate_lock".migration_lock AS held
        SET expires_at = greatest(held.expires_at, clock_timestamp() + p_ttl_ms * interval '1 millisecond')  -- mark: extended-end
@@ -46,7 +48,8 @@ BEGIN
     SELECT * INTO lease FROM "migrate_lock".migration_lock WHERE id = 1;
     is_held := "migrate_lock".is_held(lease, p_instance_id, p_fencing_token);
     IF is_held IS TRUE
-       AND "migrate_lock".works_under(lease, to_regrole(quote_ident(session_user))) IS NOT TRUE THEN  -- mark: asserts-own
+       AND (to_regrole(quote_ident(session_user)) = ANY ("migrate_lock".lease_roles(lease))
+            OR pg_has_role(session_user, current_user, 'MEMBER')) IS NOT TRUE THEN  -- mark: asserts-own
         RAISE EXCEPTION 'the lease is of the role %, and % is not one of its roles', lease.db_role, session_user
             USING ERRCODE = 'insufficient_privilege',
                   HINT = 'Let the owner of the lock name it: migrate-lock init --grant-to ... --child-role ...';

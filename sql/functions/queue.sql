@@ -105,19 +105,3 @@ AS $body$
     )
     SELECT count(*) FROM forgotten WHERE instance_id IS DISTINCT FROM p_instance_id
 $body$;
-
--- How many more connections the caller's role can make here: the least of what the server, the database and the role allow.
-CREATE OR REPLACE FUNCTION "migrate_lock".connections_left() RETURNS bigint
-    LANGUAGE sql STABLE
-AS $body$
-    SELECT least(
-               current_setting('max_connections')::integer - current_setting('superuser_reserved_connections')::integer
-                   - coalesce(current_setting('reserved_connections', true)::integer, 0) - connections.all_,
-               CASE WHEN NOT role.rolsuper AND role.rolconnlimit >= 0 THEN role.rolconnlimit - connections.of_role END,
-               CASE WHEN NOT role.rolsuper AND here.datconnlimit >= 0 THEN here.datconnlimit - connections.here END)
-      FROM pg_roles AS role, pg_database AS here, LATERAL (
-           SELECT count(*) AS all_, count(*) FILTER (WHERE usesysid = role.oid) AS of_role,
-                  count(*) FILTER (WHERE datid = here.oid) AS here
-             FROM pg_stat_get_activity(NULL) WHERE usesysid IS NOT NULL) AS connections
-     WHERE role.rolname = session_user AND here.datname = current_database()
-$body$;

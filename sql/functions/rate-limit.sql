@@ -40,73 +40,33 @@ BEGIN
 END
 $body$;
 
--- Whether a row of migration_lock_role is the caller's: that of its own role, or the owner's where it can act as the owner.
-CREATE OR REPLACE FUNCTION "migrate_lock".admits_caller(p_role oid) RETURNS boolean
-    LANGUAGE sql STABLE
-AS $body$
-    SELECT p_role = to_regrole(quote_ident(session_user)) OR (p_role = 0 AND pg_has_role(session_user, current_user, 'MEMBER'))
-$body$;
-
--- Refuses a role that has its rights from a group, and no row of its own.
-CREATE OR REPLACE FUNCTION "migrate_lock".refuse_member() RETURNS void
-    LANGUAGE plpgsql
-AS $body$
-BEGIN
-    RAISE EXCEPTION 'the role % is not admitted to this lock itself', session_user
-        USING ERRCODE = 'insufficient_privilege',
-              HINT = 'Rights that come from a group are not enough: let the owner of the lock run migrate-lock init --grant-to.';
-END
-$body$;
-
--- Counts an attempt. Answers null, or in how many milliseconds the client may come back. Nobody waits here for another client.
-CREATE OR REPLACE FUNCTION "migrate_lock".count_attempt() RETURNS bigint
+-- Sees to an attempt that poll() cannot let pass by the number that it drew alone: it charges the client, or is over the rate, or
+-- the clock has moved. p_counter is the sequence of the caller's role (roles that can act as the owner share the owner's), ahead_us
+-- how far the number is ahead of the clock, due and p_counted are next_at and counted_at of the client. Answers null, or in how
+-- many milliseconds the client may come back. Nobody waits here for another client.
+CREATE OR REPLACE FUNCTION "migrate_lock".charge_client(
+    p_counter regclass, p_rate integer, p_position bigint, ahead_us bigint, moment timestamptz, due timestamptz,
+    p_counted timestamptz
+) RETURNS bigint
     LANGUAGE plpgsql
 AS $body$
 DECLARE
     advance   CONSTANT interval := interval '10 seconds';
-    sequence  regclass;  -- of the caller's role; roles that can act as the owner share the owner's
-    client_at text;
-    rate      integer;
-    due       timestamptz;
-    counted   timestamptz;
-    latest    timestamptz;
-    moment    timestamptz;
-    position_ bigint;
-    ahead_us  bigint;
-    charges   boolean;  -- this attempt is the one that charges its client
+    client_at text        := coalesce(host(inet_client_addr()), '');
+    latest    timestamptz := 'infinity';
+    charges   boolean     := p_position / greatest(1, 100000 / p_rate) % p_rate = 0;  -- the divisor is the sequence's increment
     is_free   boolean;
     wait_ms   bigint;
     charge    interval;
 BEGIN
-    SELECT mine.*, nextval(mine.attempts), extract(epoch FROM mine.moment) * 1000000
-      INTO sequence, rate, client_at, due, counted, moment, position_, ahead_us
-      FROM (SELECT role.attempts, coalesce(setting.attempts_per_second, 200), here.address, client.next_at, client.counted_at,
-                   clock_timestamp() AS moment
-              FROM (SELECT coalesce(host(inet_client_addr()), '') AS address) AS here
-              JOIN "migrate_lock".migration_lock_role AS role ON "migrate_lock".admits_caller(role.role)
-              LEFT JOIN "migrate_lock".migration_lock_setting AS setting ON true
-              LEFT JOIN "migrate_lock".migration_lock_client AS client
-                ON client.kind = 'attempt' AND client.db_role = session_user::text AND client.address = here.address
-             ORDER BY role.role DESC
-             LIMIT 1) AS mine;
-    IF sequence IS NULL THEN
-        PERFORM "migrate_lock".refuse_member();
-    END IF;
-    ahead_us := position_ - ahead_us;
-    charges  := position_ / greatest(1, 100000 / rate) % rate = 0;  -- the divisor is the sequence's increment
-    IF NOT charges AND ahead_us BETWEEN -10000000 AND 9999999 AND (due > moment + advance) IS NOT TRUE THEN
-        RETURN NULL;  -- mostly
-    END IF;
-
-    latest := 'infinity';
-    IF counted > moment + interval '1 second' THEN
+    IF p_counted > moment + interval '1 second' THEN
         due    := moment;  -- the clock has stepped back
         latest := moment;
     END IF;
     -- A role that was silent has saved nothing up, and one that goes on asking waits for a second or two at most.
     -- More than a minute ahead: the clock has stepped back.
     IF ahead_us NOT BETWEEN -10000000 AND 12000000 THEN
-        PERFORM setval(sequence, position_ - ahead_us + CASE WHEN ahead_us BETWEEN 0 AND 60000000 THEN 11000000 ELSE 0 END);
+        PERFORM setval(p_counter, p_position - ahead_us + CASE WHEN ahead_us BETWEEN 0 AND 60000000 THEN 11000000 ELSE 0 END);
     END IF;
     is_free := charges AND "migrate_lock".lock_client('attempt', client_at);
     wait_ms := CASE
@@ -117,7 +77,7 @@ BEGIN
     END;
     IF wait_ms IS NOT NULL THEN
         PERFORM "migrate_lock".record_refusal(
-            'attempt', 'lock.rate_limited', NULL, jsonb_build_object('attemptsPerSecond', rate));
+            'attempt', 'lock.rate_limited', NULL, jsonb_build_object('attemptsPerSecond', p_rate));
         -- A client that comes again at once keeps its own connection busy, and leaves the server to the others.
         PERFORM pg_sleep(least(wait_ms, 100) / 1000.0);
         RETURN wait_ms;

@@ -18,13 +18,14 @@ CREATE OR REPLACE FUNCTION "migrate_lock".release(
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $body$
 DECLARE
-    secret  bytea := sha256(convert_to(p_secret, 'UTF8'));
-    lease   "migrate_lock".migration_lock;
-    past    record;
-    loss    jsonb;
-    orphans jsonb;
-    details jsonb;
-    moment  timestamptz;
+    secret   bytea := sha256(convert_to(p_secret, 'UTF8'));
+    lease    "migrate_lock".migration_lock;
+    may_lock boolean;
+    past     record;
+    loss     jsonb;
+    orphans  jsonb;
+    details  jsonb;
+    moment   timestamptz;
 BEGIN
     PERFORM "migrate_lock".begin_change(
         num_nulls(p_instance_id, p_secret, p_by, p_orphans), p_orphans, p_seen);  -- mark: release-needs
@@ -38,8 +39,11 @@ BEGIN
     -- First without a lock: who proves nothing locks nothing, and cannot keep the holder waiting. Nor does who had a lease whose
     -- end is known already: nothing is left to write about it.
     SELECT * INTO lease FROM "migrate_lock".migration_lock WHERE id = 1;
-    IF "migrate_lock".proves(lease, p_instance_id, secret) IS TRUE
-       OR (SELECT was_holder AND NOT was_released AND NOT was_lost FROM "migrate_lock".past(p_instance_id, secret)) IS TRUE THEN
+    may_lock := "migrate_lock".proves(lease, p_instance_id, secret);
+    IF may_lock IS NOT TRUE THEN
+        SELECT was_holder AND NOT was_released AND NOT was_lost INTO may_lock FROM "migrate_lock".past(p_instance_id, secret);
+    END IF;
+    IF may_lock IS TRUE THEN
         -- NO KEY: a transaction that merely references the row does not hold up a release.
         SELECT * INTO lease FROM "migrate_lock".migration_lock WHERE id = 1 FOR NO KEY UPDATE;
     END IF;

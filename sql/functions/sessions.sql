@@ -15,13 +15,6 @@ AS $body$
       FROM (SELECT to_regrole(quote_ident(lease.db_role))::oid AS role) AS own
 $body$;
 
--- Whether a role is one of the lease's, or can act as the owner.
-CREATE OR REPLACE FUNCTION "migrate_lock".works_under(lease "migrate_lock".migration_lock, p_role oid) RETURNS boolean
-    LANGUAGE sql STABLE
-AS $body$
-    SELECT (p_role = ANY ("migrate_lock".lease_roles(lease)) OR pg_has_role(p_role, current_user, 'MEMBER')) IS TRUE
-$body$;
-
 -- Ends the orphans of a lease whose holder no longer speaks for it, or waits for them. p_orphans is
 --   terminate  a direct connection: a session with the lease's name is the lease's, also when it is idle
 --   wait       a pooler lends a session with its name to strangers: only transactions that were open at the first look
@@ -48,21 +41,19 @@ BEGIN
     -- asserting: transactions that have called assert_held() and are still open. They belong to the present lease, as no other
     -- one can be acquired before they end. (The functions under pg_locks and pg_stat_activity: the views take several times as
     -- long to plan, and every release looks here.)
-    SELECT ARRAY (
-               SELECT held.pid
-                 FROM pg_lock_status() AS held
-                WHERE held.locktype = 'relation' AND held.mode = 'RowShareLock' AND held.granted
-                  AND held.relation = to_regclass(format('%I.migration_lock_assertion', 'migrate_lock'))
-                  AND held.database = here.datid),
-           EXISTS (
-               SELECT FROM pg_stat_get_activity(NULL) AS named WHERE starts_with(named.application_name, 'migrate-lock:'))
-      INTO asserting, are_named
-      FROM pg_stat_get_activity(pg_backend_pid()) AS here;
+    SELECT coalesce((
+               SELECT array_agg(pid)
+                 FROM pg_lock_status()
+                WHERE locktype = 'relation' AND mode = 'RowShareLock' AND granted
+                  AND relation = to_regclass(format('%I.migration_lock_assertion', 'migrate_lock'))
+                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())), '{}'),
+           EXISTS (SELECT FROM pg_stat_get_activity(NULL) WHERE starts_with(application_name, 'migrate-lock:'))
+      INTO asserting, are_named;
     IF asserting = '{}' AND NOT are_named THEN
         RETURN NULL;  -- mostly: there is no session of any lease
     END IF;
     roles  := "migrate_lock".lease_roles(lease);
-    is_own := "migrate_lock".works_under(lease, to_regrole(quote_ident(session_user)));
+    is_own := (to_regrole(quote_ident(session_user)) = ANY (roles) OR pg_has_role(session_user, current_user, 'MEMBER')) IS TRUE;
     IF p_orphans = 'ignore' THEN
         IF is_own THEN
             RETURN NULL;
@@ -83,7 +74,8 @@ BEGIN
            AND (activity.pid = ANY (asserting)
                 OR starts_with(activity.application_name, 'migrate-lock:')
                    AND lease.instance_id = ANY (string_to_array(substr(activity.application_name, 14), ':')))
-           AND ("migrate_lock".works_under(lease, activity.usesysid)
+           AND (activity.usesysid = ANY (roles)
+                OR pg_has_role(activity.usesysid, current_user, 'MEMBER')
                 OR (cardinality(roles) = 1 AND pg_has_role(roles[1], current_user, 'MEMBER')))
     LOOP
         shown := jsonb_build_object(

@@ -1,11 +1,34 @@
 import type postgres from 'postgres';
 import { CALLS } from '../generated/sql.js';
 import { classify } from './classify.js';
-import type { Call, Session } from './database.js';
+import type { Call, Precondition, Session } from './database.js';
 import { withoutParameters } from './without-parameters.js';
 
 /** What is told about the process that answered: by the answer to a call, or to its precondition. */
 type Learn = (rows: postgres.RowList<postgres.Row[]>) => void | Promise<void>;
+
+/** For how long the calls of a session rely on a precondition that it has read. */
+const TRUST_MS = 10_000;
+
+/** The preconditions that a session has read. They count only while it is certain that all its calls reach one server process. */
+export class Preconditions {
+  readonly #read = new Map<string, { checked: Checked; untilMs: number }>();
+
+  constructor(readonly isDirect: () => boolean) {}
+
+  recent(statement: string): Checked | undefined {
+    const read = this.#read.get(statement);
+    return this.isDirect() && read !== undefined && performance.now() < read.untilMs
+      ? read.checked
+      : undefined;
+  }
+
+  keep(statement: string, checked: Checked): void {
+    this.#read.set(statement, { checked, untilMs: performance.now() + TRUST_MS });
+  }
+}
+
+type Checked = ReturnType<Precondition['check']>;
 
 /** Asks for nothing but the server's process. */
 export function lookForPooler(limitMs: number): Call {
@@ -14,22 +37,30 @@ export function lookForPooler(limitMs: number): Call {
 
 /**
  * Sends a call on a session. `prepare`: the server keeps the statement for the session's next call of it, which then takes one
- * round trip instead of two.
+ * round trip instead of two. `preconditions`: one that was read a moment ago is not read again.
  */
 export async function ask(
   session: Session,
   call: Call,
-  { prepare = false, learn }: { prepare?: boolean; learn?: Learn } = {},
+  {
+    prepare = false,
+    learn,
+    preconditions,
+  }: { prepare?: boolean; learn?: Learn; preconditions?: Preconditions } = {},
 ): Promise<unknown> {
   let { parameters } = call;
   let schemaOwner: string | undefined;
   if (call.precondition !== undefined) {
     const { statement, check } = call.precondition;
-    const rows = await session.unsafe(statement, [], { prepare });
-    await learn?.(rows);
-    const { storesUnicode, owner } = check(rows);
-    schemaOwner = owner;
-    if (!storesUnicode) parameters = call.parametersInAscii ?? parameters;
+    let checked = preconditions?.recent(statement);
+    if (checked === undefined) {
+      const rows = await session.unsafe(statement, [], { prepare });
+      await learn?.(rows);
+      checked = check(rows);
+      preconditions?.keep(statement, checked);
+    }
+    schemaOwner = checked.owner;
+    if (!checked.storesUnicode) parameters = call.parametersInAscii ?? parameters;
   }
   const asked = session.unsafe<{ answer: unknown }[]>(call.statement, [...parameters], { prepare });
   const rows = await asked.catch((error: unknown) => {

@@ -1,5 +1,5 @@
 import type postgres from 'postgres';
-import { ask, inTransaction, lookForPooler } from './ask.js';
+import { ask, inTransaction, lookForPooler, Preconditions } from './ask.js';
 import { CALL_TIMEOUT, classify, errorCode } from './classify.js';
 import { asSaid, withOptions, withPassword } from './connection-errors.js';
 import { connect } from './connect.js';
@@ -24,6 +24,7 @@ export class OwnDatabase implements Database {
   #target: ConnectionTarget;
   #connection: Connection | undefined;
   #opening: Promise<Connection> | undefined;
+  #preconditions = new Preconditions(() => this.isDirect);
   /** Ends the connection that we have or are about to have. */
   #ending = new AbortController();
   /** A pooler refuses or drops our session settings: each call then brings its own transaction. */
@@ -61,7 +62,11 @@ export class OwnDatabase implements Database {
         try {
           const learn = (rows: postgres.RowList<postgres.Row[]>): Promise<void> =>
             this.#learn(rows, connection);
-          return await ask(connection.sql, call, { prepare: this.isDirect, learn });
+          return await ask(connection.sql, call, {
+            prepare: this.isDirect,
+            learn,
+            preconditions: this.#preconditions,
+          });
         } catch (error) {
           if (classify(error) !== 'settings' && !this.#hitsForeignTimeout(error)) throw error;
           // No setting of ours makes a replica writable.
@@ -169,6 +174,7 @@ export class OwnDatabase implements Database {
       throw codedError(CALL_TIMEOUT, 'connected too late');
     }
     this.#connection = opened;
+    this.#preconditions = new Preconditions(() => this.isDirect);
     return opened;
   }
 }

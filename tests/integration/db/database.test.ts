@@ -1,6 +1,7 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { readConnectionConfig } from '../../../src/db/settings/connection-config.js';
 import type { OwnDatabase } from '../../../src/db/own-database.js';
+import { CALLS } from '../../../src/generated/sql.js';
 import { newIdentity } from '../../../src/lock/lease.js';
 import { releaseLease } from '../../../src/lock/release.js';
 import type { EventBody } from '../../../src/events/events.js';
@@ -41,6 +42,31 @@ describe('a call', () => {
   test('uses the connection that is there', async () => {
     for (let n = 0; n < 3; n++) expect(await database.call(ASK)).toBe(1);
     expect(relay.accepted()).toBe(1);
+  });
+
+  test('reads its precondition once in a session, and again after ten seconds and in another session', async () => {
+    let reads = 0;
+    const check = () => ({ storesUnicode: true, owner: `read ${++reads}` });
+    const asked = { ...ASK, precondition: { statement: CALLS.backend, check } };
+    for (let n = 0; n < 3; n++) await database.call(asked);
+    expect(reads).toBe(1);
+    await database.call({ ...asked, precondition: { statement: `${CALLS.backend} `, check } });
+    expect(reads).toBe(2);
+    const now = performance.now.bind(performance);
+    const later = jest.spyOn(performance, 'now').mockImplementation(() => now() + 10_000);
+    await database.call(asked).finally(() => later.mockRestore());
+    expect(reads).toBe(3);
+    database.disconnect();
+    await database.call(asked);
+    expect(reads).toBe(4);
+  });
+
+  test('is not made after a precondition that failed', async () => {
+    const check = () => {
+      throw new Error('not trusted');
+    };
+    const asked = { ...ASK, precondition: { statement: CALLS.backend, check } };
+    for (let n = 0; n < 2; n++) await expect(database.call(asked)).rejects.toThrow('not trusted');
   });
 
   test('has a time limit of its own on a half-open connection, and the next one connects anew', async () => {

@@ -4,6 +4,7 @@ import { classify, errorCode } from '../../../src/db/classify.js';
 import type { OwnDatabase } from '../../../src/db/own-database.js';
 import { BorrowedDatabase } from '../../../src/db/borrowed-database.js';
 import type { Database } from '../../../src/db/database.js';
+import { CALLS } from '../../../src/generated/sql.js';
 import { LockCalls } from '../../../src/lock/calls.js';
 import { createDatabase, serverUrl, type TestDatabase } from '../../support/database.js';
 import { LIMIT_MS, openDatabase, openLock } from '../../support/lock.js';
@@ -66,6 +67,17 @@ test("the server's own 08P01 stays what it is", () => {
     const url = way === 'directly' ? db.url : poolers[way].through(db.url);
     const database: OwnDatabase = openDatabase(url);
     await expectPooled(database, way !== 'directly');
+  });
+
+  test.each(['refuses', 'drops'] as const)('each call reads its precondition: %s', async (way) => {
+    const database = openDatabase(poolers[way].through(db.url));
+    let reads = 0;
+    const check = () => ({ storesUnicode: true, owner: `read ${++reads}` });
+    const asked = { name: 'ask', statement: 'SELECT 1 AS answer', parameters: [], limitMs: LIMIT_MS };
+    const precondition = { statement: CALLS.backend, check };
+    for (let n = 0; n < 3; n++) await database.call({ ...asked, precondition });
+    expect(reads).toBe(3);
+    database.disconnect();
   });
 
   test.each(['directly', 'refuses', 'drops'] as const)("on the application's instance: %s", async (way) => {
