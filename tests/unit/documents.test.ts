@@ -25,18 +25,18 @@ describe('README', () => {
     expect(README.trimEnd().split('\n').length).toBeLessThanOrEqual(150);
   });
 
-  test('names the two commands, which are scripts of the package', () => {
+  test('names two commands that are scripts of the package', () => {
     const { scripts } = JSON.parse(readDocument('package.json')) as { scripts: Record<string, string> };
     expect(README).toMatch(/^npm ci && npm run demo$/m);
     expect(README).toMatch(/^npm ci && npm test && npm run test:long$/m);
     expect(Object.keys(scripts)).toEqual(expect.arrayContaining(['build', 'demo', 'test']));
   });
 
-  test('opens with the one line that uses it', () => {
+  test('shows the command line in its first ten lines', () => {
     expect(README.split('\n').slice(0, 10).join('\n')).toContain('migrate-lock run -- knex migrate:latest');
   });
 
-  test('has ten options with their defaults', () => {
+  test('lists ten options with their defaults', () => {
     const rows = tableOf('README.md', 'option', 'default', '').map((row) => row.map(plain));
     expect(rows).toHaveLength(10);
     const known = OPTIONS.map((option) => [flagOf(option, []), defaultOf(option)]);
@@ -51,7 +51,7 @@ describe('README', () => {
     expect(paragraph).toContain('`128+n`');
   });
 
-  test('shows the statement that gives the lease away, and what decides when the command is ended', () => {
+  test('links the statement that grants the lease, and the function that sets when the command is ended', () => {
     const [, statement = ''] = /\[one statement\]\((.*?)\)/.exec(README) ?? [];
     expect(readDocument(statement)).toMatch(
       /INSERT INTO [\s\S]*ON CONFLICT [\s\S]*WHERE lock\.expires_at <= /,
@@ -70,14 +70,14 @@ describe('the time that a command has with the defaults', () => {
   const margin = marginMs(ttl);
   const moments = [0, ttl - termBeforeEndMs, ttl - killBeforeEndMs, ttl - margin, ttl].map(inSeconds);
 
-  test('is said on the first screen of README', () => {
+  test('is on the first screen of README', () => {
     const [first = ''] = README.split('\n## ');
     for (const beforeEndMs of [termBeforeEndMs, killBeforeEndMs]) {
       expect(first).toContain(inSeconds(ttl - beforeEndMs));
     }
   });
 
-  test.each(['README.md', 'docs/protocol.md'])('is that of the picture in %s', (path) => {
+  test.each(['README.md', 'docs/protocol.md'])('matches the picture in %s', (path) => {
     const drawing = blocksOf(path).find(({ text }) => text.includes('SIGKILL'))?.text ?? '';
     const figures = [...drawing.matchAll(/(?<![=\d])(?<!grace )\b\d+(\.\d+)? s\b/g)].map(
       ([figure]) => figure,
@@ -153,7 +153,7 @@ describe('the options of the other commands', () => {
   });
 });
 
-test('docs/events.md is written from the schema, and has every event', () => {
+test('docs/events.md is generated from the schema, and has every event', () => {
   const schema = JSON.parse(readDocument('src/events/event.schema.json')) as EventSchema;
   expect(readDocument('docs/events.md')).toBe(describeEvents(schema));
   const documented = tableOf('docs/events.md', 'event', 'when', 'its own fields').map(([name = '']) =>
@@ -207,8 +207,8 @@ describe('docs/library.md', () => {
   };
 });
 
-describe('what the documents refer to', () => {
-  test('links lead to files and headings that exist', () => {
+describe('the references in the documents', () => {
+  test('links point to existing files and headings', () => {
     const broken: string[] = [];
     for (const path of DOCUMENTS) {
       for (const [, target = ''] of proseOf(path).matchAll(/\]\(([^)\s]+)\)/g)) {

@@ -3,7 +3,7 @@ import { describe, expect, test } from '@jest/globals';
 import { describeThisProcess } from '../../../src/lock/lease.js';
 import { commandIdentity } from '../../../src/redact/command-identity.js';
 
-describe('what a command is', () => {
+describe('the identity of a command', () => {
   test('is the SHA-256 of its words as JSON', () => {
     const expected = createHash('sha256').update('["knex","migrate:latest"]').digest('hex');
     expect(commandIdentity(['knex', 'migrate:latest'])).toBe(expected);

@@ -304,13 +304,13 @@ describe('describeEvent', () => {
     });
   });
 
-  test('the end of a run is no news', () => {
+  test('returns nothing for the end of a run', () => {
     expect(
       describeEvent(event({ event: 'run.finished', outcome: 'completed', exitCode: 0, durationMs: 1 })),
     ).toBeNull();
   });
 
-  test("a holder's command is shortened", () => {
+  test("shortens the holder's command", () => {
     const message = describeEvent(
       event({ event: 'lock.waiting', ...holder, holderCommand: 'x'.repeat(500), waitedMs: 0 }),
     );
