@@ -54,15 +54,15 @@ function expectComplete(): void {
   expect(readdirSync(join(native, 'lib'))).toEqual(readdirSync(join(installedNative(), 'lib')));
 }
 
-describe('what the install script would have made', () => {
-  test('is made, and made again without harm', () => {
+describe('the links of the install script', () => {
+  test('are created, and created again without error', () => {
     completeNative(native);
     expectComplete();
     completeNative(native);
     expectComplete();
   });
 
-  test('is made by several processes at once', async () => {
+  test('are created when several processes do so at once', async () => {
     const module = new URL('./embedded/binaries.mjs', import.meta.url).href;
     // They start work at the same moment, not as they happen to come up.
     const script = `
@@ -81,7 +81,7 @@ describe('what the install script would have made', () => {
   });
 });
 
-test('binaries that cannot be used where they are, are used from a copy', async () => {
+test('binaries that cannot be used in place are used from a copy', async () => {
   // Root lends the server an account that cannot enter this folder (mkdtemp makes it 0700); others cannot write there.
   if (process.getuid?.() !== 0) chmodSync(join(native, 'lib'), 0o555);
   const server = await startServer({ installed: native });
