@@ -32,7 +32,7 @@ async function startAndLose(): Promise<LongRun> {
   return first;
 }
 
-test('a lease that arrived at the standby in time is as good as with synchronous replication', async () => {
+test('a lease that reached the standby in time stays valid after the failover', async () => {
   const first = await stage.startLong();
   await pair.catchUp();
   await pair.failOver();
@@ -44,7 +44,7 @@ test('a lease that arrived at the standby in time is as good as with synchronous
   expect([...(await stage.ran()).values()]).toEqual([true, true]);
 });
 
-test('a lease that the standby never heard of does not keep others out; assert_held stops its migration, and its release tells', async () => {
+test('a lease that did not reach the standby is lost: others run, assert_held stops its migration, and its release reports the loss', async () => {
   await stage.run(['--', 'true']).done;
   const first = await startAndLose();
   const other = stage.short();
@@ -56,7 +56,7 @@ test('a lease that the standby never heard of does not keep others out; assert_h
   await expectLost(first, instanceId);
 });
 
-test('a fencing token can be handed out again; the instance id still tells the two leases apart', async () => {
+test('a fencing token can be issued twice after a failover; the instance ids still differ', async () => {
   await runCli(['init'], { env: { DATABASE_URL: pair.url } });
   const first = await startAndLose();
   const other = await stage.startLong();

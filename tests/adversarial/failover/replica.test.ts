@@ -40,7 +40,7 @@ test.each([['run', '--wait-timeout', '1s', '--', 'true'], ['init']])(
   },
 );
 
-test('a replica that has no lock schema yet refuses a release as a server in recovery', async () => {
+test('a replica without the lock schema refuses a release as a server in recovery does', async () => {
   await pair.catchUp();
   const database = openDatabase(pair.standby.url);
   const calls = new LockCalls(database, 'migrate_lock');
@@ -60,13 +60,13 @@ test('a replica that has no lock schema yet refuses a release as a server in rec
   });
 });
 
-test('a replica of a lock that is free', async () => {
+test('a replica of a free lock', async () => {
   await stage.run(['--', 'true']).done;
   await pair.catchUp();
   await expectRefusal(['run', '--wait-timeout', '1s', '--', 'true']);
 });
 
-test('a replica of a lock that is held', async () => {
+test('a replica of a held lock', async () => {
   const holder = await stage.startLong();
   await pair.catchUp();
   await expectRefusal(['run', '--wait-timeout', '1s', '--', 'true']);

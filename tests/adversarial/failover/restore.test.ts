@@ -25,7 +25,7 @@ afterAll(async () => {
   await Promise.all([address.relay.close(), original.stop(), restored.stop()]);
 });
 
-test('a lease that comes back with a restored backup runs out by itself; what was handed out since is not held any more', async () => {
+test('a lease restored from a backup expires by itself; leases acquired after the backup are lost', async () => {
   const first = await stage.startLong(['--ttl', '10s', '--kill-grace', '100ms']);
   const { expiresAt } = await first.cli.waitForEvent('lock.acquired');
   await original.halt();

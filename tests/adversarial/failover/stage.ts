@@ -45,7 +45,7 @@ export class Stage {
     const cli = this.run([...args, '--', 'node', LONG_MIGRATION, file]);
     const { instanceId, fencingToken } = await cli.waitForEvent('lock.acquired');
     const { childPid } = await cli.waitForEvent('child.started');
-    await waitFor('the migration is at work', async () => (await this.ran()).has(instanceId));
+    await waitFor('the migration runs', async () => (await this.ran()).has(instanceId));
     return { cli, instanceId, fencingToken, childPid, finish: () => writeFileSync(file, '') };
   }
 

@@ -29,7 +29,7 @@ beforeAll(async () => {
 afterAll(() => Promise.all(servers.map((server) => server.stop())));
 
 test(
-  `${RUNS} random schedules from seed ${FIRST_SEED} on: never two at once, nothing late, nothing left`,
+  `${RUNS} random schedules from seed ${FIRST_SEED}: never two commands at once, nothing late, nothing left`,
   async () => {
     const schedules = Array.from({ length: RUNS }, (_, index) => drawSchedule(FIRST_SEED + index));
     const reports = await playAll(schedules, TESTED, tellFailure);
@@ -43,7 +43,7 @@ test(
 );
 
 test(
-  'the guard does its part, whatever strikes the holder over its child',
+  'the guard ends the command for every fault that hits the holder',
   async () => {
     const reports = await playAll(guardsPart, TESTED, tellFailure);
     expect(reports).toHaveLength(guardsPart.length);
@@ -58,7 +58,7 @@ test(
   guardsPartTakesAtMostMs,
 );
 
-describe('the harness finds out', () => {
+describe('the harness detects', () => {
   const orphan: Schedule = {
     seed: 0,
     runs: [
@@ -69,7 +69,7 @@ describe('the harness finds out', () => {
     faults: [{ run: 0, when: { at: 'child', word: 'stated', afterMs: 0 }, deed: { kind: 'machine dies' } }],
   };
 
-  test('a takeover that leaves the orphans of the dead at work', async () => {
+  test('a takeover that leaves orphans of the previous holder running', async () => {
     const [server] = servers;
     if (server === undefined) throw new Error('no server');
     const { violations } = await play(orphan, server, { options: ['--orphans', 'ignore'] });
@@ -79,7 +79,7 @@ describe('the harness finds out', () => {
   }, 120_000);
 
   test(
-    'a guard that does nothing, each time that something strikes the holder over its child',
+    'a guard that does nothing, for every fault that hits the holder',
     async () => {
       const reports = await playAll(guardsPart, { preload: IDLE_GUARD });
       expect(reports).toHaveLength(guardsPart.length);

@@ -70,13 +70,13 @@ async function expectHarmless(codes: number[]): Promise<void> {
   );
 }
 
-describe('written through the functions', () => {
+describe('rows written through the functions', () => {
   test.each([
-    ['hostile text everywhere', TEXT, { host: TEXT, pid: -1, command: TEXT, runKey: TEXT }],
-    ['JSON where text belongs', 'a', { host: '{}', pid: 2 ** 31 - 1, command: '["a"]', runKey: 'null' }],
-    ['nothing at all', 'a', {}],
+    ['hostile text in every column', TEXT, { host: TEXT, pid: -1, command: TEXT, runKey: TEXT }],
+    ['JSON in text columns', 'a', { host: '{}', pid: 2 ** 31 - 1, command: '["a"]', runKey: 'null' }],
+    ['empty columns', 'a', {}],
     ['empty text', '', { host: '', pid: 0, command: '', runKey: '' }],
-    ['much of it', 'a'.repeat(2_000), { host: '\u001b[2J'.repeat(50), command: '\u009b'.repeat(1_000) }],
+    ['long values', 'a'.repeat(2_000), { host: '\u001b[2J'.repeat(50), command: '\u009b'.repeat(1_000) }],
   ])('%s', async (_, instanceId, client) => {
     await applySchema();
     const { runKey = null, ...rest } = client as { runKey?: string };
@@ -89,7 +89,7 @@ describe('written through the functions', () => {
     await expectHarmless(OF_A_HELD_LOCK);
   });
 
-  test('a lease that ends when no date can tell it, taken over, broken and looked at', async () => {
+  test('a lease whose end no date can represent can be shown, taken over and unlocked', async () => {
     await applySchema();
     expect(await sqlState(pollInSql(attacker, 'a', { ttlMs: 8_700_000_000_000_000 }))).toBe('ML001');
     await pollInSql(attacker, 'a');
@@ -101,7 +101,7 @@ describe('written through the functions', () => {
   });
 });
 
-test("a run key's result is somebody else's word: a failure never comes out as a success", async () => {
+test('an invalid result of a run key never counts as a success', async () => {
   await applySchema();
   for (const [key, run] of [
     ['k256', { succeeded: false, exitCode: 256, durationMs: -5 }],
@@ -121,7 +121,7 @@ test("a run key's result is somebody else's word: a failure never comes out as a
   }
 });
 
-test('rows of the history that were written by hand', async () => {
+test('history rows that were inserted by hand', async () => {
   await applySchema();
   const details = [null, 7, TEXT, [TEXT], { [TEXT]: { [TEXT]: TEXT } }];
   for (const value of details) {

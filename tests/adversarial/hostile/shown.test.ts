@@ -65,7 +65,7 @@ function collect(): { lines: string[]; output: RawOutput; text: () => string } {
   return { lines, output, text: () => text };
 }
 
-test('every event, told to people', () => {
+test('every event on stderr is printed safely', () => {
   fc.assert(
     fc.property(events, (event) => {
       const { lines, output } = collect();
@@ -76,7 +76,7 @@ test('every event, told to people', () => {
   );
 });
 
-test('every event on stdout: one line, the same data, as the schema has it', () => {
+test('every event on stdout is one line of the same data, valid against the schema', () => {
   fc.assert(
     fc.property(events, (event) => {
       const { lines, output } = collect();
@@ -89,7 +89,7 @@ test('every event on stdout: one line, the same data, as the schema has it', () 
   );
 });
 
-test('the line of a wait, on a terminal', async () => {
+test('the waiting line on a terminal is printed safely', async () => {
   const { output, text } = collect();
   const live = new LiveOutput(output, { columns: () => 100, isOurs: () => true });
   await live.load();
@@ -112,7 +112,7 @@ test('the line of a wait, on a terminal', async () => {
   onEvent(finished);
 });
 
-test('errors and warnings', () => {
+test('errors and warnings are printed safely', () => {
   fc.assert(
     fc.property(anyText, anyText, (message, hint) => {
       const { lines, output } = collect();
@@ -178,7 +178,7 @@ const entry = fc.record({
   auditHash: textOrNull,
 });
 
-test('status and history, for people and as JSON', () => {
+test('status and history are printed safely, as text and as JSON', () => {
   fc.assert(
     fc.property(report, entry, (status, row) => {
       for (const line of [...describeStatus(status), describeEntry(row)])
@@ -193,7 +193,7 @@ test('status and history, for people and as JSON', () => {
   );
 });
 
-test('a moment is text of one form, whatever a client made of it', () => {
+test('a time is printed in one form for any input', () => {
   fc.assert(
     fc.property(moment, (ms) => {
       expect(formatMoment(ms)).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
@@ -202,7 +202,7 @@ test('a moment is text of one form, whatever a client made of it', () => {
   );
 });
 
-test('the line that ends a lease is what a shell reads as its instance id, and one word', () => {
+test('the proposed unlock command holds the instance id as one shell word', () => {
   const texts = [...fc.sample(anyText, 100), ...HOSTILE];
   const ids = [...texts, ...texts.map((id) => `-${id}`)].map((id) => id.replace(/[\0\p{Surrogate}]/gu, ''));
   const lines = ids.map((id) => unlockLine(id).replace('migrate-lock', 'show'));

@@ -36,7 +36,7 @@ const holding = (type: string) =>
 /** A few at a time: every run of the program costs. */
 const groups = [0, 6, 12].map((at) => HOSTILE.slice(at, at + 6));
 
-test.each(groups.map((texts) => [texts]))('hostile values, part %#', async (texts) => {
+test.each(groups.map((texts) => [texts]))('hostile values arrive unchanged, part %#', async (texts) => {
   const value = marked(texts.join(MARK));
   // A run key holds nothing that somebody forgot to expand.
   const key = `${value.replace(/[$%{}<>`]/g, '')}${MARK}`;
@@ -76,7 +76,7 @@ test.each(groups.map((texts) => [texts]))('hostile values, part %#', async (text
     expect(holding(type).map(({ body }) => body.toString())).toEqual([]);
 });
 
-test('what names the session goes in its start, and nowhere else', async () => {
+test("the session's name is sent in the start-up message only", async () => {
   const value = marked(`x' "\\ -- $$`);
   const nobody = new URL(url);
   nobody.username = encodeURIComponent(value);

@@ -143,19 +143,19 @@ const STOP_BEFORE_THE_ROW: Mutation['edits'] = [
 
 const hasOrphans = (answer: Answer): boolean => typeof answer === 'object' && 'orphans' in answer;
 
-test('between two looks at an expired lease somebody else takes over, and is left alone', async () => {
+test('a takeover between the two reads of an expired lease is respected', async () => {
   const { slow, nextToken, committed } = await takeOverInBetween('between_looks');
   expect(slow).toMatchObject({ outcome: 'held', holder: { fencingToken: nextToken } });
   expect(slow).not.toHaveProperty('orphans');
   expect(committed).toBe(true);
 });
 
-test('between a look at a released lease and its row, the lease of somebody else runs out: it is not just taken', async () => {
+test('a lease that is acquired and expires between the two reads is not taken without ending its orphans', async () => {
   const { slow, token } = await runOutInBetween('run_out');
   expect(slow).toMatchObject({ outcome: 'held', holder: { fencingToken: token } });
 });
 
-describe('that shows', () => {
+describe('this detects', () => {
   test.each(FOUND_BETWEEN_LOOKS.map((mutation) => [mutation.name, mutation] as const))(
     '%s',
     async (_, mutation) => {

@@ -35,7 +35,7 @@ const COMMANDS = [
 ];
 
 test.each(COMMANDS.map((args) => ({ name: args[0], args })))(
-  '$name: what the database and the network say',
+  '$name: no message of the database or the network shows a secret',
   async ({ args }) => {
     const elsewhere = (change: (url: URL) => void) => {
       const url = new URL(stage.url);
@@ -54,7 +54,7 @@ test.each(COMMANDS.map((args) => ({ name: args[0], args })))(
   },
 );
 
-test('a URL that is none, since its password was not encoded', async () => {
+test('a URL that is invalid because its password is not encoded', async () => {
   const raw = [
     PASSWORD,
     PASSWORD.replace('@', ''),
@@ -94,7 +94,7 @@ function options(): { command: string; long: string; variable: string | undefine
   return all.filter(({ long }, at) => all.findIndex((other) => other.long === long) === at);
 }
 
-test.each(options())('a URL that was given to $long', async ({ command, long, variable }) => {
+test.each(options())('a URL as the value of $long', async ({ command, long, variable }) => {
   // Without a database none of them comes further than this.
   const ways: [string[], Record<string, string>][] = [
     [[command, ...noWait(command), long, URL_LIKE], {}],
@@ -116,7 +116,7 @@ test.each(options())('a URL that was given to $long', async ({ command, long, va
   await Promise.all(ways.map(([args, env]) => expectNoSecret(args, env, [64, 69])));
 });
 
-test('a URL, an assignment, or an option that there is not, where something else belongs', async () => {
+test('a URL, an assignment or an unknown option in the wrong place', async () => {
   const found = { DATABASE_URL: stage.url };
   await Promise.all([
     expectNoSecret([URL_LIKE], {}, [64]),

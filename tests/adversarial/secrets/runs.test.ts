@@ -57,7 +57,7 @@ async function expectNoSecret({ leases = true } = {}): Promise<void> {
 const commandsSeen = () =>
   watches.flatMap((watch) => watch.evidence()).filter(({ where }) => where.endsWith('cmdline'));
 
-test('a run that is looked at, asked for more time, and has another one inside', async () => {
+test('a run with status, extend and a nested run', async () => {
   const inside =
     '"$NODE" "$CLI" extend --ttl 2m && "$NODE" "$CLI" assert && "$NODE" "$CLI" run -- sleep 1000';
   const metrics = join(stage.folder, 'metrics.prom');
@@ -89,7 +89,7 @@ test('a run that is looked at, asked for more time, and has another one inside',
   await expectNoSecret();
 });
 
-test('a holder that is killed, whose guard releases', async () => {
+test('a killed holder whose guard releases', async () => {
   const holder = start('--', 'sleep', '1000');
   await holder.waitForEvent('child.started');
   watches[0]?.look();
@@ -105,7 +105,7 @@ test('a holder that is killed, whose guard releases', async () => {
   await expectNoSecret();
 });
 
-test('a takeover, a deadline, a break of the lease', async () => {
+test('a takeover, a deadline and an unlock', async () => {
   await ask('init');
   await pollInSql(stage.db.sql, 'before', { ttlMs: 1 });
   const late = start('--ttl', '2s', '--kill-grace', '200ms', '--', 'sleep', '1000');
@@ -123,14 +123,14 @@ test('a takeover, a deadline, a break of the lease', async () => {
   await expectNoSecret();
 });
 
-test('the schema, applied and printed, and what is cleaned up', async () => {
+test('init, init --print and cleanup', async () => {
   for (const args of [['init', '--print'], ['init'], ['init'], ['cleanup', '--keep', '1d'], ['status']]) {
     expect((await ask(...args)).code).toBe(0);
   }
   await expectNoSecret({ leases: false });
 });
 
-test('the password as a word of the command, which nothing could recognize', async () => {
+test('a password as a plain word of the command', async () => {
   // Who writes it there has shown it to the machine already; we do not pass it on.
   const { code, ...outputs } = await runCli(
     ['run', '--once', 'k', '--', 'true', PASSWORD, `x${PASSWORD}y`, JSON.stringify([PASSWORD])],
@@ -144,7 +144,7 @@ test('the password as a word of the command, which nothing could recognize', asy
   await expectNoSecret();
 });
 
-test('the password in PGPASSWORD, in a password file, in the URL', async () => {
+test('a password in PGPASSWORD, in a password file and in the URL', async () => {
   const { hostname, port } = new URL(stage.url);
   const passfile = join(stage.folder, 'pgpass');
   const escaped = PASSWORD.replace(/[\\:]/g, '\\$&');
@@ -162,7 +162,7 @@ test('the password in PGPASSWORD, in a password file, in the URL', async () => {
   await expectNoSecret();
 });
 
-test('the library: its events, its errors, and all that an inspection of them shows', async () => {
+test('the library: its events, its errors, and its inspected objects', async () => {
   await ask('init');
   // Only what has reached the server can fail there, with the secret among what was bound to the statement.
   await stage.db.sql.unsafe(`

@@ -141,7 +141,7 @@ function asSent(value: unknown): Arguments[string] {
   return (typeof value === 'object' && value !== null ? JSON.stringify(value) : value) as Arguments[string];
 }
 
-test('whatever an admitted role gives to whatever it may call, another role keeps all that it has', async () => {
+test('no argument of an admitted role to any function changes what another role has', async () => {
   const functions = await callable(stage.other.name);
   expect(functions.length).toBeGreaterThan(8);
   const [last] = await stage.db.sql<{ id: number }[]>`

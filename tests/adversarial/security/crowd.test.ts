@@ -33,7 +33,7 @@ const waiters = async () => {
 };
 
 describe('waiters that do not exist', () => {
-  test('no duration is without a bound, and p_last NULL is false', async () => {
+  test('every duration has a limit, and p_last NULL counts as false', async () => {
     await tryToAcquire(holder);
     const mallory = stage.as(stage.other);
     for (const p_poll_interval_ms of [0, -1, 2_147_483_648, '9223372036854775807', null])
@@ -49,7 +49,7 @@ describe('waiters that do not exist', () => {
     expect(longestMs).toBeLessThanOrEqual(3_600_000);
   });
 
-  test('1,500 of them: a thousand count, cleanup clears them, and an honest waiter waits and gets its turn', async () => {
+  test('1,500 of them: 1,000 count, cleanup clears them, and a real waiter gets its turn', async () => {
     const { me } = await tryToAcquire(holder, { ttlMs: 600_000 });
     const mallory = stage.as(stage.other);
     for (let n = 0; n < 1_500; n += 100)
@@ -82,7 +82,7 @@ describe('waiters that do not exist', () => {
   }, 60_000);
 });
 
-test('notifications by anybody drive a listening waiter to few polls', async () => {
+test('notifications of other roles cause few polls of a listening waiter', async () => {
   const { me } = await tryToAcquire(holder, { ttlMs: 600_000 });
   const server = new URL(serverUrl());
   const wire = await startWire({ host: server.hostname, port: Number(server.port) });
@@ -109,7 +109,7 @@ test('notifications by anybody drive a listening waiter to few polls', async () 
   await wire.close();
 }, 60_000);
 
-test('the known keys of advisory locks stop nothing', async () => {
+test('advisory locks with known keys block nothing', async () => {
   const evil = stage.as(stage.stranger);
   await evil`SELECT pg_advisory_lock(hashtextextended('migrate-lock schema ' || name, 0))
                FROM unnest(ARRAY ['migrate_lock', '"migrate_lock"', 'another_lock', '"another_lock"']) AS name`;
@@ -143,8 +143,8 @@ test('the known keys of advisory locks stop nothing', async () => {
   await kid`COMMIT`;
 });
 
-describe('a name that anybody can take, in the simple setup', () => {
-  test('counts until child roles are named, and whose session it is is told', async () => {
+describe('without child roles, a session of another role with the name of the lease', () => {
+  test('counts as an orphan until child roles are named, and the error names its role', async () => {
     const db = await createDatabase();
     const [owner, kid, evil] = [await db.createRole(), await db.createRole(), await db.createRole()];
     await db.sql.unsafe(

@@ -49,7 +49,7 @@ test('an end that is huge, negative or impossible is refused, and the lease stay
   expect((await verifyHistory(lock)).rows).toBeGreaterThan(0);
 }, 60_000);
 
-test('a call that is limited writes nothing but one row a second at most', async () => {
+test('calls over the rate limit write at most one row a second', async () => {
   expect((await poll(stage.as(stage.other))).outcome).toBe('acquired');
   const app = stage.as(stage.app);
   await poll(app, { p_instance_id: 'announced before' });

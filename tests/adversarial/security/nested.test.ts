@@ -21,7 +21,7 @@ afterAll(async () => {
   await Promise.all([outer.close(), inner.close()]);
 });
 
-test('a lease of another role under the id of the run around us is not the lease of that run: who is inside waits', async () => {
+test("another role's lease with the instance id of the outer run is not inherited: the inner run waits", async () => {
   const run = startCli(
     [
       ...['run', '--ttl', '1m', '--', 'sh', '-c'],

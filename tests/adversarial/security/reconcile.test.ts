@@ -67,7 +67,7 @@ const chained = () => db.sql<Row[]>`
          details ->> 'by' AS by
     FROM migrate_lock.migration_lock_audit WHERE chain_seq IS NOT NULL ORDER BY chain_seq`;
 
-test('the lines on stdout and the rows of the history agree, also where runs are killed and answers get lost', async () => {
+test('the events on stdout and the rows of the history agree, also for killed runs and lost answers', async () => {
   const server = new URL(serverUrl());
   const relay = await startRelay({ host: server.hostname, port: Number(server.port) });
   const lock = await openLock(db.url);

@@ -157,8 +157,8 @@ async function tryAll(url: string, more: string[] = []) {
   );
 }
 
-describe.each(['evil, who may create in the database', 'evil, who owns the database'])(
-  'the schema is of %s',
+describe.each(['evil, who may create schemas in the database', 'evil, who owns the database'])(
+  'the schema belongs to %s',
   (who) => {
     test.each(Object.keys(TRAPS))(
       'with %s',
@@ -214,7 +214,7 @@ describe("in the lock's own schema", () => {
       () => 'CREATE TEXT SEARCH CONFIGURATION migrate_lock.mine (COPY = pg_catalog.simple);',
     ],
   ])(
-    'evil has %s: 77 for everybody, and it is named with its owner',
+    'evil has %s: 77 for every role, and the error names the object and its owner',
     async (_, make) => {
       expect((await runCli(['init', '--grant-to', plain.name], { env: { DATABASE_URL: db.url } })).code).toBe(
         0,
@@ -233,7 +233,7 @@ describe("in the lock's own schema", () => {
     60_000,
   );
 
-  test.each(['PUBLIC', 'evil'])('%s may create: 77, and who', async (who) => {
+  test.each(['PUBLIC', 'evil'])('%s may create: 77, and the error names the role', async (who) => {
     expect((await runCli(['init', '--grant-to', plain.name], { env: { DATABASE_URL: db.url } })).code).toBe(
       0,
     );
@@ -245,7 +245,7 @@ describe("in the lock's own schema", () => {
       }
   });
 
-  test('--schema public, where everybody may create, as on PostgreSQL 14 and older', async () => {
+  test('--schema public, where every role may create, as on PostgreSQL 14 and older', async () => {
     await db.sql.unsafe('GRANT CREATE ON SCHEMA public TO PUBLIC');
     try {
       await as(evil.url).unsafe(everything().replaceAll('migrate_lock.', 'public.'));
@@ -261,7 +261,7 @@ describe("in the lock's own schema", () => {
   }, 60_000);
 });
 
-describe('a search_path that somebody else has set', () => {
+describe('a search_path that another role has set', () => {
   const shadows = () => `
     CREATE SCHEMA shadows; GRANT USAGE ON SCHEMA shadows TO PUBLIC;
     ${['text', 'name', 'oid', 'int', '"char"', 'bool', 'timestamptz', 'jsonb']

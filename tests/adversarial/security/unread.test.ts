@@ -69,7 +69,7 @@ describe('kid, who may only call assert_held()', () => {
     expect(JSON.stringify({ ...(error as object) }).length).toBeLessThan(2_000);
   }, 60_000);
 
-  test('an id of 30 MB, and nothing is read: the free lock is free', async () => {
+  test('a call with an id of 30 MB whose answer is not read leaves the free lock free', async () => {
     const { me } = await lease();
     await lock.release(me);
     const kid = await open(stage.child);
@@ -92,7 +92,7 @@ describe('kid, who may only call assert_held()', () => {
       (_: string, token: number) => `SELECT migrate_lock.assert_held('${'x'.repeat(1_000)}', ${token})`,
     ],
   ])(
-    'a socket that was full before the call %s: the lock that is free is acquired, the expired one taken over',
+    'a socket that was full before the call %s: a free lock is acquired, an expired one taken over',
     async (_, call) => {
       const { me, token } = await lease();
       const settings =
@@ -116,8 +116,8 @@ describe('kid, who may only call assert_held()', () => {
   );
 });
 
-describe('mallory, who means to keep the row of the lock', () => {
-  test('what is refused for its arguments has locked nothing', async () => {
+describe('mallory, who tries to keep the row locked', () => {
+  test('a call that is refused for its arguments locks nothing', async () => {
     const { me } = await lease(10 * 60_000);
     const mallory = await open(stage.other);
     const huge = `repeat('x', 30000000)`;
