@@ -33,7 +33,7 @@ describe('a run key', () => {
     ['1,000 letters', random(1_000, 0x61, 0x7b)],
     ['1,000 letters of two bytes', random(1_000, 0xc0, 0x24f)],
     ['2,600 bytes', random(650, 0x1f600, 0x1f64f)],
-  ])('of %s is stored, and found again', async (_, key) => {
+  ])('of %s is stored and found again', async (_, key) => {
     expect((await run(['--', 'true'], { MIGRATE_LOCK_ONCE: key })).code).toBe(0);
     const again = await run(['--', 'true'], { MIGRATE_LOCK_ONCE: key });
     expect(again.code).toBe(0);
@@ -64,7 +64,7 @@ describe('a run key', () => {
   });
 });
 
-test('a long command is cut, after it was redacted, and says so', async () => {
+test('a long command is redacted before it is cut, and a notice says so', async () => {
   // The cut falls into a character of two units, which PostgreSQL would refuse half of.
   const faces = '\u{1F600}'.repeat(2_000);
   for (const first of ['x', 'xx']) {

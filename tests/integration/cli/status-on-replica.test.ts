@@ -17,7 +17,7 @@ beforeAll(async () => {
 afterEach(() => assertNothingLeft());
 afterAll(() => server.stop());
 
-test('a replica tells who has the lock, and that it does not know who waits', async () => {
+test('a replica shows the holder, and says that it does not know the waiters', async () => {
   const lock = await openLock(db.url);
   const { me } = await tryToAcquire(lock);
   lock.database.disconnect();

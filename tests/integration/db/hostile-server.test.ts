@@ -63,7 +63,7 @@ async function beginScram(client: FakeClient, mechanisms = ['SCRAM-SHA-256']) {
 }
 const SALT = Buffer.alloc(16, 7).toString('base64');
 
-describe('who asks for less than was demanded gets nothing', () => {
+describe('a server that demands less authentication than is required gets no password', () => {
   test.each([
     ['in clear text', 'channel_binding=require', request(3)],
     ['in clear text', 'require_auth=scram-sha-256', request(3)],
@@ -87,7 +87,7 @@ describe('who asks for less than was demanded gets nothing', () => {
     expect(passwordsSaid()).toEqual([]);
   });
 
-  test('once the session stands, no request for the password is answered', async () => {
+  test('no request for a password is answered after the session is open', async () => {
     server = await startFakeServer(async (client) => {
       await beReady(client);
       await client.next();
@@ -105,7 +105,7 @@ describe('who asks for less than was demanded gets nothing', () => {
     [10, 'OAUTHBEARER\0\0', 'OAUTHBEARER'],
     [2, '', 'Kerberos'],
     [99, '', 'method 99'],
-  ])('what we cannot do is told: %d %j', async (kind, data, name) => {
+  ])('an unsupported method is refused with its name: %d %j', async (kind, data, name) => {
     server = await startFakeServer(async (client) => {
       await client.next();
       await client.send('R', request(kind, data));
@@ -199,7 +199,7 @@ describe('SCRAM with a server that does not know the password', () => {
     expect(passwordsSaid()).toEqual([]);
   });
 
-  test('as many iterations as are allowed do not block the program', async () => {
+  test('the maximum number of iterations does not block the program', async () => {
     server = await startFakeServer(async (client) => {
       const { nonce } = await beginScram(client);
       await client.send('R', request(11, `r=${nonce}x,s=${SALT},i=1000000`));
@@ -212,7 +212,7 @@ describe('SCRAM with a server that does not know the password', () => {
     expect(ticks).toBeGreaterThan(20);
   });
 
-  test('a program that is asked for 2147483647 iterations still hears its signals, and ends by itself', async () => {
+  test('a program that is asked for 2147483647 iterations handles signals, and ends by itself', async () => {
     server = await startFakeServer(async (client) => {
       const { nonce } = await beginScram(client);
       await client.send('R', request(11, `r=${nonce}x,s=${SALT},i=2147483647`));
@@ -226,7 +226,7 @@ describe('SCRAM with a server that does not know the password', () => {
   });
 });
 
-describe('a server that sends too much, or what makes no sense', () => {
+describe('a server that sends too much, or invalid messages', () => {
   const READY_THEN = (serve: (client: FakeClient) => Promise<unknown>) => async (client: FakeClient) => {
     await client.next();
     await beReady(client);
@@ -338,7 +338,7 @@ describe('a server that sends too much, or what makes no sense', () => {
     expect(process.memoryUsage.rss() - before).toBeLessThan(256 * MEGABYTE);
   });
 
-  test('notices and notifications without end are not stored, and the time limit is kept', async () => {
+  test('endless notices and notifications are not stored, and the time limit is kept', async () => {
     server = await startFakeServer(async (client) => {
       await client.next();
       await beReady(client);
@@ -351,7 +351,7 @@ describe('a server that sends too much, or what makes no sense', () => {
     expect(process.memoryUsage.rss() - before).toBeLessThan(256 * MEGABYTE);
   });
 
-  test('who does not need the connection any more does not wait for a silent server', async () => {
+  test('a disconnect does not wait for a silent server', async () => {
     const arrived: FakeClient[] = [];
     server = await startFakeServer(async (client) => {
       await client.next();
@@ -366,7 +366,7 @@ describe('a server that sends too much, or what makes no sense', () => {
     await waitFor('the end of the connection', () => arrived[0]?.socket.destroyed === true);
   });
 
-  test('a message that comes in pieces is a message', async () => {
+  test('a message that arrives in parts is read as one', async () => {
     server = await startFakeServer(async (client) => {
       await client.next();
       client.socket.setNoDelay(true);
@@ -379,7 +379,7 @@ describe('a server that sends too much, or what makes no sense', () => {
     expect(await ask()).toMatchObject({ exitCode: 69, message: expect.stringContaining('starting up') });
   });
 
-  test('the built program ends with 78, and tells no more than it must', async () => {
+  test('the built program exits with 78, and shows no secret', async () => {
     server = await startFakeServer(async (client) => {
       await client.next();
       await client.send('R', request(3));

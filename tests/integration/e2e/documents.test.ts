@@ -81,7 +81,7 @@ describe.each(allBlocks(...RUN).map((block) => ({ name: `${block.place} (${block
   },
 );
 
-test('every code block is in a language that is known here, and none is merely indented', () => {
+test('every code block has a known language, and none is only indented', () => {
   const languages = DOCUMENTS.flatMap(blocksOf).map(({ place, language }) => `${place} ${language}`);
   const known = new RegExp(` (${[...RUN, ...NOT_COMMANDS].join('|')})$`);
   expect(languages.filter((language) => !known.test(language))).toEqual([]);

@@ -121,7 +121,7 @@ test.each(TOOLS)(
   240_000,
 );
 
-test('without the lock the same storm runs a backfill as often as it is started', async () => {
+test('without the lock, the same starts run a backfill once each', async () => {
   const instances = 6;
   const db = await emptyDatabase();
   const previous = mkdtempSync(join(tmpdir(), 'migrate-lock-previous-release-'));

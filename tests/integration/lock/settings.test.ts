@@ -68,7 +68,7 @@ async function expectALockThatWorks(lock: LockCalls): Promise<void> {
 }
 
 describe.each(SETTINGS)('%s', (setting) => {
-  test('on connections of our own', async () => {
+  test("on migrate-lock's own connections", async () => {
     const role = await roleWith(setting);
     const lock = await openLock(role.url);
     await expectALockThatWorks(lock);
@@ -88,14 +88,14 @@ describe.each(SETTINGS)('%s', (setting) => {
   });
 });
 
-test("statement_timeout = '1ms', on connections of our own", async () => {
+test("statement_timeout = '1ms', on migrate-lock's own connections", async () => {
   const role = await roleWith("statement_timeout = '1ms'");
   const lock = await openLock(role.url);
   await expectALockThatWorks(lock);
   lock.database.disconnect();
 });
 
-test('an acquisition is durable although the role says synchronous_commit = off', async () => {
+test('an acquisition is durable although the role sets synchronous_commit = off', async () => {
   const role = await roleWith('synchronous_commit = off');
   (await openLock(role.url)).database.disconnect();
   const sql = postgres(role.url, { max: 1, onnotice: () => undefined });
@@ -107,7 +107,7 @@ test('an acquisition is durable although the role says synchronous_commit = off'
   await sql.end();
 });
 
-test('a call that would see an old snapshot is refused', async () => {
+test('a call that would use an old snapshot is refused', async () => {
   (await openLock(db.url)).database.disconnect();
   await expect(
     db.sql.begin('isolation level serializable', (sql) => pollInSql(sql, 'one')),

@@ -14,7 +14,7 @@ beforeAll(async () => {
 });
 afterAll(() => db.drop());
 
-test('they add no listener to it: no warning of a leak, and all of them are aborted', async () => {
+test('many waits on one signal add no listener to it, cause no leak warning, and are all aborted', async () => {
   const abort = new AbortController();
   const { signal } = abort;
   let most = 0;

@@ -23,7 +23,7 @@ afterEach(async () => {
 });
 afterAll(() => db.drop());
 
-test.each(HOSTILE)('a host name with %s is data everywhere', async (_, name) => {
+test.each(HOSTILE)('a host name with %s is stored and printed as data', async (_, name) => {
   const start = (...args: string[]) =>
     startCli(['run', ...args], {
       program: ['--require', HOST_NAME, CLI],

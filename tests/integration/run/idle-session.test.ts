@@ -36,7 +36,7 @@ const IDLE = {
   locks: 0,
 };
 
-describe('while the command runs, nothing is sent, and the session has no transaction and no lock', () => {
+describe('while the command runs, the session sends nothing and has no transaction and no lock', () => {
   test('of a holder that did not wait', async () => {
     const { before, after } = await sessionOf(start('--', 'node', LOOK));
     expect(before).toEqual([expect.objectContaining(IDLE)]);

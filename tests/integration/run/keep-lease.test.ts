@@ -66,7 +66,7 @@ const kept = (cli: RunningCli): EventNamed<'lease.kept'>[] =>
   cli.events().filter((event): event is EventNamed<'lease.kept'> => event.event === 'lease.kept');
 
 ifPossible(
-  `while a process lives that we may not signal, the lease is extended, and the next one waits ${why}`,
+  `while a process lives that migrate-lock may not signal, it extends the lease and the next run waits ${why}`,
   async () => {
     await runCli(['init', '--max-ttl', '2s'], { env: env() });
     const holder = startAsNobody(['--', 'sh', '-c', stubborn('a', 'a-go')]);
@@ -103,7 +103,7 @@ ifPossible(
   },
 );
 
-ifPossible(`a further signal gives up: the lease runs out ${why}`, async () => {
+ifPossible(`another signal ends that: the lease expires ${why}`, async () => {
   const holder = startAsNobody(['--', 'sh', '-c', stubborn('b', 'b-go')]);
   await holder.waitForEvent('lease.kept');
   holder.kill('SIGTERM');
@@ -116,7 +116,7 @@ ifPossible(`a further signal gives up: the lease runs out ${why}`, async () => {
 });
 
 ifPossible(
-  `what a command leaves that ended by itself keeps the lease for one ttl more, and no success is stored ${why}`,
+  `a leftover process of a command that ended by itself keeps the lease for one more ttl, and no success is stored ${why}`,
   async () => {
     const holder = startAsNobody([
       '--once',
@@ -137,7 +137,7 @@ ifPossible(
   },
 );
 
-ifPossible(`if it ends meanwhile, the lock is released ${why}`, async () => {
+ifPossible(`if it ends in that time, the lock is released ${why}`, async () => {
   const holder = startAsNobody(['--', 'sh', '-c', `${stubborn('d', 'd-go')} & sleep 0.3`]);
   await holder.waitForEvent('lease.kept');
   touch('d-go');
@@ -146,7 +146,7 @@ ifPossible(`if it ends meanwhile, the lock is released ${why}`, async () => {
   expect(events.map(({ event }) => event)).toContain('lock.released');
 });
 
-ifPossible(`while the database is away the lease cannot be extended, which is said ${why}`, async () => {
+ifPossible(`while the database is down, an event says that the lease cannot be extended ${why}`, async () => {
   const holder = startAsNobody(['--', 'sh', '-c', stubborn('e', 'e-go')]);
   await holder.waitForEvent('child.started');
   await server.halt('fast');
@@ -172,7 +172,7 @@ const mayHide =
   spawnSync('unshare', ['--mount', 'sh', '-c', HIDE, 'sh', 'true']).status === 0;
 
 (mayHide ? test : test.skip)(
-  'where /proc hides the processes of others, somebody in the group keeps the lease (skipped where a namespace cannot be made)',
+  'where /proc hides the processes of other users, a process in the group keeps the lease (skipped where a namespace cannot be made)',
   async () => {
     const hide = ['unshare', '--mount', 'sh', '-c', HIDE, 'sh'];
     const holder = startAsNobody(['--', 'sh', '-c', `${stubborn('f', 'f-go')} & sleep 0.3`], hide);

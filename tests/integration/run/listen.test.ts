@@ -44,12 +44,12 @@ test('a lone waiter listens', async () => {
 test.each([
   ['--no-listen', ['--no-listen'], {}],
   ['MIGRATE_LOCK_NO_LISTEN=1', [], { MIGRATE_LOCK_NO_LISTEN: '1' }],
-] as const)('%s: it only polls', async (_, args, env) => {
+] as const)('%s: a waiter only polls', async (_, args, env) => {
   expect(await listens(db.url, [...args], env)).toBe(false);
 });
 
 (hasPooler ? describe : describe.skip)('behind a pooler (skipped where PgBouncer is missing)', () => {
-  test('it only polls', async () => {
+  test('a waiter only polls', async () => {
     const pooler = await startPooler(serverUrl(), {});
     try {
       expect(await listens(pooler.through(db.url), [])).toBe(false);

@@ -28,7 +28,7 @@ async function stored() {
 }
 
 describe('work that succeeded', () => {
-  test('is not done again: later comers exit 0, and say who did it', async () => {
+  test('is not repeated: later runs exit with 0, and say which run did it', async () => {
     const first = await once(['--', 'true']);
     expect(first).toMatchObject({ code: 0 });
     expect(ran(first)).toBe(true);
@@ -52,14 +52,14 @@ describe('work that succeeded', () => {
     ).toHaveLength(0);
   });
 
-  test('is another one under another key, and without a key it is done by everybody', async () => {
+  test('is repeated under another key, and without a key', async () => {
     await once(['--', 'true']);
     const other = await runCli(['run', '--once', 'release 2', '--', 'true'], { env: env() });
     expect(ran(other)).toBe(true);
     expect(ran(await runCli(['run', '--', 'true'], { env: env() }))).toBe(true);
   });
 
-  test('of another command is different work: it runs, with a warning', async () => {
+  test('of another command counts as different work: it runs, with a warning', async () => {
     await once(['--', 'true']);
     const other = await once(['--', 'echo', 'other']);
     expect(ran(other)).toBe(true);
@@ -69,7 +69,7 @@ describe('work that succeeded', () => {
     expect(await stored()).toHaveLength(2);
   });
 
-  test('is done by one of many, and the others never run anything', async () => {
+  test('is done by one of many runs, and the others start no command', async () => {
     const results = await Promise.all(
       Array.from({ length: 20 }, () => once(['--wait-timeout', '2m', '--', 'sleep', '1'])),
     );
@@ -79,7 +79,7 @@ describe('work that succeeded', () => {
     expect(await db.sql`SELECT FROM migrate_lock.migration_lock_waiter`).toHaveLength(0);
   });
 
-  test('is found done by a waiter whose next poll is far away', async () => {
+  test('is noticed by a waiter whose next poll is far away', async () => {
     const holder = startCli(['run', '--once', 'release 1', '--', 'sh', '-c', 'read line'], {
       env: env(),
       input: '\n',
@@ -120,14 +120,14 @@ describe('work that succeeded', () => {
 });
 
 describe('work that did not succeed', () => {
-  test('is tried again by the next one', async () => {
+  test('is repeated by the next run', async () => {
     expect(await once(EXIT, { EXIT: '3' })).toMatchObject({ code: 3 });
     expect(await stored()).toMatchObject([{ succeeded: false, exit_code: 3 }]);
     expect(ran(await once(EXIT))).toBe(true);
     expect(await stored()).toMatchObject([{ succeeded: true, exit_code: 0 }]);
   });
 
-  test('fails for others too, with the same exit code, where they ask for it, and as long as it is remembered', async () => {
+  test('fails other runs with the same exit code when they ask for that, while it is remembered', async () => {
     await once(EXIT, { EXIT: '3' });
     const other = await once(['--on-failure', 'fail', ...EXIT]);
     expect(other).toMatchObject({ code: 3 });
@@ -154,14 +154,14 @@ describe('work that did not succeed', () => {
     expect(ran(await once(['--', 'true']))).toBe(true);
   });
 
-  test('when its deadline came, even if it then ended with 0', async () => {
+  test('when its deadline passed, even if it then ended with 0', async () => {
     const script = 'trap "exit 0" TERM; while :; do sleep 0.1; done';
     const run = await once(['--ttl', '3s', '--kill-grace', '1s', '--', 'sh', '-c', script]);
     expect(run).toMatchObject({ code: 124 });
     expect(await stored()).toMatchObject([{ succeeded: false, exit_code: 124 }]);
   });
 
-  test('when its release never came: a crash in between means that it runs again', async () => {
+  test('when it was never released: after a crash it runs again', async () => {
     const run = startCli(['run', '--once', 'release 1', '--', 'sh', '-c', 'echo ready; sleep 600'], {
       env: env(),
     });
@@ -173,7 +173,7 @@ describe('work that did not succeed', () => {
   });
 });
 
-test('a run inside the command of another one finds its work done too', async () => {
+test('a nested run also finds its work done', async () => {
   await once(['--', 'true']);
   const inner = `"${process.execPath}" "$CLI" run --once "release 1" -- true`;
   const { CLI } = await import('../../support/run-cli.js');

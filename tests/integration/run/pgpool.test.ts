@@ -40,7 +40,7 @@ import { waitFor } from '../../support/wait-for.js';
     return made;
   }
 
-  test('8 runs at once all have their turn', async () => {
+  test('8 runs at once all get their turn', async () => {
     const runs = Array.from({ length: 8 }, () =>
       runCli(['run', '--wait-timeout', '2m', '--', 'sleep', '0.2'], { env }),
     );
@@ -73,8 +73,8 @@ import { waitFor } from '../../support/wait-for.js';
   afterAll(() => pair.stop());
 
   test.each([
-    ['as it comes', {}],
-    ['and takes every function for one that reads', { read_only_function_list: '.*' }],
+    ['with its defaults', {}],
+    ['with every function declared as read-only', { read_only_function_list: '.*' }],
   ])('no call reaches a replica: %s', async (_, settings) => {
     const statements = (): string[] =>
       readFileSync(pair.standby.logFile, 'utf8')

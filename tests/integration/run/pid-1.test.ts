@@ -42,7 +42,7 @@ function start(...command: string[]) {
 }
 
 (mayUnshare ? test : test.skip)(
-  'as PID 1: an adopted zombie holds the release up no more than the exit (skipped where unshare is not permitted)',
+  'as PID 1: an adopted zombie delays neither the release nor the exit (skipped where unshare is not permitted)',
   async () => {
     // Its parent ends first, so that it is PID 1's, which does not reap it: it stays in the command's group.
     const adopted = "cat /proc/[0-9]*/stat 2>/dev/null | grep -q '(sleep) Z 1 '";
@@ -67,7 +67,7 @@ function start(...command: string[]) {
 );
 
 (mayUnshare ? test : test.skip)(
-  'as PID 1: what a container is stopped with ends the command and what it left (skipped where unshare is not permitted)',
+  'as PID 1: the stop signal of a container ends the command and its leftover processes (skipped where unshare is not permitted)',
   async () => {
     const { program, ended, told } = start('sh', '-c', '(sleep 1000 &); echo ready; exec sleep 1000');
     await lab.untilOutput('ready');
@@ -86,7 +86,7 @@ const SHELLS = ['sh', 'bash', 'busybox'].filter(
 );
 
 /** The forms that README shows, with `knex` and `node` that tell of themselves in the folder `told`. */
-describe('the entrypoints of README', () => {
+describe('the container entrypoints of README', () => {
   const shown = blocksOf('README.md').map(({ text }) => text);
   const entrypoint = shown.find((text) => text.startsWith('#!/bin/sh')) ?? '';
   const [initContainer = ''] = shown.flatMap(
@@ -138,7 +138,7 @@ describe('the entrypoints of README', () => {
     expect(SHELLS).toContain('sh');
   });
 
-  test.each(SHELLS)('%s: SIGTERM reaches the migration, and its exit code comes out', async (shell) => {
+  test.each(SHELLS)('%s: SIGTERM reaches the migration, and its exit code is returned', async (shell) => {
     const run = startEntrypoint(script(shell), DEAF_FOR_A_MOMENT);
     await waitFor('the migration', () => tells('ready'));
     run.terminate();
@@ -147,13 +147,13 @@ describe('the entrypoints of README', () => {
     await expectReleased('holder');
   });
 
-  test.each(SHELLS)('%s: the server starts after the migration, in its place', async (shell) => {
+  test.each(SHELLS)('%s: the server replaces the entrypoint after the migration', async (shell) => {
     expect(await startEntrypoint(script(shell), 'touch "$TOLD/ready"').ended).toEqual([0, null]);
     expect([tells('ready'), tells('server')]).toEqual([true, true]);
     expect(readFileSync(path.join(lab.folder, 'server'), 'utf8')).toBe('server.js\n');
   });
 
-  test.each(SHELLS)('%s: no server without the migration', async (shell) => {
+  test.each(SHELLS)('%s: no server starts without the migration', async (shell) => {
     expect(await startEntrypoint(script(shell), 'exit 3').ended).toEqual([3, null]);
     expect(tells('server')).toBe(false);
   });

@@ -45,7 +45,7 @@ function start(args: string[]) {
   });
 
   test.each(['fast', 'immediate'] as const)(
-    'a database that restarts (%s) under a child: the lease is released afterwards',
+    'a database that restarts (%s) during the command: the lease is released afterwards',
     async (mode) => {
       const cli = start(['--ttl', '2m', '--', 'sleep', '1000']);
       await cli.waitForEvent('child.started');
@@ -59,7 +59,7 @@ function start(args: string[]) {
     },
   );
 
-  test("a statement that goes on after its client is waited for by a takeover, at the waiters' usual pace", async () => {
+  test("a takeover waits for a statement that outlives its client, at the waiters' usual pace", async () => {
     const holder = start(['--ttl', '3s', '--kill-grace', '100ms', '--', 'sleep', '1000']);
     const { instanceId } = await holder.waitForEvent('child.started');
     const worker = postgres(pooler.through(db.url), {

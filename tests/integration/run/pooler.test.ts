@@ -58,9 +58,9 @@ async function isFree(): Promise<boolean> {
 }
 
 (hasPooler ? describe : describe.skip).each([
-  ['refuses our start-up parameters', {}],
+  ['refuses start-up parameters', {}],
   ['drops them silently', DROPS_SETTINGS],
-])('behind a pooler that %s, a stranger who inherits the tag is not ended', (_, settings) => {
+])('behind a pooler that %s, a client that inherits the session name is not ended', (_, settings) => {
   beforeAll(async () => {
     db = await createDatabase();
     pooler = await startPooler(serverUrl(), { settings });
@@ -83,7 +83,7 @@ async function isFree(): Promise<boolean> {
     await db.drop();
   });
 
-  test('by the release, which waits for his transaction', async () => {
+  test('by the release, which waits for its transaction', async () => {
     const holder = start(['--', 'sleep', '1000']);
     const { instanceId } = await holder.waitForEvent('child.started');
     const pids = await useSessions(instanceId);
@@ -149,7 +149,7 @@ async function isFree(): Promise<boolean> {
     await expectConnected(pids);
   });
 
-  test("while a statement of the command's own, on a session older than the lease, is waited for", async () => {
+  test('while a statement of the command, on a session older than the lease, is waited for', async () => {
     await useSessions('somebody else');
     const lock = new MigrationLock({ connection: pooler.through(db.url), ttlMs: 60_000 });
     await lock.acquire();

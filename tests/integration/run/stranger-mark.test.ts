@@ -44,7 +44,7 @@ const environ = (pid: number): string[] => readFileSync(`/proc/${pid}/environ`, 
 
 describe.each<[string, number | undefined, boolean]>([
   ['of our own user', undefined, true],
-  ['of another user (skipped where we are not root, and cannot become another)', NOBODY, isRoot],
+  ['of another user (skipped where we are not root)', NOBODY, isRoot],
 ])('a process %s that names the instance id', (_, uid, possible) => {
   const it = possible ? test : test.skip;
 
@@ -61,7 +61,7 @@ describe.each<[string, number | undefined, boolean]>([
     expect(isAlive(stranger)).toBe(true);
   });
 
-  it('nor by the guard of a run that is killed', async () => {
+  it('is not signalled by the guard of a killed run', async () => {
     const run = start(['sleep', '1000']);
     const { instanceId, childPid } = await run.waitForEvent('child.started');
     const stranger = await startStranger(instanceId, uid);
@@ -76,7 +76,7 @@ describe.each<[string, number | undefined, boolean]>([
   });
 });
 
-test('the mark is in no argument of any process, in no event, and in no row', async () => {
+test('the mark is in no process argument, in no event, and in no row', async () => {
   const run = start(['sleep', '1000']);
   const { childPid } = await run.waitForEvent('child.started');
   const [, mark = ''] = /^MIGRATE_LOCK_INSTANCES=(.*)$/m.exec(environ(childPid).join('\n')) ?? [];

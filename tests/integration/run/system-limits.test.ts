@@ -10,7 +10,7 @@ beforeAll(async () => {
 afterEach(() => assertNothingLeft());
 afterAll(() => db.drop());
 
-test('a run without enough descriptors says so, and reports no defect', async () => {
+test('a run without enough descriptors reports that, not an internal error', async () => {
   const ends: CliResult[] = [];
   // With fewer Node.js does not start; how many it needs for itself differs from version to version.
   for (let limit = 17; limit <= 40; limit++) {

@@ -39,7 +39,7 @@ function start(command: string) {
 
 // script(1) of util-linux makes the terminal, and exits as the program in it did.
 (possible ? describe : describe.skip)('in a terminal (skipped where script(1) is missing)', () => {
-  test('Ctrl-C once reaches the command once, which may go on; its exit code is ours', async () => {
+  test('Ctrl-C once reaches the command once, and its exit code is returned', async () => {
     const { terminal, ended, told } = start(`"$NODE" ${fixture('signal-counter.mjs')}`);
     await lab.untilOutput('ready');
     const [{ pid } = { pid: 0 }] = told();
