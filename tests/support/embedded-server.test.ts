@@ -11,7 +11,7 @@ import { EmbeddedServer, startServer } from './embedded-server.mjs';
 import { childrenOf, endProcess, isAlive, signalProcess } from './processes.js';
 import { waitFor } from './wait-for.js';
 
-/** This file keeps servers of its own, whatever TEST_DATABASE_URL says: they are what it tests. */
+/** This file tests the servers themselves, so it starts its own and ignores TEST_DATABASE_URL. */
 const OWNER = fileURLToPath(new URL('./fixtures/server-owner.mjs', import.meta.url));
 
 async function query<T>(server: EmbeddedServer, work: (sql: postgres.Sql) => Promise<T>): Promise<T> {
@@ -32,7 +32,7 @@ function commandLine(pid: number): string {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
   } catch {
-    return ''; // it has just ended
+    return ''; // ended since then
   }
 }
 

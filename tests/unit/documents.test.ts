@@ -1,4 +1,4 @@
-/** The documents against the code. Their command lines are run by tests/integration/e2e/documents.test.ts. */
+/** Compares the documents with the code. tests/integration/e2e/documents.test.ts runs their command lines. */
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
@@ -101,7 +101,7 @@ describe('docs/cli.md', () => {
     const rows = tableOf('docs/cli.md', 'option', 'environment', 'default', '').map((row) => row.map(plain));
     const documented = rows.map(([flags = '', variable, byDefault]) => [flags, variable, byDefault]);
     const known = OPTIONS.map((option) => {
-      // The choices stand in the place of the value, or are explained one by one.
+      // The choices are written as the option's value, or are explained one by one.
       const about = rows.find(([flags = '']) => flags.split(' ')[0] === option.long)?.at(-1) ?? '';
       const choices = option.argChoices ?? [];
       const areExplained = choices.length > 0 && choices.every((choice) => about.includes(choice));
@@ -166,7 +166,7 @@ test('docs/connecting.md has every parameter of libpq', () => {
   const named = tableOf('docs/connecting.md', 'parameter', '').flatMap(([names = '']) =>
     plain(names).split(', '),
   );
-  // Of other drivers, and explained in the text.
+  // Parameters of other drivers, explained in the text.
   const others = ['database', 'ssl', 'sslaccept', 'targetservertype', 'servicefile'];
   expect(sorted(named)).toEqual(sorted([...LIBPQ.keys()].filter((name) => !others.includes(name))));
 });
@@ -255,7 +255,7 @@ describe('the references in the documents', () => {
   });
 });
 
-/** As GitHub makes them of the headings. */
+/** The anchors that GitHub makes of the headings. */
 function anchorsOf(path: string): string[] {
   const headings = proseOf(path).matchAll(/^#+ (.*)$/gm);
   return [...headings].map(([, heading = '']) =>
@@ -287,7 +287,7 @@ function flagOf({ flags }: { flags: string }, choices: readonly string[]): strin
   return value === undefined ? long : `${long} ${value.replace(/[<>]/g, '').toUpperCase()}`;
 }
 
-/** As people write it; what depends on the environment stands in the option's description. */
+/** The default as a document writes it; one that depends on the environment is in the option's description. */
 function defaultOf(option: OwnOption): string {
   const fromEnvironment = /; default (\w+)/.exec(option.description)?.[1] ?? '';
   const byDefault = (option.defaultValueDescription ?? option.defaultValue ?? fromEnvironment) as

@@ -6,7 +6,7 @@ import { describe, expect, test } from '@jest/globals';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const LONGEST = 350;
 
-/** Every file of the program, as `src/lock/wait.ts`, with its text. */
+/** Every file of the program with its text, such as `src/lock/wait.ts`. */
 const SOURCES = ['bin', 'src', 'sql'].flatMap((folder) =>
   readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
     .filter((name) => statSync(join(ROOT, folder, name)).isFile())
@@ -14,7 +14,7 @@ const SOURCES = ['bin', 'src', 'sql'].flatMap((folder) =>
 );
 const TYPESCRIPT = SOURCES.filter(({ path }) => path.endsWith('.ts'));
 
-/** `src/lock/wait.ts` is of `src/lock`, `src/errors.ts` of `src/errors`. */
+/** `src/lock/wait.ts` belongs to `src/lock`, `src/errors.ts` to `src/errors`. */
 function unitOf(path: string): string {
   return path
     .replace(/\.[jt]s$/, '')
@@ -23,7 +23,7 @@ function unitOf(path: string): string {
     .join('/');
 }
 
-/** What each unit imports (types too: they tie as much), as `src/db/classify.js`; packages as their bare names. */
+/** The imports of each unit, types included, such as `src/db/classify.js`; packages by their names. */
 const IMPORTS = TYPESCRIPT.flatMap(({ path, text }) =>
   [...text.matchAll(/(?:^|\s|\()(?:from|import)\s*\(?\s*['"]([^'"]+)['"]/g)].map(([, specifier = '']) => ({
     importer: path,
@@ -38,7 +38,7 @@ function breaches(importer: (unit: string) => boolean, imported: (unit: string) 
   );
 }
 
-/** Data flows from the top: a unit imports what is listed for it and what every unit may import, nothing else. */
+/** Data flows from the top: a unit imports only what is listed for it and what every unit may import. */
 const MAY_IMPORT: Record<string, readonly string[]> = {
   bin: ['src/cli'],
   'src/cli': [
@@ -54,7 +54,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'src/db': ['src/generated'],
   'src/child': ['src/generated'],
   'src/ui': ['src/output', 'src/redact'],
-  // Events alone: it is the third reader of the stream.
+  // Reads the stream of events only, as output and ui do.
   'src/metrics': [],
   'src/redact': [],
   'src/events': ['src/output'],
@@ -65,7 +65,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'src/errors': [],
   'src/exit-codes': [],
 };
-/** Errors, the list of events, durations and sentences, what the operating system says. */
+/** Errors, the list of events, durations, sentences, and error codes of the operating system. */
 const KNOWN_TO_ALL = ['src/errors', 'src/exit-codes', 'src/events', 'src/text', 'src/system'];
 
 describe('the direction of imports', () => {
@@ -202,7 +202,7 @@ describe('sources', () => {
   });
 });
 
-/** The text without its comments, which may speak of what the code must not do. */
+/** The text without its comments, which may name what the code must not use. */
 function code(text: string): string {
   return text.replace(/\/\*[\s\S]*?\*\/|(?<=^|\s)\/\/.*$/gm, '');
 }

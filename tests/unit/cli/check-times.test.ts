@@ -16,7 +16,7 @@ function refusal(ttl: number, killGrace: number): UsageError | undefined {
   }
 }
 
-/** What the hint proposes, as it is typed. */
+/** The value in the hint, as a user types it. */
 const proposed = (hint: string) =>
   [...hint.matchAll(/(--ttl |MIGRATE_LOCK_KILL_GRACE=)(\w+)/g)].map(([, name = '', value = '']) => ({
     isTtl: name === '--ttl ',

@@ -1,4 +1,4 @@
-/** Hostile text in every option and variable: it is used as it is, or refused with a word, and never makes anything fall over. */
+/** Hostile text in every option and variable is used as it is or refused with a message, and never causes a crash. */
 import { CommanderError, type Command } from 'commander';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
@@ -11,7 +11,7 @@ import { createReporter } from '../../../src/ui/reporter.js';
 import { anyText, RAW_CONTROL } from '../../support/hostile-text.js';
 import { processorTimeMs } from '../../support/processor-time.js';
 
-/** One argument can be 128 kB to the system, and a file or the library can bring more. */
+/** Linux limits one argument to 128 kB; a file or the library can pass more. */
 const HUGE = ['x', '"', "'", '\\', '$(', '://', '=', ' ', '\u{1F600}', '{"a":'].map((piece) =>
   piece.repeat(1_000_000 / piece.length),
 );
@@ -46,7 +46,7 @@ function program(env: NodeJS.ProcessEnv): {
   return { commands, lines, reporter };
 }
 
-/** Every option of every command, as the program itself knows them. */
+/** Every option of every command, read from the program itself. */
 const OPTIONS: Given[] = program({}).commands.commands.flatMap((command) =>
   command.options.map((option) => ({
     command: command.name(),
@@ -56,7 +56,7 @@ const OPTIONS: Given[] = program({}).commands.commands.flatMap((command) =>
   })),
 );
 
-/** Parses and runs it where no database is named: that is as far as it comes. */
+/** Parses and runs a command line without a database, which ends in an error. */
 async function outcome(args: string[], env: NodeJS.ProcessEnv): Promise<unknown> {
   const { commands, lines, reporter } = program(env);
   return commands.parseAsync(args, { from: 'user' }).then(
@@ -70,7 +70,7 @@ async function outcome(args: string[], env: NodeJS.ProcessEnv): Promise<unknown>
 }
 
 function isUsage(error: unknown): boolean {
-  // A second `--help` and the like end with 0.
+  // A second `--help` and similar options end with 0.
   return (error instanceof MigrateLockError && error.exitCode === 64) || error instanceof CommanderError;
 }
 
@@ -116,7 +116,7 @@ test('reads the variables', async () => {
 const TAKING = OPTIONS.filter(({ takesValue }) => takesValue);
 const VARIABLES = OPTIONS.filter(({ variable }) => variable !== undefined);
 
-/** As far as it comes without a database. */
+/** The words that a command needs to get as far as the missing database. */
 const REST: Partial<Record<string, string[]>> = { run: ['--', 'true'], extend: ['--ttl', '5m'] };
 const plain = (command: string) => [command, ...(REST[command] ?? [])];
 
@@ -140,7 +140,7 @@ describe('an option does not take the next word as its value by accident', () =>
   });
 
   test('accepts a value that begins with - when it is joined to its option', async () => {
-    // It was read: what it is not is told, or the next thing that is missing.
+    // The value was read: the error names it, or the next missing setting.
     expect(await outcome(['run', '--ttl=-5s', '--', 'true'], {})).toMatchObject({
       message: '--ttl "-5s" is not a duration.',
     });

@@ -7,7 +7,7 @@ const readFile = (path: string): string => {
   if (path.startsWith('/missing')) throw Object.assign(new Error('no such file'), { code: 'ENOENT' });
   return pem(path);
 };
-/** As far as anybody looks into it. */
+/** The first bytes of a certificate; nothing here reads more. */
 const pem = (path: string): string =>
   path.includes('crl')
     ? `-----BEGIN X509 CRL----- of ${path}`
@@ -139,7 +139,7 @@ describe('the parameters of libpq', () => {
     const error = failure(() => fromEnv(env));
     expect(error.exitCode).toBe(64);
     expect(`${error.message} `).toMatch(new RegExp(name === 'PGSSLCRL' ? 'sslcrl ' : `${name} `));
-    // A URL is completed by them.
+    // The variables complete a URL.
     expect(failure(() => read('postgres://u@h/d', env)).message).toBe(error.message);
   });
 

@@ -7,7 +7,7 @@ const readFile = (path: string): string => {
   if (path.startsWith('/missing')) throw Object.assign(new Error('no such file'), { code: 'ENOENT' });
   return pem(path);
 };
-/** As far as anybody looks into it. */
+/** The first bytes of a certificate; nothing here reads more. */
 const pem = (path: string): string =>
   path.includes('k') ? `-----BEGIN PRIVATE KEY----- of ${path}` : `-----BEGIN CERTIFICATE----- of ${path}`;
 const read = (url: string, env: Record<string, string> = {}) =>
@@ -256,7 +256,7 @@ describe('URLs of other tools', () => {
     ['sqlserver://h;password=geheim', /SQL Server.*only PostgreSQL is supported/],
     ['geheim://u:p@h/d', /only PostgreSQL is supported/],
     ['prisma+postgres://h/?api_key=geheim', /Prisma/],
-    // Each of these says that the database is elsewhere.
+    // Each of these names a database somewhere else.
     ['postgres+ssh://u:geheim@h/d', /driver/],
     ['postgres+unix://u:geheim@h/d', /driver/],
     ['postgresql+auroradataapi://u:geheim@/d', /driver/],
@@ -492,7 +492,7 @@ describe('a variable that was not expanded', () => {
       PGOPTIONS: '-c search_path="$user",public',
     };
     expect(fromEnv(env)).toMatchObject({ user: 'app$1', password: 'a${b}c$D', options: env.PGOPTIONS });
-    // What nobody reads does not matter.
+    // Parameters that are not used do not matter.
     expect(read('postgres://u:p@h/d', { PGHOST: '${DB_HOST}' }).describe).toBe('u@h:5432/d');
   });
 });

@@ -18,7 +18,7 @@ const isValid = (event: object): boolean => {
   try {
     return Boolean(parseAuditLine(JSON.stringify(event)));
   } catch (error) {
-    // Anything but a refusal is a mistake of the schema itself.
+    // Any other error means that the schema itself is wrong.
     if (!(error as Error).message.startsWith('an audit line breaks the schema')) throw error;
     return false;
   }

@@ -28,7 +28,7 @@ describe('a crowd', () => {
     const many = { ...outlook, queueLength: 200 };
     expect(nextPause(many, pace).pauseMs).toBe(4_000);
     expect(nextPause(many, { ...pace, checksRunKey: true }).pauseMs).toBe(18_000);
-    // A poll renews what has less than half of its time left, which is 60 s then (queue.sql).
+    // A poll renews an announcement with less than half of its time left, which is 60 s here (queue.sql).
     expect(nextPause(many, { ...pace, checksRunKey: true, random: () => 1 }).pauseMs).toBeLessThan(30_000);
     for (const edge of [0, 1]) expect(nextCheckMs(() => edge)).toBeLessThanOrEqual(2_000);
   });
@@ -89,7 +89,7 @@ describe('a lone waiter', () => {
   });
 });
 
-/** How many polls a second n waiters make, and the most in any 20 ms, by arithmetic: no process, no clock. */
+/** Polls a second of n waiters, and the most in any 20 ms, by arithmetic: no process and no clock is used. */
 function simulate(n: number, seconds: number, changes: Partial<Outlook> & { timeoutMs?: number } = {}) {
   const random = randomFrom(n);
   const times: number[] = [];

@@ -21,7 +21,7 @@ describe('the identity of a command', () => {
     [['knex'], ['knex\u001b[0m']],
     [['a\\u001b'], ['a\u001b']],
     [['a', '***'], ['a']],
-    // What is shown of both is the same: it is cut after 1,000 characters.
+    // Both are shown as the same text, because it is cut after 1,000 characters.
     [
       ['sh', '-c', 'x'.repeat(5_000)],
       ['sh', '-c', `${'x'.repeat(5_000)}y`],

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { redactCommand } from '../../../src/redact/command.js';
 import { redactSecrets } from '../../../src/redact/secrets.js';
 
-/** In every part of a password, so that no part of it can be shown unnoticed. */
+/** In every part of a password, so that the test notices any part that is shown. */
 const MARK = 'ZQ7';
 const special = fc.oneof(
   fc.constantFrom(

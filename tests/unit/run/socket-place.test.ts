@@ -1,4 +1,4 @@
-/** Which sockets are believed to be of our own user, and stay so. */
+/** Which sockets count as created by the same user and safe from others. */
 import {
   chmodSync,
   lchownSync,
@@ -70,7 +70,7 @@ describe('refuses', () => {
   test('a socket whose folder other users can replace', () => {
     chmodSync(base, 0o777);
     expect(() => findOwnSocket(socket)).toThrow(`other users may replace what is in ${base}`);
-    // As /tmp is.
+    // Like /tmp.
     chmodSync(base, 0o1777);
     expect(findOwnSocket(socket)).toBe(socket);
   });

@@ -5,7 +5,7 @@ import { MigrationLock } from '../../../src/index.js';
 import { checkSchemaName } from '../../../src/schema/schema-name.js';
 import { processorTimeMs } from '../../support/processor-time.js';
 
-/** What nobody has expanded names nothing, neither a release nor a lock. */
+/** Values with a variable that was not expanded. */
 const UNEXPANDED = [
   ...[
     '$(GIT_SHA)',
@@ -158,7 +158,7 @@ describe('a schema name', () => {
 test('searches a text of any size in linear time', async () => {
   const tookMs = await processorTimeMs(() => {
     for (const piece of ['$', '$(', '{', '{{', '%', '%(', '<', '<a', '@A', '`', '[object ', '-', '#{', ' ']) {
-      // Quadratic work on so long a text takes minutes; linear work some 100 ms, also of a processor that others share.
+      // Quadratic work on a text of this length takes minutes; linear work takes about 100 ms of processor time.
       findUnexpanded(piece.repeat(300_000));
     }
   });

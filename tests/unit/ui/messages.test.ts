@@ -160,7 +160,7 @@ describe('describeEvent', () => {
       'That is the longest lease: split the migration.',
     ],
     [
-      // We were stopped, and somebody else may have taken over.
+      // This process was suspended, and another instance may have taken over.
       { event: 'child.deadline', ttlMs: 45_000, ranMs: 61_000, expiresInMs: 0 },
       'bad',
       'the command has run for 1m 1s, and its lease has expired: migrate-lock did not run in time; its remaining processes are ended now',

@@ -7,7 +7,7 @@ import { wantsColour } from '../../../src/ui/colour.js';
 import { printable } from '../../../src/ui/printable.js';
 import { createReporter } from '../../../src/ui/reporter.js';
 
-/** What a terminal would obey, or take for another line. */
+/** Control characters of a terminal, or text that imitates another line. */
 // eslint-disable-next-line no-control-regex -- they are what must not be there
 const OBEYED = /[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/;
 

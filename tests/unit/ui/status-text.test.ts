@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { describeStatus, type StatusReport } from '../../../src/ui/status-text.js';
 
-/** What a terminal would obey, or take for another line. */
+/** Control characters of a terminal, or text that imitates another line. */
 // eslint-disable-next-line no-control-regex -- they are what must not be there
 const OBEYED = /[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/;
 
