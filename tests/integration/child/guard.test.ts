@@ -8,7 +8,7 @@ import { waitFor } from '../../support/wait-for.js';
 import { fixture } from './start-one.js';
 import { SupervisorLab, type LogLine } from './supervisor-process.js';
 
-/** Base64 has every kind of its letters here, and the text every letter that a shell could stumble over. */
+/** The text has every character that a shell could misread, and its Base64 every kind of letter. */
 const RELEASE = '{"secret":"s3cr\\et $HOME `id` \'x\' ÿþ>>>???"}';
 const SHELLS: [name: string, shell: [string, ...string[]]][] = [
   ['dash', ['dash']],
@@ -54,7 +54,7 @@ async function holder(
   return { program, guard: guardOf(pid), say: (word) => program.stdin.write(`${word}\n`) };
 }
 
-/** The guard of a holder: a child of it that leads a session and is not marked as its child. */
+/** The guard of a holder: a child process that leads a session and does not carry the mark. */
 function guardOf(holderPid: number): number {
   const guards = childrenOf(holderPid).filter((pid) => {
     const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
@@ -77,7 +77,7 @@ async function pidsIn(file: string, count: number): Promise<number[]> {
   });
 }
 
-/** No process of the test is left, the guard and its own included. */
+/** No process of the test is left, including the guard and its processes. */
 const untilNobodyIsLeft = (): Promise<unknown> =>
   waitFor('the end of all', () => processesWith('MIGRATE_LOCK_TEST_LAB', lab.folder).length === 0);
 
@@ -104,7 +104,7 @@ describe.each(SHELLS)('%s (skipped where it is missing)', (_, shell) => {
       await kill(program);
       const killedAtMs = performance.now();
       const { left, gone, crashRelease, child } = await lab.line('release');
-      // About half a second on a machine that has nothing else to do.
+      // About half a second on an idle machine.
       expect(performance.now() - killedAtMs).toBeLessThan(6_000);
       expect([pid, ...family].filter(isAlive)).toEqual([]);
       expect({ left, gone, crashRelease }).toEqual({ left: 0, gone: true, crashRelease: RELEASE });
@@ -139,7 +139,7 @@ describe.each(SHELLS)('%s (skipped where it is missing)', (_, shell) => {
     const { left, gone, child } = await lab.line('release');
     expect({ left, gone }).toEqual({ left: 0, gone: true });
     expect(child).toBeUndefined();
-    // It may have been ended before it could even write its number.
+    // It may have been ended before it could write its process id.
     await untilNobodyIsLeft();
   });
 
@@ -204,7 +204,7 @@ describe.each(SHELLS)('%s (skipped where it is missing)', (_, shell) => {
   });
 
   ifThere('it does not release when it cannot verify that the processes are gone', async () => {
-    // A /proc that shows others, but not the guard itself: it cannot be the whole truth.
+    // A /proc that shows other processes but not the guard itself cannot be trusted.
     const proc = `${lab.folder}/proc`;
     mkdirSync(`${proc}/self`, { recursive: true });
     mkdirSync(`${proc}/1`);
@@ -214,7 +214,7 @@ describe.each(SHELLS)('%s (skipped where it is missing)', (_, shell) => {
     await lab.untilOutput('ready');
     const { pid = 0 } = await lab.line('started');
     await kill(program);
-    // The group is ended all the same.
+    // The group is ended nevertheless.
     await waitUntilGone(pid);
     const looks = systemProcessTable().lastPid() ?? 0;
     await waitFor('some more looks', () => (systemProcessTable().lastPid() ?? 0) > looks + 30);
@@ -229,7 +229,7 @@ describe('the guard', () => {
     await lab.line('entry');
     say('dismiss');
     await lab.line('dismissed');
-    // What is killed takes a moment to be gone.
+    // A killed process takes a moment to disappear.
     await waitUntilGone(guard);
     await untilSessionIsOver(guard);
     const { pid = 0 } = await lab.line('started');
@@ -278,7 +278,7 @@ describe('the guard', () => {
     const { pid = 0 } = await lab.line('started');
     signalProcess(guard, 'SIGKILL');
     expect(await lab.line('restarted')).toMatchObject({ source: 'guard' });
-    // The old one's watch, with an old deadline, is gone as well.
+    // The old guard's second process, with an old deadline, is gone as well.
     await untilSessionIsOver(guard);
     await kill(program);
     expect(await lab.line('release')).toMatchObject({
@@ -293,7 +293,7 @@ describe('the guard', () => {
   test('killed together with its holder, leaves a process that ends the child', async () => {
     const { program, guard } = await holder({ command: fixture('deaf.sh') });
     const { pid = 0 } = await lab.line('started');
-    // Stopped, so that it cannot start another guard in between.
+    // Stopped, so that it cannot start another guard.
     program.kill('SIGSTOP');
     signalProcess(guard, 'SIGKILL');
     await kill(program);
@@ -306,7 +306,7 @@ describe('the guard', () => {
     const { program, guard } = await holder({ command: 'sleep', args: ['60'] });
     const { pid = 0 } = await lab.line('started');
     for (const signal of ['SIGTERM', 'SIGHUP', 'SIGINT', 'SIGQUIT'] as const) signalProcess(guard, signal);
-    // Its session is its own: what ends the holder's group does not reach it.
+    // It has its own session: a signal to the holder's group does not reach it.
     process.kill(-(program.pid ?? 0), 'SIGKILL');
     await lab.line('release');
     expect(isAlive(pid)).toBe(false);
@@ -358,7 +358,7 @@ describe('the guard', () => {
         )) {
           for (const file of ['cmdline', 'environ']) {
             const text = contents(`/proc/${pid}/${file}`);
-            // This test's own processes have it in their memory, not there; the holder had it in its arguments, and is dead.
+            // This test's processes have the text in memory only; the holder had it in its arguments, and is dead.
             expect(text.includes(trace) || text.includes('s3cr\\et')).toBe(false);
           }
         }

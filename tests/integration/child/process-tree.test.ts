@@ -9,7 +9,7 @@ import type { ProcessEntry } from '../../../src/child/process-entry.js';
 import { ProcessTree } from '../../../src/child/process-tree.js';
 import { isAlive } from '../../support/processes.js';
 
-/** A table of our own making; `entries` may be changed between looks. */
+/** A process table whose `entries` may change between looks. */
 class MadeUpTable implements ProcessTable {
   last = 1;
   shows: ProcessTable['shows'] = 'all';
@@ -107,7 +107,7 @@ describe('the process tree', () => {
     tree.rootReaped();
     table.entries = [SELF, living(21, { group: 20, session: 20 })];
     expect(await pidsOf(tree)).toEqual([21]);
-    // Another process has got it, and leads a group of that number now.
+    // Another process has this id now, and leads a group with this id.
     table.entries = [SELF, living(20, { startedAt: 200 }), living(40, { group: 20, startedAt: 201 })];
     expect(await pidsOf(tree)).toEqual([]);
     table.entries = [SELF, living(40, { group: 20, startedAt: 201 })];

@@ -103,7 +103,7 @@ describe('a name with a slash', () => {
 });
 
 describe('a folder of PATH that this user may not search', () => {
-  /** Root may search everything: then it is somebody else who looks. */
+  /** Root may search every folder, so the test runs as another user. */
   const AS_NOBODY = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {};
   let bundle: string;
 

@@ -111,7 +111,7 @@ describe('signals', () => {
   test('each signal is forwarded once, to the child itself', async () => {
     const started = await ground.start(process.execPath, [fixture('signal-counter.mjs')]);
     await untilReady(started);
-    // SIGINT and SIGQUIT stand in terminal.test.ts: where the tests run in a terminal, it has sent those already.
+    // SIGINT and SIGQUIT are tested in terminal.test.ts: a terminal would already have sent them.
     started.child.forward('SIGHUP');
     await waitFor('SIGHUP', () => started.output().includes('got SIGHUP'));
     started.child.forward('SIGUSR2');
@@ -216,7 +216,7 @@ describe('the deadline', () => {
 
   test('is the reason when the child was killed after it', async () => {
     const { child } = await ground.start('sleep', ['60'], { timeline: inMs(300, 400) });
-    // As if this process had been stopped meanwhile, and the guard had done its work.
+    // As if this process had been stopped, and the guard had ended the child.
     const { execFileSync } = await import('node:child_process');
     execFileSync('sh', ['-c', `sleep 0.6; kill -9 ${child.pid}; sleep 0.1`]);
     expect(await child.ended).toMatchObject({ reason: 'deadline', gone: true });
@@ -231,7 +231,7 @@ describe('a leftover process', () => {
     await waitFor('one of them to end', () => !isAlive(one) || !isAlive(two), { limitMs: 2_500 });
     expect(isAlive(one) || isAlive(two)).toBe(true);
     const end = await child.ended;
-    // The deaf one may just have its sleep beside it.
+    // The fixture may have its `sleep` running beside it.
     expect(end).toMatchObject({ exitCode: 0, signal: null, reason: 'exited', gone: true });
     expect([2, 3]).toContain(end.leftovers);
     expect(happenings.map(({ type }) => type)).toEqual(['started', 'exited', 'leftover']);
@@ -252,7 +252,7 @@ describe('a leftover process', () => {
       writeFileSync('${ready}', 'ready\\n');
       setInterval(() => 0, 1000);`,
     );
-    // Nothing else is started meanwhile: the numbers of the threads follow that of their process.
+    // Nothing else is started: the ids of the threads follow that of their process.
     const script = `'${process.execPath}' '${program}' & read word <'${ready}'`;
     const started = await ground.start('sh', ['-c', script], { killGraceMs: 20_000 });
     expect(await started.child.ended).toMatchObject({ exitCode: 0, leftovers: 1, gone: true });
@@ -299,7 +299,7 @@ describe('a leftover process', () => {
   });
 
   test('that keeps forking is ended', async () => {
-    // Each generation starts the next, in sessions of their own, until the file says stop.
+    // Each generation starts the next, in its own session, until the file says stop.
     const [file, ready] = [ground.file('go'), ground.file('ready')];
     const { writeFileSync, rmSync } = await import('node:fs');
     writeFileSync(file, '');

@@ -17,7 +17,7 @@ interface Surroundings {
 }
 
 async function surroundings(env: NodeJS.ProcessEnv = process.env): Promise<Surroundings> {
-  // Node opens descriptors of its own; those of a shell that becomes it show what was inherited.
+  // Node opens descriptors of its own; those of a shell that execs it show what was inherited.
   const script = `ls -l /proc/self/fd >&2; exec '${process.execPath}' '${fixture('surroundings.mjs')}'`;
   const started = await ground.start('sh', ['-c', script], { env });
   expect(await started.child.ended).toMatchObject({ exitCode: 0, leftovers: 0 });
@@ -28,7 +28,7 @@ async function surroundings(env: NodeJS.ProcessEnv = process.env): Promise<Surro
   return { ...found, descriptors: links.map(([, fd = '', target = '']) => [fd, target]) };
 }
 
-/** What whoever started the tests has left open in us, on purpose or not: a child has that without us too. */
+/** Descriptors that the test runner inherited and left open: a child has them without migrate-lock too. */
 const inherited = readdirSync('/proc/self/fdinfo').filter((fd) => {
   const closeOnExec = 0o2000000;
   const flags = existsSync(`/proc/self/fdinfo/${fd}`)

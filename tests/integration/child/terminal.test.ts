@@ -39,7 +39,7 @@ const count = (part: string): number => lab.output.split(part).length - 1;
       await lab.untilOutput('got SIGINT');
       terminal.stdin.write(CTRL_BACKSLASH);
       await lab.untilOutput('got SIGQUIT');
-      // SIGTERM does not come from the terminal, so it is forwarded; and once it has arrived, so have all before it.
+      // SIGTERM does not come from the terminal, so it is forwarded; when it has arrived, so have all earlier signals.
       process.kill(supervisor ?? 0, 'SIGTERM');
       expect(await lab.line('ended')).toMatchObject({ exitCode: 0, reason: 'exited', gone: true });
       expect(lab.lines().flatMap(({ type, signal }) => (type === 'signal' ? [signal] : []))).toEqual([
@@ -102,7 +102,7 @@ const count = (part: string): number => lab.output.split(part).length - 1;
 );
 
 test('without a controlling terminal the child leads its own group and session', async () => {
-  // run() makes a session, and whoever makes a session has no terminal.
+  // run() starts a new session, which has no terminal.
   lab.run('sh', ['-c', `exec ${lab.supervisor(LONG, ...counter)}`]);
   const { supervisor } = await lab.line('supervising');
   const { pid } = await lab.line('started');

@@ -35,7 +35,10 @@ async function entries(args: string[] = [], url = db.url): Promise<Entry[]> {
     .map((line) => JSON.parse(line) as Entry);
 }
 
-/** `n` leases, each acquired and released. @returns their holders. */
+/**
+ * Acquires and releases `n` leases.
+ * @returns their instance ids.
+ */
 async function leases(n: number): Promise<string[]> {
   const lock = await openLock(db.url);
   const holders: string[] = [];

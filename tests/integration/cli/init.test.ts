@@ -5,8 +5,11 @@ import { createDatabase, type TestDatabase } from '../../support/database.js';
 import { assertNothingLeft, runCli } from '../../support/run-cli.js';
 import { catalogOf, fingerprint } from './catalog.js';
 
-/** Everything that could end a name, a string, a body or a line, for SQL, for psql and for JavaScript's replace. */
-/** What looks like a variable that nobody has expanded (`$body$`) is refused; tests/adversarial/hostile/sql has it. */
+/**
+ * Every character that could end a name, a string, a body or a line in SQL or psql, or is special to JavaScript's
+ * replace.
+ */
+/** A name like an unexpanded variable (`$body$`) is refused; tests/adversarial/hostile/sql tests that. */
 const HOSTILE = `a"b'c $$ \\ ; -- /* $& $ :x :'x' %I\nü`;
 
 let byInit: TestDatabase;
@@ -139,7 +142,7 @@ describe('migrate-lock init --print', () => {
   });
 });
 
-/** As an administrator would: nobody's settings, and the first error ends it. */
+/** Without psqlrc, and the first error ends it. */
 function applyWithPsql(url: string, script: string) {
   const { status, stderr } = spawnSync('psql', ['--no-psqlrc', '--quiet', '--set', 'ON_ERROR_STOP=1', url], {
     input: script,

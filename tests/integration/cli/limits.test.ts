@@ -1,4 +1,4 @@
-/** What is stored has limits: what is over them is refused with a word, or cut with a mark. */
+/** Stored values have limits: a value over its limit is refused with a message, or cut with a mark. */
 import { randomInt } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
@@ -24,7 +24,7 @@ const run = (args: string[], env: Record<string, string> = {}) =>
     program: ['--require', HOST_NAME, CLI],
     env: { DATABASE_URL: db.url, TEST_HOST_NAME: 'web-1', ...env },
   });
-/** Nothing that a compression could make shorter. */
+/** Random text, which compression cannot shorten. */
 const random = (length: number, from: number, to: number) =>
   Array.from({ length }, () => String.fromCodePoint(randomInt(from, to))).join('');
 
@@ -65,7 +65,7 @@ describe('a run key', () => {
 });
 
 test('a long command is redacted before it is cut, and a notice says so', async () => {
-  // The cut falls into a character of two units, which PostgreSQL would refuse half of.
+  // The cut is inside a character of two UTF-16 units; PostgreSQL would refuse half of it.
   const faces = '\u{1F600}'.repeat(2_000);
   for (const first of ['x', 'xx']) {
     const { code, events } = await run(['--', 'sh', '-c', ':', first, faces, '--password', 'hunter2']);

@@ -97,7 +97,7 @@ describe('without a terminal', () => {
   test('sessions that the role may not end keep the lease, unless --leave-sessions is given', async () => {
     const weak = await db.createRole();
     const other = await db.createRole();
-    // The functions run with their owner's rights: give them an owner who may end nobody else's sessions.
+    // The functions run with their owner's rights: here the owner may end no sessions of other roles.
     await db.sql.unsafe(`GRANT CREATE ON DATABASE ${db.name} TO ${weak.name}`);
     const holder = await hold(weak.url);
     const migration = postgres(other.url, {
@@ -145,7 +145,7 @@ describe('without a terminal', () => {
   );
 });
 
-// script(1) of util-linux makes the terminal, and exits as the program in it did.
+// script(1) of util-linux makes the terminal, and exits with the exit code of its program.
 (possible ? describe : describe.skip)('in a terminal (skipped where script(1) is missing)', () => {
   test.each([
     ['y', 0, true],

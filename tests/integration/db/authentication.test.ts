@@ -14,7 +14,7 @@ import { afterSslRequest } from '../../support/fake-server.js';
 import { assertNothingLeft, runCli } from '../../support/run-cli.js';
 import { offerTls } from '../../support/tls-server.js';
 
-// What a server asks for, against what is demanded, on a real one; where psql knows the settings, it has to agree.
+// Authentication methods of a real server against the client's settings. psql has to agree where it knows the settings.
 
 const psqlVersion = Number(/\d+/.exec(execVersion())?.[0] ?? 0);
 const REQUIRE_AUTH_SINCE = 16;
@@ -240,7 +240,7 @@ describeWithCertificates('what the channel is bound to', () => {
 });
 
 describeWithCertificates('a man in the middle with a certificate of its own', () => {
-  /** Ends TLS on both sides, and passes everything on, changed by `change`. */
+  /** Terminates TLS on both sides, and passes everything on, changed by `change`. */
   async function between(change: (fromServer: Buffer) => Buffer) {
     const own = certificates.selfSigned('between', '-newkey', 'rsa:2048');
     const sockets = new Set<net.Socket>();
@@ -286,7 +286,7 @@ describeWithCertificates('a man in the middle with a certificate of its own', ()
   ])('%s, channel_binding=%s: %s', async (what, binding, expected) => {
     const { port, close } = await between(what === 'passes all on' ? (bytes) => bytes : withoutPlus);
     try {
-      // Not psql: the relay is in this process.
+      // Not psql: the relay runs in this process, which would block.
       const env = environment('scram', { PGCHANNELBINDING: binding, PGPORT: String(port) });
       expect(await ours(env)).toMatchObject({ seen: expected });
     } finally {

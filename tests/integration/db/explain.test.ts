@@ -16,7 +16,7 @@ import { hasPooler, startPooler, type Pooler } from '../../support/pooler.js';
 import { assertNothingLeft, runCli } from '../../support/run-cli.js';
 import { startTranslator, type Translator } from '../../support/translator.js';
 
-// What people are told when the database cannot be used: the reason, and what to do about it.
+// The messages for a database that cannot be used: the reason, and what to do.
 
 let db: TestDatabase;
 let folder: string;

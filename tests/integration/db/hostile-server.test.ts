@@ -1,4 +1,4 @@
-/** Servers that lie, on the real wire: what they get of us, and what they cost. */
+/** Servers that lie, on real connections: what they receive, and what they cost. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { readConnectionConfig } from '../../../src/db/settings/connection-config.js';
 import { classify } from '../../../src/db/classify.js';
@@ -54,7 +54,7 @@ async function ask(query = ''): Promise<{ exitCode: number; message: string; too
 const passwordsSaid = () =>
   server.clients.flatMap(({ said }) => said.filter(({ body }) => body.includes(PASSWORD)));
 
-/** Asks for SCRAM, and gives the client's first message and nonce. */
+/** Requests SCRAM, and returns the client's first message and nonce. */
 async function beginScram(client: FakeClient, mechanisms = ['SCRAM-SHA-256']) {
   await client.next();
   await client.send('R', request(10, [...mechanisms, '', ''].join('\0')));
@@ -233,7 +233,7 @@ describe('a server that sends too much, or invalid messages', () => {
     await client.next();
     await serve(client);
   };
-  /** 256 MB of it, many at a time: the server is in this process. */
+  /** 256 MB in many parts: the server runs in this process. */
   const forever = (letter: string, body: Buffer | string) => async (client: FakeClient) => {
     const one = message(letter, body);
     const many = Buffer.alloc(Math.ceil(65_536 / one.length) * one.length, one);
@@ -251,7 +251,7 @@ describe('a server that sends too much, or invalid messages', () => {
     await client.send('T', row);
     await client.send('2');
   };
-  /** The head of a message of this length, and much of its body. */
+  /** The header of a message of this length, and much of its body. */
   const long = (letter: string, length: number) => async (client: FakeClient) => {
     await client.write(Buffer.concat([Buffer.from(letter), int32(length)]));
     const part = Buffer.alloc(MEGABYTE, 'x');
@@ -259,10 +259,10 @@ describe('a server that sends too much, or invalid messages', () => {
   };
 
   const NOT_THAT = 'what a PostgreSQL server does not send';
-  /** Of the first message it is clear already. */
+  /** The first message is enough to decide. */
   const NOTHING_OF_IT = 'does not speak its protocol';
   const PARAMETER = `a\0${'x'.repeat(1000)}\0`;
-  /** After a first message that is one. */
+  /** After a valid first message. */
   const ACCEPTED_THEN = (serve: (client: FakeClient) => Promise<unknown>) => async (client: FakeClient) => {
     await client.next();
     await client.send('R', request(0));

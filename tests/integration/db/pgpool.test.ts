@@ -44,7 +44,7 @@ describe("a proxy that passes on the server's process id", () => {
     return readFileSync(server.logFile, 'utf8').split('statement: SHOW pool_version').length - 1;
   }
 
-  /** Calls, a new connection and calls again: of the server itself, `asked` questions about pgpool-II are asked. */
+  /** Makes calls, reconnects and calls again; counts the queries about pgpool-II, which must be `asked`. */
   async function expectPath(database: Database, { isPooled, asked }: { isPooled: boolean; asked: number }) {
     endings.push(() => database.disconnect());
     const before = questions();
@@ -61,7 +61,7 @@ describe("a proxy that passes on the server's process id", () => {
     expect(questions() - before).toBe(asked);
   }
 
-  /** On the Unix sockets, each program's in a folder of its own. */
+  /** On Unix sockets, each program's in its own folder. */
   const onSocket = (folder: string, port: number | string): string => {
     const url = new URL(server.url);
     url.searchParams.set('host', folder);

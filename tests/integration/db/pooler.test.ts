@@ -52,7 +52,7 @@ test("the server's own 08P01 stays as it is", () => {
     await db.drop();
   });
 
-  /** As the first thing that this process asks: what `auto` means must not depend on earlier calls. */
+  /** The first query of this process: the meaning of `auto` must not depend on earlier calls. */
   async function expectPooled(database: Database, isPooled: boolean): Promise<void> {
     const calls = new LockCalls(database, 'migrate_lock');
     expect(await calls.cleanup()).toMatchObject({ leases: 0 });

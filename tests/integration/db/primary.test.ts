@@ -7,7 +7,7 @@ import type { EmbeddedServer } from '../../support/embedded-server.mjs';
 import { startRelay, type Relay } from '../../support/relay.js';
 import { waitFor } from '../../support/wait-for.js';
 
-// Several hosts: a lock is never taken on a replica, whatever their order.
+// Several hosts: a lock is never taken on a replica, in any order of the hosts.
 
 let pair: ReplicatedPair;
 let relay: Relay;
@@ -45,7 +45,7 @@ function open(ports: number[], env: Record<string, string> = {}): OwnDatabase {
   return database;
 }
 const ports = (...servers: EmbeddedServer[]) => servers.map(({ port }) => port);
-/** Nobody listens on it. */
+/** No program listens on it. */
 const NOBODY = 1;
 
 describe('the primary is found', () => {

@@ -9,7 +9,7 @@ import { UsageError } from '../../../src/errors.js';
 import { createDatabase, type TestDatabase, type TestRole } from '../../support/database.js';
 import { assertNothingLeft, runCli, startCli } from '../../support/run-cli.js';
 
-// Service files as libpq reads them; where psql is there, it has to agree.
+// Service files as libpq reads them; psql has to agree where it is installed.
 
 const hasPsql = spawnSync('psql', ['--version'], { stdio: 'ignore' }).status === 0;
 const WHO = `SELECT current_user || '@' || current_database() AS answer`;
@@ -18,7 +18,7 @@ type Env = Record<string, string>;
 let db: TestDatabase;
 let role: TestRole;
 let folder: string;
-/** What stands for `$name` in a service file or a variable. */
+/** The value of `$name` in a service file or a variable. */
 const names: Record<string, string> = {};
 
 beforeAll(async () => {

@@ -11,7 +11,7 @@ import { startServer, type EmbeddedServer } from '../../support/embedded-server.
 import { assertNothingLeft, runCli } from '../../support/run-cli.js';
 import { offerTls } from '../../support/tls-server.js';
 
-// TLS as libpq means it, on a server with certificates of our own; where psql is there, it has to agree.
+// TLS with the meaning of libpq, on a server with the test's certificates; psql has to agree where it is installed.
 
 const hasPsql = spawnSync('psql', ['--version'], { stdio: 'ignore' }).status === 0;
 const describeWithCertificates = hasOpenssl ? describe : describe.skip;
@@ -32,7 +32,7 @@ const paths: Record<string, string> = {};
 type Env = Record<string, string>;
 type Seen = 'tls' | 'plain' | 'refused' | 'unavailable';
 
-/** PG* variables; `$name` in a value stands for a file. */
+/** PG* variables; `$name` in a value is replaced by a file. */
 function environment(env: Env, { host, port, user, password }: EmbeddedServer = server): Env {
   const named = Object.entries(env).map(([name, value]) => [
     name,

@@ -11,7 +11,7 @@ import { STRICT_PROGRAM, WHAT_IS_TAKEN_FOR_GRANTED } from './strict-program.js';
 
 let db: TestDatabase;
 let folder: string;
-/** A folder in which nothing but the tarball was installed. */
+/** A folder in which only the tarball was installed. */
 let consumer: string;
 let tarball: string;
 
@@ -226,7 +226,7 @@ describe('the installed library', () => {
   }, 120_000);
 });
 
-/** The compiler of this repository and Node's types; everything else comes from the installed package. */
+/** The compiler of this repository and Node's types; everything else is in the installed package. */
 const COMPILER = [
   ...['node', join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc'), '--noEmit', '--strict'],
   ...['--exactOptionalPropertyTypes', '--noUncheckedIndexedAccess', '--skipLibCheck', 'false'],
@@ -234,7 +234,7 @@ const COMPILER = [
   ...['--typeRoots', join(ROOT, 'node_modules', '@types'), '--types', 'node'],
 ];
 
-/** The module and every module of the package that it imports, directly or not. */
+/** The module and all modules of the package that it imports, directly or not. */
 function closure(entry: string, textOf: (path: string) => string): string[] {
   const found = new Set([entry]);
   for (const path of found) {

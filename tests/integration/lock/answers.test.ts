@@ -1,4 +1,6 @@
-/** A lock schema whose functions answer nonsense: those of a hostile owner, or of a server that lies. Nothing of it gets any further. */
+/**
+ * A lock schema whose functions return invalid answers, as a hostile owner or a lying server may. Every one is refused.
+ */
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -35,7 +37,7 @@ afterAll(async () => {
 });
 afterAll(() => assertNothingLeft());
 
-/** From now on the function answers this: an expression of its parameters. */
+/** From now on the function returns this expression, which may use its parameters. */
 async function answerWith(name: string, expression: string): Promise<void> {
   const [found] = await db.sql<{ parameters: string }[]>`
     SELECT pg_get_function_arguments(oid) AS parameters
@@ -195,7 +197,7 @@ describe('the answer to every other call', () => {
   ];
   test.each(CALLS)('%s() is accepted when it is valid', async (name, ask) => {
     for (const answer of NONSENSE) {
-      // A history without rows.
+      // An empty history.
       if (name === 'history' && answer === '[]') continue;
       await answerWith(name, literal(answer));
       await expectRefused(ask());

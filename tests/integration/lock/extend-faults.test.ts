@@ -5,7 +5,7 @@ import { createDatabase, type TestDatabase } from '../../support/database.js';
 import { startServer } from '../../support/embedded-server.mjs';
 import { waitFor } from '../../support/wait-for.js';
 
-// The library asks for more time while the database is away. The server is stopped, so it is one of its own.
+// The library extends while the database is down. The test stops its own server.
 let server: Awaited<ReturnType<typeof startServer>>;
 let db: TestDatabase;
 
@@ -81,7 +81,7 @@ describe.each(['a URL', 'a postgres.js instance'])('extend() with %s', (kind) =>
     expect(error).toBeInstanceOf(MigrateLockError);
     expect(error).toMatchObject({ code: 'DATABASE_UNREACHABLE', exitCode: 69 });
     expect(String(error)).toContain(`The lease is held until ${expiresAt.toISOString()}`);
-    // There is time left to stop, but not for another try.
+    // There is time left to stop, but not for another attempt.
     expect(leftMs).toBeGreaterThan(0);
     expect(leftMs).toBeLessThan(1_500);
   });

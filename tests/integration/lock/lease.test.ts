@@ -31,7 +31,7 @@ async function history(): Promise<string[]> {
   return rows.map(({ event }) => event);
 }
 
-/** Lets the lease that is held run out, on the database's clock. */
+/** Makes the held lease expire, on the database's clock. */
 async function expire(): Promise<void> {
   await db.sql`
     UPDATE migrate_lock.migration_lock
@@ -137,7 +137,7 @@ describe('acquire', () => {
   });
 
   test('starts a lease after the wait for the row, not before', async () => {
-    // The first ever acquisition queues behind another one that is rolled back 300 ms later.
+    // The first acquisition of all waits for another one, which is rolled back 300 ms later.
     const other = newIdentity();
     const me = newIdentity();
     let waiting: ReturnType<typeof tryToAcquire> | undefined;

@@ -19,7 +19,7 @@ afterAll(() => db.drop());
 
 const HOURS = 10;
 
-/** A holder that has had the lock for so long that a lone waiter's next poll is an hour away. */
+/** A holder that has held the lock for so long that a lone waiter's next poll is an hour away. */
 async function holdForHours(): Promise<MigrationLock> {
   const holder = new MigrationLock({ connection: db.url, ttlMs: 3_600_000 });
   expect(await holder.acquire()).toBe(true);
@@ -36,7 +36,7 @@ function makeWaiter(options: { listen?: boolean; pollIntervalMs?: number } = {})
   });
 }
 
-/** The sessions that wait to be notified: ours, and doing nothing. */
+/** The sessions that wait for a notification: migrate-lock's, and idle. */
 async function listeners(): Promise<number[]> {
   const rows = await db.sql<{ pid: number }[]>`
     SELECT pid FROM pg_stat_activity
@@ -112,7 +112,7 @@ test('only the first few waiters are notified', async () => {
   for (const { ask } of waiters) granted.push(await ask());
   expect(granted).toEqual([true, true, true, true, false, false, false]);
   const [first, second, , , , sixth] = waiters;
-  // Who has a place keeps it, and one that leaves makes room.
+  // A waiter with a place keeps it, and one that leaves makes room.
   expect([await first?.ask(), await sixth?.ask()]).toEqual([true, false]);
   await second?.leave();
   expect(await sixth?.ask()).toBe(true);

@@ -26,7 +26,7 @@ async function sessions(): Promise<number> {
 describe.each([
   'a URL',
   'a postgres.js instance',
-  // As is often set behind a pooler; postgres.js connects in another way then.
+  // A common setting behind a pooler; postgres.js then connects in another way.
   'a postgres.js instance that fetches no types',
 ])('MigrationLock with %s', (kind) => {
   let sql: postgres.Sql;

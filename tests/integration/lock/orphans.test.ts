@@ -24,7 +24,7 @@ afterEach(async () => {
 });
 afterAll(() => db.drop());
 
-/** A client as a migration has it. */
+/** A client like that of a migration. */
 function client(name: string | undefined, url = db.url): postgres.Sql {
   const made = postgres(url, {
     max: 1,
@@ -56,7 +56,7 @@ async function expire(): Promise<void> {
        SET locked_at = clock_timestamp() - interval '1 minute', expires_at = clock_timestamp() - interval '1 second'`;
 }
 
-/** Tries until the lease is acquired, as a waiter does. */
+/** Polls until the lease is acquired, as a waiter does. */
 async function acquireSoon(calls = lock) {
   const me = newIdentity();
   return waitFor('the lease', async () => {
@@ -116,7 +116,7 @@ describe('a takeover', () => {
     });
     const weak = await db.createRole();
     const other = await db.createRole();
-    // The functions run with their owner's rights: give them an owner who may end nobody else's sessions.
+    // The functions run with their owner's rights: here the owner may end no sessions of other roles.
     await db.sql.unsafe(`
       DROP SCHEMA migrate_lock CASCADE;
       GRANT CREATE ON DATABASE ${db.name} TO ${weak.name}`);
@@ -154,7 +154,7 @@ describe('a takeover', () => {
     const first = await tryToAcquire(patient);
     if (first.answer.outcome !== 'held') throw new Error('acquired under a running transaction');
     expect(first.answer.orphans).toMatchObject({ sessions: [{ pid: busyPid }] });
-    // A stranger that the pooler lends the session to: his transaction began after the first look.
+    // Another client that the pooler gives the session to: its transaction began after the first poll.
     await busy`COMMIT`;
     await busy`BEGIN`;
     await busy`SELECT 1`;
@@ -249,7 +249,7 @@ describe('assert_held', () => {
 
   test("leaves no setting in the migration's transaction", async () => {
     const { me, token } = await held();
-    // plpgsql brings its own settings when a session first uses it.
+    // plpgsql defines its settings when a session first uses it.
     const settings = (sql: postgres.Sql) => sql`SELECT name, setting FROM pg_settings ORDER BY name`;
     const migration = client(undefined);
     await migration`DO $$ BEGIN END $$`;

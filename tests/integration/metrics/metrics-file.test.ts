@@ -62,7 +62,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
-/** Writes the metrics of a run in which this happened, one second after the other. */
+/** Writes the metrics of a run with these events, one second apart. */
 async function write(happened: EventBody[], context: Partial<EventContext> = {}, to = file): Promise<void> {
   const metrics = new MetricsFile(to);
   let atMs = START_MS;
@@ -75,7 +75,7 @@ async function write(happened: EventBody[], context: Partial<EventContext> = {},
   await metrics.write();
 }
 
-/** Does the work with the rights of another user. */
+/** Runs the function as another user. */
 async function asNobody(work: () => Promise<void>): Promise<void> {
   process.seteuid?.(NOBODY);
   try {
@@ -85,7 +85,7 @@ async function asNobody(work: () => Promise<void>): Promise<void> {
   }
 }
 
-/** Each metric's one value; of the result, the outcome that has the 1. */
+/** Each metric's one value; for the result, the outcome whose value is 1. */
 function read(): Record<string, unknown> {
   const found = [...parsePrometheusText(readFileSync(file, 'utf8'))].map(([name, { samples }]) => {
     const values = samples.length === 1 ? samples : samples.filter(({ value }) => value !== 0);
@@ -293,7 +293,7 @@ describe('the file', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  // As /dev/null is not: a rename would put a file in its place.
+  // Unlike /dev/null: a rename would replace it with a file.
   test('that is a pipe is refused, and stays a pipe', async () => {
     execFileSync('mkfifo', [file]);
     await expect(write([completed])).rejects.toThrow(/not a regular file/);

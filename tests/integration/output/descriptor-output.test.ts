@@ -27,7 +27,7 @@ test('a line that lost its end does not damage the next line', async () => {
   const output = new DescriptorOutput(pipe.writer, { owned: true });
   output.writeLine('x'.repeat(100_000)); // more than the pipe takes
   closeSync(pipe.reader);
-  await expect(output.flush(5_000)).resolves.toBe(true); // lost: nobody reads
+  await expect(output.flush(5_000)).resolves.toBe(true); // lost: there is no reader
   const reader = pipe.openReader();
   output.writeLine('{"event":"next"}');
   let text = '';

@@ -13,14 +13,14 @@ afterAll(() => writer.cleanUp());
 /** 300 kB, more than any pipe takes. */
 const TOO_MUCH = { lines: 3_000, width: 100, timerMs: 1_000 };
 
-/** A pipe whose reader does nothing until it is asked to. */
+/** A pipe whose reader does nothing until it is told to. */
 function openFifo(name: string) {
   const path = writer.fifo(name);
   const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   return { path, reader, writer: openSync(path, 'w') };
 }
 
-/** What can be read now; empty when there is nothing at the moment, or nobody writes any more. */
+/** What can be read now; empty when there is nothing, or when all writers have closed it. */
 function readNow(fd: number): string {
   const buffer = Buffer.alloc(65_536);
   try {

@@ -17,7 +17,7 @@ const TOO_MUCH = { lines: 3_000, width: 100, timerMs: 1_000 };
 
 const commandLine = (pid: number) => readFileSync(`/proc/${pid}/cmdline`, 'utf8');
 
-/** Between fork and exec a child still is what its parent is. */
+/** Between fork and exec a child still looks like its parent. */
 function relayOf(pid: number): Promise<number> {
   return waitFor('the relay', () => childrenOf(pid).find((child) => commandLine(child) !== commandLine(pid)));
 }
@@ -141,7 +141,7 @@ describe('a terminal', () => {
     const { argv, report } = writer.command(task);
     const typescript = writer.path('typescript');
     const quoted = argv.map((word) => `'${word}'`).join(' ');
-    // `script` gives its child a terminal; stopped, it reads nothing from it any more.
+    // `script` gives its child a terminal; while `script` is stopped, it reads nothing from it.
     const script = writer.spawn(['script', '-qfc', quoted, typescript], ['ignore', 'ignore', 'inherit']);
     const pid = await waitFor('the program', () => childrenOf(script.pid)[0]);
     await waitFor('the first line', () => readFileSync(typescript, 'utf8').includes('ready'));
@@ -161,7 +161,7 @@ describe('a terminal', () => {
     const lines = readFileSync(typescript, 'utf8')
       .split('\r\n')
       .filter((line) => line.startsWith('std'));
-    // What the terminal took before it was full; the last line may be cut.
+    // What the terminal accepted before it was full; the last line may be cut.
     expect(lines.length).toBeGreaterThan(5);
     for (const line of lines.slice(0, -1)) expect(line).toMatch(/^(stdout|stderr) \d+ x+$/);
   });

@@ -27,7 +27,7 @@ afterEach(async () => {
 });
 afterAll(() => db.drop());
 
-/** As a container gets its secret: the URL, a line end, nobody else may read it. */
+/** Like a container's secret: the URL and a line end, readable for this user only. */
 function write(content: string): void {
   writeFileSync(file, content);
   chmodSync(file, 0o400);

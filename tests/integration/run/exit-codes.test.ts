@@ -22,7 +22,7 @@ function run(args: string[], env: Record<string, string> = {}) {
   return runCli(['run', ...args], { env: { DATABASE_URL: db.url, ...env } });
 }
 
-/** Nothing listens there: the port is reserved. */
+/** No program listens there: the port is reserved. */
 const NOBODY = 'postgres://u:p@127.0.0.1:1/db';
 
 describe('the exit code of the child', () => {

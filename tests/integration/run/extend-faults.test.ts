@@ -4,7 +4,7 @@ import { startServer } from '../../support/embedded-server.mjs';
 import { assertNothingLeft, CLI, startCli, type RunningCli } from '../../support/run-cli.js';
 import { waitFor } from '../../support/wait-for.js';
 
-// More time is asked for while the database is away. The server is stopped, so it is one of its own.
+// Extensions while the database is down. The test stops its own server.
 let server: Awaited<ReturnType<typeof startServer>>;
 let db: TestDatabase;
 
@@ -22,7 +22,7 @@ afterAll(async () => {
   await server.stop();
 });
 
-/** A run whose command asks for more time when it is told to (USR1), says what came of it, and lives on if it may. */
+/** A run whose command extends on SIGUSR1, reports the result, and continues if it succeeds. */
 function start(args: string[], around = ''): RunningCli {
   const line =
     'GO=; trap "GO=1" USR1; echo READY; until [ "$GO" ]; do sleep 0.05; done; ' +
@@ -33,7 +33,7 @@ function start(args: string[], around = ''): RunningCli {
   });
 }
 
-/** Passes the signal on to the command once it is ready, as the run does. */
+/** Passes the signal to the command when it is ready, as the run does. */
 async function ask(run: RunningCli): Promise<void> {
   await waitFor('the command', () => run.stderr().includes('\nREADY'));
   run.kill('SIGUSR1');

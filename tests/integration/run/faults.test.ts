@@ -5,7 +5,7 @@ import { childrenOf, endProcess } from '../../support/processes.js';
 import { assertNothingLeft, runCli, startCli } from '../../support/run-cli.js';
 import { waitFor } from '../../support/wait-for.js';
 
-// These tests stop and restart a server, so they keep one of their own, whatever TEST_DATABASE_URL says.
+// These tests stop and restart a server, so they start their own and ignore TEST_DATABASE_URL.
 let server: Awaited<ReturnType<typeof startServer>>;
 let db: TestDatabase;
 
@@ -30,7 +30,7 @@ test('a holder that dies together with its guard keeps the lease until it expire
   const holder = start(['--ttl', '3s', '--kill-grace', '100ms', '--', 'sleep', '1000']);
   await holder.waitForEvent('child.started');
   const acquired = await holder.waitForEvent('lock.acquired');
-  holder.kill('SIGSTOP'); // else it would replace its guard
+  holder.kill('SIGSTOP'); // otherwise it would replace its guard
   for (const pid of childrenOf(holder.pid)) await endProcess(pid);
   holder.kill('SIGKILL');
   await holder.done;
@@ -80,7 +80,7 @@ describe('a database that is unavailable for a while', () => {
     const { childPid } = await down.waitForEvent('child.started');
     process.kill(childPid, 'SIGUSR1');
     await down.waitForEvent('child.exited');
-    // At once, and once.
+    // At once, and once only.
     const delayed = await down.waitForEvent('lock.release_delayed', () => true, 10_000);
     expect(delayed).toMatchObject({ expiresAt: acquired.expiresAt });
     down.kill('SIGTERM');

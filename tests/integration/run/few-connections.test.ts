@@ -5,7 +5,7 @@ import { createDatabase, type TestDatabase } from '../../support/database.js';
 import { assertNothingLeft, runCli, startCli } from '../../support/run-cli.js';
 import { waitFor } from '../../support/wait-for.js';
 
-/** Connects to DATABASE_URL once, does a little work, and fails where it cannot. */
+/** Connects to DATABASE_URL once, does a little work, and fails when it cannot. */
 const COMMAND = [
   process.execPath,
   '--input-type=module',

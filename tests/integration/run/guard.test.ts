@@ -103,7 +103,7 @@ test('when a holder is stopped past its lease, the guard kills the child in time
   const { code, events, stderr } = await holder.done;
   expect(code).toBe(124);
   expect(events.map(({ event }) => event)).not.toContain('lock.lost');
-  // Somebody else has had the lock: nothing says that it could not be so.
+  // Another instance may have held the lock: the message must not deny that.
   expect(events.find(({ event }) => event === 'lock.release_failed')).toMatchObject({
     code: 'LEASE_EXPIRED',
   });

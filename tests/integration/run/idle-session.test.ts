@@ -18,7 +18,7 @@ afterAll(() => db.drop());
 const start = (...args: string[]): RunningCli =>
   startCli(['run', ...args], { env: { DATABASE_URL: db.url } });
 
-/** How the holder's command sees the session of its holder, when it starts and some time later. */
+/** The session of the holder as its command sees it, at its start and later. */
 async function sessionOf(holder: RunningCli): Promise<{ before: unknown[]; after: unknown[] }> {
   const { code, stderr } = await holder.done;
   expect(code).toBe(0);

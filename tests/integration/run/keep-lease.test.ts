@@ -16,7 +16,7 @@ import {
 } from '../../support/run-cli.js';
 import { waitFor } from '../../support/wait-for.js';
 
-// One test stops the server, so they have one of their own, whatever TEST_DATABASE_URL says.
+// One test stops the server, so this file starts its own and ignores TEST_DATABASE_URL.
 let server: Awaited<ReturnType<typeof startServer>>;
 let db: TestDatabase;
 const become = new Become();
@@ -26,7 +26,7 @@ beforeAll(async () => {
   db = await createDatabase(server.url);
 });
 afterEach(async () => {
-  // Here, unlike there, everybody can be ended.
+  // Here the test may end every process.
   for (const { pid } of processesWith('KEEP_LEASE_TEST', become.folder)) await endProcess(pid);
   await assertNothingLeft();
   await db.sql`DROP SCHEMA IF EXISTS migrate_lock CASCADE`;
@@ -56,7 +56,10 @@ function startAsNobody(args: string[], wrapper: string[] = []): RunningCli {
 }
 
 const file = (name: string): string => path.join(become.folder, name);
-/** Shell words: another user's process, which writes when it was there, in nanoseconds, until `go` is there. */
+/**
+ * Shell words: another user's process, which writes the times at which it lives, in nanoseconds, until the file `go`
+ * exists.
+ */
 const stubborn = (name: string, go: string): string =>
   `${become.words} sh -c 'date +%s%N >"$0.from"; until [ -e "$1" ]; do date +%s%N >"$0.now"; mv "$0.now" "$0.to"; ` +
   `sleep 0.05; done' '${file(name)}' '${file(go)}'`;
@@ -90,7 +93,7 @@ ifPossible(
         FROM migrate_lock.migration_lock_audit WHERE event = 'lease.extended' ORDER BY id LIMIT 1`;
     expect(rows[0]?.early).toBe(true);
     const { time: killedFrom } = await holder.waitForEvent('child.deadline');
-    // The grace is 100 ms, and 250 ms later it is sent at the latest; on a busy machine the rest of the lease is left.
+    // The grace is 100 ms, and SIGKILL comes 250 ms later at the latest; a busy machine may need the rest of the lease.
     expect(Date.parse(first?.time ?? '') - Date.parse(killedFrom)).toBeLessThan(600);
     expect(holder.stderr()).toContain(`(sh, user ${SOMEBODY})`);
     touch('a-go');
@@ -163,7 +166,7 @@ ifPossible(`while the database is down, an event says that the lease cannot be e
   touch('e-go');
 });
 
-// A mount of its own: remounting would change the /proc of the whole machine, and so would this before Linux 5.8.
+// In its own mount namespace: remounting would change the whole machine's /proc.
 const HIDE = 'mount -t proc -o hidepid=2 proc /proc && exec "$@"';
 const [major = 0, minor = 0] = release().split('.').map(Number);
 const mayHide =

@@ -22,7 +22,7 @@ afterAll(() => db.drop());
 
 const INTERVAL = new URL('../../support/fixtures/interval.mjs', import.meta.url).pathname;
 
-/** A run whose command is a shell line, in which "$RUN" stands for an inner run. */
+/** A run whose command is a shell line, in which "$RUN" starts an inner run. */
 function start(line: string, args: string[] = [], env: Record<string, string> = {}) {
   return startCli(
     ['run', ...args, '--', 'sh', '-c', line.replaceAll('$RUN', '"$NODE" "$CLI" run --wait-timeout 20s')],
@@ -34,7 +34,7 @@ function start(line: string, args: string[] = [], env: Record<string, string> = 
 
 const nest = (...given: Parameters<typeof start>) => start(...given).done;
 
-/** The inner runs' audit lines: their stdout is the outer child's, which is our stderr. */
+/** The inner runs' events: their stdout is the outer command's, which is the outer run's stderr. */
 function innerEvents(stderr: string): { event: string; [key: string]: unknown }[] {
   return stderr
     .split('\n')
@@ -135,7 +135,7 @@ test('an inner run on another lock acquires that lock, and the session name has 
   await db.sql`DROP SCHEMA other CASCADE`;
 });
 
-/** `levels` runs on the same lock, one inside of the other, around a command. */
+/** `levels` nested runs on the same lock, around a command. */
 const inside = (levels: number, command: string): string => `${'$RUN -- '.repeat(levels)}${command}`;
 
 test.each([2, 5])('%d nested runs on the same lock use one lease', async (levels) => {

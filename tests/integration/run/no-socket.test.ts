@@ -1,4 +1,7 @@
-/** Runs that have no place for a socket, or of which no socket reaches those inside: nobody may wait for himself. */
+/**
+ * Runs without a place for a socket, or whose socket the inner runs cannot reach: no run may wait for its own outer
+ * run.
+ */
 import { chmodSync, cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -38,7 +41,7 @@ function start(args: string[], command: string, env: Record<string, string | und
 }
 
 const RUN = '"$NODE" "$CLI" run --wait-timeout 20s';
-/** As which an inner run ends that would wait for itself. */
+/** The exit code of an inner run that would wait for its outer run. */
 const REFUSED = 64;
 
 describe('without a place for a socket', () => {
@@ -123,7 +126,7 @@ describe('with a cleaned environment, an inner run on the same lock fails at onc
     expect(code).toBe(REFUSED);
   });
 
-  // Linux shows which processes are above it.
+  // Linux shows the processes above it.
   (process.platform === 'linux' ? test : test.skip)('when all variables are gone', async () => {
     const { code, stderr } = await start([], `env -i DATABASE_URL="$DATABASE_URL" ${RUN} -- true`).done;
     expect(code).toBe(REFUSED);

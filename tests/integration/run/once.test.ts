@@ -18,7 +18,7 @@ afterAll(() => db.drop());
 const env = () => ({ DATABASE_URL: db.url });
 const once = (args: string[], added: Record<string, string> = {}) =>
   runCli(['run', '--once', 'release 1', ...args], { env: { ...env(), ...added } });
-/** The same command, whatever it exits with. */
+/** The same command, for any exit code. */
 const EXIT = ['--', 'sh', '-c', 'exit "${EXIT:-0}"'];
 const ran = ({ events }: CliResult) => events.some(({ event }) => event === 'child.started');
 const skipped = ({ events }: CliResult) => events.find(({ event }) => event === 'run.skipped');
@@ -46,7 +46,7 @@ describe('work that succeeded', () => {
     });
     expect(second.events.at(-1)).toMatchObject({ event: 'run.finished', outcome: 'skipped', exitCode: 0 });
     expect(second.stderr).toContain('nothing to run');
-    // The lock was not touched for it.
+    // The lock was not acquired for it.
     expect(
       await db.sql`SELECT FROM migrate_lock.migration_lock_audit WHERE at > ${now}::timestamptz`,
     ).toHaveLength(0);
@@ -88,7 +88,7 @@ describe('work that succeeded', () => {
     await holder.done;
     await db.sql`DELETE FROM migrate_lock.migration_lock_run`;
 
-    // Somebody else holds the lock, and has had it for so long that polls are far between.
+    // Another instance has held the lock for so long that polls are rare.
     const blocker = startCli(['run', '--ttl', '1h', '--', 'sleep', '600'], { env: env() });
     await blocker.waitForEvent('child.started');
     await db.sql`UPDATE migrate_lock.migration_lock SET locked_at = locked_at - interval '10 hours'`;
@@ -108,7 +108,7 @@ describe('work that succeeded', () => {
       { env: env() },
     );
     await waiter.waitForEvent('lock.waiting');
-    // A poll fails now: only a look, which comes before the next poll, can find it done.
+    // A poll fails now: only the read of the run key, which comes before the next poll, can find it done.
     await db.sql`ALTER FUNCTION migrate_lock.poll RENAME TO poll_of_before`;
     await db.sql`INSERT INTO migrate_lock.migration_lock_run VALUES
                  ('release 1', ${commandIdentity(['true'])}, true, 0, now(), 5, 'somebody', 1, 'elsewhere', 'app', 'true')`;

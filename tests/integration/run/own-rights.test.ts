@@ -29,7 +29,7 @@ afterEach(async () => {
 });
 afterAll(() => db.drop());
 
-/** A statement of a lease's command that goes on in the server. */
+/** A statement of a lease's command that continues in the server. */
 async function stuckSession(instanceId: string, url: string): Promise<() => Promise<boolean>> {
   const connection = { application_name: applicationName(instanceId) };
   const sql = postgres(url, { max: 1, fetch_types: false, onnotice: () => undefined, connection });

@@ -81,7 +81,7 @@ import { waitFor } from '../../support/wait-for.js';
         .split('\n')
         .filter((line) => /migrate_lock|pg_is_in_recovery\(\) AS is_replica/.test(line));
     await query(pair.standby.url, `ALTER SYSTEM SET log_statement = 'all'`, 'SELECT pg_reload_conf()');
-    // All that may be balanced goes to the replica.
+    // Everything that may be balanced goes to the replica.
     const pgpool = await startPgpool([pair.primary.url, pair.standby.url], {
       load_balance_mode: 'on',
       backend_weight0: 0,

@@ -26,7 +26,7 @@ async function crowd(size: number, options: PoolerOptions) {
   );
 }
 
-/** No lease began before the one before it was released. */
+/** Each lease began after the release of the one before. */
 async function expectOneByOne(size: number): Promise<void> {
   const [found] = await db.sql`
     SELECT count(*)::int AS leases, count(*) FILTER (WHERE began < lag)::int AS overlaps

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { startServer, type EmbeddedServer } from '../../support/embedded-server.mjs';
 import { assertNothingLeft, runCli, startCli } from '../../support/run-cli.js';
 
-// The lock is taken in the database that is named, or not at all: never on localhost instead of it.
+// The lock is taken in the named database, or not at all: never on localhost instead.
 
 let server: EmbeddedServer;
 beforeAll(async () => {
@@ -12,7 +12,7 @@ beforeAll(async () => {
 afterEach(() => assertNothingLeft());
 afterAll(() => server.stop());
 
-/** Our own server stands for the one on localhost: PGPORT leads to it, as 5432 does on many machines. */
+/** The test server takes the part of a server on localhost: PGPORT leads to it, as 5432 does on many machines. */
 const env = () => ({ PGPORT: String(server.port), PGHOST: '127.0.0.1' });
 const userinfo = () => `${server.user}:${server.password}`;
 

@@ -162,7 +162,7 @@ describe('a run', () => {
 describe('waiting', () => {
   test('names the holder and its command, then takes its turn', async () => {
     const holder = startCli(['run', '--', 'sh', '-c', 'read line'], { env: { DATABASE_URL: db.url } });
-    // stdin is /dev/null: `read` ends at once, so hold it open with a process that waits for a row instead.
+    // stdin is /dev/null, where `read` ends at once, so a process that waits for a row keeps it open instead.
     await holder.done;
     const first = startCli(['run', '--', 'sleep', '1000'], { env: { DATABASE_URL: db.url } });
     await first.waitForEvent('child.started');

@@ -1,4 +1,4 @@
-/** MIGRATE_LOCK_INSTANCES marks a run's processes. Instance ids are public: who writes one there is still a stranger. */
+/** MIGRATE_LOCK_INSTANCES marks a run's processes. Instance ids are public: another process can write one there. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
@@ -26,7 +26,7 @@ afterAll(() => db.drop());
 const start = (command: string[], args: string[] = []) =>
   startCli(['run', '--ttl', '10m', ...args, '--', ...command], { env: { DATABASE_URL: db.url } });
 
-/** A process that says it belongs to the run `instanceId`. */
+/** A process that claims to belong to the run `instanceId`. */
 async function startStranger(instanceId: string, uid: number | undefined): Promise<number> {
   const stranger = spawn('/bin/sh', ['-c', 'echo there; exec sleep 1000'], {
     cwd: '/',
@@ -87,7 +87,7 @@ test('the mark is in no process argument, in no event, and in no row', async () 
       try {
         return [readFileSync(`/proc/${pid}/cmdline`, 'utf8')];
       } catch {
-        return []; // gone meanwhile
+        return []; // ended since then
       }
     });
   expect(argumentsOfAll.filter((text) => text.includes('migrate-lock-guard')).length).toBeGreaterThan(0);

@@ -1,4 +1,4 @@
-/** MIGRATE_LOCK_SOCKET may be left over, or lead to anybody: what answers there is not believed to be a holder. */
+/** MIGRATE_LOCK_SOCKET may be left over, or lead to any program: its answers are not trusted. */
 import { chmodSync, lchownSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import net from 'node:net';
 import { join } from 'node:path';

@@ -84,7 +84,7 @@ describe('stdout', () => {
 
 describe.each(['stdout', 'stderr'] as const)('a stalled reader of %s', (stream) => {
   test.each(['pipe', 'socket'])('behind a %s delays neither the deadline nor the release', async (kind) => {
-    // A child that fills the pipe of its own stderr, which is ours, and goes on.
+    // A child that fills the pipe of its stderr, which is also migrate-lock's, and continues.
     const command = [
       'sh',
       '-c',
@@ -110,7 +110,7 @@ describe.each(['stdout', 'stderr'] as const)('a stalled reader of %s', (stream) 
             { env: { ...environment() }, cwd: folder, stdio: ['ignore', file, file] },
           );
     closeSync(file);
-    // Nobody ever reads the pipe: not even we.
+    // Nothing reads the pipe, the test included.
     program.stdout?.pause();
     program.stderr?.pause();
     const holder =
@@ -129,7 +129,7 @@ describe.each(['stdout', 'stderr'] as const)('a stalled reader of %s', (stream) 
   });
 });
 
-/** Throws while the file is not there. */
+/** Throws while the file does not exist. */
 function openable(path: string): string {
   closeSync(openSync(path, 'r+'));
   return path;

@@ -1,4 +1,4 @@
-/** The times that people give are kept, whatever the server does. */
+/** The configured times are kept, whatever the server does. */
 import net from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { createDatabase, serverUrl, type TestDatabase } from '../../support/database.js';
@@ -37,7 +37,7 @@ async function timed(args: string[], url: string) {
 }
 
 describe('a server that accepts connections and never answers', () => {
-  // The start of the program is in the time, and other load.
+  // The time includes the start of the program on a loaded machine.
   test.each([
     ['3s', 3],
     ['1s', 1],

@@ -12,7 +12,7 @@ import { waitFor } from '../../support/wait-for.js';
 
 const possible =
   process.platform === 'linux' && spawnSync('script', ['-qec', 'true', '/dev/null']).status === 0;
-/** By this variable whatever was started in a terminal is found again. */
+/** This variable marks everything that was started in a terminal. */
 const MARK = 'TEST_TERMINAL';
 
 let db: TestDatabase;
@@ -39,7 +39,7 @@ const path = (name: string) => join(folder, name);
 const read = (name: string) => (existsSync(path(name)) ? readFileSync(path(name), 'utf8') : '');
 const screen = () => screenOf(read('typescript').replace(/^Script started.*\n/, ''));
 
-/** Runs a shell line in a terminal of 100 columns, in which $RUN is our run. What the terminal gets is in a file. */
+/** Runs a shell line in a terminal of 100 columns, in which $RUN is the run. The terminal's output is in a file. */
 function inTerminal(line: string, env: NodeJS.ProcessEnv = {}): ChildProcess {
   const shell = `stty cols 100 rows 24; ${line.replaceAll('$RUN', '"$NODE" "$CLI" run --wait-timeout 20s')}`;
   terminal = spawn('script', ['-qfc', shell, path('typescript')], {
@@ -118,7 +118,7 @@ const WAITING = /^waiting \d+s · held by \S+ \(sh -c .*…\) for \d+s · lease 
 
   test('that is stopped delays neither the wait nor the run', async () => {
     const holder = await hold();
-    // Fills the terminal until it takes no more.
+    // Fills the terminal until it accepts no more.
     const fill =
       '(until [ -e fill ]; do sleep 0.02; done; dd if=/dev/zero of=/dev/tty bs=64 oflag=nonblock; touch full)';
     const script = inTerminal(`${fill} 2> dd & $RUN -- true > out`);

@@ -24,7 +24,7 @@ afterEach(() => database.disconnect());
 
 const NEXT = SCHEMA_VERSION + 1;
 
-/** This schema's next version, as a later program would bring it. */
+/** A next version of the schema, as a later program would bring it. */
 function nextVersion({ oldestProgram = 1, upgraded = true } = {}): SchemaDefinition {
   if (!upgraded) return DEFINITION;
   const sql = `
@@ -196,7 +196,7 @@ describe('versions', () => {
           await db.sql`SELECT count(*)::int AS n FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND NOT granted`;
         attempts += Number(found?.n);
       }
-      // Queued behind the upgrade's lock request for no longer than its lock_timeout.
+      // Waits behind the upgrade's lock request for at most its lock_timeout.
       expect((await tryToAcquire(lock)).answer.outcome).toBe('acquired');
     });
     expect(await upgrading).toEqual({ fromVersion: SCHEMA_VERSION, toVersion: NEXT });

@@ -42,7 +42,7 @@ const acquired: EventBody = {
 const ACQUIRED = 'migrate-lock: acquired the lock after 12s (token unknown), for 30s';
 const finished: EventBody = { event: 'run.finished', outcome: 'error', exitCode: 1, durationMs: 1 };
 
-/** Every wait that a test has begun, so that none ticks on. */
+/** Every wait that a test has begun, so that all of them are ended. */
 const toEnd: ((event: EventBody) => void)[] = [];
 afterEach(() => {
   for (const emit of toEnd.splice(0)) emit(finished);
@@ -62,7 +62,7 @@ function reporting(output: RawOutput, { quiet = false, isOurs = () => true }: Se
   return { live, emit };
 }
 
-/** A terminal that takes everything. */
+/** A terminal that accepts everything. */
 function terminal(settings?: Settings) {
   const sent: string[] = [];
   const output: RawOutput = {
@@ -178,7 +178,7 @@ test('a stopped terminal misses updates: none is queued', async () => {
   }
 });
 
-/** What comes out of the pipe until nothing is left to write. */
+/** The output of the pipe until nothing is left to write. */
 async function drain(fd: number, output: DescriptorOutput): Promise<string> {
   const buffer = Buffer.alloc(1_000_000);
   let text = '';
@@ -198,7 +198,7 @@ describe('the waiting line', () => {
   test('is cut to the width of the terminal, with room for a ^C', () => {
     expect(fitted(LINE, COLUMNS)).toBe(LINE);
     expect(fitted(LINE, 23)).toBe('waiting 12s · held …');
-    // Those take two columns each.
+    // Each of them takes two columns.
     const [wide = ''] = /^漢+(?=…$)/.exec(fitted('漢'.repeat(100), 23)) ?? [];
     expect(wide.length).toBeGreaterThan(8);
     expect(2 * wide.length + 1).toBeLessThan(23);
