@@ -6,8 +6,10 @@ import { renderSql } from '../schema/render.js';
 import type { HistoryRow, LockStatus } from '../lock/answers.js';
 
 /**
- * Status and history for a superuser, where the lock belongs to a role that is not one: a superuser calls no function of it.
- * COPY of a table reads rows and runs no code (no view, no rule, no function, no planner), and fails for what is not a table.
+ * Status and history for a superuser, where the lock belongs to a role that is not one: a superuser calls no function
+ * of it.
+ * COPY of a table reads rows and runs no code (no view, no rule, no function, no planner), and fails for other
+ * relations.
  */
 
 const LIMIT_MS = 15_000;
@@ -16,8 +18,9 @@ const PERMISSION_DENIED = '42501';
 type Row = (string | null)[];
 
 /**
- * Whether our role has to read the tables, because `error` refused it the functions. Where others have a hand in the schema, it
- * does neither.
+ * Whether the tables have to be read, because `error` refused the functions to this role. Where other roles can change
+ * the
+ * schema, neither is read.
  */
 export async function mustReadTables(error: unknown, database: Database, schema: string): Promise<boolean> {
   if (errorCode(error) !== UNTRUSTED_SCHEMA) return false;
@@ -29,7 +32,7 @@ export async function mustReadTables(error: unknown, database: Database, schema:
   });
 }
 
-/** What is in the tables was written by their owner: what cannot be read as a lock's is none. */
+/** The owner wrote what is in the tables: text that is not valid there means that the lock is not usable. */
 async function readTables<T>(
   database: Database,
   schema: string,

@@ -13,7 +13,7 @@ import {
 } from './classify.js';
 import { STATEMENT_POOLING } from './pooler-errors.js';
 
-/** What the lock's own functions say of what to do next. */
+/** The next step for an error of the lock's own functions. */
 export function hintOf(error: unknown): string {
   return error instanceof Object && 'hint' in error && typeof error.hint === 'string' ? error.hint : '';
 }
@@ -41,7 +41,7 @@ export function unreachableHint(error: unknown): string {
 export const LOCAL_HINT =
   'A host that begins with / is the folder of a Unix socket: check that it is one, and that this user may search it.';
 
-/** `atStart`: the server let us not even in. */
+/** `atStart`: the server refused the connection itself. */
 export function deniedHint(error: unknown, atStart: boolean, schema: string): string {
   if (atStart)
     return 'A database administrator lets the role in: GRANT CONNECT ON DATABASE its_name TO the_role;';

@@ -25,11 +25,12 @@ const SSL_WORDS = new Map<string, Wish>([
 const VERSIONS = ['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3'] as const;
 
 /**
- * How to encrypt, from what libpq and other drivers call it. Files are read here.
- * @param scheme what the URL's scheme says of it.
- * @param home the user's folder, in which libpq looks for .postgresql/root.crt, root.crl, postgresql.crt and postgresql.key.
- * @returns with the names of settings that mean nothing to us.
- * @throws {UsageError} on a value that is not understood, and on a file that cannot be read or holds something else.
+ * The TLS settings, from the parameters of libpq and other drivers. Files are read here.
+ * @param scheme what the URL's scheme says about it.
+ * @param home the user's folder, in which libpq looks for .postgresql/root.crt, root.crl, postgresql.crt and
+ * postgresql.key.
+ * @returns with the names of ignored settings.
+ * @throws {UsageError} for an unknown value, and for a file that cannot be read or has other content.
  */
 export function readTls(
   settings: ConnectionSettings,
@@ -67,7 +68,7 @@ export function readTls(
   if (roots !== undefined && !usesSystemRoots) material.ca = readPem('sslrootcert', roots, readFile);
 
   let ssl = wish?.mode ?? 'prefer';
-  // As libpq: who names a root certificate means it.
+  // As libpq: naming a root certificate asks for verification.
   if (usesSystemRoots || (strict && wish?.verifiesNever !== true)) ssl = 'verify-full';
   if (ssl === 'require' && material.ca !== undefined && wish?.verifiesNever !== true) ssl = 'verify-ca';
   const verifies = ssl === 'verify-ca' || ssl === 'verify-full';
@@ -94,7 +95,7 @@ function wishOf(
 ): Wish {
   const { get, nameOf, in: within } = settings;
   const ssl = within('url', 'ssl');
-  // In a URL, `ssl` is as good as `sslmode`: what comes after the URL does not overrule it.
+  // In a URL, `ssl` counts as `sslmode`: later sources do not override it.
   const sslmode = within('url', 'sslmode') ?? (ssl === undefined ? get('sslmode') : undefined);
   if (sslmode !== undefined) return known(SSLMODES, sslmode, nameOf('sslmode'));
   if (isYes(ssl) && scheme?.sslVerifies === true) return { mode: 'verify-full' };
@@ -141,7 +142,7 @@ function clientCertificate(
     };
   }
   if (named === undefined) return {};
-  // Prisma's is the authority's certificate, which nobody looks at without sslaccept=strict.
+  // Prisma's is the authority's certificate, which is used only with sslaccept=strict.
   if (get('sslaccept') !== undefined) {
     if (get('sslaccept') !== 'strict') ignored.push('sslcert');
     return {};
@@ -152,7 +153,7 @@ function clientCertificate(
   );
 }
 
-/** As libpq, where nothing is verified nothing is looked up either. One that is named has to be there. */
+/** As libpq, default files are not looked up when nothing is verified. A named file has to exist. */
 function addRevocations(
   material: TlsMaterial,
   verifies: boolean,
