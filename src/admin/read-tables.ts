@@ -68,7 +68,7 @@ export function readStatusTables(
     const [clock] = await session.unsafe<{ answer: { nowMs: number; isReplica: boolean } }[]>(CALLS.clock);
     const { nowMs = Date.now(), isReplica = false } = clock?.answer ?? {};
     const [row] = await copy(session, CALLS.copyLock, schema);
-    const lease = row === undefined ? null : leaseOf(row, nowMs);
+    const lease = row === undefined ? null : leaseFromRow(row, nowMs);
     // A replica does not have the unlogged table of the waiters.
     const waiting = isReplica ? [] : await copy(session, CALLS.copyWaiters, schema);
     return {
@@ -78,10 +78,10 @@ export function readStatusTables(
         .filter((waiter) => timeMs(waiter[7]) > nowMs)
         .sort((a, b) => timeMs(a[6]) - timeMs(b[6]))
         .map(([instanceId, host, pid, dbRole, command, runKey, arrivedAt]) => ({
-          instanceId: text(instanceId),
+          instanceId: textOrEmpty(instanceId),
           host: host ?? null,
-          pid: number(pid),
-          dbRole: text(dbRole),
+          pid: numberOrNull(pid),
+          dbRole: textOrEmpty(dbRole),
           command: command ?? null,
           runKey: runKey ?? null,
           waitingMs: nowMs - timeMs(arrivedAt),
@@ -108,14 +108,14 @@ export function readHistoryTable(
   });
 }
 
-function leaseOf(row: Row, nowMs: number): NonNullable<LockStatus['lease']> {
+function leaseFromRow(row: Row, nowMs: number): NonNullable<LockStatus['lease']> {
   const [instanceId, token, host, pid, dbRole, command, runKey, lockedAt, expiresAt, releasedAt] = row;
   return {
-    instanceId: text(instanceId),
-    fencingToken: number(token) ?? 0,
+    instanceId: textOrEmpty(instanceId),
+    fencingToken: numberOrNull(token) ?? 0,
     host: host ?? null,
-    pid: number(pid),
-    dbRole: text(dbRole),
+    pid: numberOrNull(pid),
+    dbRole: textOrEmpty(dbRole),
     command: command ?? null,
     runKey: runKey ?? null,
     lockedAtMs: timeMs(lockedAt),
@@ -129,15 +129,15 @@ function leaseOf(row: Row, nowMs: number): NonNullable<LockStatus['lease']> {
 function historyRow(row: Row): HistoryRow {
   const [id, at, event, instanceId, token, dbRole, address, applicationName, details, hash] = row;
   return {
-    id: number(id) ?? 0,
+    id: numberOrNull(id) ?? 0,
     atMs: timeMs(at),
-    event: text(event),
+    event: textOrEmpty(event),
     instanceId: instanceId ?? null,
-    fencingToken: number(token),
-    dbRole: text(dbRole),
+    fencingToken: numberOrNull(token),
+    dbRole: textOrEmpty(dbRole),
     clientAddress: address ?? null,
     applicationName: applicationName ?? null,
-    details: JSON.parse(text(details)) as Record<string, unknown>,
+    details: JSON.parse(textOrEmpty(details)) as Record<string, unknown>,
     auditHash: hash?.replace(/^\\x/, '') ?? null,
   };
 }
@@ -158,15 +158,15 @@ function readField(field: string): string | null {
   return field.replace(/\\(.)/g, (_, letter: string) => ESCAPES[letter] ?? letter);
 }
 
-function text(field: string | null | undefined): string {
+function textOrEmpty(field: string | null | undefined): string {
   return field ?? '';
 }
 
-function number(field: string | null | undefined): number | null {
+function numberOrNull(field: string | null | undefined): number | null {
   return field == null ? null : Number(field);
 }
 
 /** PostgreSQL writes `2026-01-31 12:00:00.5+00`. */
 function timeMs(field: string | null | undefined): number {
-  return Math.floor(Date.parse(text(field).replace(' ', 'T').replace(/\+00$/, 'Z')));
+  return Math.floor(Date.parse(textOrEmpty(field).replace(' ', 'T').replace(/\+00$/, 'Z')));
 }

@@ -97,7 +97,7 @@ export class MigrationLock {
     return this.#acquiring(async () => {
       const result = await this.#wait(0);
       if (result.outcome === 'timed-out') return false;
-      leaseOf(result);
+      leaseOrThrow(result);
       return true;
     });
   }
@@ -110,7 +110,7 @@ export class MigrationLock {
    * @throws the reason of `signal` when that was aborted.
    */
   async wait(): Promise<Lease> {
-    return this.#acquiring(async () => leaseOf(await this.#wait(this.#options.waitTimeoutMs ?? 30_000)));
+    return this.#acquiring(async () => leaseOrThrow(await this.#wait(this.#options.waitTimeoutMs ?? 30_000)));
   }
 
   /**
@@ -274,7 +274,7 @@ export class MigrationLock {
 }
 
 /** @throws the error that ended the wait without a lease. */
-function leaseOf(result: WaitResult): Lease {
+function leaseOrThrow(result: WaitResult): Lease {
   switch (result.outcome) {
     case 'acquired':
       return result.lease;

@@ -8,7 +8,7 @@ import { runOptions } from '../../src/cli/commands/run.js';
 import { connectionOptions } from '../../src/cli/options.js';
 import type { OwnOption } from '../../src/cli/own-option.js';
 import { createProgram } from '../../src/cli/program.js';
-import type { Surroundings } from '../../src/cli/surroundings.js';
+import type { ProcessContext } from '../../src/cli/process-context.js';
 import { LIBPQ } from '../../src/db/settings/libpq-parameters.js';
 import { EVENT_NAMES } from '../../src/events/events.js';
 import { EXIT_CODES } from '../../src/exit-codes.js';
@@ -18,7 +18,7 @@ import { blocksOf, DOCUMENTS, plain, proseOf, readDocument, ROOT, tableOf } from
 
 const README = readDocument('README.md');
 const OPTIONS = [...connectionOptions(), ...runOptions()];
-const COMMANDS = createProgram({} as Surroundings, () => undefined).commands;
+const COMMANDS = createProgram({} as ProcessContext, () => undefined).commands;
 
 describe('README', () => {
   test('has at most 150 lines', () => {

@@ -85,7 +85,7 @@ export function readConnectionConfig(source: ConnectionSource): ConnectionConfig
     password,
     ...(passwordFile === undefined || password !== undefined
       ? {}
-      : { passwordFile: stateOf(passwordFile, file) }),
+      : { passwordFile: passwordFileState(passwordFile, file) }),
     ...security,
     auth: readAuthWish(settings),
     options,
@@ -165,7 +165,7 @@ function readHosts(
   });
 }
 
-function stateOf(
+function passwordFileState(
   path: string,
   file: ReturnType<typeof readPasswordFile>,
 ): { path: string; unusable: string | null } {

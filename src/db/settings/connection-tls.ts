@@ -42,7 +42,7 @@ export function readTls(
   const ignored: string[] = [];
   const wish = wishOf(settings, scheme);
   const usesSystemRoots = get('sslrootcert') === 'system';
-  const tlsFirst = oneOf(settings, 'sslnegotiation', ['postgres', 'direct']) === 'direct';
+  const tlsFirst = readChoice(settings, 'sslnegotiation', ['postgres', 'direct']) === 'direct';
   const strict = get('sslaccept') === 'strict';
   if (wish?.mode === 'disable') {
     const asking = [
@@ -79,7 +79,7 @@ export function readTls(
       'Write sslmode=require, or better verify-full, too.',
     );
   }
-  const sendsName = oneOf(settings, 'sslsni', ['0', '1']) !== '0';
+  const sendsName = readChoice(settings, 'sslsni', ['0', '1']) !== '0';
   return {
     ssl,
     tls: material,
@@ -101,7 +101,7 @@ function wishOf(
   if (isYes(ssl) && scheme?.sslVerifies === true) return { mode: 'verify-full' };
   if (ssl !== undefined) return known(SSL_WORDS, ssl.toLowerCase(), nameOf('ssl'));
   if (scheme?.needsTls === true) return { mode: 'verify-full' };
-  const accepted = oneOf(settings, 'sslaccept', ['strict', 'accept_invalid_certs']);
+  const accepted = readChoice(settings, 'sslaccept', ['strict', 'accept_invalid_certs']);
   if (accepted === undefined && get('requiressl')?.startsWith('1') === true) return { mode: 'require' };
   return undefined;
 }
@@ -118,7 +118,11 @@ function known(modes: Map<string, Wish>, word: string, name: string): Wish {
   );
 }
 
-function oneOf({ get, nameOf }: ConnectionSettings, parameter: string, words: string[]): string | undefined {
+function readChoice(
+  { get, nameOf }: ConnectionSettings,
+  parameter: string,
+  words: string[],
+): string | undefined {
   const given = get(parameter);
   if (given === undefined || words.includes(given)) return given;
   throw new UsageError(`${nameOf(parameter)} has a value that is not known.`, `It is ${words.join(' or ')}.`);

@@ -48,12 +48,12 @@ export async function play(
   const db = await createDatabase(server.url);
   const startedAtMs = performance.now();
   const runs: FaultyRun[] = [];
-  const surroundings = { folder, server, databaseUrl: db.url, program, preload, options };
+  const setup = { folder, server, databaseUrl: db.url, program, preload, options };
   try {
     await createEvidence(db.sql);
     const deeds = schedule.runs.map(async (plan, index) => {
       await sleep(plan.startAtMs);
-      const run = await startRun(`run-${index}`, plan, surroundings);
+      const run = await startRun(`run-${index}`, plan, setup);
       runs.push(run);
       tell(`run ${index} started`);
       const faults = schedule.faults.filter((fault) => fault.run === index);
@@ -68,7 +68,7 @@ export async function play(
     violations.push(...(await processesLeft(folder)));
 
     const patience = await Patience.from(db.sql);
-    const fresh = await startRun('fresh', FRESH, surroundings);
+    const fresh = await startRun('fresh', FRESH, setup);
     patience.watch(fresh.relay);
     runs.push(fresh);
     const end = await ended(fresh);

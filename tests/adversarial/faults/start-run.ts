@@ -24,7 +24,7 @@ export interface FaultyRun {
   close: () => Promise<void>;
 }
 
-export interface RunSurroundings {
+export interface RunSetup {
   folder: string;
   server: { host: string; port: number };
   databaseUrl: string;
@@ -37,7 +37,7 @@ export interface RunSurroundings {
 export async function startRun(
   name: string,
   plan: RunPlan,
-  { folder, server, databaseUrl, program, preload, options }: RunSurroundings,
+  { folder, server, databaseUrl, program, preload, options }: RunSetup,
 ): Promise<FaultyRun> {
   const home = join(folder, name);
   mkdirSync(home);

@@ -1,7 +1,7 @@
 import { expect } from '@jest/globals';
 import fc from 'fast-check';
 import { isOutcome, type Answer } from './calls.js';
-import { leaseOf, request, someone } from './overlap.js';
+import { acquiredLease, request, someone } from './overlap.js';
 import { lockAt, type RealLock } from './real-lock.js';
 
 /** In which state the lock is when all of them try at the same instant, and who else comes in between. */
@@ -36,7 +36,7 @@ export async function executeBursts(rounds: readonly Burst[], locks: readonly Re
     const earlier = someone();
     if (before !== 'no row') {
       const answer = await observer.poll(earlier, request(before === 'held' ? 3_600_000 : EARLIER_MS));
-      lastToken = leaseOf(answer).fencingToken;
+      lastToken = acquiredLease(answer).fencingToken;
     }
     if (before === 'released') await observer.release(earlier);
     now += EARLIER_MS * 1000;
@@ -61,7 +61,7 @@ export async function executeBursts(rounds: readonly Burst[], locks: readonly Re
     const { leases } = (await observer.observe()).tables;
     expect(leases.length).toBeLessThanOrEqual(1);
     for (const winner of winners) {
-      const { fencingToken } = leaseOf(winner);
+      const { fencingToken } = acquiredLease(winner);
       expect(fencingToken).toBeGreaterThan(lastToken);
       lastToken = fencingToken;
       expect(leases).toMatchObject([

@@ -66,12 +66,12 @@ export async function executeOverlap(scenario: Overlap, locks: readonly RealLock
   expect(winners.length).toBeLessThanOrEqual(1);
   for (const winner of winners) {
     // Its time starts when it has the lease, not when it began to wait.
-    const { fencingToken, expiresInMs, heldMs } = leaseOf(winner);
+    const { fencingToken, expiresInMs, heldMs } = acquiredLease(winner);
     expect({ heldMs, expiresInMs }).toEqual({ heldMs: 0, expiresInMs: othersTtlMs });
     expect(leases).toMatchObject([
       { token: fencingToken, lockedAt: now, expiresAt: now + othersTtlMs * 1000 },
     ]);
-    if (before !== 'held') expect(fencingToken).toBeGreaterThan(leaseOf(hung).fencingToken);
+    if (before !== 'held') expect(fencingToken).toBeGreaterThan(acquiredLease(hung).fencingToken);
   }
   const committed = audit.filter(({ event }) => event === 'lock.acquired').map(({ token }) => Number(token));
   expect(committed).toEqual([...new Set(committed)].sort((a, b) => a - b));
@@ -93,6 +93,6 @@ export function request(ttlMs: number): PollRequest {
   return { ttlMs, client, respect: null, pollIntervalMs: 1000, isLast: false, failureMemoryMs: null };
 }
 
-export function leaseOf(answer: Answer): { fencingToken: number; expiresInMs: number; heldMs: number } {
+export function acquiredLease(answer: Answer): { fencingToken: number; expiresInMs: number; heldMs: number } {
   return (answer as { lease: { fencingToken: number; expiresInMs: number; heldMs: number } }).lease;
 }

@@ -5,7 +5,7 @@ import { waitFor } from '../../support/wait-for.js';
 import type { Answer } from './calls.js';
 import type { Mutation } from './model-schema.js';
 import { FOUND_BEFORE_THE_ROW, FOUND_BETWEEN_LOOKS } from './mutations.js';
-import { leaseOf, request, someone } from './overlap.js';
+import { acquiredLease, request, someone } from './overlap.js';
 import { applyModelSchema, lockAt, RealLock } from './real-lock.js';
 
 const START_US = 1e12;
@@ -99,7 +99,7 @@ async function takeOverInBetween(schema: string, mutation?: Mutation): Promise<O
     // The attempt is counted first.
     return await stopBetweenLooks({ schema, mutation, before, reads: 1 }, async (quick, goOn) => {
       const next = someone();
-      const nextToken = leaseOf(await quick.poll(next, request(LEASE_MS))).fencingToken;
+      const nextToken = acquiredLease(await quick.poll(next, request(LEASE_MS))).fencingToken;
       await migration.unsafe('BEGIN');
       const [session] = await migration<{ pid: number }[]>`
         SELECT pg_backend_pid() AS pid, ${migration(schema)}.assert_held(${next.instanceId}, ${nextToken})`;
@@ -130,7 +130,7 @@ async function runOutInBetween(
   const edits = [...STOP_BEFORE_THE_ROW, ...(mutation?.edits ?? [])];
   const stopping = { name: mutation?.name ?? 'stops before the row', edits };
   return stopBetweenLooks({ schema, mutation: stopping, before, reads: 1 }, async (quick, goOn) => {
-    const token = leaseOf(await quick.poll(someone(), request(1))).fencingToken;
+    const token = acquiredLease(await quick.poll(someone(), request(1))).fencingToken;
     await quick.setClock(START_US + (LEASE_MS + 1) * 1000);
     return { slow: await goOn(), token };
   });

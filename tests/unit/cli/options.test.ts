@@ -15,7 +15,7 @@ import { processorTimeMs } from '../../support/processor-time.js';
 const HUGE = ['x', '"', "'", '\\', '$(', '://', '=', ' ', '\u{1F600}', '{"a":'].map((piece) =>
   piece.repeat(1_000_000 / piece.length),
 );
-const SURROUNDINGS = { cwd: '/', program: [], env: {} };
+const PROCESS_CONTEXT = { cwd: '/', program: [], env: {} };
 
 interface Given {
   command: string;
@@ -37,7 +37,7 @@ function program(env: NodeJS.ProcessEnv): {
   };
   const reporter = createReporter(output, { quiet: false, colour: false });
   const commands = createProgram(
-    { ...SURROUNDINGS, env, stdout: output, reporterFor: () => reporter },
+    { ...PROCESS_CONTEXT, env, stdout: output, reporterFor: () => reporter },
     () => undefined,
   );
   for (const command of [commands, ...commands.commands]) {
