@@ -7,7 +7,8 @@ import { waitFor } from '../../support/wait-for.js';
 import { query } from './replicated-pair.js';
 import { Stage } from './stage.js';
 
-// One address, whose primary crashes and comes back as Patroni starts it: as a replica that takes no writes, until it is promoted.
+// One address, whose primary crashes and restarts as Patroni starts it: as a replica that accepts no writes, until it
+// is promoted.
 
 let server: EmbeddedServer;
 let stage: Stage;

@@ -6,7 +6,7 @@ import { assertNothingLeft, runCli } from '../../support/run-cli.js';
 import { ReplicatedPair } from './replicated-pair.js';
 import { Stage } from './stage.js';
 
-// A replica only reads: a program that was given its address has to say so, and must not believe that it has the lock.
+// A replica only reads: with its address, the program has to report that, and must not believe that it has the lock.
 
 let pair: ReplicatedPair;
 let stage: Stage;
@@ -18,7 +18,7 @@ beforeEach(async () => {
   stage = new Stage(pair.url);
   await stage.prepare();
 });
-// Each is done whatever became of the others.
+// Each step runs, whether or not the others fail.
 afterEach(() => stage.close());
 afterEach(() => assertNothingLeft());
 afterAll(() => pair.stop());

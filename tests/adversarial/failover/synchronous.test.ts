@@ -5,7 +5,7 @@ import { waitFor } from '../../support/wait-for.js';
 import { query, ReplicatedPair } from './replicated-pair.js';
 import { Stage } from './stage.js';
 
-// With synchronous replication what a commit has promised is on the standby: the lock survives the primary.
+// With synchronous replication every commit is on the standby: the lock survives the loss of the primary.
 
 let pair: ReplicatedPair;
 let stage: Stage;
@@ -18,13 +18,13 @@ beforeEach(async () => {
   stage = new Stage(pair.url);
   await stage.prepare();
 });
-// Each is done whatever became of the others.
+// Each step runs, whether or not the others fail.
 afterEach(() => stage.close());
 afterEach(() => assertNothingLeft());
 afterEach(() => pair.reunite());
 afterAll(() => pair.stop());
 
-/** One that belongs to migrate-lock itself, not to a command. */
+/** A session of migrate-lock itself, not of a command. */
 async function waitForOurSession(server: EmbeddedServer, state: string): Promise<void> {
   const question = `SELECT FROM pg_stat_activity WHERE application_name = 'migrate-lock' AND ${state}`;
   await waitFor(`a session: ${state}`, async () => (await query(server.url, question)).length > 0);

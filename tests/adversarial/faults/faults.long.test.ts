@@ -5,7 +5,7 @@ import { CALM, GUARDS_PART } from './guards-part.js';
 import { play, type PlayOptions, type Report } from './play.js';
 import { drawSchedule, type Schedule } from './schedule.js';
 
-// npm run test:faults (run.mjs) sets these: other seeds, more of them, and a word on each that fails as it does.
+// npm run test:faults (run.mjs) sets these: other seeds, more of them, and a line for each failure.
 const LANES = Number(process.env.FAULTS_LANES ?? '6');
 const FIRST_SEED = Number(process.env.FAULTS_SEED ?? '1');
 const RUNS = Number(process.env.FAULTS_RUNS ?? '30');
@@ -19,7 +19,7 @@ const guardsPart = Object.values(GUARDS_PART);
 const names = new Map(Object.entries(GUARDS_PART).map(([name, schedule]) => [schedule, name]));
 const guardsPartTakesAtMostMs = Math.ceil(guardsPart.length / LANES) * ONE_TAKES_AT_MOST_MS;
 
-// Schedules restart their server, so each lane has one of its own, whatever TEST_DATABASE_URL says.
+// Schedules restart their server, so each lane starts its own and ignores TEST_DATABASE_URL.
 let servers: EmbeddedServer[];
 
 beforeAll(async () => {
@@ -34,7 +34,7 @@ test(
     const schedules = Array.from({ length: RUNS }, (_, index) => drawSchedule(FIRST_SEED + index));
     const reports = await playAll(schedules, TESTED, tellFailure);
     const failed = reports.filter(({ violations }) => violations.length > 0);
-    // The seeds first: the stories are long.
+    // The seeds first, because the traces are long.
     expect(failed.map(({ schedule, violations }) => ({ seed: schedule.seed, violations }))).toEqual([]);
     expect(reports).toHaveLength(RUNS);
     expect(reports.reduce((sum, { children }) => sum + children, 0)).toBeGreaterThan(RUNS);
@@ -50,7 +50,7 @@ test(
     for (const { schedule, violations, story, children } of reports) {
       const name = names.get(schedule);
       expect({ name, violations }).toEqual({ name, violations: [] });
-      // What did not come to pass proves nothing. Each of the two had its turn, and a fresh run.
+      // A fault that did not happen proves nothing. Each of the two runs had its turn, and a fresh run.
       expect(story.filter((line) => line.endsWith(': over'))).toHaveLength(1);
       expect({ name, children }).toEqual({ name, children: 3 });
     }
@@ -63,7 +63,7 @@ describe('the harness detects', () => {
     seed: 0,
     runs: [
       { ...CALM, child: { runMs: 100, statement: 'sleep' } },
-      // So late that the other one has the lock, and long enough to write, on a busy machine too.
+      // Late enough that the other run has the lock, and long enough to write on a busy machine.
       { ...CALM, startAtMs: 1_500, child: { runMs: 1_000 } },
     ],
     faults: [{ run: 0, when: { at: 'child', word: 'stated', afterMs: 0 }, deed: { kind: 'machine dies' } }],
@@ -92,7 +92,7 @@ describe('the harness detects', () => {
   );
 });
 
-/** A schedule at a time in each lane. */
+/** One schedule at a time in each lane. */
 async function playAll(
   schedules: readonly Schedule[],
   options: PlayOptions,

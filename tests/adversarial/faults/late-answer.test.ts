@@ -36,7 +36,7 @@ test('a holder that is stopped during its acquisition and continues after a take
       env: { DATABASE_URL: relay.through(db.url) },
     },
   );
-  // The values of the poll, after its text: with them the acquisition is carried out, and its answer finds nobody awake.
+  // The parameters of the poll, after its text: they execute the acquisition, whose answer finds the run stopped.
   let isStopped = false;
   relay.beforeRequest(REQUESTS['poll, values'], () => (isStopped = late.kill('SIGSTOP')));
   await waitFor('it is stopped', () => isStopped);

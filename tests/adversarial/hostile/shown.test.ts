@@ -1,4 +1,6 @@
-/** Whatever stands in the data, what people read shows it and obeys none of it, and stdout stays a line of JSON an event. */
+/**
+ * For any data, output for people contains no control characters of it, and stdout has one line of JSON for each event.
+ */
 import { execFileSync } from 'node:child_process';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
@@ -18,9 +20,9 @@ import { anyText, HOSTILE, RAW_CONTROL } from '../../support/hostile-text.js';
 import { screenOf } from '../../support/screen.js';
 
 const RUNS = { numRuns: 1_000 };
-/** Fields whose text is ours, whatever others write. */
+/** Fields whose text is migrate-lock's own. */
 const OURS = new Set(['auditHash', 'event', 'time', 'expiresAt', 'finishedAt', 'signal', 'outcome']);
-/** What has to be there: an empty one is a defect of ours, not of the data. */
+/** Required texts: an empty one is a defect, not a matter of the data. */
 const NEVER_EMPTY = new Set([
   'instanceId',
   'host',
@@ -35,7 +37,7 @@ const NEVER_EMPTY = new Set([
 ]);
 
 const samples = EVENT_NAMES.flatMap((event) => SAMPLES[event].map((own) => ({ ...common, ...own, event })));
-/** Of every kind of event, with hostile text wherever text comes from elsewhere. */
+/** Every kind of event, with hostile text in each field that others can write. */
 const events: fc.Arbitrary<MigrateLockEvent> = fc
   .tuple(fc.constantFrom(...samples), fc.array(anyText, { minLength: 12, maxLength: 12 }))
   .map(([sample, texts]) => {
@@ -103,7 +105,7 @@ test('the waiting line on a terminal is printed safely', async () => {
       const drawn = text().slice(before);
       before = text().length;
       expect(drawn).toContain('waiting ');
-      // Nothing but the erasure of a line, and the way to its beginning: screenOf() refuses all else that begins with ESC.
+      // Only erasing the line, and the return to its start: screenOf() throws for all other escape sequences.
       expect(screenOf(drawn)).toHaveLength(1);
       expect(screenOf(drawn).join('')).not.toMatch(RAW_CONTROL);
     }),
@@ -135,7 +137,7 @@ const client = fc.record({
   command: textOrNull,
   runKey: textOrNull,
 });
-/** From the beginning to the end of PostgreSQL's time, and beyond. */
+/** From the first to the last time of PostgreSQL, and beyond. */
 const moment = fc.double({ min: -1e17, max: 1e17, noNaN: true }).map(Math.round);
 const lease = fc.tuple(client, moment, moment, fc.option(moment)).map(([known, from, to, released]) => ({
   ...known,

@@ -1,4 +1,4 @@
-/** Nothing reaches SQL but as a parameter or, the schema's name alone, as a quoted identifier. */
+/** All data reaches SQL as a parameter, except the schema's name, which is a quoted identifier. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { Call, Database } from '../../../src/db/database.js';
@@ -26,7 +26,7 @@ function cutToBytes(text: string, bytes: number): string {
   return cut;
 }
 
-/** Answers nothing, and keeps what it was asked. */
+/** Answers nothing, and keeps the requests. */
 function recorder(): { database: Database; calls: Call[] } {
   const calls: Call[] = [];
   const database: Database = {
@@ -91,7 +91,7 @@ test('every call sends a text of sql/ with the quoted schema name, for any value
       expect(calls.length).toBeGreaterThanOrEqual(11);
       const written = `"${schema.replaceAll('"', '""')}"`;
       for (const { statement } of calls) {
-        // The one place where it stands is known: what is around it is the template's, byte for byte.
+        // The schema's name appears in one known place: the text around it is the template's, byte for byte.
         const template = [...TEMPLATES].find(
           (text) => text.split('"migrate_lock"').join(written) === statement,
         );

@@ -6,7 +6,7 @@ import { executeOverlap, overlap } from './overlap.js';
 import { applyModelSchema, RealLock } from './real-lock.js';
 import { MODEL_LIMIT_MS, MODEL_RUNS, replayable, SEED } from './runs.js';
 
-/** Five that race, one that comes in between, one that looks. */
+/** Five that race, one that acts in between, one that looks. */
 const CONNECTIONS = 7;
 
 let db: TestDatabase;

@@ -9,7 +9,7 @@ import { applyModelSchema, lockAt, RealLock } from './real-lock.js';
 import { SEED } from './runs.js';
 import { run } from './steps.js';
 
-/** Most are found within a dozen; the rare ones need a step of the clock at the right moment. */
+/** Most are found within a dozen runs; the rare ones need a step of the clock at the right moment. */
 const MOST_RUNS = 1000;
 const EQUIVALENT_RUNS = 10;
 const CONNECTIONS = 5;
@@ -25,7 +25,7 @@ beforeAll(async () => {
 });
 afterAll(() => db.drop());
 
-/** Applies the mutated functions and brings the connections that the work needs. */
+/** Applies the mutated functions and opens the connections that the work needs. */
 async function withMutant<T>(mutation: Mutation, work: (locks: RealLock[]) => Promise<T>): Promise<T> {
   const schema = `mutant_${++schemas}`;
   await applyModelSchema(db.url, schema, { mutation, role: role.name });
@@ -37,7 +37,7 @@ async function withMutant<T>(mutation: Mutation, work: (locks: RealLock[]) => Pr
   }
 }
 
-/** No shrinking: that it fails is all that matters here. */
+/** No shrinking: only the failure matters here. */
 const firstFailure = (numRuns: number) => ({ numRuns, seed: SEED, endOnFailure: true });
 
 async function modelFails(locks: RealLock[], numRuns: number): Promise<boolean> {

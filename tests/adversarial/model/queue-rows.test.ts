@@ -5,7 +5,7 @@ import { request, someone } from './overlap.js';
 import { applyModelSchema, RealLock } from './real-lock.js';
 
 const START_US = 1e12;
-/** For how long a waiter counts that polls as often as request() says. */
+/** How long a waiter counts that polls as often as request() says. */
 const COUNTS_FOR_US = 15e6;
 
 let db: TestDatabase;

@@ -21,8 +21,10 @@ beforeAll(async () => {
 afterAll(() => db.drop());
 
 /**
- * Where a session has set `model.reads_before_gate`, telling the time, after so many times, waits as long as somebody holds
- * the gate: so a call stops between reading the row and comparing its end with the clock. (lock_timeout: acquire() allows two
+ * Where a session has set `model.reads_before_gate`, reading the clock waits, after so many reads, while another
+ * session holds
+ * the gate: so a call stops between reading the row and comparing its end with the clock. (lock_timeout: acquire()
+ * allows two
  * seconds only.)
  */
 const gatedClock = (schema: string): string => `
@@ -44,7 +46,7 @@ const gatedClock = (schema: string): string => `
 interface Stopped {
   schema: string;
   mutation?: Mutation | undefined;
-  /** How the lock comes to be free at START_US + LEASE_MS. */
+  /** How the lock becomes free at START_US + LEASE_MS. */
   before: (lock: RealLock) => Promise<unknown>;
   /** How often the slow one reads the clock before it stops. */
   reads: number;
@@ -84,13 +86,13 @@ async function stopBetweenLooks<T>(
 interface Outcome {
   slow: Answer;
   nextToken: number;
-  /** Whether the migration of the one who came in between could commit. */
+  /** Whether the migration of the client in between could commit. */
   committed: boolean;
 }
 
 /**
- * The lease has run out. In between somebody else takes over, and is at work in an assert_held transaction, which the slow one
- * must not take for an orphan.
+ * The lease has expired. In between another client takes over, and is in an assert_held transaction, which the slow one
+ * must not mistake for an orphan.
  */
 async function takeOverInBetween(schema: string, mutation?: Mutation): Promise<Outcome> {
   const migration = postgres(db.url, { max: 1, onnotice: () => undefined });
@@ -107,7 +109,7 @@ async function takeOverInBetween(schema: string, mutation?: Mutation): Promise<O
       const lives = async (): Promise<boolean> => {
         return (await db.sql`SELECT FROM pg_stat_activity WHERE pid = ${session?.pid ?? 0}`).length === 1;
       };
-      // Who is told to end does so a moment later; and postgres.js fails by itself when it is asked after that.
+      // A terminated session ends a moment later; and postgres.js fails by itself when it is used after that.
       if (hasOrphans(slow)) await waitFor('its end', async () => !(await lives()));
       const committed = (await lives()) && (await migration.unsafe('COMMIT')).command === 'COMMIT';
       return { slow, nextToken, committed };
@@ -117,7 +119,7 @@ async function takeOverInBetween(schema: string, mutation?: Mutation): Promise<O
   }
 }
 
-/** The lease was released. In between somebody else has one, and it runs out: its orphans are still to be ended. */
+/** The lease was released. In between another client acquires one, which expires: its orphans are still to be ended. */
 async function runOutInBetween(
   schema: string,
   mutation?: Mutation,
@@ -136,7 +138,7 @@ async function runOutInBetween(
   });
 }
 
-/** A look at the clock, where the product has none. */
+/** A read of the clock, where the product has none. */
 const STOP_BEFORE_THE_ROW: Mutation['edits'] = [
   { mark: 'before-the-row', to: 'PERFORM clock_timestamp(); IF NOT is_first THEN' },
 ];

@@ -1,4 +1,4 @@
-/** Errors repeat what was typed; a password that stands in it, in its place or out of it, is not among that. */
+/** Errors repeat user input, but never a password in it, in the right or a wrong place. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
@@ -15,9 +15,9 @@ beforeAll(async () => {
 afterEach(() => assertNothingLeft());
 afterAll(() => stage.close());
 
-/** No part of it that could be recognized may be left either. */
+/** No recognizable part of it may be left either. */
 const PARTS = [PASSWORD, 'hunter2@s3', 's3cret:a/'];
-/** With a password that no configuration knows. */
+/** With a password that is in no configuration. */
 const URL_LIKE = `postgres://u:${encodeURIComponent(PASSWORD.replace('hunter2', 'hunter3'))}@127.0.0.1:1/d`;
 
 async function expectNoSecret(args: string[], env: Record<string, string>, codes: number[]): Promise<void> {
@@ -95,7 +95,7 @@ function options(): { command: string; long: string; variable: string | undefine
 }
 
 test.each(options())('a URL as the value of $long', async ({ command, long, variable }) => {
-  // Without a database none of them comes further than this.
+  // Without a database all of them end here.
   const ways: [string[], Record<string, string>][] = [
     [[command, ...noWait(command), long, URL_LIKE], {}],
     [[command, ...noWait(command), `${long}=${URL_LIKE}`], {}],

@@ -1,4 +1,4 @@
-/** Real runs, and everything that others can read of them: neither the password nor any lease's secret is anywhere. */
+/** Real runs, and everything that others can read of them: neither the password nor any lease's secret is in it. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -28,7 +28,7 @@ afterEach(async () => {
 });
 afterAll(() => stage.close());
 
-/** Seen in what a process shows to others, so that the watch is known to see. */
+/** Found in data that a process shows to others, so that the watch is known to work. */
 const CANARY = 'canary-in-the-environment';
 const settings = (env: Record<string, string> = {}) => ({
   env: { MIGRATE_LOCK_DATABASE_URL_FILE: stage.urlFile, CANARY, CLI, NODE: process.execPath, ...env },
@@ -44,7 +44,7 @@ const ask = async (...args: string[]) => {
   return result;
 };
 
-/** What the watches have seen is looked through too. */
+/** The watches' data is searched too. */
 async function expectNoSecret({ leases = true } = {}): Promise<void> {
   const seen = watches.flatMap((watch) => watch.evidence());
   if (watches.length > 0) expect(seen.some(({ text }) => text.includes(CANARY))).toBe(true);
@@ -131,7 +131,7 @@ test('init, init --print and cleanup', async () => {
 });
 
 test('a password as a plain word of the command', async () => {
-  // Who writes it there has shown it to the machine already; we do not pass it on.
+  // A user who writes it there has shown it to the machine; migrate-lock does not pass it on.
   const { code, ...outputs } = await runCli(
     ['run', '--once', 'k', '--', 'true', PASSWORD, `x${PASSWORD}y`, JSON.stringify([PASSWORD])],
     settings(),
@@ -164,7 +164,7 @@ test('a password in PGPASSWORD, in a password file and in the URL', async () => 
 
 test('the library: its events, its errors, and its inspected objects', async () => {
   await ask('init');
-  // Only what has reached the server can fail there, with the secret among what was bound to the statement.
+  // Only a request that has reached the server can fail there, with the secret among its parameters.
   await stage.db.sql.unsafe(`
     CREATE FUNCTION public.refuse_long() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$;
     CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON migrate_lock.migration_lock

@@ -4,7 +4,7 @@ import { openDatabase, tryToAcquire } from '../../support/lock.js';
 import { assertNothingLeft, runCli } from '../../support/run-cli.js';
 import { call, openStage, poll, sqlState, type Stage } from './stage.js';
 
-/** Who is admitted, and who is not any more. */
+/** Admitting roles, and revoking that. */
 
 const stages: Stage[] = [];
 let stage: Stage;
@@ -23,7 +23,7 @@ const cli = (args: string[], url = stage.owner.url) =>
 const run = async ({ url }: { url: string }) =>
   (await cli(['run', '--wait-timeout', '2s', '--', 'true'], url)).code;
 
-/** What a role may call or read of the lock. */
+/** The rights of a role on the lock. */
 const rights = async (role: string) => {
   const rows = await stage.db.sql<{ name: string }[]>`
     SELECT proname AS name FROM pg_proc
@@ -78,7 +78,7 @@ describe('init --revoke', () => {
     expect(await rights(child.name)).toEqual([]);
     expect(await rights(second.name)).toEqual(['USAGE', 'assert_held', 'version']);
     expect(await run(app)).toBe(0);
-    // Its sessions are nobody's now.
+    // Its sessions belong to no role now.
     const lock = new LockCalls(openDatabase(app.url), 'migrate_lock');
     const { me, answer } = await tryToAcquire(lock);
     if (answer.outcome !== 'acquired') throw new Error('not acquired');
@@ -152,7 +152,7 @@ test('a role that is dropped and created again is not admitted', async () => {
   )`SELECT migrate_lock.grant_functions(role) FROM migrate_lock.migration_lock_role WHERE role IN (SELECT oid FROM pg_roles)`;
   expect(await rights(gone.name)).toEqual([]);
   expect(await run({ url: again })).toBe(77);
-  // Neither are its sessions a lease's.
+  // Its sessions belong to no lease either.
   const lock = new LockCalls(openDatabase(other.url), 'migrate_lock');
   const { me } = await tryToAcquire(lock);
   const pretender = stage.as({ name: gone.name, url: again }, `migrate-lock:${me.instanceId}`);

@@ -6,7 +6,7 @@ import { assertNothingLeft, runCli, startCli } from '../../support/run-cli.js';
 import { startWire } from '../../support/wire.js';
 import { call, openStage, poll, sqlState, type Stage } from './stage.js';
 
-/** What others can do to those who wait: with waiters that do not exist, with notifications, with known keys. */
+/** Attacks on waiters: with waiters that do not exist, with notifications, with known keys. */
 
 let stage: Stage;
 let holder: LockCalls;
@@ -55,7 +55,7 @@ describe('waiters that do not exist', () => {
     for (let n = 0; n < 1_500; n += 100)
       await Promise.all(
         Array.from({ length: 100 }, (_, at) =>
-          // The first ones take what places they can.
+          // The first ones take all the places.
           poll(mallory, { p_poll_interval_ms: 2_147_483_647, p_listens: n + at < 10 }),
         ),
       );
@@ -86,7 +86,7 @@ test('notifications of other roles cause few polls of a listening waiter', async
   const { me } = await tryToAcquire(holder, { ttlMs: 600_000 });
   const server = new URL(serverUrl());
   const wire = await startWire({ host: server.hostname, port: Number(server.port) });
-  // The pace of a lone waiter is slow by now.
+  // A lone waiter's pace is slow by now.
   await stage.db.sql`UPDATE migrate_lock.migration_lock SET locked_at = locked_at - interval '10 minutes'`;
   const waiter = startCli(['run', '--poll-interval', '5s', '--', 'true'], {
     env: { DATABASE_URL: wire.through(stage.app.url) },
@@ -101,7 +101,7 @@ test('notifications of other roles cause few polls of a listening waiter', async
   expect(sent).toBeGreaterThan(500);
   expect(polls() - before).toBeGreaterThan(0);
   expect(polls() - before).toBeLessThanOrEqual(14);
-  // And it hears of the release all the same.
+  // It still gets the notification of the release.
   const releasedAtMs = performance.now();
   await holder.release(me);
   expect((await waiter.done).code).toBe(0);
@@ -127,7 +127,7 @@ test('advisory locks with known keys block nothing', async () => {
   expect((await cli(['run', '--', 'true'], stage.app.url)).code).toBe(0);
   expect((await cli(['cleanup'], stage.app.url)).code).toBe(0);
   expect(performance.now() - startedAtMs).toBeLessThan(15_000);
-  // Refusals still go into the history, and assert_held() still keeps a takeover waiting.
+  // Refusals are still recorded, and assert_held() still blocks a takeover.
   const { me, answer } = await tryToAcquire(holder);
   if (answer.outcome !== 'acquired') throw new Error('not acquired');
   const forged = { p_instance_id: me.instanceId, p_secret: 'guess', p_ttl_ms: 1_000 };
@@ -158,7 +158,7 @@ describe('without child roles, a session of another role with the name of the le
       denied: 1,
       sessions: [{ role: evil.name, client: '127.0.0.1', pid: expect.any(Number) }],
     });
-    // The next one learns of it, and of how to be rid of it.
+    // The next run reports it, and how to end it.
     await db.sql`UPDATE migrate_lock.migration_lock SET locked_at = now() - interval '1 h', expires_at = now() - interval '1 s'`;
     const next = await runCli(['run', '--wait-timeout', '2s', '--', 'true'], {
       env: { DATABASE_URL: owner.url },

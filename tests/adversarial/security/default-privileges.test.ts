@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/gl
 import { createDatabase, type TestDatabase, type TestRole } from '../../support/database.js';
 import { runCli } from '../../support/run-cli.js';
 
-/** What the owner's default privileges give to others, the lock takes back: they could read, write and unlock. */
+/** Rights from the owner's default privileges are revoked: with them, others could read, write and unlock. */
 
 let db: TestDatabase;
 let owner: TestRole;

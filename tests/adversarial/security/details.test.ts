@@ -4,7 +4,10 @@ import { verifyHistory } from '../../../src/admin/verify-history.js';
 import { openDatabase, tryToAcquire } from '../../support/lock.js';
 import { openStage, poll, release, sqlState, type Arguments, type Stage } from './stage.js';
 
-/** What a holder says of its end goes into the history that others read: typed, short, and nothing of our own replaced. */
+/**
+ * What a holder reports about its end goes into the history, which others read: typed, short, and replacing no field of
+ * the lock.
+ */
 
 let stage: Stage;
 let lock: LockCalls;

@@ -31,7 +31,7 @@ const settings = async ({ sql }: TestDatabase) => [
   ...(await sql`SELECT max_ttl_ms, attempts_per_second FROM migrate_lock.migration_lock_setting`),
 ];
 
-/** Who may use the lock, but its owner. */
+/** The roles that may use the lock, without its owner. */
 const admitted = async (sql: postgres.Sql) => [
   ...(await sql`
     SELECT pg_get_userbyid(role) AS role, ARRAY (SELECT pg_get_userbyid(unnest(child_roles))::text) AS children

@@ -5,7 +5,10 @@ import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { assertNothingLeft, CLI, startCli } from '../../support/run-cli.js';
 import { openStage, poll, release, type Stage } from './stage.js';
 
-/** One run inside another one that has another lock, where a role admitted to the inner lock knows the outer run's instance id. */
+/**
+ * One run inside another one that has another lock, where a role admitted to the inner lock knows the outer run's
+ * instance id.
+ */
 
 let outer: Stage;
 let inner: Stage;

@@ -6,7 +6,7 @@ import { openDatabase, tryToAcquire } from '../../support/lock.js';
 import { assertNothingLeft, runCli, startCli } from '../../support/run-cli.js';
 import { call, openStage, poll, release, sqlState, type Stage } from './stage.js';
 
-/** A lease, a waiter, and rows about them are their own instance's: its secret and its role prove that. */
+/** A lease, a waiter, and rows about them belong to their instance: its secret and its role prove that. */
 
 let stage: Stage;
 let lock: LockCalls;
@@ -106,7 +106,7 @@ describe('without the secret', () => {
       instance_id: null,
       details: { namedInstanceId: old.instanceId },
     });
-    // Its holder's own is.
+    // A loss reported by its holder is.
     expect(await lock.release(old)).toMatchObject({ outcome: 'lost' });
     expect((await rowsAbout(old.instanceId)).at(-1)).toEqual({ event: 'lock.lost', db_role: stage.app.name });
     await lock.release(next);

@@ -4,7 +4,7 @@ import { runCli } from '../../support/run-cli.js';
 import { openStage, poll, type Answer, type Stage } from './stage.js';
 
 const RATE = 10;
-/** What a client may do in advance. */
+/** The attempts that a client may make in advance. */
 const BURST = 10 * RATE;
 
 let stage: Stage;
@@ -24,7 +24,7 @@ afterAll(() => stage.close());
 /** One attempt that leaves no waiter behind. */
 const attempt = (sql: postgres.Sql) => poll(sql, { p_last: true });
 
-/** So many that one of them is charged to the client, with what all of them cost. */
+/** So many that one of them is charged to the client, with the cost of all. */
 async function charged(sql: postgres.Sql): Promise<Answer[]> {
   const answers: Answer[] = [];
   for (let n = 0; n < RATE; n++) answers.push(await attempt(sql));
@@ -40,7 +40,7 @@ async function untilRefused(sql: postgres.Sql): Promise<{ attempts: number; refu
   }
 }
 
-/** As if a client, with others, had made so many attempts more than it has paid for. */
+/** As if a client, with others, had made so many attempts over its limit. */
 async function behind(role: string, address: string, seconds: number): Promise<void> {
   await stage.db.sql`
     INSERT INTO migrate_lock.migration_lock_client (kind, db_role, address, next_at, counted_at)
@@ -52,7 +52,7 @@ test('attempts from many addresses of one role cost another role no more than te
   for (let host = 1; host <= 60; host++) await behind(stage.other.name, `10.0.0.${host}`, 60);
   const app = stage.as(stage.app);
   const startedAtMs = performance.now();
-  // The second charge falls due while the first is not paid for: it is what the others' attempts make dearer.
+  // The second charge comes before the first is paid: the others' attempts make it more expensive.
   await charged(app);
   await charged(app);
   const [row] = await stage.db.sql<{ ahead: number }[]>`
@@ -71,7 +71,7 @@ test('a client may make ten seconds of attempts in advance, and is then told whe
   expect(attempts).toBeLessThanOrEqual(BURST + RATE * (2 + (performance.now() - startedAtMs) / 1_000));
   expect(refused).toMatchObject({ outcome: 'held', holder: null });
   expect(refused.retryAfterMs).toBeGreaterThan(0);
-  // What is charged is a whole second's attempts.
+  // A charge is for the attempts of a whole second.
   expect(refused.retryAfterMs).toBeLessThanOrEqual(1_000);
 });
 
@@ -104,7 +104,7 @@ test('the history records one row a second of it', async () => {
 });
 
 describe('the limit of the whole lock', () => {
-  /** What a second's attempts cost a client that is behind, in seconds. */
+  /** The cost of a second's attempts to a client over its limit, in seconds. */
   async function cost(): Promise<number> {
     const app = stage.as(stage.app);
     const due = async () => {
@@ -173,7 +173,7 @@ test('an attempt that is rolled back, or stopped in a transaction, still counts 
   const attemptAndRollBack = `BEGIN; SELECT migrate_lock.poll(
     1, gen_random_uuid()::text, 's', 60000, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'terminate', NULL, 1000, true, false) AS answer; ROLLBACK`;
   let refused = false;
-  // All addresses of a role together may make ten times what one may.
+  // All addresses of a role together may make ten times the attempts of one.
   for (let attempts = 0; !refused && attempts < 10 * 10 * BURST; attempts += 100) {
     const answers = Array.from({ length: 100 }, () => app.unsafe(attemptAndRollBack));
     refused = JSON.stringify(await Promise.all(answers)).includes('retryAfterMs');
@@ -182,7 +182,7 @@ test('an attempt that is rolled back, or stopped in a transaction, still counts 
   expect(
     await stage.db.sql`SELECT FROM migrate_lock.migration_lock_client WHERE db_role = ${stage.app.name}`,
   ).toHaveLength(0);
-  // Another role has a sequence of its own.
+  // Another role has its own sequence.
   expect((await attempt(stage.as(stage.other))).retryAfterMs).toBeUndefined();
 });
 
@@ -199,7 +199,7 @@ test('after the clock steps back, attempts counted in the future do not count', 
 
 describe('migrate-lock run', () => {
   test('waits until its rate allows, then runs', async () => {
-    // Some five seconds early: beside other load, the start alone takes more than one.
+    // About five seconds early: on a loaded machine, the start alone takes more than one.
     await behind(stage.app.name, '127.0.0.1', 15);
     const { code, events } = await runCli(['run', '--', 'true'], { env: { DATABASE_URL: stage.app.url } });
     expect(code).toBe(0);

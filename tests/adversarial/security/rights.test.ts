@@ -119,7 +119,7 @@ describe('an admitted role', () => {
                SELECT string_agg(format('NULL::%s', format_type(type, NULL)), ', ') FROM unnest(proargtypes) AS type)) AS call
         FROM pg_proc
        WHERE pronamespace = 'migrate_lock'::regnamespace AND NOT proname = ANY (${USED}) AND prorettype <> 'trigger'::regtype`;
-    // All that there are, but for those that it may call and for triggers.
+    // All functions except those that it may call and triggers.
     expect(functions).toHaveLength(DEFINED - USED.length - TRIGGER_FUNCTIONS.length);
     for (const { call } of functions)
       expect([call, await sqlState(app.unsafe(call))]).toEqual([call, DENIED]);

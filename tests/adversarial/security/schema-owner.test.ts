@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeEach, describe, expect, test } from '@jest/g
 import { createDatabase, type TestDatabase, type TestRole } from '../../support/database.js';
 import { assertNothingLeft, runCli, startCli } from '../../support/run-cli.js';
 
-/** What a superuser does with a lock that is another role's, and with one of its own. */
+/** A superuser with another role's lock, and with its own. */
 
 const databases: TestDatabase[] = [];
 let db: TestDatabase;
@@ -22,7 +22,7 @@ afterAll(async () => {
 
 const cli = (args: string[], url = db.url) => runCli(args, { env: { DATABASE_URL: url }, auditOnly: false });
 
-/** Whose the schema and all in it is. */
+/** The owner of the schema and of everything in it. */
 const owners = async () => {
   const rows = await db.sql<{ owner: string }[]>`
     SELECT DISTINCT pg_get_userbyid(owner) AS owner FROM (

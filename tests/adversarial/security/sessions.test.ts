@@ -25,7 +25,10 @@ afterAll(async () => {
   await stage.close();
 });
 
-/** A session that bears the name of the lease, in a transaction. @returns whether it lives. */
+/**
+ * A session with the name of the lease, in a transaction.
+ * @returns whether it lives.
+ */
 async function session(role: TestRole, me: Identity): Promise<() => Promise<boolean>> {
   const sql = stage.as(role, `migrate-lock:${me.instanceId}`);
   const [row] = await sql<{ pid: number }[]>`SELECT pg_backend_pid() AS pid`;
@@ -33,14 +36,14 @@ async function session(role: TestRole, me: Identity): Promise<() => Promise<bool
     (await stage.db.sql`SELECT FROM pg_stat_activity WHERE pid = ${row?.pid ?? 0}`).length === 1;
 }
 
-/** Lets the lease run out; what was done in its name is younger than it. */
+/** Makes the lease expire; sessions with its name are younger than it. */
 async function expire(): Promise<void> {
   await stage.db.sql`
     UPDATE migrate_lock.migration_lock
        SET locked_at = clock_timestamp() - interval '1 minute', expires_at = clock_timestamp() - interval '1 second'`;
 }
 
-/** Polls, as a waiter does, until the lease is had. */
+/** Polls, as a waiter does, until the lease is acquired. */
 async function takeOver(lock: LockCalls): Promise<Identity> {
   const me = newIdentity();
   await waitFor('the takeover', async () => (await tryToAcquire(lock, { me })).answer.outcome === 'acquired');
@@ -62,7 +65,7 @@ describe('the sessions of other roles', () => {
   test('are not ended by a takeover of a lease with their instance id', async () => {
     const chosen = newIdentity();
     const victim = await session(stage.app, chosen);
-    // The attacker names its lease as the victim's sessions are named, and lets it run out.
+    // The attacker's lease has the name of the victim's sessions, and expires.
     await tryToAcquire(others, { me: chosen });
     await expire();
     await takeOver(mine);

@@ -7,7 +7,7 @@ import { waitFor } from '../../support/wait-for.js';
 import { openStage, sqlState, type Stage } from './stage.js';
 import { openUnread, type UnreadSession } from './unread.js';
 
-/** A client that does not read what the server sends keeps its session where it is, with every lock that it has there. */
+/** A client that does not read the server's answer keeps its session waiting, with every lock of it. */
 
 let stage: Stage;
 let lock: LockCalls;
@@ -43,7 +43,7 @@ const isStuck = async ({ pid }: UnreadSession) =>
       SELECT FROM pg_stat_activity WHERE pid = ${pid} AND wait_event = 'ClientWrite'`
   ).length === 1;
 
-/** Another role has the lock within two seconds, as if nobody were there. */
+/** Another role gets the lock within two seconds, as if the client did not exist. */
 async function otherAcquires(): Promise<void> {
   const me = newIdentity();
   const isAcquired = async () => (await tryToAcquire(other, { me })).answer.outcome === 'acquired';
@@ -97,7 +97,7 @@ describe('kid, who may only call assert_held()', () => {
       const { me, token } = await lease();
       const settings =
         'SET debug_print_plan = on; SET debug_print_rewritten = on; SET client_min_messages = log';
-      // What fills the buffers ends at another place in each of them.
+      // The size that fills the buffers differs between them.
       const sessions = await Promise.all(
         Array.from({ length: 6 }, (_, n) => open(stage.child, n % 2 === 0 ? settings : 'SELECT 1')),
       );
