@@ -112,7 +112,7 @@ function chooseBinding(
       : certificateHash(certificate.raw);
   if (offersPlus && certificate === undefined) {
     throw refused(
-      'it offers channel binding on a connection without TLS: somebody in between may have removed TLS',
+      'it offers channel binding on a connection without TLS: an attacker in between may have removed TLS',
     );
   }
   if (offersPlus && hash !== undefined) {

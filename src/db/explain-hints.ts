@@ -74,7 +74,7 @@ export function refusedHint(error: unknown): string {
     case '3D000':
       return 'Create it first: the lock is kept in the database that is migrated, so the migration cannot be what creates it.';
     case TLS_REFUSED:
-      return 'Check sslmode: with require and the verify modes TLS is a must. Only over a network that nobody else can use, sslmode=disable does without.';
+      return 'Check sslmode: require and the verify modes need TLS. Use sslmode=disable only on a network that no other party can use.';
     case NO_ROOT_CERTIFICATE:
       return "Name the certificate of the server's authority with sslrootcert (a PEM file), or write sslmode=verify-full, which takes Node's own authorities too.";
     case TLS_UNTRUSTED:

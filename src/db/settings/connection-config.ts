@@ -140,7 +140,7 @@ function withoutMeaning(url: UrlParts, { layerOf }: ConnectionSettings): string[
   throw new UsageError(
     `The database URL has a parameter that is not supported: ${refused.join(', ')}.`,
     (meant.length === 0 ? '' : `Did you mean ${meant.join(' and ')}? `) +
-      'It may say where the database is or how securely to connect, and a lock in another database would exclude nobody. ' +
+      'It may say where the database is or how securely to connect, and a lock in another database would exclude no other run. ' +
       'Say it with the parameters of libpq (host, port, sslmode, ...), in a URL of its own: MIGRATE_LOCK_DATABASE_URL.',
   );
 }
