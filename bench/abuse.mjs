@@ -14,10 +14,10 @@ const PROGRAM = fileURLToPath(new URL('./abusive-client.mjs', import.meta.url));
 const ROUNDS = 20;
 /** The waiter has polled a few times when the lock comes free. */
 const SETTLE_MS = 300;
-/** What may be asked in advance is used up by then. */
+/** By then the attempts that are allowed in advance are used up. */
 const BURST_MS = 8_000;
 
-/** One role asks for the lock without a pause, over 20 connections. What does that do to an honest waiter of another role? */
+/** One role asks for the lock without a pause, over 20 connections. Measures the effect on a waiter of another role. */
 /** @type {import('./rows.mjs').Row} */
 export const abuse = {
   name: 'abuse',
@@ -96,7 +96,7 @@ async function rounds(url) {
 
 /**
  * @param {import('node:child_process').ChildProcess} client
- * @returns {Promise<{ attempts: number, refused: number }>} since it was asked last
+ * @returns {Promise<{ attempts: number, refused: number }>} since the last report
  */
 async function asked(client) {
   const answer = once(client, 'message');

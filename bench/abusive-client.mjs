@@ -1,9 +1,9 @@
-/** A client that keeps asking for the lock over many connections, without a pause, until its parent goes. */
+/** A client that asks for the lock over many connections, without a pause, until its parent ends. */
 import { randomUUID } from 'node:crypto';
 import postgres from 'postgres';
 
 const CONNECTIONS = 20;
-/** Its work is done, so it never gets the lock, for which others would have to wait. This is about the load. */
+/** Its work is done, so it never gets the lock, which others would have to wait for: only the load is measured. */
 const RUN_KEY = 'done';
 
 const sql = postgres(process.env['DATABASE_URL'] ?? '', { max: CONNECTIONS, onnotice: () => undefined });

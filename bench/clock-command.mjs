@@ -1,16 +1,17 @@
 /**
- * Commands that tell when they started and ended, on a clock that all processes share. `date` is execed, not forked, as the
- * last thing: between what it prints and its end lies nothing but its own exit.
+ * Commands that print when they started and ended, on a clock that all processes share. `date` is execed, not forked,
+ * as the
+ * last step: only its own exit comes between its output and its end.
  */
 const NOW = 'date +%s%N';
 
-/** Says `ready`, waits for a line on stdin, tells the time and ends. */
+/** Prints `ready`, waits for a line on stdin, prints the time and ends. */
 export const UNTIL_LET_GO = ['sh', '-c', `echo ready; read line; exec ${NOW}`];
-/** Tells the time and ends. */
+/** Prints the time and ends. */
 export const TELL_TIME = NOW.split(' ');
 
 /**
- * Tells the time at its start and at its end.
+ * Prints the time at its start and at its end.
  * @param {string} work a shell command
  */
 export function telling(work) {

@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** A program with its arguments, and what is added to its environment: connection strings go there, never into arguments. */
+/** A program with its arguments, and the variables that it gets: connection strings are never arguments. */
 /** @typedef {{ file: string, args: string[], env?: Record<string, string> }} Program */
 /** @typedef {(command: readonly string[]) => Program} Contender runs a command under its lock */
 
@@ -49,17 +49,20 @@ export function etcdctlLock(command) {
   return { file: 'etcdctl', args: ['lock', 'bench', ...command] };
 }
 
-/** @returns {boolean} is there flock? */
+/** @returns {boolean} whether flock is installed */
 export function hasFlock() {
   return spawnSync('flock', ['--version'], { stdio: 'ignore' }).status === 0;
 }
 
-/** @returns {boolean} is there etcdctl, and an etcd that answers it? */
+/** @returns {boolean} whether etcdctl is installed, and an etcd answers it */
 export function hasEtcd() {
   return spawnSync('etcdctl', ['endpoint', 'health'], { stdio: 'ignore', timeout: 10_000 }).status === 0;
 }
 
-/** @param {string} option does `migrate-lock run` have it? */
+/**
+ * @param {string} option
+ * @returns whether `migrate-lock run` has it
+ */
 export function hasOption(option) {
   const help = execFileSync(process.execPath, [CLI, 'run', '--help'], { encoding: 'utf8' });
   return new RegExp(`^\\s*${option}\\b`, 'm').test(help);

@@ -8,10 +8,10 @@ import { Running } from './processes.mjs';
 const WAITERS = 100;
 const LONE_ROUNDS = 15;
 const COMMAND = telling('sleep 0.05');
-/** What the start of so many processes leaves behind is over by then. */
+/** By then the processes that have started do no more work. */
 const SETTLE_MS = 1_000;
 
-/** The lock goes through a crowd of waiting processes, one after the other: how long does each handover take? */
+/** The lock passes through a crowd of waiting processes, one after the other. Measures each handover. */
 /** @type {import('./rows.mjs').Row} */
 export const crowd = {
   name: 'crowd',

@@ -8,7 +8,7 @@ const ROUNDS = 3;
 const OURS_MAY_HAVE = 20;
 const THEIRS_MAY_HAVE = 200;
 
-/** More start at once than the server takes connections, and all are to get their turn. */
+/** More runs start at once than the server has connections, and all have to get their turn. */
 /** @type {import('./rows.mjs').Row} */
 export const fewConnections = {
   name: 'few-connections',

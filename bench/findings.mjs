@@ -9,14 +9,14 @@ import { median, quartiles } from './statistics.mjs';
  * @property {string} spread
  * @property {number} [must]
  * @property {number} [aim]
- * @property {string} from what it was made of
+ * @property {string} from the values behind it
  */
 
 /** @typedef {{ must?: number, aim?: number }} Bounds */
 /** @typedef {{ name: string, values: readonly number[] }} Series */
 
 /**
- * Ours against another's: the medians' ratio, with the quartiles of the single rounds' ratios, or of ours by the other's
+ * The ratio of two medians, with the quartiles of the single rounds' ratios, or of `ours` divided by the other
  * median where they were not measured in the same rounds.
  * @param {string} what
  * @param {Series} ours
@@ -41,7 +41,7 @@ export function ratio(what, ours, theirs, { unit, ...bounds }) {
 }
 
 /**
- * The median of what was measured.
+ * The median of the values.
  * @param {string} what
  * @param {Series} series
  * @param {Bounds & { unit: string, remark?: string }} bounds

@@ -6,10 +6,10 @@ import { Running } from './processes.mjs';
 
 const WARM_UP = 2;
 const ROUNDS = 25;
-/** How long the waiter has waited when the lock comes free. */
+/** How long the waiter has waited when the lock becomes free. */
 const SETTLE_MS = 300;
 
-/** One waits, and the holder's command ends: how long until the waiter's command starts? */
+/** One process waits, and the holder's command ends. Measures the time until the waiter's command starts. */
 /** @type {import('./rows.mjs').Row} */
 export const handover = {
   name: 'handover',
@@ -40,7 +40,7 @@ export const handover = {
 /**
  * @param {import('./contenders.mjs').Contender} contender
  * @param {(waiter: Running) => Promise<unknown>} isWaiting
- * @param {readonly string[]} [command] the waiter's, which tells the time first
+ * @param {readonly string[]} [command] the waiter's, which prints the time first
  * @returns {Promise<number>} milliseconds from the end of the holder's command to the start of the waiter's
  */
 export async function handOverOnce(contender, isWaiting, command = TELL_TIME) {
@@ -48,7 +48,7 @@ export async function handOverOnce(contender, isWaiting, command = TELL_TIME) {
   await holder.line((line) => line === 'ready');
   const waiter = new Running(contender(command));
   await isWaiting(waiter);
-  // Not always at the same point between two polls.
+  // At a random point between two polls.
   await sleep(SETTLE_MS + Math.random() * SETTLE_MS);
   holder.letGo();
   await waiter.line(isTime);

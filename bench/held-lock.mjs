@@ -3,7 +3,7 @@ import { migrateLock } from './contenders.mjs';
 import { Running } from './processes.mjs';
 
 /**
- * Somebody has the lock until `end` is called.
+ * Holds the lock until `end` is called.
  * @param {string} url
  */
 export async function holdLock(url) {

@@ -21,7 +21,7 @@ export class Instances {
   }
 
   /**
-   * Brings so many more, one every so many milliseconds, and waits until all of them wait.
+   * Adds instances, one every so many milliseconds, and waits until all of them wait.
    * @param {number} count
    * @param {number} everyMs
    */
@@ -31,7 +31,7 @@ export class Instances {
   }
 
   /**
-   * Lets all leave the queue.
+   * Makes all leave the queue.
    * @param {number} everyMs
    */
   async go(everyMs) {

@@ -5,7 +5,9 @@ import { Running } from './processes.mjs';
 
 const ROUNDS = 7;
 
-/** The holder alone is killed, its command lives: the guard ends that, releases, and a waiter goes on. */
+/**
+ * Only the holder is killed, and its command lives: the guard ends the command and releases, and a waiter continues.
+ */
 /** @type {import('./rows.mjs').Row} */
 export const killedHolder = {
   name: 'killed-holder',

@@ -3,10 +3,10 @@ import { ratio } from './findings.mjs';
 
 const POLLS = 100_000;
 const MEASURED = 2_000;
-/** More than any client may ask: the limit itself is not what is measured. */
+/** More than any client may ask: the rate limit is not what is measured. */
 const ATTEMPTS_PER_SECOND = 100_000;
 
-/** A migration's open transaction keeps every dead row. What does a poll cost after many polls beside it? */
+/** A migration's open transaction keeps every dead row. Measures the cost of a poll after many polls. */
 /** @type {import('./rows.mjs').Row} */
 export const longTransaction = {
   name: 'long-transaction',

@@ -8,14 +8,14 @@ import { simulatePace } from './simulated-pace.mjs';
 const FEW = 50;
 const MANY = 1_000;
 const TOO_MANY_TO_START = 10_000;
-/** Half the pace at which all of them poll: coming is no load that counts here. */
+/** Half the pace of all their polls: their arrival must not count. */
 const EVERY_MS = 40;
-/** By then they have learned how many they are. With 1,000 of them, a pause is up to 30 s. */
+/** By then they know their number. With 1,000 of them, a pause is up to 30 s. */
 const SETTLE_MS = 15_000;
 const SETTLE_AFTER_MANY_MS = 30_000;
 const WINDOW_MS = 20_000;
 
-/** Does the server notice how many wait? */
+/** Measures the server's load for different numbers of waiters. */
 /** @type {import('./rows.mjs').Row} */
 export const manyWaiters = {
   name: 'many-waiters',

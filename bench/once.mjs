@@ -6,7 +6,10 @@ import { Running } from './processes.mjs';
 
 const STARTS = 200;
 
-/** All wait, one runs its command of a second, and the others need not: how long until the last of them is gone? */
+/**
+ * All wait, one runs its command of a second, and the others skip theirs. Measures the time until the last of them
+ * ends.
+ */
 /** @type {import('./rows.mjs').Row} */
 export const once = {
   name: 'once',

@@ -5,9 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /**
- * A pipe, as a shell, a CI job or a container gives one to a program. Node.js gives sockets instead, to which both contenders
+ * A pipe, as a shell, a CI job or a container passes one to a program. Node.js passes sockets instead, to which both
+ * contenders
  * take longer to write.
- * @returns {{ output: Socket, fd: number, handOver: () => void }} `fd` is for the program; after handOver() it alone has it
+ * @returns {{ output: Socket, fd: number, handOver: () => void }} `fd` is for the program; after handOver() it alone
+ * has it
  */
 export function openPipe() {
   const folder = mkdtempSync(join(tmpdir(), 'migrate-lock-pipe-'));

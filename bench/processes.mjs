@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openPipe } from './pipe.mjs';
 
-/** What would change the ways of the programs that are measured. */
+/** Variables that would change the behaviour of the measured programs. */
 const STRIPPED = /^(PG|MIGRATE_LOCK_|DATABASE_URL$|NODE_|npm_|FORCE_COLOR$|NO_COLOR$)/;
 const LINE_LIMIT_MS = 120_000;
 
@@ -32,9 +32,12 @@ export async function time(program, { sockets = false } = {}) {
   return tookMs;
 }
 
-/** A running program, of which every line is read; its stdin is its command's too. */
+/** A running program, all of whose lines are read; its stdin is its command's too. */
 export class Running {
-  /** What it and its command have said so far, on stdout and stderr. @type {string[]} */
+  /**
+   * The lines of it and its command so far, on stdout and stderr.
+   * @type {string[]}
+   */
   lines = [];
   /** @type {Promise<End>} */
   ended;
@@ -61,7 +64,7 @@ export class Running {
       signal,
       atMs,
     }));
-    // Told to those who wait for it.
+    // Rejects the promises of the callers that wait for it.
     this.ended.catch(() => undefined);
   }
 
@@ -69,12 +72,12 @@ export class Running {
     return this.#child.pid;
   }
 
-  /** Lets a command go on that reads a line from its stdin. */
+  /** Makes a command continue that reads a line from its stdin. */
   letGo() {
     this.#child.stdin?.end('\n');
   }
 
-  /** @param {NodeJS.Signals} signal for this process alone */
+  /** @param {NodeJS.Signals} signal for this process only */
   kill(signal) {
     this.#child.kill(signal);
   }
@@ -112,7 +115,7 @@ export class Running {
   }
 
   /**
-   * @param {string} name of an audit event of ours
+   * @param {string} name of one of migrate-lock's events
    * @returns {Promise<AuditEvent>}
    */
   async event(name) {
@@ -124,7 +127,7 @@ export class Running {
     return this.lines.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line));
   }
 
-  /** The end, which must be a success. */
+  /** Waits for the end, which must be a success. */
   async success() {
     const end = await this.ended;
     if (end.code === 0) return end;
@@ -156,14 +159,14 @@ export function environmentOf(added) {
   return { ...Object.fromEntries(inherited), ...added };
 }
 
-/** @param {import('node:child_process').ChildProcess} child will be ended with all others */
+/** @param {import('node:child_process').ChildProcess} child is ended with all others */
 export function followToEnd(child) {
   running.add(child);
   child.once('close', () => running.delete(child));
   child.once('error', () => running.delete(child));
 }
 
-/** Ends what is still running: politely, so that each ends its own child, then for good. */
+/** Ends the remaining processes: first with SIGTERM, so that each ends its own child, then with SIGKILL. */
 export async function endAll() {
   const ends = [...running].map((child) => once(child, 'close'));
   for (const child of running) {

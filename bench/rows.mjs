@@ -14,7 +14,7 @@ import { wal } from './wal.mjs';
 /**
  * @typedef {object} Context
  * @property {import('./server.mjs').BenchServer} server for every row that needs no other settings
- * @property {(text: string) => void} say a remark that belongs to the results
+ * @property {(text: string) => void} say adds a remark to the results
  * @property {(text: string) => void} progress for people
  */
 /** @typedef {{ name: string, measure: (context: Context) => Promise<import('./findings.mjs').Finding[]> }} Row */

@@ -19,10 +19,10 @@ if (unknown.length > 0) {
 }
 const rows = ROWS.filter(({ name }) => asked.length === 0 || asked.includes(name));
 
-// Before the load that it makes itself.
+// Before the load of the measurements.
 const machine = describeMachine();
 const server = await openServer();
-// Killed harder than that, the server still goes with its folder, and commands end with their stdin.
+// After a SIGKILL of this process, the server and its folder are removed, and commands end with their stdin.
 for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
   process.once(signal, () => {
     void endAll()
@@ -33,7 +33,10 @@ for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
 
 /** @type {import('./findings.mjs').Finding[]} */
 const findings = [];
-/** What was left out, and why. @type {string[]} */
+/**
+ * What was skipped, and why.
+ * @type {string[]}
+ */
 const remarks = [];
 let failures = 0;
 try {

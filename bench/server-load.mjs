@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 const SAMPLE_EVERY_MS = 50;
 
 /**
- * What the contenders send, BEGIN and COMMIT included, as pg_stat_statements counts it.
+ * The statements of the contenders, BEGIN and COMMIT included, as pg_stat_statements counts them.
  * @param {import('postgres').Sql} admin
  * @param {number} windowMs
  */
@@ -24,9 +24,9 @@ async function statements(admin) {
 }
 
 /**
- * Samples how many connections the contenders have.
+ * Samples the number of the contenders' connections.
  * @param {import('postgres').Sql} admin
- * @returns {{ stop: () => Promise<number> }} `stop` tells how many there were at most
+ * @returns {{ stop: () => Promise<number> }} `stop` returns the maximum
  */
 export function countConnections(admin) {
   let most = 0;
@@ -49,7 +49,7 @@ export function countConnections(admin) {
 }
 
 /**
- * What the whole server wrote to its write-ahead log while something was done.
+ * The bytes that the whole server wrote to its write-ahead log during some work.
  * @param {import('postgres').Sql} admin
  * @param {() => Promise<unknown>} work
  */
@@ -70,7 +70,7 @@ export async function written(admin, work) {
 
 /** @param {import('postgres').Sql} admin */
 async function writeAheadLogEnd(admin) {
-  // What cannot be read yet is not flushed yet: a statement that writes, and waits for the disk.
+  // WAL that is not flushed cannot be read: a statement that writes waits for the disk.
   await admin`SELECT pg_logical_emit_message(true, 'bench', '')`;
   const [row] = await admin`SELECT pg_current_wal_flush_lsn()::text AS lsn`;
   return String(row?.['lsn']);

@@ -3,7 +3,7 @@ import postgres from 'postgres';
 import { startServer } from '../tests/support/embedded-server.mjs';
 
 /**
- * As durable as PostgreSQL is by default: a peer that writes waits for the disk, and peers that write nothing do not.
+ * As durable as PostgreSQL's default: a contender that writes waits for the disk, and one that writes nothing does not.
  */
 const SETTINGS = {
   fsync: 'on',
@@ -12,14 +12,14 @@ const SETTINGS = {
   shared_preload_libraries: 'pg_stat_statements',
   'pg_stat_statements.max': 5_000,
 };
-/** Whom the contenders log in as; the questions of the measurements themselves come from the superuser. */
+/** The contenders' role; the measurements themselves use the superuser. */
 const ROLE = 'app';
 
 /**
  * @typedef {object} BenchServer
  * @property {import('postgres').Sql} admin
  * @property {string} version
- * @property {() => Promise<string>} newDatabase a fresh one, which the contenders' role owns: its URL
+ * @property {() => Promise<string>} newDatabase creates a database of the contenders' role and returns its URL
  * @property {() => Promise<void>} stop
  */
 

@@ -13,7 +13,7 @@ const COLOURS = {
 /** @typedef {{ startedMs: number, waitsFromMs: number, runsFromMs: number, runsToMs: number, endedMs: number }} Run */
 
 /**
- * One row a process, in the order in which they ran: it starts, waits, runs.
+ * One row for each process, in the order in which they ran: it starts, waits, runs.
  * @param {readonly Run[]} runs times on one clock
  * @param {string} title
  * @returns {string} SVG
@@ -23,7 +23,7 @@ export function drawStorm(runs, title) {
   const totalMs = Math.max(...runs.map(({ endedMs }) => endedMs)) - beginMs;
   const height = MARGIN.top + runs.length * ROW + MARGIN.bottom;
   const bottom = height - MARGIN.bottom;
-  /** @param {number} ms since the begin */
+  /** @param {number} ms since the start */
   const x = (ms) => MARGIN.left + (ms / totalMs) * (WIDTH - MARGIN.left - MARGIN.right);
   /**
    * @param {number} row

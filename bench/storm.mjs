@@ -17,7 +17,7 @@ const COMMAND = [process.execPath, KNEX, 'migrate:latest', '--knexfile', KNEXFIL
 const WAIT = ['--wait-timeout', '10m'];
 const PICTURE = fileURLToPath(new URL('./storm.svg', import.meta.url));
 
-/** A release with one pending migration is deployed 100 times in the same second: how long until the last may go on? */
+/** A release with one pending migration is deployed 100 times in the same second. Measures the time until the last start may continue. */
 /** @type {import('./rows.mjs').Row} */
 export const storm = {
   name: 'storm',

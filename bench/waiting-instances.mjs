@@ -1,6 +1,7 @@
 /**
- * A process full of library instances that wait for a lock which they do not get, as its parent asks for. They come and go
- * spread over the time that they are given: so many in the same millisecond would be another measurement.
+ * A process with many library instances that wait for a lock which they do not get, on order of its parent. They come
+ * and go
+ * spread over the given time: so many in the same millisecond would be another measurement.
  * @typedef {{ come: number, everyMs: number } | { goEveryMs: number }} Order
  */
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -69,6 +70,6 @@ process.on('message', (order) => {
     process.exit(1);
   });
 });
-// Without its parent it has no purpose, and leaves at once.
+// It ends when its parent has ended.
 process.on('disconnect', () => process.exit(0));
 say('ready');

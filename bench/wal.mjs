@@ -7,10 +7,10 @@ import { written } from './server-load.mjs';
 const WAITERS = 100;
 const WINDOW_MS = 10_000;
 const ROUNDS = 3;
-/** 100 arrive in a second. */
+/** 100 waiters arrive in a second. */
 const EVERY_MS = 10;
 
-/** What waiting costs the server's disk, and its replicas. */
+/** Measures what waiting costs the server's disk and its replicas. */
 /** @type {import('./rows.mjs').Row} */
 export const wal = {
   name: 'wal',

@@ -1,6 +1,6 @@
 /**
- * npm run demo: the main job, seen event. Several instances start at the same moment, one runs at a time.
- * npm run demo -- <command...>: the same with a command of your own, which finds the database in DATABASE_URL.
+ * npm run demo: several instances start at the same moment, and one runs at a time.
+ * npm run demo -- <command...>: the same with your own command, which gets the database in DATABASE_URL.
  */
 import { constants } from 'node:os';
 import { startServer } from '../tests/support/embedded-server.mjs';
@@ -15,7 +15,7 @@ const started = performance.now();
 console.log('Starting a PostgreSQL of its own, in a temporary folder ...');
 const server = await startServer();
 
-// Nothing stays behind on Ctrl-C; killed harder than that, the server still goes, with its folder.
+// Ctrl-C leaves nothing; after a SIGKILL, the server and its folder are removed too.
 for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
   process.once(signal, () => {
     console.log(`\n${signal}: cleaning up ...`);

@@ -7,7 +7,7 @@ const SCHEMA = fileURLToPath(new URL('../src/events/event.schema.json', import.m
 const TARGET = fileURLToPath(new URL('../docs/events.md', import.meta.url));
 
 /**
- * @typedef {object} Part what is used here of a JSON Schema
+ * @typedef {object} Part the used subset of a JSON Schema
  * @property {string} [$ref]
  * @property {Part[]} [anyOf]
  * @property {string | string[]} [type]

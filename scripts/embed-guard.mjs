@@ -1,6 +1,6 @@
-// Embeds guard.sh in src/generated/guard-script.ts, so that no file is read at run time. Its comments stay behind: the
-// script is handed over in an environment variable.
-// `node scripts/embed-guard.mjs` writes it, with --check it fails when that file is not up to date.
+// Embeds guard.sh, without its comments, in src/generated/guard-script.ts, so that no file is read at run time: the
+// script is passed in an environment variable. `node scripts/embed-guard.mjs` writes it, with --check it fails when
+// that file is not up to date.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 

@@ -9,15 +9,16 @@ const here = path.join(root, 'sql');
 const target = path.join(root, 'src', 'generated', 'sql.ts');
 
 /**
- * The files in the order in which they are applied, printed and best read. The statement that gives the lock away is in
- * functions/acquire.sql.
+ * The files in the order in which they are applied and printed, which is also the best to read. The statement that
+ * grants the
+ * lease is in functions/acquire.sql.
  * @type {Record<string, readonly string[]>}
  */
 const ORDER = {
   v1: ['schema', 'version', 'lock', 'waiter', 'run', 'history', 'access'],
   functions: [
     'acquire', // how an instance gets the lease
-    'proof', // who has it
+    'proof', // who holds it
     'release', // how it ends
     'hold', // what a holder can do with it
     'sessions', // the database sessions of a lease
@@ -26,11 +27,11 @@ const ORDER = {
     'begin', // how a call begins
     'rate-limit', // how often a client may ask
     'history', // what happened
-    'status', // what can be seen now
+    'status', // the current state
     'unlock',
     'cleanup',
     'admission', // who may use the lock
-    'rights', // nothing for PUBLIC: after all else
+    'rights', // nothing for PUBLIC: after everything else
   ],
 };
 
@@ -43,7 +44,7 @@ function readFolder(folder) {
   return ordered.map((name) => {
     const sql = readFileSync(path.join(here, folder, name), 'utf8');
     for (const [index, line] of sql.split('\n').entries()) {
-      // A schema name with a line break in it would end the comment.
+      // A schema name with a line break would end the comment.
       if (line.includes('--') && /["']migrate_lock["']/.test(line.slice(line.indexOf('--')))) {
         throw new Error(
           `sql/${folder}/${name}:${index + 1}: the schema placeholder must not stand in a comment`,
@@ -63,7 +64,7 @@ const versions = readdirSync(here)
 const ON_PRIMARY = '/*NO LOAD BALANCE*/ ';
 
 const callFiles = readFolder('calls');
-/** The functions whose answers we read. grant_functions() is called only by the owner of the lock, after the check. */
+/** The functions whose answers are read. grant_functions() is called only by the owner of the lock, after the check. */
 const called = callFiles
   .flatMap(({ sql }) => [...sql.matchAll(/"migrate_lock"\.(\w+)\([^)]*\) AS answer/g)])
   .map(([, name]) => name);

@@ -33,8 +33,8 @@ export interface MigrateLockErrorOptions {
 }
 
 /**
- * An expected failure: a stable `code`, the exit code it leads to, and a hint that says what to do next.
- * It is shown to people as one sentence and a hint, never with a stack trace. `cause` is the error that led to it, if any.
+ * An expected failure: a stable `code`, the exit code, and a hint that says what to do next.
+ * It is printed as one sentence and a hint, never with a stack trace. `cause` is the error that led to it, if any.
  */
 export class MigrateLockError extends Error {
   /** Written out in each subclass, because the command line is minified. */

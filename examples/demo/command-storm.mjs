@@ -5,7 +5,7 @@ import { heading, table } from './text.mjs';
 const INSTANCES = 8;
 
 /**
- * A command of the caller's own, in the caller's own folder.
+ * The user's own command, in the user's own folder.
  * @param {import('./database.mjs').Server} server
  * @param {string[]} command
  * @returns {Promise<string[]>} faults
@@ -13,7 +13,7 @@ const INSTANCES = 8;
 export async function commandStorm(server, command) {
   heading(`${INSTANCES} instances at the same moment`);
   const databaseUrl = await newDatabase(server, 'demo');
-  // npm runs its scripts at the root of the package and says here where it was called.
+  // npm runs its scripts at the root of the package, and puts the caller's folder here.
   const cwd = process.env['INIT_CWD'] ?? process.cwd();
   const faults = await lockedStorm(INSTANCES, command, { cwd, databaseUrl, waitTimeout: '10m' });
   const held = await tables(databaseUrl);

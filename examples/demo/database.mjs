@@ -28,7 +28,7 @@ export async function ask(url, question) {
 }
 
 /**
- * Every table but the lock's own, with its number of rows.
+ * Every table except the lock's, with its number of rows.
  * @param {string} url
  * @returns {Promise<[table: string, rows: number][]>}
  */
@@ -49,7 +49,7 @@ export function tables(url) {
 }
 
 /**
- * How often each migration really ran, and in whose sessions: every run of the examples' migrations leaves a row.
+ * How often each migration ran, and in whose sessions: every run of the examples' migrations leaves a row.
  * @param {string} url
  * @returns {Promise<{ migration: string, runs: number, by: string }[]>}
  */

@@ -10,12 +10,12 @@ import { heading, seconds, table } from './text.mjs';
 const INSTANCES = 10;
 const CWD = fileURLToPath(new URL('../drizzle', import.meta.url));
 const MIGRATE = join(CWD, 'migrate.mjs');
-/** Longer than any machine takes to start the instances. */
+/** Longer than the instances need to start. */
 const GATE_LIMIT_MS = 60_000;
 
 /**
- * Drizzle's migrator has no lock of its own. Both times the previous release has made the tables already, and this one
- * brings a backfill.
+ * Drizzle's migrator has no lock of its own. In both cases the previous release has created the tables, and this one
+ * has a backfill.
  * @param {import('./database.mjs').Server} server
  * @returns {Promise<string[]>} faults
  */
@@ -81,15 +81,16 @@ async function release(server, name, previous, args, { isGated = false } = {}) {
 }
 
 /**
- * Without the lock it is chance how many instances decide before the first of them has acted. Here all do: none can write to
- * the ledger before all have come so far.
+ * Without the lock, it depends on timing how many instances read the ledger before the first of them writes to it. Here
+ * all do:
+ * none can write before all have read it.
  * @template T
  * @param {string} databaseUrl
  * @param {() => Promise<T>} start
  * @returns {Promise<T>}
  */
 async function behindGate(databaseUrl, start) {
-  /** @type {{ started: Promise<T> | undefined }} a promise that is returned as it is would be waited for */
+  /** @type {{ started: Promise<T> | undefined }} in an object, because a returned promise would be awaited */
   const storm = { started: undefined };
   await ask(databaseUrl, (sql) =>
     sql.begin(async (gate) => {
@@ -108,7 +109,7 @@ async function behindGate(databaseUrl, start) {
 }
 
 /**
- * A copy of the migrations that ends before the newest one.
+ * A copy of the migrations without the newest one.
  * @param {string} folder
  * @param {string} copy
  */

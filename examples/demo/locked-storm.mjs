@@ -2,11 +2,11 @@ import { storm, withLock } from './processes.mjs';
 import { bar, seconds, table } from './text.mjs';
 
 /**
- * Runs a command through migrate-lock several times at once, shows who ran when, and tells what is wrong.
+ * Runs a command through migrate-lock several times at once, shows which ran when, and returns the faults.
  * @param {number} count
  * @param {string[]} command
  * @param {{ cwd: string, databaseUrl: string, waitTimeout: string }} options
- * @returns {Promise<string[]>} faults, none when all is well
+ * @returns {Promise<string[]>} faults, none on success
  */
 export async function lockedStorm(count, command, { waitTimeout, ...options }) {
   const started = Date.now();

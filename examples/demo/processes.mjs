@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-/** What would change the ways of the programs that the demo starts. */
+/** Variables that would change the behaviour of the demo's programs. */
 const STRIPPED = /^(PG|MIGRATE_LOCK_|NODE_OPTIONS$)/;
 
 /** @type {Set<import('node:child_process').ChildProcess>} */
@@ -75,12 +75,15 @@ async function run(number, args, { cwd, databaseUrl, env = {}, onEvent }) {
   });
   const [code, signal] = await once(child, 'close');
   running.delete(child);
-  // What was interrupted has no result, and its story goes no further.
+  // An interrupted run has no result.
   if (ending) await new Promise(() => undefined);
   return { number, code, signal, events, stderr };
 }
 
-/** Ends what is still running: politely, so that each releases its lock and ends its own child, then for good. */
+/**
+ * Ends the remaining processes: first with SIGTERM, so that each releases its lock and ends its own child, then with
+ * SIGKILL.
+ */
 export async function endAll() {
   ending = true;
   const ends = [...running].map((child) => once(child, 'close'));

@@ -9,7 +9,7 @@ export function heading(text) {
 }
 
 /**
- * Prints rows as aligned columns; numbers stand to the right.
+ * Prints rows as aligned columns; numbers are aligned to the right.
  * @param {string[]} names
  * @param {(string | number)[][]} rows
  */
@@ -35,7 +35,7 @@ const BAR_WIDTH = 44;
 /**
  * One line of the picture: dots while it waited, blocks while its command ran.
  * @param {{ startedMs: number, ranFromMs: number, ranToMs: number }} run
- * @param {number} totalMs what the whole width stands for
+ * @param {number} totalMs of the whole width
  */
 export function bar({ startedMs, ranFromMs, ranToMs }, totalMs) {
   /** @param {number} ms */

@@ -1,4 +1,4 @@
-/** Where umzug keeps what it has applied: a table of names. */
+/** umzug's list of applied migrations: a table of names. */
 export class MigrationTable {
   /** @param {import('postgres').Sql} sql */
   constructor(sql) {

@@ -5,18 +5,18 @@ import { CALL_LIMIT_MS, type LockCalls } from '../lock/calls.js';
 import { untilSessionsEnd } from '../lock/until-sessions-end.js';
 
 export interface BreakOptions {
-  /** Also while the lease runs. */
+  /** Ends the lease also while it runs. */
   force: boolean;
   /** Sessions of the lease that do not end in time do not keep it. */
   leaveSessions: boolean;
 }
 
-/** How soon a call is repeated while another one is changing the lock's row. */
+/** The pause before a call is repeated because another call was changing the lock's row. */
 const CONTENTION_PAUSE_MS = 20;
 
 /**
- * Ends the lease of the holder that is named, after its sessions. These have a bounded time to end: the answer `orphans`
- * has what is left of them, and the lease is then kept.
+ * Ends the named holder's lease, after its sessions. The sessions have a limited time to end: the answer `orphans`
+ * lists the remaining ones, and the lease is then kept.
  */
 export function breakLease(
   calls: LockCalls,

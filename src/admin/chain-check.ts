@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { ChainEnds, ChainRow } from '../lock/answers.js';
 
-/** Events whose rows are chained: one beside the chain was not written by the lock's functions. */
+/** Events whose rows are chained: such a row outside the chain was not written by the lock's functions. */
 const CHAINED = new Set([
   'lock.acquired',
   'lock.takeover',
@@ -16,14 +16,15 @@ const CHAINED = new Set([
 ]);
 
 /**
- * Follows the history row by row, in the order of their ids, and computes each hash again: the SHA-256 of the hash before and
- * of the row's text. Every method answers what is wrong, in words for people, or null.
+ * Reads the history row by row, in the order of their ids, and computes each hash again: the SHA-256 of the previous
+ * hash and
+ * of the row's text. Every method returns a description of the error, or null.
  */
 export class ChainCheck {
   readonly #start: ChainEnds;
   #seq: number;
   #hash: string;
-  /** What the last row about a cleanup says was removed. */
+  /** What was removed, according to the last row about a cleanup. */
   #pruned: { upToSeq?: unknown; upToHash?: unknown } = {};
 
   constructor(start: ChainEnds) {
@@ -53,7 +54,7 @@ export class ChainCheck {
     return null;
   }
 
-  /** After the last row: both ends as they were read with it. */
+  /** Called after the last row, with both ends as they were read with it. */
   end(ends: ChainEnds): string | null {
     if (this.#seq < ends.headSeq) {
       return `the newest ${ends.headSeq - this.#seq} rows of the chain were removed, after number ${this.#seq}`;

@@ -4,32 +4,35 @@ import { CALLS } from '../generated/sql.js';
 import { trustedSchema } from '../schema/owners.js';
 import { quoteIdentifier, quoteLiteral, renderSql } from '../schema/render.js';
 
-/** What the owner of a lock decides. */
+/** The decisions of a lock's owner. */
 export interface OwnerDecisions {
-  /** May use the lock from now on, and nothing else. */
+  /** A role that may use the lock from now on, and do nothing else with it. */
   role?: string;
-  /** May not use it any more; with child roles, only these are taken from it. */
+  /** A role that may not use it any more; with child roles, only these are taken from it. */
   expelled?: string;
-  /** The roles as which the commands of its runs connect: their sessions count as its leases'. Without a role, the owner's. */
+  /**
+   * The roles that the commands of its runs connect as: their sessions count as its leases'. Without a role, the
+   * owner's.
+   */
   childRoles: readonly string[];
   maxTtlMs?: number;
   attemptsPerSecond?: number;
 }
 
-/** One statement of sql/calls, as it is sent or as it is printed. */
+/** One statement of sql/calls, to be sent or printed. */
 export interface OwnerCall {
   statement: 'admit' | 'configure' | 'expel';
   parameters: readonly (string | number | null)[];
 }
 
-/** What the owner of the lock can do about the sessions of a role. */
+/** What the owner of the lock can do with the sessions of a role. */
 export interface RoleReach {
   role: string;
-  /** Sees what its sessions do; else they count as alive. */
+  /** The owner can see the state of its sessions; otherwise they count as alive. */
   canSee: boolean;
-  /** May end its sessions. */
+  /** The owner may end its sessions. */
   canEnd: boolean;
-  /** It can get at a table of the lock all the same, through another role. */
+  /** The role has access to a table of the lock through another role. */
   tables: boolean;
 }
 
@@ -45,7 +48,7 @@ const admissionShape = object<Admission>({
   roles: list(object<RoleReach>({ role: text(), canSee: truth, canEnd: truth, tables: truth })),
 });
 
-/** The statements that carry the decisions out. */
+/** The statements for the decisions. */
 export function ownerCalls(decisions: OwnerDecisions): OwnerCall[] {
   const { role, expelled, childRoles, maxTtlMs, attemptsPerSecond } = decisions;
   const children = JSON.stringify(childRoles);
@@ -60,7 +63,7 @@ export function ownerCalls(decisions: OwnerDecisions): OwnerCall[] {
   return calls;
 }
 
-/** @returns what admit() answers, if that was called. */
+/** @returns the answer of admit(), if it was called. */
 export async function decide(
   database: Database,
   schema: string,
@@ -84,9 +87,9 @@ function literal(parameter: string | number | null): string {
   return parameter === null ? 'NULL' : quoteLiteral(String(parameter));
 }
 
-/** The same as SQL, for an administrator to read and to apply. */
+/** The same as SQL, which an administrator can read and execute. */
 export function printCall(schema: string, { statement, parameters }: OwnerCall): string {
-  // In one pass: what a parameter contains is not replaced once more.
+  // In one pass: a parameter that contains a placeholder is not replaced again.
   const sql = CALLS[statement].replace(/\$(\d+)|"migrate_lock"/g, (_, n: string | undefined) =>
     n === undefined ? quoteIdentifier(schema) : literal(parameters[Number(n) - 1] ?? null),
   );

@@ -6,8 +6,10 @@ import { renderSql } from '../schema/render.js';
 import type { HistoryRow, LockStatus } from '../lock/answers.js';
 
 /**
- * Status and history for a superuser, where the lock belongs to a role that is not one: a superuser calls no function of it.
- * COPY of a table reads rows and runs no code (no view, no rule, no function, no planner), and fails for what is not a table.
+ * Status and history for a superuser, where the lock belongs to a role that is not one: a superuser calls no function
+ * of it.
+ * COPY of a table reads rows and runs no code (no view, no rule, no function, no planner), and fails for other
+ * relations.
  */
 
 const LIMIT_MS = 15_000;
@@ -16,8 +18,9 @@ const PERMISSION_DENIED = '42501';
 type Row = (string | null)[];
 
 /**
- * Whether our role has to read the tables, because `error` refused it the functions. Where others have a hand in the schema, it
- * does neither.
+ * Whether the tables have to be read, because `error` refused the functions to this role. Where other roles can change
+ * the
+ * schema, neither is read.
  */
 export async function mustReadTables(error: unknown, database: Database, schema: string): Promise<boolean> {
   if (errorCode(error) !== UNTRUSTED_SCHEMA) return false;
@@ -29,7 +32,7 @@ export async function mustReadTables(error: unknown, database: Database, schema:
   });
 }
 
-/** What is in the tables was written by their owner: what cannot be read as a lock's is none. */
+/** The owner wrote what is in the tables: text that is not valid there means that the lock is not usable. */
 async function readTables<T>(
   database: Database,
   schema: string,
@@ -65,7 +68,7 @@ export function readStatusTables(
     const [clock] = await session.unsafe<{ answer: { nowMs: number; isReplica: boolean } }[]>(CALLS.clock);
     const { nowMs = Date.now(), isReplica = false } = clock?.answer ?? {};
     const [row] = await copy(session, CALLS.copyLock, schema);
-    const lease = row === undefined ? null : leaseOf(row, nowMs);
+    const lease = row === undefined ? null : leaseFromRow(row, nowMs);
     // A replica does not have the unlogged table of the waiters.
     const waiting = isReplica ? [] : await copy(session, CALLS.copyWaiters, schema);
     return {
@@ -75,10 +78,10 @@ export function readStatusTables(
         .filter((waiter) => timeMs(waiter[7]) > nowMs)
         .sort((a, b) => timeMs(a[6]) - timeMs(b[6]))
         .map(([instanceId, host, pid, dbRole, command, runKey, arrivedAt]) => ({
-          instanceId: text(instanceId),
+          instanceId: textOrEmpty(instanceId),
           host: host ?? null,
-          pid: number(pid),
-          dbRole: text(dbRole),
+          pid: numberOrNull(pid),
+          dbRole: textOrEmpty(dbRole),
           command: command ?? null,
           runKey: runKey ?? null,
           waitingMs: nowMs - timeMs(arrivedAt),
@@ -105,14 +108,14 @@ export function readHistoryTable(
   });
 }
 
-function leaseOf(row: Row, nowMs: number): NonNullable<LockStatus['lease']> {
+function leaseFromRow(row: Row, nowMs: number): NonNullable<LockStatus['lease']> {
   const [instanceId, token, host, pid, dbRole, command, runKey, lockedAt, expiresAt, releasedAt] = row;
   return {
-    instanceId: text(instanceId),
-    fencingToken: number(token) ?? 0,
+    instanceId: textOrEmpty(instanceId),
+    fencingToken: numberOrNull(token) ?? 0,
     host: host ?? null,
-    pid: number(pid),
-    dbRole: text(dbRole),
+    pid: numberOrNull(pid),
+    dbRole: textOrEmpty(dbRole),
     command: command ?? null,
     runKey: runKey ?? null,
     lockedAtMs: timeMs(lockedAt),
@@ -126,15 +129,15 @@ function leaseOf(row: Row, nowMs: number): NonNullable<LockStatus['lease']> {
 function historyRow(row: Row): HistoryRow {
   const [id, at, event, instanceId, token, dbRole, address, applicationName, details, hash] = row;
   return {
-    id: number(id) ?? 0,
+    id: numberOrNull(id) ?? 0,
     atMs: timeMs(at),
-    event: text(event),
+    event: textOrEmpty(event),
     instanceId: instanceId ?? null,
-    fencingToken: number(token),
-    dbRole: text(dbRole),
+    fencingToken: numberOrNull(token),
+    dbRole: textOrEmpty(dbRole),
     clientAddress: address ?? null,
     applicationName: applicationName ?? null,
-    details: JSON.parse(text(details)) as Record<string, unknown>,
+    details: JSON.parse(textOrEmpty(details)) as Record<string, unknown>,
     auditHash: hash?.replace(/^\\x/, '') ?? null,
   };
 }
@@ -155,15 +158,15 @@ function readField(field: string): string | null {
   return field.replace(/\\(.)/g, (_, letter: string) => ESCAPES[letter] ?? letter);
 }
 
-function text(field: string | null | undefined): string {
+function textOrEmpty(field: string | null | undefined): string {
   return field ?? '';
 }
 
-function number(field: string | null | undefined): number | null {
+function numberOrNull(field: string | null | undefined): number | null {
   return field == null ? null : Number(field);
 }
 
 /** PostgreSQL writes `2026-01-31 12:00:00.5+00`. */
 function timeMs(field: string | null | undefined): number {
-  return Math.floor(Date.parse(text(field).replace(' ', 'T').replace(/\+00$/, 'Z')));
+  return Math.floor(Date.parse(textOrEmpty(field).replace(' ', 'T').replace(/\+00$/, 'Z')));
 }

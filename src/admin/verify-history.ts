@@ -3,21 +3,21 @@ import type { LockCalls } from '../lock/calls.js';
 import { ChainCheck } from './chain-check.js';
 
 export interface VerifiedHistory {
-  /** How many rows of the chain are there. */
+  /** The number of rows in the chain. */
   rows: number;
-  /** The number of the newest one; 0: there is none yet. */
+  /** The number of the newest row; 0: there is none yet. */
   headSeq: number;
-  /** Its SHA-256, in hexadecimal; it covers all before it. */
+  /** Its SHA-256, in hexadecimal, which covers all earlier rows. */
   headHash: string;
 }
 
 const PAGE = 1_000;
-/** A cleanup meanwhile gives the chain another beginning. */
+/** A cleanup at the same time changes the start of the chain. */
 const MOST_ROUNDS = 3;
 
 /**
- * Reads the whole history and makes sure that no chained row was changed, inserted or removed, the newest included.
- * @throws {MigrateLockError} HISTORY_CHANGED: it says where.
+ * Reads the whole history and verifies that no chained row was changed, inserted or removed, the newest included.
+ * @throws {MigrateLockError} HISTORY_CHANGED, with the place.
  */
 export async function verifyHistory(calls: LockCalls): Promise<VerifiedHistory> {
   for (let round = 1; ; round++) {
@@ -26,7 +26,7 @@ export async function verifyHistory(calls: LockCalls): Promise<VerifiedHistory> 
   }
 }
 
-/** @returns null when the chain has lost its old end meanwhile. */
+/** @returns null when a cleanup has removed the start of the chain in the meantime. */
 async function verifyOnce(calls: LockCalls, isLast: boolean): Promise<VerifiedHistory | null> {
   let check: ChainCheck | undefined;
   let tailSeq = 0;

@@ -29,8 +29,8 @@ export async function main(
   const reporterFor = (quiet: boolean): Reporter => createReporter(stderr, { quiet, colour, live, redact });
   let exitCode = 0;
   try {
-    const surroundings = { env, cwd: currentDirectory(), program, stdout, reporterFor };
-    const commands = createProgram(surroundings, (code) => (exitCode = code));
+    const processContext = { env, cwd: currentDirectory(), program, stdout, reporterFor };
+    const commands = createProgram(processContext, (code) => (exitCode = code));
     for (const command of [commands, ...commands.commands]) {
       command.exitOverride().configureOutput({
         writeOut: (text) => stdout.writeLine(text.trimEnd()),

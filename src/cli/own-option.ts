@@ -8,7 +8,7 @@ export type Reader = (value: string, name: string) => unknown;
 export class OwnOption extends Option {
   /** The environment variable from which it comes when there is no flag. */
   variable: string | undefined;
-  /** The flag that says the same in another way: what somebody wrote counts more than this variable. */
+  /** The flag for the same setting in another form: it overrides this variable. */
   yieldsTo: string | undefined;
   #read: Reader = (value) => value;
 

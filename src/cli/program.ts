@@ -11,7 +11,7 @@ import { addStatus } from './commands/status.js';
 import { addUnlock } from './commands/unlock.js';
 import { OwnCommand } from './own-command.js';
 import { readVariables } from './own-option.js';
-import type { Surroundings } from './surroundings.js';
+import type { ProcessContext } from './process-context.js';
 import { VERSION } from './version.js';
 
 /** In the order of `--help`. */
@@ -21,14 +21,14 @@ const COMMANDS = [
 ];
 
 /** The command line. The exit code of the command that is chosen is given to `onExitCode`. */
-export function createProgram(surroundings: Surroundings, onExitCode: (code: number) => void): Command {
+export function createProgram(processContext: ProcessContext, onExitCode: (code: number) => void): Command {
   const program = new OwnCommand('migrate-lock')
     .description('Lets exactly one process at a time run a database migration, whatever tool runs it.')
     .version(VERSION)
     .enablePositionalOptions()
     .addHelpText('after', `\n${EXAMPLE}\n\n${exitCodesHelp()}`)
-    .hook('preAction', (_, command) => readVariables(command, surroundings.env));
-  for (const add of COMMANDS) add(program, surroundings, onExitCode);
+    .hook('preAction', (_, command) => readVariables(command, processContext.env));
+  for (const add of COMMANDS) add(program, processContext, onExitCode);
   return program;
 }
 

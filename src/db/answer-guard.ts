@@ -8,7 +8,7 @@ const PARTS_OF_ANSWERS = 'DTCIE12tn';
 const PARTS_OF_COPIES = 'Hdc';
 const READY = 'Z';
 
-/** The driver keeps an answer in memory until it is complete: ours are a row or two. */
+/** The driver keeps an answer in memory until it is complete: those of the lock are a row or two. */
 const LONGEST_ANSWER = 2 * LONGEST_MESSAGE;
 const MOST_MESSAGES = 10_000;
 /** Errors are shown in events and on stderr. */

@@ -4,7 +4,7 @@ import { classify } from './classify.js';
 import type { Call, Precondition, Session } from './database.js';
 import { withoutParameters } from './without-parameters.js';
 
-/** What is told about the process that answered: by the answer to a call, or to its precondition. */
+/** The process that answered, as the answer to a call or to its precondition reports it. */
 type Learn = (rows: postgres.RowList<postgres.Row[]>) => void | Promise<void>;
 
 /** For how long the calls of a session rely on a precondition that it has read. */
@@ -30,7 +30,7 @@ export class Preconditions {
 
 type Checked = ReturnType<Precondition['check']>;
 
-/** Asks for nothing but the server's process. */
+/** Asks only for the server's process. */
 export function lookForPooler(limitMs: number): Call {
   return { name: 'look for a pooler', statement: CALLS.backend, parameters: [], limitMs };
 }
@@ -65,14 +65,14 @@ export async function ask(
   const asked = session.unsafe<{ answer: unknown }[]>(call.statement, [...parameters], { prepare });
   const rows = await asked.catch((error: unknown) => {
     const said = withoutParameters(error);
-    // Who lacks a right is told whom to ask.
+    // A role that lacks a right gets the owner's name.
     throw classify(said) === 'denied' && said instanceof Error ? Object.assign(said, { schemaOwner }) : said;
   });
   await learn?.(rows);
   return rows[0]?.answer;
 }
 
-/** Work in a transaction with settings of its own, whatever those of the session are. */
+/** Runs `work` in a transaction with its own settings, for any settings of the session. */
 export async function inTransaction<T>(sql: postgres.Sql, work: () => Promise<T>): Promise<T> {
   await sql.unsafe(`${CALLS.beginChange};\n${CALLS.limitChange}`);
   try {
@@ -80,7 +80,7 @@ export async function inTransaction<T>(sql: postgres.Sql, work: () => Promise<T>
     await sql.unsafe('COMMIT');
     return result;
   } catch (error) {
-    // Its own failure must not hide the first one: an aborted transaction has the role's time limits again.
+    // An error here must not hide the first one: an aborted transaction has the role's time limits again.
     if (classify(error) !== 'unavailable') await sql.unsafe('ROLLBACK').catch(() => undefined);
     throw error;
   }

@@ -21,7 +21,7 @@ const MD5 = 5;
 const SASL = 10;
 const SASL_CONTINUE = 11;
 const SASL_FINAL = 12;
-/** What we cannot do. */
+/** Methods that this client does not support. */
 const NOT_OURS = new Map([
   [2, 'Kerberos 5'],
   [6, 'SCM credentials'],
@@ -33,9 +33,9 @@ const SCRAM = 'SCRAM-SHA-256';
 const SCRAM_PLUS = 'SCRAM-SHA-256-PLUS';
 
 /**
- * Does what the server asks for, unless it is less than what channel_binding and require_auth ask for: then nothing is sent.
- * @returns the server's AuthenticationOk. With SCRAM it has proved before that it knows the password.
- * @throws AUTHENTICATION_REFUSED, NO_PASSWORD when one is asked for and there is none, or the server's error.
+ * Does what the server requests, unless channel_binding or require_auth demands more: then nothing is sent.
+ * @returns the server's AuthenticationOk. With SCRAM the server has proved that it knows the password.
+ * @throws AUTHENTICATION_REFUSED, NO_PASSWORD when one is requested and there is none, or the server's error.
  */
 export async function authenticate(
   conversation: Conversation,
@@ -95,8 +95,9 @@ async function exchange(
 }
 
 /**
- * As libpq: SCRAM-SHA-256-PLUS whenever both sides can. The header says `y` when only the server cannot: one that has offered
- * it then knows that somebody in between has taken the offer away.
+ * As libpq: SCRAM-SHA-256-PLUS whenever both sides support it. The header says `y` when only the server does not: a
+ * server
+ * that has offered it then knows that an attacker between the two has removed the offer.
  */
 function chooseBinding(
   socket: HostSocket,
@@ -111,7 +112,7 @@ function chooseBinding(
       : certificateHash(certificate.raw);
   if (offersPlus && certificate === undefined) {
     throw refused(
-      'it offers channel binding on a connection without TLS: somebody in between may have removed TLS',
+      'it offers channel binding on a connection without TLS: an attacker in between may have removed TLS',
     );
   }
   if (offersPlus && hash !== undefined) {

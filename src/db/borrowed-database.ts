@@ -6,7 +6,10 @@ import { isPgpool, pathOf } from './pooler.js';
 import { asReplica } from './primary.js';
 import { timeLimit } from './time-limit.js';
 
-/** A postgres.js instance of the application: we know nothing of its sessions, so each call brings its transaction. */
+/**
+ * A postgres.js instance of the application. The state of its sessions is unknown, so each call has its own
+ * transaction.
+ */
 export class BorrowedDatabase implements Database {
   readonly description: string;
   readonly name: string;
@@ -31,7 +34,7 @@ export class BorrowedDatabase implements Database {
     return this.#speaksThroughPooler === false;
   }
 
-  /** Our end of the application's connection is not known: pgpool-II is asked for only where it matters. */
+  /** The client's end of the application's connection is not known: pgpool-II is asked for only where it matters. */
   async findPooler(limitMs: number): Promise<boolean> {
     if (this.#speaksThroughPooler === undefined) await this.call(lookForPooler(limitMs));
     this.#speaksThroughPooler ??= await this.#limited('look for a pooler', limitMs, isPgpool(this.#sql));
@@ -73,7 +76,7 @@ export class BorrowedDatabase implements Database {
     }
   }
 
-  /** Where no types are fetched, a reserve() that has to connect first is never answered (postgres.js 3.4). */
+  /** Without fetch_types, a reserve() that has to connect first never resolves (postgres.js 3.4). */
   async #begun<T>(work: (sql: Session) => Promise<T>): Promise<T> {
     const results: T[] = [];
     const failures: unknown[] = [];
@@ -88,13 +91,13 @@ export class BorrowedDatabase implements Database {
         }
       });
     } catch (error) {
-      // The first one: that of a rollback would hide it.
+      // The first error: that of a rollback would hide it.
       throw failures[0] ?? error;
     }
     return results[0] as T;
   }
 
   disconnect(): void {
-    // The application's own: it ends it.
+    // The application ends its own instance.
   }
 }

@@ -23,9 +23,9 @@ const RSA_PSS = '2a864886f70d01010a';
 const FIRST_PARAMETER = 0xa0;
 
 /**
- * What tls-server-end-point binds to (RFC 5929): the hash of the server's certificate by the hash of its signature, and SHA-256
- * where that would be MD5 or SHA-1.
- * @returns undefined where the signature has no such hash (EdDSA), or one that we do not know.
+ * The hash for tls-server-end-point (RFC 5929): the hash algorithm of the certificate's signature, and SHA-256
+ * in place of MD5 and SHA-1.
+ * @returns undefined where the signature has no such hash (EdDSA), or an unknown one.
  */
 export function certificateHash(certificate: Buffer): Buffer | undefined {
   const name = signatureHash(certificate);
@@ -45,7 +45,7 @@ function signatureHash(certificate: Buffer): string | undefined {
   return HASHES.get(hashId?.body.toString('hex') ?? '');
 }
 
-/** The elements of DER that stand one after the other in `bytes`, the first few. */
+/** The first few DER elements of `bytes`. */
 function childrenOf(bytes: Buffer = Buffer.alloc(0)): { tag: number; body: Buffer }[] {
   const found: { tag: number; body: Buffer }[] = [];
   for (let at = 0; at + 2 <= bytes.length && found.length < 4;) {

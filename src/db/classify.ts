@@ -18,9 +18,9 @@ import { isFatal } from './server-error.js';
 export type ErrorKind =
   'unavailable' | 'contention' | 'settings' | 'absent' | 'denied' | 'local' | 'usage' | 'refused' | 'fault';
 
-/** A call of ours was not answered within its time limit. */
+/** A call was not answered within its time limit. */
 export const CALL_TIMEOUT = 'CALL_TIMEOUT';
-/** TLS is required and cannot be had. */
+/** TLS is required and not available. */
 export const TLS_REFUSED = 'TLS_REFUSED';
 /** Objects in the lock schema may belong to another role: none of them is called. */
 export const UNTRUSTED_SCHEMA = 'SCHEMA_NOT_TRUSTED';
@@ -28,9 +28,9 @@ export const UNTRUSTED_SCHEMA = 'SCHEMA_NOT_TRUSTED';
 export const ABSENT_SCHEMA = '3F000';
 /** SQLSTATE: the database's encoding does not have a character. */
 export const NOT_STORABLE = '22P05';
-/** What the server asks for is less than was demanded, more than we can do, or it has not proved who it is. */
+/** The server asks for less than was demanded, for more than is supported, or has not proved its identity. */
 export const AUTHENTICATION_REFUSED = 'AUTHENTICATION_REFUSED';
-/** The server sent what is no message of the protocol, or is too long. */
+/** The server sent an invalid message, or one that is too long. */
 export const PROTOCOL_VIOLATION = 'PROTOCOL_VIOLATION';
 /** A function of the lock schema returned an invalid answer. */
 export const INVALID_ANSWER = 'INVALID_ANSWER';
@@ -40,21 +40,21 @@ export const TLS_UNTRUSTED = 'TLS_UNTRUSTED';
 export const NO_ROOT_CERTIFICATE = 'NO_ROOT_CERTIFICATE';
 /** The server on the port does not speak PostgreSQL's protocol. */
 export const NOT_POSTGRESQL = 'NOT_POSTGRESQL';
-/** A pooler takes no start-up parameter `options`, and we were given some. */
+/** A pooler does not accept the start-up parameter `options` of the user. */
 export const OPTIONS_REFUSED = 'OPTIONS_REFUSED';
 /** The server requires a password, and none was given. */
 export const NO_PASSWORD = 'NO_PASSWORD';
 /** The path of a Unix socket is not valid. */
 export const NO_SOCKET = 'NO_SOCKET';
-/** The server takes no writes yet: it said that it cannot do this, and pg_is_in_recovery() said why. */
+/** The server does not accept writes yet: pg_is_in_recovery() is true. */
 export const IN_RECOVERY = 'IN_RECOVERY';
-/** Of several hosts, none is one that takes writes. */
+/** None of several hosts accepts writes. */
 export const NO_PRIMARY = 'NO_PRIMARY';
 
 const KINDS: Record<string, ErrorKind> = {
   // The network and the driver
   [CALL_TIMEOUT]: 'unavailable',
-  [NO_PRIMARY]: 'unavailable', // a failover may be about to make one
+  [NO_PRIMARY]: 'unavailable', // a failover may promote one soon
   ECONNREFUSED: 'unavailable',
   ECONNRESET: 'unavailable',
   ECONNABORTED: 'unavailable',
@@ -67,8 +67,8 @@ const KINDS: Record<string, ErrorKind> = {
   EADDRNOTAVAIL: 'unavailable',
   EAGAIN: 'unavailable',
   EMFILE: 'unavailable',
-  ENOENT: 'unavailable', // a Unix socket that is not there yet
-  ENOTFOUND: 'unavailable', // a name that is not resolved yet
+  ENOENT: 'unavailable', // a Unix socket that does not exist yet
+  ENOTFOUND: 'unavailable', // a name that does not resolve yet
   EAI_AGAIN: 'unavailable',
   EAI_FAIL: 'unavailable',
   EAI_NODATA: 'unavailable',
@@ -88,7 +88,7 @@ const KINDS: Record<string, ErrorKind> = {
   [OPTIONS_REFUSED]: 'refused',
   [NO_PASSWORD]: 'refused',
   [STATEMENT_POOLING]: 'refused',
-  [IN_RECOVERY]: 'unavailable', // a failover may be about to make a primary of it; one that comes back from a crash is like one
+  [IN_RECOVERY]: 'unavailable', // a failover may promote it soon; a server that restarts after a crash looks the same
   AUTH_TYPE_NOT_IMPLEMENTED: 'refused',
   SASL_SIGNATURE_MISMATCH: 'refused',
   // SQLSTATEs: https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -103,7 +103,7 @@ const KINDS: Record<string, ErrorKind> = {
   '42883': 'absent', // no such function
   '42501': 'denied',
   [NOT_STORABLE]: 'usage',
-  ML001: 'usage', // a code of our own: refuse() in sql/functions/begin.sql
+  ML001: 'usage', // raised by refuse() in sql/functions/begin.sql
   '40001': 'contention', // serialization failure
   '40P01': 'contention', // deadlock
   '55P03': 'contention', // lock_timeout
@@ -128,7 +128,7 @@ export function errorCode(error: unknown): string {
 
 export function classify(error: unknown): ErrorKind {
   const code = errorCode(error);
-  // With TLS 1.3 the server's word on our certificate comes after the handshake.
+  // With TLS 1.3 the server judges the client's certificate after the handshake.
   if (/^ERR_SSL_.*_ALERT_/.test(code)) return 'refused';
   return KINDS[code] ?? (/^[0-9A-Z]{5}$/.test(code) ? KINDS[code.slice(0, 2)] : undefined) ?? 'fault';
 }

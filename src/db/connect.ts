@@ -7,12 +7,12 @@ import { StartedSocket } from './started-socket.js';
 import { startSession } from './startup.js';
 import { upgrade } from './tls.js';
 
-/** The application_name of our own sessions, which differs from that of a child's sessions. */
+/** The application_name of the program's own sessions, which differs from that of a child's sessions. */
 const APPLICATION_NAME = 'migrate-lock';
 
 /**
- * Settings that a role or database may bring, and under which a call of ours would fail or break the promise. Sent with
- * the start-up packet they win over ALTER ROLE and ALTER DATABASE. PgBouncer refuses them: see database.ts.
+ * Settings of a role or database under which a call would fail or break a guarantee. Sent with
+ * the start-up packet they override ALTER ROLE and ALTER DATABASE. PgBouncer refuses them: see database.ts.
  */
 const SESSION_SETTINGS = {
   // A database's own setting could put another schema's operators before PostgreSQL's.
@@ -20,7 +20,7 @@ const SESSION_SETTINGS = {
   default_transaction_isolation: 'read committed',
   default_transaction_read_only: 'off',
   statement_timeout: '15000',
-  // Our sessions are short: to plan each of their statements five times takes longer than to run it.
+  // The sessions are short: planning each of their statements five times takes longer than running it.
   plan_cache_mode: 'force_generic_plan',
 } as const;
 
@@ -33,8 +33,8 @@ interface ConnectOptions {
 }
 
 /**
- * Opens a connection: socket, TLS, authentication. The session stands when this resolves.
- * @throws what the network, TLS or the server said; classify() knows the codes.
+ * Opens a connection: socket, TLS, authentication. The session is ready when this resolves.
+ * @throws an error of the network, TLS or the server; classify() knows the codes.
  */
 export async function connect(target: ConnectionTarget, options: ConnectOptions): Promise<Connection> {
   const [only, ...others] = target.hosts;
@@ -55,7 +55,7 @@ async function openSecured(
   try {
     return await upgrade(plain, target, leftMs());
   } catch (error) {
-    // As libpq: what is only preferred is done without when it fails.
+    // As libpq: what is only preferred is skipped when it fails.
     if (target.ssl !== 'prefer' || errorCode(error) !== TLS_REFUSED) throw error;
     return openSocket(address, leftMs(), signal);
   }
@@ -99,7 +99,7 @@ async function connectTo(
     max_lifetime: 0,
     connect_timeout: Math.max(1, Math.ceil(limitMs / 1000)),
     prepare: true, // only where a call asks for it: named statements break behind a pooler
-    debug: false, // else an error would carry the parameters, the secret among them
+    debug: false, // otherwise an error would contain the parameters, the secret among them
     fetch_types: false,
     onnotice: () => undefined, // its default prints to stdout
     ...(onNotification === undefined ? {} : { onnotify: onNotification }),
@@ -120,7 +120,7 @@ async function connectTo(
   };
 }
 
-/** postgres.js obeys PGTARGETSESSIONATTRS without an option to say otherwise, and fails on `any`. */
+/** postgres.js uses PGTARGETSESSIONATTRS, has no option against it, and fails for `any`. */
 function withoutTargetVariable<T>(work: () => T): T {
   const { PGTARGETSESSIONATTRS: wanted } = process.env;
   if (wanted === undefined) return work();

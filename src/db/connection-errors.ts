@@ -3,17 +3,17 @@ import type { ConnectionTarget } from './connection.js';
 import { isFatal } from './server-error.js';
 import { codedError } from './socket.js';
 
-/** What a lost connection looks like to us. */
+/** The errors of a lost connection. */
 const LOST = new Set(['CONNECTION_CLOSED', 'CONNECTION_DESTROYED', 'ECONNRESET', 'EPIPE']);
 
-/** Where a connection was lost and the other side had said why, that is what counts. */
+/** When the other side gave a reason for closing the connection, that reason counts. */
 export function asSaid(error: unknown, farewell: Error | undefined): unknown {
   if (farewell === undefined || !LOST.has(errorCode(error))) return error;
-  // Whatever it is, the connection is lost, and another one can be had.
+  // For any reason, the connection is lost, and another one can be opened.
   return classify(farewell) === 'fault' ? codedError(errorCode(error), farewell.message, farewell) : farewell;
 }
 
-/** As libpq: one has to hear of the password file that the password came from, or should have. */
+/** As libpq: the error names the password file that the password came from, or should have come from. */
 export function withPassword(error: unknown, { passwordFile, password }: ConnectionTarget): unknown {
   const code = errorCode(error);
   if (!(error instanceof Error) || password !== undefined) return error;
@@ -26,7 +26,7 @@ export function withPassword(error: unknown, { passwordFile, password }: Connect
   return codedError(code, `${error.message} (the password file ${path} was read)`, error);
 }
 
-/** A pooler that takes none of our settings is asked again without; one that refuses what was given is not. */
+/** A pooler that accepts none of the settings is tried without them; one that refuses the user's is not. */
 export function withOptions(error: unknown, { options, optionsFrom = 'options' }: ConnectionTarget): unknown {
   if (options === undefined || errorCode(error) !== '08P01' || !isFatal(error)) return error;
   const said = error instanceof Error ? error.message : String(error);

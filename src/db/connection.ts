@@ -3,7 +3,7 @@ import type { AuthWish } from './settings/required-auth.js';
 import type { Address } from './socket.js';
 import type { TlsWish } from './tls.js';
 
-/** Where the database is, and who we are to it. */
+/** Where the database is, and which user connects. */
 export interface ConnectionTarget extends TlsWish {
   hosts: readonly Address[];
   database: string;
@@ -14,23 +14,23 @@ export interface ConnectionTarget extends TlsWish {
   auth: AuthWish;
   /** Passed on as libpq's `options`, for example what a hosted database needs to find the tenant. */
   options: string | undefined;
-  /** Where these come from, for people. */
+  /** The source of these, for messages. */
   optionsFrom?: string;
-  /** How long a connection to one host may take; undefined: nothing is said. */
+  /** The time limit of a connection to one host; undefined: none is set. */
   connectTimeoutMs?: number | undefined;
-  /** The same for people, without the password. */
+  /** The same for messages, without the password. */
   describe: string;
 }
 
 /** One connection to the server, used by one call at a time and never reconnected. */
 export interface Connection {
   readonly sql: postgres.Sql;
-  /** Our end as the server names it when nothing stands in between: our port, or the name of its Unix socket. */
+  /** This end as the server names it on a direct connection: the port, or the name of the Unix socket. */
   readonly client: string;
-  /** False once the socket is closed, by whomever. */
+  /** False once the socket is closed by either side. */
   readonly isOpen: () => boolean;
-  /** What the server, or a pooler, said when it ended the connection. */
+  /** The message with which the server or a pooler ended the connection. */
   readonly farewell: () => Error | undefined;
-  /** Ends it at once, whatever the peer does: a silent one would keep a graceful end waiting. */
+  /** Ends it at once: a peer that does not answer would delay a graceful end. */
   readonly destroy: () => void;
 }

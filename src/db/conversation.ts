@@ -4,20 +4,23 @@ import type { HostSocket } from './socket.js';
 import { codedError } from './socket.js';
 import { errorOf } from './server-error.js';
 
-/** A start-up takes some kilobytes: no server needs more, whatever it has to note. */
+/** A start-up takes some kilobytes: no server needs more, including notices. */
 const LONGEST_STARTUP = 1024 * 1024;
-/** With which messages a server answers a start-up: authentication, an error, a notice, a negotiation of the protocol's version. */
+/**
+ * The messages with which a server answers a start-up: authentication, an error, a notice, a negotiation of the
+ * protocol's version.
+ */
 const FIRST = 'RENv';
 /** libpq's limit for this answer. */
 const LONGEST_FIRST = 30_000;
 
-/** The start-up's messages, one by one. The socket is ours until leave(). */
+/** The start-up's messages, one by one. This object reads the socket until leave(). */
 export class Conversation {
   readonly #socket: HostSocket;
   readonly #reader = new MessageReader(LONGEST_STARTUP);
   readonly #messages: Buffer[] = [];
   #received = 0;
-  /** What has come of the first message; undefined once it is known to be one. */
+  /** The bytes of the first message; undefined once it is known to be valid. */
   #head: Buffer | undefined = Buffer.alloc(0);
   #failure: Error | undefined;
   #wake: () => void = () => undefined;
@@ -32,8 +35,8 @@ export class Conversation {
   }
 
   /**
-   * The next message that is no notice.
-   * @throws the server's error, when that is what came; what the network said; NOT_POSTGRESQL; PROTOCOL_VIOLATION.
+   * The next message, without notices.
+   * @throws the server's error, if it sent one; an error of the network; NOT_POSTGRESQL; PROTOCOL_VIOLATION.
    */
   async next(): Promise<Buffer> {
     for (;;) {
@@ -49,7 +52,7 @@ export class Conversation {
     }
   }
 
-  /** Lets go of the socket. What has come and was not read stays in it, for its next reader. */
+  /** Stops reading the socket. Unread bytes stay in it, for its next reader. */
   leave(): void {
     const socket = this.#socket;
     socket.pause();
@@ -71,7 +74,7 @@ export class Conversation {
     }
   };
 
-  /** Something else on the port is told by its first bytes, without waiting for more. */
+  /** Another protocol is recognized by its first bytes, without waiting for more. */
   #checkFirst(bytes: Buffer): void {
     if (this.#head === undefined) return;
     const head = Buffer.concat([this.#head, bytes.subarray(0, 5)]);

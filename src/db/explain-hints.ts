@@ -13,7 +13,7 @@ import {
 } from './classify.js';
 import { STATEMENT_POOLING } from './pooler-errors.js';
 
-/** What the lock's own functions say of what to do next. */
+/** The next step for an error of the lock's own functions. */
 export function hintOf(error: unknown): string {
   return error instanceof Object && 'hint' in error && typeof error.hint === 'string' ? error.hint : '';
 }
@@ -41,7 +41,7 @@ export function unreachableHint(error: unknown): string {
 export const LOCAL_HINT =
   'A host that begins with / is the folder of a Unix socket: check that it is one, and that this user may search it.';
 
-/** `atStart`: the server let us not even in. */
+/** `atStart`: the server refused the connection itself. */
 export function deniedHint(error: unknown, atStart: boolean, schema: string): string {
   if (atStart)
     return 'A database administrator lets the role in: GRANT CONNECT ON DATABASE its_name TO the_role;';
@@ -74,7 +74,7 @@ export function refusedHint(error: unknown): string {
     case '3D000':
       return 'Create it first: the lock is kept in the database that is migrated, so the migration cannot be what creates it.';
     case TLS_REFUSED:
-      return 'Check sslmode: with require and the verify modes TLS is a must. Only over a network that nobody else can use, sslmode=disable does without.';
+      return 'Check sslmode: require and the verify modes need TLS. Use sslmode=disable only on a network that no other party can use.';
     case NO_ROOT_CERTIFICATE:
       return "Name the certificate of the server's authority with sslrootcert (a PEM file), or write sslmode=verify-full, which takes Node's own authorities too.";
     case TLS_UNTRUSTED:

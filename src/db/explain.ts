@@ -11,10 +11,10 @@ import {
 import { deniedHint, hintOf, LOCAL_HINT, refusedHint, unreachableHint } from './explain-hints.js';
 import { isFatal } from './server-error.js';
 
-/** It is we who refuse. */
+/** This client refuses the server. */
 const NOT_ACCEPTED = new Set([AUTHENTICATION_REFUSED, PROTOCOL_VIOLATION, NOT_POSTGRESQL]);
 
-/** Turns what the database, the driver or the network said into a sentence for people, with what to do next. */
+/** Turns an error of the database, the driver or the network into a sentence and a next step. */
 export function explain(error: unknown, database: string, schema: string): MigrateLockError {
   if (error instanceof MigrateLockError) return error;
   const said = error instanceof Error ? error.message : String(error);
@@ -55,7 +55,7 @@ export function explain(error: unknown, database: string, schema: string): Migra
   }
 }
 
-/** A SQLSTATE is the server's word; anything else is what the driver, Node or the network said. */
+/** A SQLSTATE comes from the server; anything else from the driver, Node or the network. */
 function whoFailed(code: string): string {
   return /^[0-9A-Z]{5}$/.test(code)
     ? 'The database reported an error'

@@ -1,13 +1,16 @@
 import { PROTOCOL_VIOLATION } from './classify.js';
 import { codedError } from './socket.js';
 
-/** The longest of ours is a page of the history. */
+/** The longest valid message is a page of the history. */
 export const LONGEST_MESSAGE = 16 * 1024 * 1024;
 
 /** A letter, and a length that counts itself. */
 const HEAD = 5;
 
-/** Cuts what a server sends into whole messages. One that is too long is refused by its head, before its body is stored. */
+/**
+ * Splits the server's bytes into complete messages. One that is too long is refused by its header, before its body is
+ * stored.
+ */
 export class MessageReader {
   #message = Buffer.allocUnsafe(HEAD);
   #filled = 0;
@@ -40,7 +43,7 @@ export class MessageReader {
     return messages;
   }
 
-  /** What has come of the next message. */
+  /** The bytes of the next message so far. */
   get unfinished(): Buffer {
     return this.#message.subarray(0, this.#filled);
   }

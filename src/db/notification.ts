@@ -1,4 +1,7 @@
-/** Records that the database has notified us. A notification without a waiting caller is kept for the next one. */
+/**
+ * Records that the database has notified this session. A notification without a waiting caller is kept for the next
+ * one.
+ */
 export class Notification {
   #hasArrived = false;
   #wake: () => void = () => undefined;
@@ -8,12 +11,12 @@ export class Notification {
     this.#wake();
   }
 
-  /** Only what arrives later counts. */
+  /** Only later notifications count. */
   clear(): void {
     this.#hasArrived = false;
   }
 
-  /** Resolves when it has arrived. One caller at a time. */
+  /** Resolves when a notification has arrived. One caller at a time. */
   arrived(): Promise<void> {
     return new Promise((resolve) => {
       if (this.#hasArrived) resolve();

@@ -14,7 +14,7 @@ import { timeLimit, type TimeLimit } from './time-limit.js';
 
 const STATEMENT_TIMEOUT = '57014';
 
-/** A database to which we open connections of our own. */
+/** A database to which the program opens its own connections. */
 export class OwnDatabase implements Database {
   readonly description: string;
   readonly name: string;
@@ -25,12 +25,12 @@ export class OwnDatabase implements Database {
   #connection: Connection | undefined;
   #opening: Promise<Connection> | undefined;
   #preconditions = new Preconditions(() => this.isDirect);
-  /** Ends the connection that we have or are about to have. */
+  /** Ends the connection, also one that is being opened. */
   #ending = new AbortController();
-  /** A pooler refuses or drops our session settings: each call then brings its own transaction. */
+  /** A pooler refuses or drops the session settings: each call then has its own transaction. */
   #settingsRefused = false;
   #speaksThroughPooler: boolean | undefined;
-  /** Whether what stands in between is pgpool-II: asked once. */
+  /** Whether the process in between is pgpool-II: asked once. */
   #isPgpool: boolean | undefined;
 
   constructor(target: ConnectionTarget) {
@@ -69,7 +69,7 @@ export class OwnDatabase implements Database {
           });
         } catch (error) {
           if (classify(error) !== 'settings' && !this.#hitsForeignTimeout(error)) throw error;
-          // No setting of ours makes a replica writable.
+          // No session setting makes a replica writable.
           const said = await asReplica(error, connection.sql);
           if (said !== error) throw said;
           this.#settingsRefused = true; // a pooler that silently left them out
@@ -79,7 +79,7 @@ export class OwnDatabase implements Database {
     });
   }
 
-  /** Also later: another process than the start-up's may answer only then. */
+  /** Also later: the process may change after the start-up. */
   async #learn(rows: postgres.RowList<postgres.Row[]>, { sql, client }: Connection): Promise<void> {
     const path = pathOf(rows, client);
     if (path === undefined || this.isPooled) return;
@@ -87,7 +87,10 @@ export class OwnDatabase implements Database {
     this.#speaksThroughPooler = path === 'pooled' || (path === 'relayed' && this.#isPgpool === true);
   }
 
-  /** Ours is longer than any call may take; a shorter one is the role's, where a pooler left ours out. */
+  /**
+   * The program's limit is longer than any call may take; a shorter one is the role's, where a pooler dropped the
+   * program's.
+   */
   #hitsForeignTimeout(error: unknown): boolean {
     return errorCode(error) === STATEMENT_TIMEOUT && !this.isDirect;
   }
@@ -98,7 +101,10 @@ export class OwnDatabase implements Database {
     );
   }
 
-  /** Begins to connect, for the first call: what else is to be prepared can be done meanwhile. Its failure is that call's. */
+  /**
+   * Begins to connect for the first call, so that other preparations can run at the same time. A failure is reported by
+   * that call.
+   */
   prepare(limitMs: number): void {
     this.#opening = this.#connect(limitMs);
     this.#opening.catch(() => undefined);
@@ -183,7 +189,7 @@ function refusesSettings(error: unknown): boolean {
   return errorCode(error) === '08P01' && isFatal(error);
 }
 
-/** pg_hba.conf has a line for us, perhaps, but none for TLS. As libpq, without a look at the words. */
+/** pg_hba.conf may have a line for this client, but none for TLS. As libpq, the message is not read. */
 function refusesTls(error: unknown): boolean {
   return errorCode(error) === '28000';
 }

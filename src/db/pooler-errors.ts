@@ -1,17 +1,19 @@
-/** A pooler does not let a transaction be: each of our calls is one. */
+/** A pooler breaks transactions: each call is one. */
 export const STATEMENT_POOLING = 'STATEMENT_POOLING';
 
 type Meanings = readonly [RegExp, string][];
 
 /**
- * Poolers have one SQLSTATE for whatever they say themselves; what is meant stands in the message alone, which is never translated.
- * These tables give it the code that the server would have used. The texts are those of PgBouncer 1.18 to 1.25 (src/client.c,
- * objects.c, janitor.c, server.c), Odyssey 1.4 (sources/frontend.c), Supavisor 2 (lib/supavisor/errors) and PgCat 1.2 (src/client.rs).
+ * Poolers use one SQLSTATE for all their own errors; the meaning is in the message only, which is never translated.
+ * These tables give it the code that the server would have used. The texts are those of PgBouncer 1.18 to 1.25
+ * (src/client.c,
+ * objects.c, janitor.c, server.c), Odyssey 1.4 (sources/frontend.c), Supavisor 2 (lib/supavisor/errors) and PgCat 1.2
+ * (src/client.rs).
  */
 const COMMON: Meanings = [
   [/not allowed in statement pooling mode/i, STATEMENT_POOLING],
   [/unsupported (options )?startup parameter/i, '08P01'],
-  // PgBouncer passes on what the server said to its login, in brackets or not.
+  // PgBouncer passes on the server's answer to its login, with or without brackets.
   [/permission denied for database/i, '42501'],
   [
     /max_\w*client_conn|client connections exceeded|too many (active )?(clients|connections|client)/i,
@@ -38,7 +40,7 @@ const SUPAVISOR: Meanings = [
 ];
 
 const BY_CODE: Record<string, { meanings: Meanings; otherwise: string }> = {
-  // A connection failure: the server is away, its answer was too late, or it said so in another language.
+  // A connection failure: the server is down, answered too late, or reported it in another language.
   '08P01': { meanings: COMMON, otherwise: '08006' }, // PgBouncer
   '08006': { meanings: COMMON, otherwise: '08006' }, // Odyssey
   '58000': { meanings: COMMON, otherwise: '08006' }, // PgCat
@@ -47,7 +49,10 @@ const BY_CODE: Record<string, { meanings: Meanings; otherwise: string }> = {
   '0A000': { meanings: [[/RDS Proxy .*support/i, '08P01']], otherwise: '0A000' },
 };
 
-/** The SQLSTATE of what a pooler says when it ends a connection. An error of the server's own is not FATAL, or has a code of its own. */
+/**
+ * The SQLSTATE for the message of a pooler that ends a connection. The server's own errors are not FATAL, or have
+ * another code.
+ */
 export function codeOfPooler(code: string, message: string): string {
   const found = BY_CODE[code];
   if (found === undefined) return code;

@@ -5,10 +5,11 @@ import { classify, errorCode } from './classify.js';
 const UNDEFINED_OBJECT = '42704';
 
 /**
- * How the process that answered was reached. `pooled`: it is not the one that the start-up named (BackendKeyData). `relayed`: it
- * is, but its client is not known to be our socket: a relay, a network that translates addresses, or pgpool-II, which hands on
- * the server's own process id. undefined: the answer does not tell.
- * @param client our end as the server names it when nothing stands in between; undefined: we do not know it.
+ * How the answering process was reached. `pooled`: it is not the one that the start-up named (BackendKeyData).
+ * `relayed`: it
+ * is, but its client is not this socket: a relay, a network that translates addresses, or pgpool-II, which passes on
+ * the server's own process id. undefined: the answer does not say.
+ * @param client this end as the server names it on a direct connection; undefined: unknown.
  */
 export function pathOf(
   rows: postgres.RowList<postgres.Row[]>,
@@ -22,8 +23,9 @@ export function pathOf(
 }
 
 /**
- * Asks what only pgpool-II answers. A server fails with an error, which it also logs: hence not on a direct connection, and not
- * in a transaction. What fails in another way is no server, as far as we know them.
+ * Sends a statement that only pgpool-II answers. A server fails with an error, which it also logs: so not on a direct
+ * connection,
+ * and not in a transaction. Any other failure means that it is not a server.
  */
 export async function isPgpool(sql: Pick<postgres.Sql, 'unsafe'>): Promise<boolean> {
   try {
@@ -35,7 +37,7 @@ export async function isPgpool(sql: Pick<postgres.Sql, 'unsafe'>): Promise<boole
   }
 }
 
-/** Nothing is documented about the process ids that RDS Proxy hands on. Its own names are: `<name>.proxy-<id>.<region>.rds...`. */
+/** The process ids that RDS Proxy passes on are not documented. Its names are: `<name>.proxy-<id>.<region>.rds...`. */
 export function isRdsProxy(host: string): boolean {
   return /\.proxy-[^.]+\.[^.]+\.rds\.amazonaws\.com(\.cn)?\.?$/i.test(host);
 }

@@ -1,6 +1,7 @@
 /**
- * A password as PostgreSQL prepares it for SCRAM: SASLprep (RFC 4013); one that this forbids is used as it is. What is printable
- * ASCII stays the same, so that the tables are loaded for few.
+ * A password as PostgreSQL prepares it for SCRAM: SASLprep (RFC 4013); a password that SASLprep forbids is used as it
+ * is.
+ * Printable ASCII stays the same, so the tables are rarely loaded.
  */
 export async function preparePassword(password: string): Promise<string> {
   if (/^[\x20-\x7e]*$/.test(password)) return password;

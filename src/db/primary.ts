@@ -7,9 +7,10 @@ import { timeLimit } from './time-limit.js';
 type Open = (address: Address, limitMs: number) => Promise<Connection>;
 
 /**
- * Connects to the first of several hosts that takes writes, whatever target_session_attrs says: there is nothing for us on a
- * replica. As with libpq, a host that is away is passed over, and one that refuses us ends the search.
- * @throws NO_PRIMARY when one was a replica, else the last host's code; the message names each.
+ * Connects to the first of several hosts that accepts writes, for any target_session_attrs: a replica is of no use
+ * here.
+ * As with libpq, a host that is down is skipped, and one that refuses the connection ends the search.
+ * @throws NO_PRIMARY when one was a replica, otherwise the last host's code; the message names each.
  */
 export async function connectToPrimary(
   hosts: readonly Address[],
@@ -20,7 +21,7 @@ export async function connectToPrimary(
   const found: string[] = [];
   let code: string | undefined;
   for (const [index, address] of hosts.entries()) {
-    // A silent first host must leave time for the others.
+    // A first host that does not answer must leave time for the others.
     const shareMs = Math.max(1, (endsAtMs - performance.now()) / (hosts.length - index));
     const name = `${address.host}:${address.port}`;
     try {
@@ -50,7 +51,7 @@ async function openIfPrimary(address: Address, limitMs: number, open: Open): Pro
   }
 }
 
-/** Older servers do not say it with the start-up, and neither do poolers. */
+/** Older servers and poolers do not report it at the start-up. */
 async function takesWrites({ sql }: { sql: Pick<postgres.Sql, 'unsafe'> }): Promise<boolean> {
   const [row] = await sql.unsafe<{ is_replica: boolean }[]>(
     '/*NO LOAD BALANCE*/ SELECT pg_catalog.pg_is_in_recovery() AS is_replica',
@@ -59,12 +60,13 @@ async function takesWrites({ sql }: { sql: Pick<postgres.Sql, 'unsafe'> }): Prom
 }
 
 /**
- * With these SQLSTATEs a server in recovery refuses to write, or to read an unlogged table. The last one is our own: a server
- * that replays its log does not have the newest schemas yet. Other statements fail with them too.
+ * With these SQLSTATEs a server in recovery refuses to write, or to read an unlogged table. The last one is the lock's
+ * own: a
+ * server that replays its log does not have the newest schemas yet. Other statements fail with them too.
  */
 const REFUSALS = new Set(['0A000', '25006', ABSENT_SCHEMA]);
 
-/** Asks the session on which a call failed whether its server is in recovery, if that may be the reason. */
+/** Asks the session of a failed call whether its server is in recovery, if that may be the reason. */
 export async function asReplica(
   error: unknown,
   sql: Pick<postgres.Sql, 'unsafe'> | undefined,

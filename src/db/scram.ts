@@ -5,21 +5,21 @@ import { preparePassword } from './prepare-password.js';
 import { shorten } from '../text/shorten.js';
 import { codedError } from './socket.js';
 
-/** PostgreSQL's default is 4096. A million takes half a second; a server could ask for two thousand times that. */
+/** PostgreSQL's default is 4096. A million takes half a second; a server could request two thousand times that. */
 const MOST_ITERATIONS = 1_000_000;
 
-/** A nonce of printable ASCII, the salt in base64, the count of iterations; nothing else, as libpq. */
+/** A nonce of printable ASCII, the salt in base64, and the number of iterations only, as libpq. */
 const SERVER_FIRST = /^r=([\x21-\x2b\x2d-\x7e]+),s=([A-Za-z0-9+/]+={0,2}),i=([1-9]\d{0,9})$/;
 
 const deriveKey = promisify(pbkdf2);
 
-/** What the exchange is bound to: the GS2 header, and the data of the channel that belongs to it. */
+/** The channel binding: the GS2 header, and the channel's data. */
 export interface Binding {
   header: string;
   data: Buffer;
 }
 
-/** One exchange of SCRAM-SHA-256 (RFC 5802, RFC 7677), as the client. Both sides prove that they know the password. */
+/** The client side of SCRAM-SHA-256 (RFC 5802, RFC 7677). Both sides prove that they know the password. */
 export class ScramExchange {
   readonly #password: string;
   readonly #binding: Binding;
@@ -31,12 +31,12 @@ export class ScramExchange {
     this.#binding = binding;
   }
 
-  /** The user's name is that of the start-up: PostgreSQL takes no other. */
+  /** PostgreSQL uses the user's name of the start-up, and ignores this one. */
   first(): string {
     return `${this.#binding.header}${this.#firstBare}`;
   }
 
-  /** Answers with our proof. The key is derived outside the main thread. */
+  /** Answers with the client's proof. The key is derived outside the main thread. */
   async answer(serverFirst: string): Promise<string> {
     const [, nonce = '', salt = '', count = ''] = SERVER_FIRST.exec(serverFirst) ?? [];
     if (nonce === '') throw refused('its part of the SCRAM exchange cannot be read');

@@ -1,4 +1,4 @@
-/** The names that postgres.js gives to the fields of an error, which everybody else reads. */
+/** The names of an error's fields in postgres.js, which all other code reads. */
 const FIELDS = new Map([
   ['S', 'severity_local'],
   ['V', 'severity'],
@@ -20,7 +20,10 @@ export function errorOf(response: Buffer): Error {
   return Object.assign(new Error(message), { name: 'PostgresError', ...others });
 }
 
-/** Whether it ended the connection, or a pooler did. The severity is translated in one field; poolers send only that, in English. */
+/**
+ * Whether the server or a pooler ended the connection. The severity is translated in one field; poolers send only that,
+ * in English.
+ */
 export function isFatal(error: unknown): boolean {
   if (typeof error !== 'object' || error === null) return false;
   const { severity, severity_local: local } = error as { severity?: string; severity_local?: string };

@@ -2,8 +2,8 @@ import { MigrateLockError } from '../errors.js';
 import { INVALID_ANSWER } from './classify.js';
 
 /**
- * The database answered what the lock's functions never answer. Such a value reaches no event, no environment and no timer.
- * `path` says where in the answer it stands; the value itself is not told.
+ * An answer that the lock's functions never give. Such a value reaches no event, no environment and no timer.
+ * `path` says where it is in the answer; the value itself is not printed.
  */
 export class InvalidAnswer extends MigrateLockError {
   override readonly name = 'InvalidAnswer';
@@ -20,7 +20,7 @@ export class InvalidAnswer extends MigrateLockError {
 /** Reads one value of an answer, or refuses it. */
 export type Shape<T> = (value: unknown, path: string) => T;
 
-/** Longer than anything that the lock's functions store. */
+/** Longer than any text that the lock's functions store. */
 const LONGEST_TEXT = 10_000;
 
 export function text(longest = LONGEST_TEXT): Shape<string> {
@@ -62,7 +62,7 @@ export function orNull<T>(shape: Shape<T>): Shape<T | null> {
   return (value, path) => (value === null ? null : shape(value, path));
 }
 
-/** What may be left out. */
+/** A field that may be missing. */
 export function optional<T, D>(shape: Shape<T>, otherwise: D): Shape<T | D> {
   return (value, path) => (value === undefined ? otherwise : shape(value, path));
 }
@@ -74,7 +74,7 @@ export function list<T>(shape: Shape<T>): Shape<T[]> {
   };
 }
 
-/** An object with these fields; others that it has are left out. */
+/** An object with these fields; other fields are ignored. */
 export function object<T extends object>(fields: { [Name in keyof T]: Shape<T[Name]> }): Shape<T> {
   return (value, path) => {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) {
@@ -89,7 +89,7 @@ export function object<T extends object>(fields: { [Name in keyof T]: Shape<T[Na
   };
 }
 
-/** An object of one of several kinds, told apart by its `outcome`. */
+/** An object of one of several kinds, by its `outcome`. */
 export function byOutcome<T>(kinds: Record<string, Shape<T>>): Shape<T> {
   const outcome = object({ outcome: oneOf(...Object.keys(kinds)) });
   return (value, path) => {

@@ -6,25 +6,26 @@ export interface Address {
   /** A name or an address; or, when it begins with `/`, the folder of a Unix socket. */
   host: string;
   port: number;
-  /** Where to connect to instead of resolving `host`, which stays the name that a certificate has to bear. */
+  /** The address to connect to; `host` stays the name that the certificate must contain. */
   hostaddr?: string | undefined;
-  /** The password for this one host, as a password file has it. */
+  /** The password for this one host, from a password file. */
   password?: string | undefined;
 }
 
-/** TLS reads the host from the socket. Only one with TLS knows its peer's certificate. */
+/** TLS reads the host from the socket. Only a socket with TLS knows its peer's certificate. */
 export type HostSocket = net.Socket & {
   host?: string;
   getPeerX509Certificate?: () => X509Certificate | undefined;
 };
 
-/** What a system allows; a longer path is cut off by Node, and leads to another socket. */
+/** The limit of the system; Node cuts a longer path, which leads to another socket. */
 const LONGEST_PATH = process.platform === 'darwin' ? 103 : 107;
-/** The server is not up yet, or was too busy. Of a Unix socket, anything else is a mistake in its path or in the rights on it. */
+/** The server is not up yet, or is too busy. For a Unix socket, any other error is in its path or its permissions. */
 const MAY_COME = new Set(['ENOENT', 'ECONNREFUSED', 'ECONNRESET', 'EAGAIN', 'ETIMEDOUT', 'EMFILE', 'ENFILE']);
 
 /**
- * A connected socket of our own: only who owns the socket can end it for certain when the peer is silent. `signal` destroys it,
+ * A connected socket of the program: only its owner can end it reliably when the peer does not answer. `signal`
+ * destroys it,
  * now and later.
  */
 export function openSocket(
@@ -73,7 +74,7 @@ export function codedError(code: string, message: string, cause?: unknown): Erro
   return Object.assign(new Error(message, cause === undefined ? undefined : { cause }), { code });
 }
 
-/** A host with several addresses fails with an AggregateError: the first one's message says more. */
+/** A host with several addresses fails with an AggregateError: the first error's message says more. */
 function withCode(error: Error): Error {
   if (error instanceof AggregateError && error.errors[0] instanceof Error) return error.errors[0];
   return error;

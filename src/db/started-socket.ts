@@ -4,12 +4,13 @@ import { letterOf, MessageReader } from './message-reader.js';
 import { errorOf, isFatal } from './server-error.js';
 import type { HostSocket } from './socket.js';
 
-/** As often as postgres.js asks of a socket of its own. */
+/** The number that postgres.js uses for its own sockets. */
 const KEEP_ALIVE_MS = 60_000;
 
 /**
- * A session that stands, as a socket for postgres.js, which believes that it begins one: its StartupMessage is answered with what
- * the server has answered to ours. Everything else passes, from the server in whole messages that are within limits.
+ * An open session as a socket for postgres.js, which believes that it starts one: its StartupMessage is answered with
+ * the
+ * server's stored answer. Everything else passes, from the server in complete messages within the limits.
  */
 export class StartedSocket extends Duplex {
   readonly #socket: HostSocket;
@@ -28,7 +29,10 @@ export class StartedSocket extends Duplex {
     socket.on('close', () => this.destroy());
   }
 
-  /** What the server, or a pooler, said when it ended the session: in the midst of a statement the driver tells only that it is closed. */
+  /**
+   * The message with which the server or a pooler ended the session: during a statement, the driver reports only that
+   * it is closed.
+   */
   get farewell(): Error | undefined {
     return this.#farewell;
   }
@@ -39,11 +43,11 @@ export class StartedSocket extends Duplex {
 
   override _write(bytes: Buffer, _: BufferEncoding, done: (error?: Error | null) => void): void {
     if (this.#answerToStart !== undefined) {
-      // The driver's StartupMessage, alone: it sends nothing else before it is told that the server is ready.
+      // The driver's StartupMessage, alone: it sends nothing else before the server is ready.
       const answer = this.#answerToStart;
       this.#answerToStart = undefined;
       done();
-      // The driver is still in the midst of its write.
+      // The driver is still inside its write.
       process.nextTick(() => this.push(answer));
       return;
     }

@@ -1,9 +1,9 @@
-/** The few messages of the start-up: https://www.postgresql.org/docs/current/protocol-message-formats.html */
+/** The messages of the start-up: https://www.postgresql.org/docs/current/protocol-message-formats.html */
 
 const PROTOCOL_3_0 = 196_608;
 const NUL = '\0';
 
-/** Parameters that are undefined are left out. */
+/** Undefined parameters are left out. */
 export function startupMessage(parameters: Readonly<Record<string, string | undefined>>): Buffer {
   const pairs = Object.entries(parameters).flatMap(([name, value]) =>
     value === undefined ? [] : [name + NUL + value + NUL],
@@ -24,7 +24,7 @@ export function saslInitialResponse(mechanism: string, response: string): Buffer
   return responseMessage(Buffer.concat([Buffer.from(mechanism + NUL), length, Buffer.from(response)]));
 }
 
-/** A later message of a SASL exchange, and the answer to any other request to authenticate. */
+/** A later message of a SASL exchange, and the answer to any other authentication request. */
 export function responseMessage(body: Buffer): Buffer {
   return Buffer.concat([Buffer.from('p'), withLength(body)]);
 }

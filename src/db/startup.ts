@@ -6,14 +6,15 @@ import { startupMessage } from './startup-messages.js';
 
 export interface SessionRequest extends Credentials {
   database: string;
-  /** Settings of the session; those that are undefined are left out. */
+  /** Session settings; undefined ones are left out. */
   settings: Readonly<Record<string, string | undefined>>;
 }
 
 /**
- * Begins a session: who we are, the proof that is asked for, and until the server is ready for the first query.
- * @returns the server's AuthenticationOk, ParameterStatus, BackendKeyData and ReadyForQuery, for the driver that takes over.
- * @throws the server's error with its SQLSTATE, AUTHENTICATION_REFUSED, PROTOCOL_VIOLATION, or what the network said. The
+ * Starts a session: the user, the authentication, until the server is ready for the first query.
+ * @returns the server's AuthenticationOk, ParameterStatus, BackendKeyData and ReadyForQuery, for the driver.
+ * @throws the server's error with its SQLSTATE, AUTHENTICATION_REFUSED, PROTOCOL_VIOLATION, or an error of the network.
+ * The
  * socket is destroyed then.
  */
 export async function startSession(

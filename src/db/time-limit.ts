@@ -9,7 +9,7 @@ export interface TimeLimit {
   clear: () => void;
 }
 
-/** The time limit of a call: `limitMs` is what its error tells, `leftMs` what is left of it. */
+/** The time limit of a call: its error names `limitMs`; `leftMs` is the remaining time. */
 export function timeLimit(name: string, limitMs: number, leftMs: number): TimeLimit {
   let over = false;
   let timer: NodeJS.Timeout | undefined;

@@ -2,7 +2,7 @@ import net from 'node:net';
 import { NO_ROOT_CERTIFICATE, NOT_POSTGRESQL, TLS_REFUSED, TLS_UNTRUSTED } from './classify.js';
 import { codedError, type HostSocket } from './socket.js';
 
-/** As libpq means it: https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION */
+/** With libpq's meaning: https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION */
 export type SslMode = 'disable' | 'prefer' | 'require' | 'verify-ca' | 'verify-full';
 
 /** PEM texts and limits, as tls.connect() takes them. */
@@ -71,7 +71,7 @@ function serverOffersTls(socket: net.Socket): Promise<boolean> {
       // Bytes after the answer would be read as if they had been encrypted (CVE-2021-23222).
       else if (/^[SN]/.test(word) && !word.startsWith('SSH-'))
         reject(codedError(TLS_REFUSED, 'the server answered the request for TLS with more than it may'));
-      // As libpq: a server that has no room even to start a process says so in this way.
+      // As libpq: a server that cannot start another process answers in this way.
       else if (word.startsWith('E'))
         reject(codedError('ECONNRESET', 'the server could not take the connection'));
       else reject(codedError(NOT_POSTGRESQL, 'what answers there does not speak its protocol'));
@@ -86,7 +86,7 @@ async function handshake(socket: HostSocket, wish: TlsWish): Promise<HostSocket>
     // As libpq. Public authorities sign for any host, so without a check of the name they prove nothing.
     throw codedError(NO_ROOT_CERTIFICATE, 'sslmode=verify-ca needs a root certificate, and there is none');
   }
-  // To load it takes a tenth of the whole start, and many servers do without.
+  // Loading it takes a tenth of the whole start, and many servers do not need it.
   const { connect } = await import('node:tls');
   if (socket.destroyed) throw codedError('CONNECTION_CLOSED', 'the connection was closed before TLS began');
   return new Promise((resolve, reject) => {
@@ -95,11 +95,11 @@ async function handshake(socket: HostSocket, wish: TlsWish): Promise<HostSocket>
     const options = {
       ...material,
       socket,
-      host, // what the certificate is checked against; without it an address would count as `localhost`
+      host, // the name for the certificate; without it an address would count as `localhost`
       ...(net.isIP(host) === 0 && sendsName ? { servername: host } : {}),
       ...(tlsFirst ? { ALPNProtocols: ['postgresql'] } : {}),
       rejectUnauthorized: verifies,
-      // verify-ca trusts the authority, whatever name the certificate bears.
+      // verify-ca trusts the authority for any name in the certificate.
       ...(mode === 'verify-ca' ? { checkServerIdentity: () => undefined } : {}),
     };
     let secure: HostSocket;
@@ -124,7 +124,9 @@ async function handshake(socket: HostSocket, wish: TlsWish): Promise<HostSocket>
   });
 }
 
-/** What Node says of a certificate that it got and does not accept: https://nodejs.org/api/tls.html#x509-certificate-error-codes */
+/**
+ * Node's errors for a certificate that it does not accept: https://nodejs.org/api/tls.html#x509-certificate-error-codes
+ */
 function isAboutTrust(error: Error): boolean {
   const code = 'code' in error ? String(error.code) : '';
   return (

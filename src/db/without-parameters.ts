@@ -1,9 +1,9 @@
-/** What postgres.js hangs on an error: the statement and all that was bound to it, the lease's secret too. */
+/** The fields that postgres.js adds to an error: the statement and all its parameters, the lease's secret too. */
 const OF_THE_QUERY = new Set(['query', 'parameters', 'args', 'types']);
 
 /**
- * The same error without them. Usually an inspection does not show these, but error trackers look at everything, and an application
- * may have set `debug`. They cannot be deleted, hence the copy.
+ * The same error without them. They are usually hidden, but error trackers read everything, and an application
+ * may have set `debug`. They cannot be deleted, so the error is copied.
  */
 export function withoutParameters(error: unknown): unknown {
   if (!(error instanceof Error) || !Object.hasOwn(error, 'args')) return error;

@@ -7,13 +7,13 @@ import {
 } from './events.js';
 
 export interface EventStream {
-  /** Tells every listener, at once and in order. Never throws. */
+  /** Passes the event to every listener, at once and in order. Never throws. */
   emit: (body: EventBody) => void;
   /** Goes into every later event: set `fencingToken` and `database` here when they become known. */
   readonly context: EventContext;
 }
 
-/** Adds version, time and context to each event. `now` is the wall clock: times are for readers, nothing is decided by them. */
+/** Adds version, time and context to each event. `now` is the wall clock: times are for readers only. */
 export function createEventStream(
   context: EventContext,
   listeners: readonly EventListener[],
@@ -31,7 +31,7 @@ export function createEventStream(
         try {
           listener(event);
         } catch {
-          // A listener cannot fail a run: the lock is still to be released.
+          // An error of a listener must not fail a run: the lock is still to be released.
         }
       }
     },

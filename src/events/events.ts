@@ -1,6 +1,6 @@
 /**
- * The one list of everything that can happen. Both readers of the event stream (the JSON lines on stdout and the
- * lines for people on stderr) take exactly this union; src/events/event.schema.json is held against it by a test.
+ * The list of all events. Both readers of the event stream (the JSON lines on stdout and the
+ * lines on stderr) use exactly this union; a test compares src/events/event.schema.json with it.
  * All durations are in milliseconds, all times ISO 8601 in UTC, ending in `Z`.
  */
 export const EVENT_VERSION = 1;
@@ -33,20 +33,20 @@ export interface HolderSummary {
   expiresInMs: number | null;
 }
 
-/** A process, for people to find it. */
+/** A process, with the values to find it. */
 export interface ProcessSummary {
   pid: number;
-  /** The name of the user as whom it runs, or its number. */
+  /** The name of the process's user, or the uid. */
   user: string;
   /** The program's name. */
   command: string;
 }
 
-/** What the database's history has a chained row of. */
+/** The events that have a chained row in the history. */
 export interface Audited {
   /**
-   * The row's SHA-256 in hexadecimal, which covers all chained rows before it: kept outside of the database, it is what shows
-   * that somebody has rewritten them. null: the history has lost its chain.
+   * The row's SHA-256 in hexadecimal, which covers all chained rows before it: kept outside of the database, it shows
+   * whether the history was rewritten. null: the history has lost its chain.
    */
   auditHash: string | null;
 }
@@ -64,12 +64,12 @@ export interface SessionSummary {
 export interface EventFields {
   /** The lock schema was created (fromVersion null) or upgraded. */
   'schema.applied': { fromVersion: number | null; toVersion: number };
-  /** The database cannot be reached or has no place for us now; it is tried again. */
+  /** The database cannot be reached or has no connection left; it is tried again. */
   'database.unavailable': { code: string; message: string; attempts: number };
   'lock.waiting': HolderSummary & { queueLength: number; waitedMs: number };
-  /** Too many attempts came from here: this one was not made, and the next comes after `retryAfterMs` at the earliest. */
+  /** This client made too many attempts: this one was refused, and the next is allowed after `retryAfterMs`. */
   'lock.rate_limited': { retryAfterMs: number };
-  /** `runKeyOfOtherCommand`: our run key is known with this other command too, whose work is another. */
+  /** `runKeyOfOtherCommand`: the run key is also known with this other command, which counts as different work. */
   'lock.acquired': {
     waitedMs: number;
     polls: number;
@@ -81,7 +81,7 @@ export interface EventFields {
   'lock.orphans': { holder: string; sessions: SessionSummary[]; denied: number };
   /** This run is inside the command of another run, which holds the lock: it runs under that lease, and its deadline. */
   'lock.inherited': { holder: string; expiresAt: string };
-  /** The lease that was acquired had expired without having been released. */
+  /** The acquired lease had expired without a release. */
   'lock.takeover': { previousInstanceId: string; expiredMs: number; sessionsEnded: number } & Audited;
   /** The child is asked to end after `deadlineMs`. */
   'child.started': { childPid: number; command: string; deadlineMs: number };
@@ -91,7 +91,7 @@ export interface EventFields {
   'child.exited': { exitCode: number | null; signal: string | null; durationMs: number };
   /** Most of the lease is used, and the child still runs; it is asked to end after `deadlineMs`. `canExtend`: it can ask for more time. */
   'lease.expiring': { expiresInMs: number; deadlineMs: number; canExtend: boolean };
-  /** The child, or the library's user, decided that the lease shall last longer. */
+  /** The child, or the library's user, extended the lease. */
   'lease.extended': { ttlMs: number; expiresAt: string } & Audited;
   /**
    * Processes of the command cannot be ended, so the lease was extended: no other run may start beside them.
@@ -116,7 +116,7 @@ export interface EventFields {
   'lock.lost': { holder: string | null };
   /** `handovers`: how often the lock changed hands while we waited. */
   'wait.timeout': HolderSummary & { queueLength: number; waitedMs: number; polls: number; handovers: number };
-  /** The work of our run key is done (`succeeded`), or has failed just now, by the run `by`: nothing was run here. */
+  /** The work of this run key is done (`succeeded`), or has just failed, in the run `by`: nothing was run here. */
   'run.skipped': {
     runKey: string;
     succeeded: boolean;
@@ -174,10 +174,10 @@ const ALL_EVENTS: Record<EventName, true> = {
   error: true,
   'run.finished': true,
 };
-/** The names of all events, for those who need them at run time. */
+/** The names of all events, for use at run time. */
 export const EVENT_NAMES = Object.keys(ALL_EVENTS) as EventName[];
 
-/** What an event is about: the same in every event of a run, but for the token, known once the lock was acquired. */
+/** The context of an event: the same in every event of a run, but for the token, known once the lock was acquired. */
 export interface EventContext {
   instanceId: string;
   fencingToken?: number;
@@ -190,9 +190,9 @@ export interface EventContext {
 }
 
 export type EventOf<N extends EventName> = { [K in N]: { event: K } & EventFields[K] }[N];
-/** What happened, without the common fields. */
+/** An event without the common fields. */
 export type EventBody = EventOf<EventName>;
-/** One audit event: version, time, what happened, and the common fields. */
+/** One event: version, time, its own fields, and the common fields. */
 export type MigrateLockEvent = { v: typeof EVENT_VERSION; time: string } & EventContext & EventBody;
 /** Called with every event. */
 export type EventListener = (event: MigrateLockEvent) => void;

@@ -12,8 +12,9 @@ export function createAuditLog(output: Output): EventListener {
 }
 
 /**
- * JSON leaves DEL, the C1 controls (which some terminals obey), U+2028/U+2029 (which some readers take for a line's end) and what
- * turns the direction of writing as they are. Escaped they are the same JSON. (Only for JSON in one line: a line break between
+ * JSON does not escape DEL, the C1 controls (which some terminals execute), U+2028/U+2029 (which some readers treat as
+ * a line end)
+ * and bidirectional controls. Escaped they are the same JSON. (Only for JSON in one line: a line break between
  * its values is escaped too.)
  */
 export function escapeForTerminals(json: string): string {

@@ -15,15 +15,16 @@ export interface MigrationLockOptions {
   /** The longest pause between two polls of a lone waiter, in milliseconds. Default 1 000. */
   pollIntervalMs?: number;
   /**
-   * Whether wait() may keep a connection of its own, as long as it is among the first few of the queue, to hear of a release at
-   * once. Never on a connection that is the caller's, or behind a pooler. Default true.
+   * Whether wait() may keep a connection of its own while it is among the first few of the queue, to be notified of a
+   * release.
+   * Never on the caller's connection, or behind a pooler. Default true.
    */
   listen?: boolean;
-  /** Ends wait() (it then throws the signal's reason) and the tries of extend() and release(). */
+  /** Ends wait() (which throws the signal's reason) and the attempts of extend() and release(). */
   signal?: AbortSignal;
-  /** Called with every event, as the command line writes it to stdout. What it throws is ignored. */
+  /** Called with every event, as the command line writes it to stdout. Errors that it throws are ignored. */
   onEvent?: EventListener;
-  /** Shown to those who wait: what is being run. Credentials in it are redacted; at most 2000 characters are kept. */
+  /** Shown to waiters: what is being run. Credentials in it are redacted; at most 2000 characters are kept. */
   command?: string;
 }
 

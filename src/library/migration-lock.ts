@@ -31,10 +31,10 @@ export class MigrationLock {
   readonly #database: Database;
   readonly #calls: LockCalls;
   readonly #options: MigrationLockOptions;
-  /** What is told of the work. */
+  /** The command that waiters see. */
   readonly #command: string | null;
   readonly #ttlMs: number;
-  /** Follows the caller's, on which many instances may not listen: Node warns of a leak when more than ten do. */
+  /** Follows the caller's signal, which gets one listener only: Node warns about more than ten. */
   readonly #signal: AbortSignal;
   readonly #events: EventStream;
   #identity: Identity = newIdentity();
@@ -77,12 +77,12 @@ export class MigrationLock {
     );
   }
 
-  /** Names this lease, or the attempt to acquire it, in the table and in every event. */
+  /** Identifies this lease, or the attempt to acquire it, in the table and in every event. */
   get instanceId(): string {
     return this.#identity.instanceId;
   }
 
-  /** The lease that this instance has, as long as it has not released it; it may have run out meanwhile. */
+  /** The lease of this instance until it is released; it may have expired. */
   get lease(): Lease | undefined {
     return this.#lease;
   }
@@ -97,7 +97,7 @@ export class MigrationLock {
     return this.#acquiring(async () => {
       const result = await this.#wait(0);
       if (result.outcome === 'timed-out') return false;
-      leaseOf(result);
+      leaseOrThrow(result);
       return true;
     });
   }
@@ -110,13 +110,13 @@ export class MigrationLock {
    * @throws the reason of `signal` when that was aborted.
    */
   async wait(): Promise<Lease> {
-    return this.#acquiring(async () => leaseOf(await this.#wait(this.#options.waitTimeoutMs ?? 30_000)));
+    return this.#acquiring(async () => leaseOrThrow(await this.#wait(this.#options.waitTimeoutMs ?? 30_000)));
   }
 
   /**
-   * Gives the lease back. While the database cannot be reached it is tried again, for what is left of the lease, 30 s at
-   * most. Never throws: a lease that cannot be released runs out by itself, and the event `lock.release_failed` says when.
-   * @returns true when this call released it; false when it was not this instance's (any more), which events tell.
+   * Releases the lease. While the database cannot be reached it tries again, for the rest of the lease, 30 s at
+   * most. Never throws: a lease that cannot be released expires, and the event `lock.release_failed` says when.
+   * @returns true when this call released it; false when it was not this instance's (any more), which events report.
    */
   async release(): Promise<boolean> {
     const lease = this.#lease;
@@ -160,7 +160,7 @@ export class MigrationLock {
       });
       if (answer.outcome === 'refused') return false;
       const { lease: extended, auditHash } = answer;
-      // It may have been released, or extended by another call, meanwhile.
+      // It may have been released, or extended by another call, in the meantime.
       if (this.#lease !== undefined && this.#holds(lease))
         this.#lease = { ...extended, endsAtMs: Math.max(this.#lease.endsAtMs, extended.endsAtMs) };
       const expiresAt = extended.expiresAt.toISOString();
@@ -221,7 +221,7 @@ export class MigrationLock {
     try {
       return await work();
     } catch (error) {
-      // After an abort nothing is held, whatever was acquired on the way.
+      // After an abort nothing is held, whatever was acquired before.
       this.#lease = undefined;
       this.#startOver();
       throw error;
@@ -253,7 +253,7 @@ export class MigrationLock {
     this.#events.emit({ event: 'database.unavailable', code: errorCode(error), message, attempts: attempt });
   }
 
-  /** What passes by itself has not passed in time: the database was as good as away. */
+  /** A temporary error lasted too long: the database counts as unavailable. */
   #notExtended(error: unknown, { expiresAt }: Lease): MigrateLockError {
     const explained = explain(error, this.#database.description, this.#calls.schema);
     if (!mayPass(error)) return explained;
@@ -265,7 +265,7 @@ export class MigrationLock {
     });
   }
 
-  /** An instance id names one acquisition for ever. */
+  /** An instance id is used for one acquisition only. */
   #startOver(): void {
     this.#identity = newIdentity();
     this.#events.context.instanceId = this.instanceId;
@@ -273,8 +273,8 @@ export class MigrationLock {
   }
 }
 
-/** @throws what ended the wait without a lease. */
-function leaseOf(result: WaitResult): Lease {
+/** @throws the error that ended the wait without a lease. */
+function leaseOrThrow(result: WaitResult): Lease {
   switch (result.outcome) {
     case 'acquired':
       return result.lease;

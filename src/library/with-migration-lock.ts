@@ -3,7 +3,7 @@ import { MigrationLock } from './migration-lock.js';
 import type { MigrationLockOptions } from './migration-lock-options.js';
 import { applicationName } from '../lock/lease.js';
 
-/** What work under the lease is given. */
+/** The arguments of the work under the lease. */
 export interface WorkContext {
   /**
    * Aborted when the work must end, two margins before the lease ends (by default 28 s after it was acquired), and when
@@ -13,18 +13,18 @@ export interface WorkContext {
   signal: AbortSignal;
   /** Names the lease in the table, in events, and in the names of its database sessions. */
   instanceId: string;
-  /** Grows with every acquisition: lets a store refuse writes of an older holder. */
+  /** Grows with every acquisition: a data store can use it to refuse writes of an older holder. */
   fencingToken: number;
   /** The end of the lease, on the database's clock. */
   expiresAt: Date;
-  /** Give it to the sessions that do the work (`application_name`), so that they can be found in pg_stat_activity. */
+  /** Use it as `application_name` of the sessions that do the work, so that they can be found in pg_stat_activity. */
   applicationName: string;
 }
 
 /**
- * Waits for the lease, does the work, releases the lease, whether the work succeeded or not.
- * @returns what the work returned.
- * @throws what the work threw; or, before it was started, `LockWaitTimeoutError` and what `MigrationLock.wait()` throws.
+ * Waits for the lease, does the work, and releases the lease, whether the work succeeded or not.
+ * @returns the work's result.
+ * @throws the work's error; or, before it was started, `LockWaitTimeoutError` and the errors of `MigrationLock.wait()`.
  */
 export async function withMigrationLock<T>(
   options: MigrationLockOptions,

@@ -6,7 +6,7 @@ import { CALL_LIMIT_MS } from './calls.js';
 export interface Tries {
   /** The last moment for an answer, which may move meanwhile. */
   untilMs: () => number;
-  /** Whether anybody still needs it. */
+  /** Whether the result is still needed. */
   isWanted: () => boolean;
   /** Called before each further try. */
   onFailure: (error: unknown, attempt: number) => void;
@@ -16,7 +16,7 @@ export interface Tries {
 const SHORTEST_TRY_MS = 250;
 
 /**
- * Makes a call, and again while the database is away or somebody else has locked what it needs.
+ * Makes a call, and again while the database is unavailable or another transaction has locked what it needs.
  * @throws the last failure.
  */
 export async function keepTrying<T>(

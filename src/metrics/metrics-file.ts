@@ -4,7 +4,7 @@ import type { EventListener } from '../events/events.js';
 import { isTrustedOwner } from '../system/file-owner.js';
 import { FigureCollector } from './run-figures.js';
 
-/** Others read it, node_exporter for one. */
+/** Other users read it, such as node_exporter's. */
 const MODE = 0o644;
 
 /** Listens to a run, and then writes its metrics into a file. */
@@ -18,7 +18,9 @@ export class MetricsFile {
 
   readonly onEvent: EventListener = (event) => this.#collector.onEvent(event);
 
-  /** To be called after the run, so that loading its modules does not delay it. Rejects when the file cannot be written. */
+  /**
+   * Call it after the run, so that loading its modules does not delay the run. Rejects when the file cannot be written.
+   */
   async write(): Promise<void> {
     const { figures } = this.#collector;
     if (figures === undefined) return;
@@ -28,16 +30,16 @@ export class MetricsFile {
 }
 
 /**
- * Puts the text there at once: readers see the old file or the new one. The folder may be one that others can write (/tmp):
- * the new file is made under a name that nobody can guess, and only if nothing has that name. A link that is ours or root's
- * is followed; when somebody puts another one there after our look, the rename replaces it, and not what it leads to.
+ * Replaces the file: readers see the old file or the new one. The folder may be writable by others (/tmp):
+ * the new file gets a random name, and is created only if no file has that name. A link of this user or root
+ * is followed; when another user replaces the link after the check, the rename replaces it, and not its target.
  */
 async function place(file: string, text: string): Promise<void> {
   const { constants, lstat, open, rename, rm } = await import('node:fs/promises'); // few runs need it
   const { followOwnLinks } = await import('./own-links.js');
   const target = await followOwnLinks(file);
   const found = await lstat(target).catch(() => null);
-  // To replace /dev/null, or a pipe, would be worse than to write nothing.
+  // Replacing /dev/null, or a pipe, would be worse than writing nothing.
   if (found?.isFile() === false) throw new Error(`${file} is not a regular file`);
   if (found !== null && !isTrustedOwner(found.uid)) {
     throw new Error(

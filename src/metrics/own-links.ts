@@ -2,12 +2,13 @@ import { lstat, readlink } from 'node:fs/promises';
 import { isAbsolute, join, parse, sep } from 'node:path';
 import { isTrustedOwner } from '../system/file-owner.js';
 
-/** As many as the kernel follows. */
+/** The kernel's limit. */
 const MOST_LINKS = 40;
 
 /**
  * Resolves the links of an absolute path, one after the other. Its last part need not exist.
- * @throws Error when one of them belongs to neither us nor root: in a shared folder, anybody may put a link at our place.
+ * @throws Error when one of them belongs neither to this user nor to root: in a shared folder, any user can create a
+ * link.
  */
 export async function followOwnLinks(file: string): Promise<string> {
   let done = parse(file).root;

@@ -1,4 +1,4 @@
-/** The figures of a run in Prometheus' text format: loaded only when they are asked for, at the run's end. */
+/** The metrics of a run in Prometheus' text format: loaded only when they are requested, at the run's end. */
 import { Counter, Gauge, Registry } from 'prom-client';
 import { OUTCOMES } from '../events/events.js';
 import type { RunFigures } from './run-figures.js';

@@ -5,12 +5,12 @@ export interface RunFigures {
   instanceId: string;
   database: string | null;
   schema: string;
-  /** For how long it waited, as far as it told. */
+  /** How long it waited, as its events say. */
   waitMs: number;
-  /** For how long it had the lease; when that could not be released, up to the moment that it said so. */
+  /** How long it had the lease; until the release failed, when it could not be released. */
   holdMs: number;
   polls: number;
-  /** How many were waiting, this run included, when it found the lock held; 0 when it did not. */
+  /** The number of waiters, this run included, when it found the lock held; 0 when it did not. */
   queueLength: number;
   takeovers: number;
   outcome: Outcome;
@@ -18,7 +18,7 @@ export interface RunFigures {
   finishedAtMs: number;
 }
 
-/** Gathers the figures of a run from its events. */
+/** Computes the metrics of a run from its events. */
 export class FigureCollector {
   #waitMs = 0;
   #holdMs = 0;
@@ -34,7 +34,7 @@ export class FigureCollector {
   }
 
   readonly onEvent: EventListener = (event) => {
-    // Several events have the wait's figures: the last one counts, for the queue the first.
+    // Several events have the wait's values: the last one counts; for the queue, the first.
     if ('waitedMs' in event) this.#waitMs = event.waitedMs;
     if ('polls' in event) this.#polls = event.polls;
     if ('queueLength' in event) this.#queueLength ??= event.queueLength;

@@ -1,16 +1,22 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 
-/** A `cat` of ours, which writes to `fd` what it is given. No failure of it throws. It keeps Node alive only while it has something to write. */
+/**
+ * A `cat` process that writes its input to `fd`. No failure throws. It keeps Node running only while it has something
+ * to write.
+ */
 export interface Cat {
-  /** True as long as it takes what it is given; `onDrain` tells when it does so again. */
+  /** True while it accepts input; `onDrain` is called when it does so again. */
   readonly isReady: () => boolean;
   readonly write: (bytes: Buffer) => void;
-  /** No more comes: it ends when all is written. */
+  /** Ends the input: it exits when all is written. */
   readonly end: () => void;
   readonly kill: () => void;
 }
 
-/** Starts it in a session of its own: what ends our group, or Ctrl-C, is not for it. Null when there is none. */
+/**
+ * Starts it in its own session: a signal to the process group, or Ctrl-C, does not reach it. Null when there is no
+ * `cat`.
+ */
 export function startCat(
   fd: number,
   { onDrain, onExit }: { onDrain: () => void; onExit: () => void },
@@ -20,7 +26,7 @@ export function startCat(
   if (cat?.pid === undefined || stdin == null) return null;
   cat.unref();
   stdin.on('drain', onDrain);
-  // It ended because its reader is gone: what was on its way is lost.
+  // It ended because its reader is gone: the lines in between are lost.
   stdin.on('error', () => undefined);
   cat.once('exit', onExit);
   return {
@@ -36,13 +42,13 @@ function trySpawn(fd: number): ChildProcess | null {
     const cat = spawn('cat', {
       stdio: ['pipe', fd, 'ignore'],
       detached: true,
-      // It keeps no folder busy, and nothing in its environment makes it look like a process of the child.
+      // It keeps no folder in use, and its environment does not make it look like a process of the child.
       cwd: '/',
       env: { PATH: process.env.PATH },
     });
     cat.on('error', () => undefined);
     return cat;
   } catch {
-    return null; // no descriptor or no process is to be had
+    return null; // no descriptor or no process is available
   }
 }

@@ -2,12 +2,13 @@ import { closeSync, writeSync } from 'node:fs';
 import { LineQueue } from './line-queue.js';
 import type { RawOutput } from './output.js';
 
-/** How soon a write is retried after the reader did not take a line. */
+/** The pause before a write is retried. */
 const RETRY_MS = 20;
 
 /**
- * Writes lines to a descriptor that answers at once: a non-blocking one, a file, or a device such as /dev/null.
- * What a stalled reader does not take waits in a queue. What cannot be written (reader gone, disk full) is lost.
+ * Writes lines to a descriptor that does not block: a non-blocking one, a file, or a device such as /dev/null.
+ * Lines that a stalled reader does not take wait in a queue. Lines that cannot be written (reader gone, disk full) are
+ * lost.
  */
 export class DescriptorOutput implements RawOutput {
   readonly #fd: number;

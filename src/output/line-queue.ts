@@ -2,8 +2,9 @@ const MAX_LINES = 10_000;
 const MAX_BYTES = 1_000_000;
 
 /**
- * Lines that could not be written yet, bounded. When it is full the oldest go: the last line, `run.finished`, says more
- * than any before it. A line of which a part is written already stays, or the next would be glued to its beginning.
+ * A limited queue of lines that could not be written yet. When it is full the oldest are dropped: the last line,
+ * `run.finished`, says
+ * more than the others. A partly written line stays, because the next would be appended to it.
  */
 export class LineQueue {
   #lines: Buffer[] = [];
@@ -28,12 +29,12 @@ export class LineQueue {
     }
   }
 
-  /** What is left of the first line. */
+  /** The unwritten part of the first line. */
   peek(): Buffer | undefined {
     return this.#lines[0]?.subarray(this.#written);
   }
 
-  /** That many bytes of the first line are out. */
+  /** This many bytes of the first line were written. */
   advance(bytes: number): void {
     const first = this.#lines[0];
     if (first === undefined) return;
@@ -41,7 +42,7 @@ export class LineQueue {
     if (this.#written >= first.length) this.drop();
   }
 
-  /** Gives up the first line. Returns true when a part of it had been written, so that its end is missing. */
+  /** Drops the first line. Returns true when a part of it had been written, so that its end is missing. */
   drop(): boolean {
     const first = this.#lines.shift();
     const isCut = first !== undefined && this.#written > 0 && this.#written < first.length;

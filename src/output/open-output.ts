@@ -18,15 +18,15 @@ export function openOutput(fd: number): RawOutput {
   }
 }
 
-/** stdout and stderr: one and the same output when both lead to the same place, so that no line lands in another's middle. */
+/** stdout and stderr: one output when both lead to the same place, so that no line is written inside another. */
 export function openOutputs(): { stdout: RawOutput; stderr: RawOutput } {
   const stdout = openOutput(1);
   return { stdout, stderr: isSamePlace(statOrNull(1), statOrNull(2)) ? stdout : openOutput(2) };
 }
 
 /**
- * The same pipe or terminal once more, as a description of our own: only on that one can we be non-blocking. The one we
- * were given is the child's too, and others', who do not expect to be told "try again".
+ * Reopens the same pipe or terminal: only the new description can be non-blocking. The original is shared with
+ * the child and other programs, which do not expect EAGAIN.
  */
 function reopen(fd: number): number {
   return openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY);

@@ -1,20 +1,23 @@
 /**
- * Takes lines and never makes the caller wait. Node's own process.stdout does: on a pipe or a terminal it writes in a
- * blocking way, so that a reader that stalls would stop our timers, the child's deadline among them.
+ * Takes lines and never blocks the caller. Node's process.stdout blocks on a pipe or a terminal,
+ * so a stalled reader would stop the timers, the child's deadline among them.
  */
 export interface Output {
-  /** Writes the text and a newline, now or as soon as the reader takes it. Never throws: what cannot be written is lost. */
+  /**
+   * Writes the text and a newline, now or as soon as the reader takes it. Never throws: lines that cannot be written
+   * are lost.
+   */
   writeLine: (text: string) => void;
-  /** Waits until nothing is left to write (true), `limitMs` at most (false). Keeps Node alive meanwhile. */
+  /** Waits until nothing is left to write (true), `limitMs` at most (false). Keeps Node running during the wait. */
   flush: (limitMs: number) => Promise<boolean>;
-  /** Gives up at once what is left, so that it does not keep Node alive. Later lines are ignored. */
+  /** Drops the remaining lines, so that they do not keep Node running. Later lines are ignored. */
   close: () => void;
 }
 
-/** An output that also takes what is no line of its own, such as what moves a terminal's cursor. */
+/** An output that also takes text without a newline, such as a terminal's cursor movements. */
 export interface RawOutput extends Output {
   /** As writeLine(), without the newline. */
   write: (text: string) => void;
-  /** False while something waits for its reader: then what can be left out is better left out. */
+  /** False while something waits for its reader: optional output should then be skipped. */
   readonly isIdle: boolean;
 }

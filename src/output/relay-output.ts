@@ -4,8 +4,8 @@ import { LineQueue } from './line-queue.js';
 import type { RawOutput } from './output.js';
 
 /**
- * Writes lines through a `cat` of ours: for a descriptor that can be written only in a blocking way. A socket cannot be
- * opened again, and to make it non-blocking would make it so for the child that shares it. The `cat` is started with the
+ * Writes lines through a `cat` process: for a descriptor that can be written only in a blocking way. A socket cannot be
+ * reopened, and a non-blocking one would be non-blocking for the child too. The `cat` is started with the
  * first line and ends with flush() or close().
  */
 export class RelayOutput implements RawOutput {
@@ -37,7 +37,7 @@ export class RelayOutput implements RawOutput {
     if (this.#flush === null) this.#pump();
   }
 
-  /** The relay itself holds some more than it has written. */
+  /** The relay itself holds some lines that it has not written. */
   get isIdle(): boolean {
     if (this.#direct !== null) return this.#direct.isIdle;
     return this.#queue.isEmpty && (this.#cat === null || this.#cat.isReady());
@@ -97,7 +97,7 @@ export class RelayOutput implements RawOutput {
     }
   }
 
-  /** After the end of its input `cat` ends when it has written everything; one that hangs is killed. */
+  /** After the end of its input `cat` ends when it has written everything; a hanging one is killed. */
   #endCat(cat: Cat, limitMs: number): Promise<boolean> {
     return new Promise((resolve) => {
       const limit = setTimeout(() => {
@@ -110,7 +110,7 @@ export class RelayOutput implements RawOutput {
         this.#flush = null;
         this.#endFlush = null;
         resolve(isDone && !this.#isOver);
-        // What was written meanwhile.
+        // Lines that were added in the meantime.
         if (!this.#queue.isEmpty) this.#pump();
       };
       for (let bytes = this.#queue.peek(); bytes !== undefined; bytes = this.#queue.peek()) {

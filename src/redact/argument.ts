@@ -4,27 +4,27 @@ import { REDACTED } from './secrets.js';
 import { quoteWord, shellWords } from './shell-words.js';
 import { redactUrls } from './url.js';
 
-/** A script in a script in a script: deeper than that nothing is shown. */
+/** The limit of nested scripts: deeper ones are hidden. */
 const MAX_DEPTH = 5;
 /** `Authorization: Bearer x`, `password: x` */
 const HEADER = /^\s*([A-Za-z][\w-]*):\s+\S/;
-/** A secret's name, a sign, and a quote: code of some language, which nothing here understood. */
+/** A secret's name, a sign, and a quote: code in an unknown language. */
 const UNKNOWN_CODE =
   /(?:passw(?:or)?d|pwd|passphrase|secret|token|credentials?|api_?key)\w{0,30}["'`]?\s{0,9}(?:=>|:=|[=:,]|\s)\s{0,9}["'`](?!\*\*\*)/i;
 
-/** Redacts a list of arguments: what each holds, and what follows an option such as `--password`. */
+/** Redacts a list of arguments: the text of each, and the one after an option such as `--password`. */
 export function redactWords(words: readonly string[], depth = 0): string[] {
   let isSecretNext = false;
   return words.map((word, index) => {
     const previous = words[index - 1] ?? '';
     const isSecret = isSecretNext;
-    // Also for one that is redacted itself: `--password --token x` may mean either.
+    // Also for a redacted argument: `--password --token x` may mean either.
     isSecretNext = isSecretOption(word);
     if (isSecret) return REDACTED;
     if (/^(-u|--user|--username|--userpwd|--proxy-user)$/.test(previous))
       return word.replace(/:.*/s, `:${REDACTED}`);
     if (/^(.*\/)?(mysql|mariadb)/.test(words[0] ?? '')) word = word.replace(/^-p.+/s, `-p${REDACTED}`);
-    // What stands after `-c` is a script: `PGPASSWORD=x psql ...` is not one long password there.
+    // The argument after `-c` is a script: `PGPASSWORD=x psql ...` is not one long password there.
     return /^-[a-z]*c$/.test(previous) ? redactScript(word, depth + 1) : redactArgument(word, depth);
   });
 }
@@ -41,7 +41,7 @@ function redactArgument(argument: string, depth: number): string {
   return /[\s'"`]/.test(flat) ? redactScript(flat, depth + 1) : flat;
 }
 
-/** URLs, and what follows the name of a secret, up to the text's end. */
+/** URLs, and everything after a secret's name, up to the text's end. */
 function redactFlat(text: string): string {
   const redacted = redactUrls(text);
   for (const { 1: name = '', index } of redacted.matchAll(/(?<![\w.-])([\w.-]+)=(?!\*\*\*)/g)) {
@@ -54,7 +54,7 @@ function redactFlat(text: string): string {
 function redactScript(script: string, depth: number): string {
   if (depth > MAX_DEPTH) return REDACTED;
   const words = shellWords(script);
-  // Not a script: what is not understood is shown only when nothing in it looks like a secret.
+  // Not a script: text that cannot be parsed is shown only when nothing in it looks like a secret.
   if (words === null) return isSecretName(script) || script.includes('://') ? REDACTED : script;
   if (words.length === 1 && words[0]?.value === script) return redactFlat(script);
   const values = words.map(({ value }) => value);

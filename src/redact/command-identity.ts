@@ -3,8 +3,9 @@ import { redactWords } from './argument.js';
 import { redactSecrets } from './secrets.js';
 
 /**
- * The SHA-256 in hexadecimal of a whole command line without its credentials: of its words as JSON, so that `a b` and `a` `b`
- * are two commands, and before anything is cut or escaped for those who read it. A password that was changed makes no other
+ * The SHA-256 in hexadecimal of a whole command line without its credentials: of its words as JSON, so that `a b` and
+ * `a` `b`
+ * are two commands, and before anything is cut or escaped for readers. A changed password does not change the
  * command.
  */
 export function commandIdentity(argv: readonly string[], secrets: readonly string[] = []): string {

@@ -1,7 +1,10 @@
 import { isSecretName } from './secret-names.js';
 import { REDACTED } from './secrets.js';
 
-/** One pair at a time, each match beginning where the one before ended: what stands before the value, the name, the value. */
+/**
+ * One pair at a time, each match beginning at the end of the one before: the text before the value, the name, the
+ * value.
+ */
 const STYLES = [
   // ADO.NET and others: Host=h;User Id=u;Password="a;b"
   /(\s*([A-Za-z_][\w .-]*)=\s*)("(?:[^"]|"")*"|'(?:[^']|'')*'|[^;]*)(?=;|$)[;\s]*/y,
@@ -9,9 +12,9 @@ const STYLES = [
   /(\s*([A-Za-z_]\w*)\s*=\s*)('(?:[^'\\]|\\.)*'|(?:[^\s'\\]|\\.)(?:[^\s\\]|\\.)*|)(?=\s|$)\s*/sy,
 ];
 
-/** A connection string made of pairs, with its secrets redacted; null when the text, as a whole, is none. */
+/** A connection string of pairs, with its secrets redacted; null when the whole text is not one. */
 export function redactPairs(text: string): string | null {
-  // What reads as both is redacted as both.
+  // Text that matches both forms is redacted as both.
   return STYLES.reduce<string | null>(
     (redacted, style) => redactStyle(redacted ?? text, style) ?? redacted,
     null,

@@ -1,12 +1,12 @@
 import { redactWords } from './argument.js';
 
-/** Shorter ones would be found in every other word. */
+/** Shorter ones would match in every other word. */
 const MIN_LENGTH = 3;
 
 /**
- * Redacts credentials in a text that quotes what somebody typed: an error about an option that there is not, or about a value
- * that is none, repeats it, and it may well be a URL in the wrong place.
- * @param words a command line, each argument of which may stand in the text, also as JSON writes it.
+ * Redacts credentials in a text that quotes user input: an error about an unknown option or an invalid value
+ * repeats it, and it may be a URL in the wrong place.
+ * @param words a command line, each argument of which may be in the text, also as JSON.
  */
 export function redactQuoted(text: string, words: readonly string[]): string {
   const redacted = redactWords(words);
@@ -24,7 +24,7 @@ export function redactQuoted(text: string, words: readonly string[]): string {
     );
 }
 
-/** Of `--option=value` an error may repeat the value alone. */
+/** An error may repeat only the value of `--option=value`. */
 function valueOf(word: string, shown: string): [string, string][] | undefined {
   const option = /^-{1,2}[A-Za-z][\w-]*=/.exec(word)?.[0];
   if (option === undefined || !shown.startsWith(option)) return undefined;

@@ -1,15 +1,15 @@
 export const REDACTED = '***';
 
-/** Shorter ones would be found in every other word. */
+/** Shorter ones would match in every other word. */
 const MIN_LENGTH = 3;
 
 /**
- * Replaces the secrets wherever they occur in the text: as they are, decoded, and in the forms that a URL, JSON or a shell
- * command line gives them. A secret of one or two characters is not looked for.
+ * Replaces the secrets wherever they occur in the text: as they are, decoded, and encoded for a URL, JSON or a shell.
+ * A secret of one or two characters is not redacted.
  */
 export function redactSecrets(text: string, secrets: readonly string[]): string {
   const forms = new Set(secrets.flatMap(formsOf));
-  // The longest first: one may be a part of another.
+  // The longest first: one may be part of another.
   return [...forms]
     .filter((form) => form.length >= MIN_LENGTH && form !== REDACTED)
     .sort((one, other) => other.length - one.length)
@@ -29,7 +29,7 @@ function formsOf(secret: string): string[] {
   });
 }
 
-/** Both throw on text that is not well-formed. */
+/** Both throw for text that is not well-formed. */
 function orItself(convert: (text: string) => string, text: string): string {
   try {
     return convert(text);
@@ -38,7 +38,7 @@ function orItself(convert: (text: string) => string, text: string): string {
   }
 }
 
-/** As a URL object writes it, which leaves other characters as they are than encodeURIComponent does. */
+/** A URL object encodes other characters than encodeURIComponent does. */
 function urlUserinfo(text: string): string {
   const url = new URL('http://host');
   url.password = text;

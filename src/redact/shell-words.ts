@@ -1,4 +1,4 @@
-/** A word of a shell script: where it stands, and what it is without its quotes. */
+/** A word of a shell script: its position, and its text without quotes. */
 export interface ShellWord {
   start: number;
   end: number;
@@ -8,7 +8,7 @@ export interface ShellWord {
 const SEPARATOR = /[\s;&|<>()]/;
 
 /**
- * Splits a script into its words, as far as sh's quoting goes. Operators (`;`, `|`, `&&`, newlines, brackets) are left out,
+ * Splits a script into words, following sh's quoting. Operators (`;`, `|`, `&&`, newlines, brackets) are left out,
  * a substitution `$(...)` is part of its word.
  * @returns null when a quote or a substitution is not closed.
  */
@@ -40,7 +40,7 @@ function readWord(script: string, start: number): ShellWord | null {
   return { start, end: position, value };
 }
 
-/** The end of what stands at `position`: a quoted string, a substitution, or a character. Null when it is not closed. */
+/** The end of a quoted string, a substitution, or a character at `position`. Null when it is not closed. */
 function endOfPart(script: string, position: number): number | null {
   switch (script.charAt(position)) {
     case '\\':
@@ -81,7 +81,7 @@ function unquoted(part: string): string {
   return part;
 }
 
-/** Writes a word so that sh reads it back as the same; `***` of ours stays as it is. */
+/** Quotes a word so that sh reads the same word; `***` stays as it is. */
 export function quoteWord(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word.replaceAll('***', '_')) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

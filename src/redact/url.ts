@@ -1,12 +1,13 @@
 import { REDACTED } from './secrets.js';
 import { isSecretName } from './secret-names.js';
 
-/** Where the name before `@` is a user; elsewhere (https://TOKEN@host) it is often the secret itself. */
+/** Schemes where the name before `@` is a user; elsewhere (https://TOKEN@host) it is often the secret itself. */
 const NAMES_USER = /(?:postgres|postgresql|postgis|pgsql|mysql|mariadb|ssh|sftp)(?:\+\w{1,20})?$/i;
 
 /**
- * Redacts the credentials of the URL in the text. It is taken to reach to the text's end: a password may hold anything,
- * and what is written wrongly (an unescaped `@`, `/` or `#`) has to stay secret too. So in doubt too much is redacted.
+ * Redacts the credentials of the URL in the text. The URL is taken to reach to the text's end: a password may contain
+ * anything,
+ * and an unescaped `@`, `/` or `#` must not reveal a part of it. In doubt, more is redacted.
  */
 export function redactUrls(text: string): string {
   const sign = text.indexOf('://');
@@ -26,7 +27,7 @@ function redactUserinfo(rest: string, namesUser: boolean): string {
     const isUser = namesUser && /^[\w.%+-]*$/.test(user);
     return `${isUser ? user : REDACTED}:${REDACTED}${rest.slice(at)}`;
   }
-  // An `@` of the path or the query, without any password before it: https://host/@scope/name
+  // An `@` in the path or the query, without a password before it: https://host/@scope/name
   if (/[/?#]/.test(userinfo) || namesUser) return rest;
   return REDACTED + rest.slice(at);
 }

@@ -5,8 +5,8 @@ const UNIT_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as c
 type Unit = keyof typeof UNIT_MS;
 
 /**
- * Reads a duration as people write it: `500ms`, `30s`, `1.5s`, `5m`, `1h`, `2d`, `0`. A bare number other than 0 is no duration,
- * because half of its readers would take it for seconds and the other half for milliseconds.
+ * Parses a duration: `500ms`, `30s`, `1.5s`, `5m`, `1h`, `2d`, `0`. A bare number other than 0 is refused,
+ * because some readers take it for seconds and others for milliseconds.
  * @returns whole milliseconds; undefined when the text is no duration, or longer than `longestMs`.
  */
 export function parseDuration(text: string, longestMs = MAX_DURATION_MS): number | undefined {

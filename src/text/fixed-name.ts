@@ -23,11 +23,11 @@ const UNEXPANDED = [
   /@[A-Z_][A-Z0-9_]{1,60}@/,
   // JavaScript.
   /\[object \w{1,60}\]/,
-  // A command that no shell has run.
+  // A command substitution that no shell has executed.
   /`[^`]{0,60}`?/,
 ];
 
-/** Between two parts of a name. One at its end is what `web-$UNSET` leaves. */
+/** A separator at the end of a name is what `web-$UNSET` leaves. */
 const SEPARATOR = /[\s\-_:/@.+#=,;|~&]/u;
 
 /** How programs print a missing value. */
@@ -44,7 +44,7 @@ const UNSET = new Set([
 ]);
 /** Names that change their meaning over time. */
 const MOVING = new Set(['latest', 'main', 'master', 'trunk', 'develop', 'head', 'nightly', 'snapshot']);
-/** As `MOVING`, but legitimate as a part of a longer name (`seed-dev`). */
+/** Like `MOVING`, but valid as a part of a longer name (`seed-dev`). */
 const MOVING_ALONE = new Set([
   ...['dev', 'development', 'test', 'staging', 'prod', 'production', 'stable', 'edge', 'canary'],
   ...['current', 'default', 'next', 'release', 'version', 'true', 'false', 'yes', 'no', 'on', 'off'],
@@ -63,8 +63,8 @@ export function findUnexpanded(text: string): string | undefined {
 }
 
 /**
- * Why a text cannot name one fixed thing, as the rest of a sentence about it; undefined when it can. `mayMove`: a name such as
- * `main` is fixed enough.
+ * Why a text cannot be a fixed name, as the rest of a sentence; undefined when it can. `mayMove`: names such as
+ * `main` are allowed.
  */
 export function whyNotFixed(name: string, { mayMove = false } = {}): string | undefined {
   const form = findUnexpanded(name);

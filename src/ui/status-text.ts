@@ -36,14 +36,14 @@ export interface StatusReport {
 /** The report for people, line by line. Texts of other clients are made printable. */
 export function describeStatus(report: StatusReport): string[] {
   return [
-    `The lock of ${printable(report.database)} (schema ${printable(report.schema)}) is ${stateOf(report)}.`,
+    `The lock of ${printable(report.database)} (schema ${printable(report.schema)}) is ${describeState(report)}.`,
     ...(report.lease === null ? [] : ['', ...describeLease(report.lease, report.state)]),
     '',
     ...describeWaiters(report),
   ];
 }
 
-function stateOf({ state, lease }: StatusReport): string {
+function describeState({ state, lease }: StatusReport): string {
   switch (state) {
     case 'held':
       return 'held';

@@ -4,12 +4,12 @@ import { Ajv2020, type AnySchema, type ValidateFunction } from 'ajv/dist/2020.js
 import addFormats from 'ajv-formats';
 import type { MigrateLockEvent } from '../../src/events/events.js';
 
-/** The schema that the package publishes. */
+/** The event schema that the package publishes. */
 const SCHEMA = fileURLToPath(new URL('../../src/events/event.schema.json', import.meta.url));
 
 let validate: ValidateFunction | null = null;
 
-/** One line of stdout, which has to be JSON that the published schema accepts. */
+/** Parses one line of stdout, which has to be JSON that the published schema accepts. */
 export function parseAuditLine(line: string): MigrateLockEvent {
   let event: unknown;
   try {

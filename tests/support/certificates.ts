@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** Certificates are made by the machine's openssl, once for each test file. */
+/** Creates certificates with the machine's openssl, once for each test file. */
 export const hasOpenssl = spawnSync('openssl', ['version'], { stdio: 'ignore' }).status === 0;
 
 export interface Certificate {
@@ -11,7 +11,7 @@ export interface Certificate {
   key: string;
 }
 
-/** Authorities of our own, and what they sign, in a folder that goes with them. */
+/** Certificate authorities, and what they sign, in a folder that is removed at the end. */
 export class Certificates {
   readonly folder = mkdtempSync(join(tmpdir(), 'migrate-lock-certificates-'));
 
@@ -40,7 +40,7 @@ export class Certificates {
     return made;
   }
 
-  /** Signed by itself, with a key and a signature as openssl's arguments say. */
+  /** A self-signed certificate, with a key and a signature as openssl's arguments say. */
   selfSigned(name: string, ...algorithm: string[]): Certificate {
     const made = this.#paths(name);
     this.#openssl(
@@ -50,7 +50,10 @@ export class Certificates {
     return made;
   }
 
-  /** A list of what the authority has revoked. @returns its path. */
+  /**
+   * A list of the certificates that the authority has revoked.
+   * @returns its path.
+   */
   revocations(name: string, by: Certificate, revoked: readonly Certificate[]): string {
     const [list, database] = [join(this.folder, `${name}.crl`), join(this.folder, `${name}.index`)];
     const settings = join(this.folder, `${name}.conf`);

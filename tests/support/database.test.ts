@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals';
 import postgres from 'postgres';
 import { createDatabase } from './database.js';
 
-test('a database of its own, with a role, both gone after drop, whoever is still connected', async () => {
+test('creates a database and a role, and drops both even while sessions are connected', async () => {
   const database = await createDatabase();
   const role = await database.createRole();
   const guest = postgres(role.url, { max: 1, onnotice: () => undefined });

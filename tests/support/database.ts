@@ -2,38 +2,38 @@ import postgres from 'postgres';
 import { customAlphabet } from 'nanoid';
 
 const uniqueSuffix = customAlphabet('0123456789abcdefghijklmnopqrstuvwxyz', 12);
-/** Statements go out as they are: nothing that PostgreSQL notes is a test's output, and few connections are enough. */
+/** Statements are sent unchanged; notices do not appear in a test's output, and few connections are enough. */
 const CONNECTION = { max: 5, onnotice: () => undefined } as const;
 
 export interface TestRole {
   name: string;
-  /** Connects as this role to the database that it was made for. */
+  /** Connects as this role to the database that the role was made for. */
   url: string;
 }
 
 export interface TestDatabase {
-  /** Connects as the owner of everything (the server's superuser). */
+  /** Connects as the server's superuser, who owns everything. */
   url: string;
   name: string;
   sql: postgres.Sql;
-  /** A role of its own, without rights but to log in; `attributes` as in CREATE ROLE. It goes with the database. */
+  /** A new role that may only log in; `attributes` as in CREATE ROLE. It is dropped with the database. */
   createRole: (attributes?: string) => Promise<TestRole>;
-  /** The URL, changed: another database, user, parameter. */
+  /** The URL with another database, user or parameter. */
   urlWith: (change: (url: URL) => void) => string;
-  /** The application names of those who are connected to it, or to what stands in front. */
+  /** The application names of the clients of this database, or of the proxy in front of it. */
   clients: () => Promise<string[]>;
-  /** Ends all connections, drops the database and its roles. */
+  /** Ends all connections, and drops the database and its roles. */
   drop: () => Promise<void>;
 }
 
-/** The shared server's URL, as globalSetup has set it. */
+/** The shared server's URL, which globalSetup has set. */
 export function serverUrl(): string {
   const url = process.env.TEST_DATABASE_URL;
   if (url === undefined) throw new Error('TEST_DATABASE_URL is not set: run the tests with npm test');
   return url;
 }
 
-/** What stands between the tests and the server. */
+/** A proxy between the tests and the server. */
 export interface Front {
   through: (url: string) => string;
   /** The application names of the clients that are connected to it for this database. */
@@ -42,14 +42,14 @@ export interface Front {
 
 let front: Front | null = null;
 
-/** From now on the URLs that are given out lead to it; `sql` stays a direct connection. */
+/** From now on new URLs lead to the proxy; `sql` stays a direct connection. */
 export function putInFront(given: Front): void {
   front = given;
 }
 
 /**
- * A fresh, empty database of the test file's own, on the shared server or on the one named by `server`; with an encoding other
- * than the server's.
+ * A new, empty database for the test file, on the shared server or on `server`; with another encoding than
+ * the server's on request.
  */
 export async function createDatabase(
   server: string = serverUrl(),

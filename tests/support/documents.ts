@@ -3,13 +3,13 @@ import { fileURLToPath } from 'node:url';
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
-/** What is read by users and by contributors. */
+/** The documents for users and contributors. */
 export const DOCUMENTS = [
   ...['README.md', 'SECURITY.md', 'CONTRIBUTING.md', 'CHANGELOG.md'],
   ...readdirSync(`${ROOT}/docs`).map((name) => `docs/${name}`),
 ].sort();
 
-/** Comments above a code block that say how its commands are run; see documents.test.ts. */
+/** Comments above a code block that say how to run its commands; see documents.test.ts. */
 const MARKS = ['not run', 'exit', 'after', 'while'] as const;
 type Mark = (typeof MARKS)[number];
 
@@ -49,7 +49,7 @@ export function proseOf(path: string): string {
   return readDocument(path).replace(/^ *```\w*\n[\s\S]*?^ *```$/gm, '');
 }
 
-/** The rows of the one table of a document with this head. */
+/** The rows of the document's only table with this head. */
 export function tableOf(path: string, ...head: string[]): string[][] {
   const lines = readDocument(path).split('\n');
   const found = lines.flatMap((line, at) =>
@@ -63,7 +63,7 @@ export function tableOf(path: string, ...head: string[]): string[][] {
   return rows.slice(0, end < 0 ? undefined : end).map(cells);
 }
 
-/** Without the marks of code. */
+/** The text without code marks. */
 export const plain = (cell: string) => cell.replaceAll('`', '');
 
 function cells(line: string): string[] {

@@ -35,7 +35,7 @@ interface Link {
   target: string;
 }
 
-/** As npm leaves the package when it runs no install scripts: no links; some archives lose the right to execute, too. */
+/** npm without install scripts creates no links, and some archives lose the right to execute. */
 function copyWithoutInstallScript(from: string, to: string): void {
   cpSync(from, to, { recursive: true, verbatimSymlinks: true, mode: constants.COPYFILE_FICLONE });
   for (const { target } of links(to)) rmSync(join(to, '..', target), { force: true });
@@ -54,17 +54,17 @@ function expectComplete(): void {
   expect(readdirSync(join(native, 'lib'))).toEqual(readdirSync(join(installedNative(), 'lib')));
 }
 
-describe('what the install script would have made', () => {
-  test('is made, and made again without harm', () => {
+describe('the links of the install script', () => {
+  test('are created, and created again without error', () => {
     completeNative(native);
     expectComplete();
     completeNative(native);
     expectComplete();
   });
 
-  test('is made by several processes at once', async () => {
+  test('are created when several processes do so at once', async () => {
     const module = new URL('./embedded/binaries.mjs', import.meta.url).href;
-    // They start work at the same moment, not as they happen to come up.
+    // They all start work at the same moment.
     const script = `
       import { completeNative } from ${JSON.stringify(module)};
       while (Date.now() < Number(process.argv[2]));
@@ -81,8 +81,8 @@ describe('what the install script would have made', () => {
   });
 });
 
-test('binaries that cannot be used where they are, are used from a copy', async () => {
-  // Root lends the server an account that cannot enter this folder (mkdtemp makes it 0700); others cannot write there.
+test('binaries that cannot be used in place are used from a copy', async () => {
+  // As root, the server runs under an account that cannot enter this folder (mkdtemp makes it 0700) or write there.
   if (process.getuid?.() !== 0) chmodSync(join(native, 'lib'), 0o555);
   const server = await startServer({ installed: native });
   try {

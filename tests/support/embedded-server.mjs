@@ -1,7 +1,7 @@
 /**
- * A PostgreSQL of our own, from the binaries that npm installed: nothing has to be on the machine, and nothing stays on it.
- * Works as root too, and any number of times at once. Everything is done by a supervisor process (embedded/supervisor.mjs),
- * which removes server and folder when this process ends in whatever way.
+ * A PostgreSQL server from the binaries that npm installed. It needs nothing on the machine and leaves nothing there.
+ * It works as root, and any number of servers can run at once. A supervisor process (embedded/supervisor.mjs) does the
+ * work, and removes server and folder when this process ends for any reason.
  */
 import { fork } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 
 /** @typedef {Record<string, string | number | boolean>} Settings lines of postgresql.conf */
 
-/** Fast rather than durable, open to a storm of connections, and the same everywhere. */
+/** Fast instead of durable, with many connections, and the same on every machine. */
 const DEFAULT_SETTINGS = {
   fsync: 'off',
   full_page_writes: 'off',
@@ -25,9 +25,12 @@ export class EmbeddedServer {
   user = 'postgres';
   password = randomBytes(18).toString('base64url');
   port = 0;
-  /** The postmaster's process id; null while the server is stopped. @type {number | null} */
+  /**
+   * The postmaster's process id; null while the server is stopped.
+   * @type {number | null}
+   */
   pid = null;
-  /** The temporary folder that holds everything. */
+  /** The temporary folder with all files. */
   folder = '';
   dataDirectory = '';
   socketDirectory = '';
@@ -39,7 +42,7 @@ export class EmbeddedServer {
   #pending = new Map();
 
   constructor() {
-    // No inherited descriptors: whoever reads our stdout must not have to wait for the supervisor's end.
+    // No inherited descriptors: a reader of this process's stdout must not wait for the supervisor's end.
     this.#supervisor = fork(SUPERVISOR, {
       detached: true,
       cwd: '/',
@@ -111,13 +114,13 @@ export class EmbeddedServer {
     await this.start();
   }
 
-  /** SIGKILL for the postmaster, as when the machine fails; the data stays for `start`. */
+  /** Kills the postmaster with SIGKILL, as a failing machine does; the data stays for `start`. */
   async kill() {
     await this.#ask('kill');
     this.pid = null;
   }
 
-  /** Ends it all: when this resolves, no process and no folder is left. May be called again. */
+  /** Ends the server: afterwards no process and no folder is left. May be called again. */
   async stop() {
     const supervisor = this.#supervisor;
     if (supervisor.exitCode !== null || supervisor.signalCode !== null) return;
@@ -165,7 +168,7 @@ export class EmbeddedServer {
     this.#pending.clear();
   }
 
-  /** A server that nobody stops must not keep its owner from ending. */
+  /** A running server must not keep its owner from exiting. */
   #rest() {
     if (this.#pending.size > 0) return;
     this.#supervisor.unref();
@@ -175,8 +178,9 @@ export class EmbeddedServer {
 
 /**
  * Creates a database cluster in a temporary folder and starts it.
- * @param {{ settings?: Settings, installed?: string }} [options] `settings` are added to postgresql.conf and win over our
- *   defaults; `installed` is another place of the binaries, for tests
+ * @param {{ settings?: Settings, installed?: string }} [options] `settings` are added to postgresql.conf and override
+ * the
+ * defaults; `installed` is another place of the binaries, for tests
  * @returns {Promise<EmbeddedServer>}
  */
 export async function startServer(options = {}) {
@@ -190,7 +194,7 @@ export async function startServer(options = {}) {
   }
 }
 
-/** What Node would take from our environment (NODE_OPTIONS of jest, say) is not meant for the supervisor. */
+/** Variables that Node would read (such as jest's NODE_OPTIONS) are not meant for the supervisor. */
 function supervisorEnvironment() {
   const { PATH, TMPDIR } = process.env;
   return { ...(PATH !== undefined && { PATH }), ...(TMPDIR !== undefined && { TMPDIR }) };

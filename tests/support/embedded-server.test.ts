@@ -11,7 +11,7 @@ import { EmbeddedServer, startServer } from './embedded-server.mjs';
 import { childrenOf, endProcess, isAlive, signalProcess } from './processes.js';
 import { waitFor } from './wait-for.js';
 
-/** This file keeps servers of its own, whatever TEST_DATABASE_URL says: they are what it tests. */
+/** This file tests the servers themselves, so it starts its own and ignores TEST_DATABASE_URL. */
 const OWNER = fileURLToPath(new URL('./fixtures/server-owner.mjs', import.meta.url));
 
 async function query<T>(server: EmbeddedServer, work: (sql: postgres.Sql) => Promise<T>): Promise<T> {
@@ -32,21 +32,21 @@ function commandLine(pid: number): string {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
   } catch {
-    return ''; // it has just ended
+    return ''; // ended since then
   }
 }
 
 const commandLines = () =>
   readdirSync('/proc').map(Number).filter(Number.isInteger).map(commandLine).join('\n');
 
-describe('a server', () => {
+describe('an embedded server', () => {
   let server: EmbeddedServer;
   beforeAll(async () => {
     server = await startServer({ settings: { max_connections: 33, log_line_prefix: "it's \\ " } });
   });
   afterAll(() => server.stop());
 
-  test('has our defaults and the settings that it was given', async () => {
+  test('has the default settings and the given ones', async () => {
     const settings = await query(server, settingsOf);
     expect(Object.fromEntries(settings)).toMatchObject({
       fsync: 'off',
@@ -72,7 +72,7 @@ describe('a server', () => {
     expect(Number(uid)).toBeGreaterThan(0);
   });
 
-  test('keeps data and port through stop and start, fast and immediate, and through a kill', async () => {
+  test('keeps its data and port through fast and immediate restarts, and through a kill', async () => {
     const { port } = server;
     await query(server, (sql) => sql`CREATE TABLE kept (step text)`);
     const again = {
@@ -92,7 +92,7 @@ describe('a server', () => {
     expect(server.port).toBe(port);
   });
 
-  test('waits for its port when another program sits on it during a restart', async () => {
+  test('waits for its port when another program uses it during a restart', async () => {
     await server.halt();
     const squatter = createServer().listen({ host: '127.0.0.1', port: server.port });
     await once(squatter, 'listening');
@@ -105,14 +105,14 @@ describe('a server', () => {
     await expect(query(server, (sql) => sql`SELECT 1`)).resolves.toHaveLength(1);
   });
 
-  test('tells what is wrong when it cannot start', async () => {
+  test('reports the reason when it cannot start', async () => {
     await expect(startServer({ settings: { shared_buffers: 'none' } })).rejects.toThrow(
       'invalid value for parameter "shared_buffers"',
     );
   });
 });
 
-test('nothing is left after stop, which may come twice; the password was never an argument', async () => {
+test('stop leaves nothing, may be called twice, and no process had the password as an argument', async () => {
   const server = new EmbeddedServer();
   const creating = server.create({}).then(() => 'created');
   const nextLook = () => new Promise((resolve) => setTimeout(resolve, 10, 'not yet'));
@@ -130,7 +130,7 @@ test('nothing is left after stop, which may come twice; the password was never a
   await expect(server.start()).rejects.toThrow('was stopped');
 });
 
-describe('an owner that goes without a word', () => {
+describe('when the owner ends without stop()', () => {
   const owners: number[] = [];
   afterEach(async () => {
     for (const pid of owners.splice(0)) await endProcess(pid);
@@ -154,7 +154,7 @@ describe('an owner that goes without a word', () => {
     expect(existsSync(folder)).toBe(false);
   }
 
-  test('killed: server, supervisor and folder go too', async () => {
+  test('by a kill: server, supervisor and folder are removed', async () => {
     const { owner, next } = startOwner('stay');
     await next();
     const { supervisorPid, pid, folder } = await next();
@@ -163,7 +163,7 @@ describe('an owner that goes without a word', () => {
     await expectGone(folder, pid, supervisorPid);
   });
 
-  test('killed while the server is being created', async () => {
+  test('by a kill during initdb: everything is removed', async () => {
     const { owner, next } = startOwner('stay');
     const { supervisorPid } = await next();
     const initdb = () =>
@@ -177,7 +177,7 @@ describe('an owner that goes without a word', () => {
     await expectGone(folder, supervisorPid);
   });
 
-  test('simply done: the server does not keep it from ending, and ends with it', async () => {
+  test('normally: the server does not keep the owner running, and ends with it', async () => {
     const { owner, next } = startOwner();
     const exited = once(owner, 'exit');
     await next();

@@ -5,16 +5,16 @@ import tls from 'node:tls';
 import type { Certificate } from './certificates.js';
 import { reader, type Message } from './wire.js';
 
-/** One client of a server that says what a test wants it to say. */
+/** One client of a fake server, which the test controls. */
 export interface FakeClient {
   socket: net.Socket;
-  /** The next message of the client; the first is its StartupMessage. Never comes when it has gone. */
+  /** The next message of the client; the first is its StartupMessage. Never resolves when the client has gone. */
   next: () => Promise<Message>;
-  /** Everything that it has said so far. */
+  /** All messages so far. */
   said: readonly Message[];
-  /** Sends a message, once the client takes it; false when the client has gone. */
+  /** Sends a message; resolves with false when the client has gone. */
   send: (letter: string, body?: Buffer | string) => Promise<boolean>;
-  /** The same with bytes. */
+  /** Sends bytes. */
   write: (bytes: Buffer) => Promise<boolean>;
 }
 
@@ -26,7 +26,7 @@ export interface FakeServer {
 
 const SSL_REQUEST_LENGTH = 8;
 
-/** A server that speaks PostgreSQL's protocol as `serve` does; with a certificate, over TLS. */
+/** A server that speaks PostgreSQL's protocol as `serve` does; over TLS when it has a certificate. */
 export async function startFakeServer(
   serve: (client: FakeClient) => Promise<unknown>,
   certificate?: Certificate,
@@ -54,7 +54,7 @@ export async function startFakeServer(
   };
 }
 
-/** Answers the request for TLS, if the client makes one. */
+/** Answers the client's request for TLS, if there is one. */
 export async function afterSslRequest(socket: net.Socket, certificate?: Certificate): Promise<net.Socket> {
   const [first] = (await once(socket, 'data')) as [Buffer];
   if (first.length !== SSL_REQUEST_LENGTH) {
@@ -112,7 +112,7 @@ export function message(letter: string, body: Buffer | string): Buffer {
   return Buffer.concat([Buffer.from(letter), int32(4 + bytes.length), bytes]);
 }
 
-/** An AuthenticationRequest: its kind, and what belongs to it. */
+/** An AuthenticationRequest: its kind and its data. */
 export function request(kind: number, data = ''): Buffer {
   return Buffer.concat([int32(kind), Buffer.from(data)]);
 }
@@ -123,7 +123,7 @@ export function int32(value: number): Buffer {
   return bytes;
 }
 
-/** What follows AuthenticationOk, until the server is ready. */
+/** The messages after AuthenticationOk, until the server is ready. */
 export async function beReady(client: FakeClient): Promise<void> {
   await client.send('R', request(0));
   await client.send('S', 'server_version\x0018.0\0');

@@ -4,16 +4,17 @@ import type { Evidence } from './secret-forms.js';
 const EVERY_MS = 10;
 
 export interface FamilyWatch {
-  /** Looks now, besides every few milliseconds. */
+  /** Looks now, in addition to every few milliseconds. */
   look: () => void;
-  /** Every argument list and environment that any of them has had. */
+  /** Every argument list and environment of any of them. */
   evidence: () => Evidence[];
   stop: () => void;
 }
 
 /**
- * Watches a process and all that descend from it, those too whose parent has ended since: what their command lines and
- * environments hold, which every process of the same user can read, and the command lines everybody.
+ * Watches a process and all its descendants, also those whose parent has ended: their command lines, which every user
+ * can
+ * read, and their environments, which every process of the same user can read.
  */
 export function watchFamily(pid: number): FamilyWatch {
   const family = new Set([pid]);
@@ -49,6 +50,6 @@ function read(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch {
-    return ''; // ended meanwhile
+    return ''; // ended since then
   }
 }

@@ -1,15 +1,18 @@
 import fc from 'fast-check';
 
-/** What must not reach a person's terminal from data: a test's own list, so that it does not inherit a gap of the product's. */
+/**
+ * Characters that must not reach a terminal: the tests have their own list, so that it does not share a gap with the
+ * product's.
+ */
 export const RAW_CONTROL =
   // eslint-disable-next-line no-control-regex -- they are what this is about
   /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u061c\u2028\u2029\u202a-\u202e\u2066-\u2069]/;
-/** The same for an output of several lines, colours and the like not counted. */
+/** The same for an output of several lines, without colours. */
 export const RAW_CONTROL_IN_LINES = new RegExp(
   RAW_CONTROL.source.replace('\\u001f', '\\u0009\\u000b-\\u001f'),
 );
 
-/** Each was written to do harm somewhere: in SQL, in JSON, in a shell, in a terminal, to a reader's eyes. */
+/** Texts that do harm in SQL, in JSON, in a shell, in a terminal, or to a reader. */
 export const HOSTILE = [
   `x'); DROP SCHEMA migrate_lock CASCADE; -- `,
   `"; DROP SCHEMA "migrate_lock`,
@@ -29,7 +32,7 @@ export const HOSTILE = [
   '',
   ' ',
 ] as const;
-/** What JavaScript has as text and PostgreSQL has not. */
+/** Text that JavaScript can hold and PostgreSQL cannot. */
 const NOT_FOR_POSTGRES = ['\0', 'a\0b', '\ud800', '\udc00x', 'a\ud83d'];
 
 const pieces = fc.oneof(
@@ -39,7 +42,7 @@ const pieces = fc.oneof(
   fc.constantFrom('%', '%zz', '%00', '\u001b', '\u009b', '\u202e', '"', "'", '\\', '$$', '\n'),
 );
 
-/** Any text that can be stored: whole characters, no NUL. */
+/** Any text that can be stored: complete characters, no NUL. */
 export const hostileText: fc.Arbitrary<string> = fc
   .array(pieces, { minLength: 1, maxLength: 4 })
   .map((parts) => parts.join('').replaceAll('\0', ''));

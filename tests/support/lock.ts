@@ -10,14 +10,14 @@ export function openDatabase(url: string): OwnDatabase {
   return new OwnDatabase(readConnectionConfig({ url, env: {} }));
 }
 
-/** The lock's calls on a database, with the lock schema applied. */
+/** The calls of a lock whose schema is applied. */
 export async function openLock(url: string, schema = 'migrate_lock'): Promise<LockCalls> {
   const database = openDatabase(url);
   await ensureSchema(database, schema);
   return new LockCalls(database, schema);
 }
 
-/** One attempt of a client of its own, that does not wait. */
+/** One attempt of a new client that does not wait. */
 export async function tryToAcquire(
   calls: LockCalls,
   { ttlMs = 30_000, me = newIdentity() }: { ttlMs?: number; me?: Identity } = {},

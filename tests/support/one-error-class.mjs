@@ -1,7 +1,7 @@
 /**
- * Jest runs each test file in a realm of its own, while Node's own modules throw the Error of the main one: there,
- * `error instanceof Error` is false for a refused connection or a missing file. In the program it is true, and so it has
- * to be in the tests.
+ * Jest runs each test file in its own realm, while Node's own modules throw the Error of the main one: there,
+ * `error instanceof Error` is false for a refused connection or a missing file. In the program it is true, so this
+ * makes it true in the tests.
  */
 import { types } from 'node:util';
 

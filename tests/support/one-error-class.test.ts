@@ -10,7 +10,7 @@ function caught(act: () => unknown): unknown {
   return undefined;
 }
 
-test("errors of Node's own modules are errors here too, and nothing else is", () => {
+test("errors of Node's own modules are instances of Error in the tests, and plain objects are not", () => {
   expect(caught(() => readFileSync('/no/such/file')) instanceof Error).toBe(true);
   expect(new RangeError() instanceof Error).toBe(true);
   expect(new RangeError() instanceof RangeError).toBe(true);

@@ -4,15 +4,15 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { CLI } from './run-cli.js';
 
-/** An ordinary user, who may signal nobody else's processes, and another one. They need no names. */
+/** The ids of two ordinary users, who may not signal each other's processes. They need no names. */
 const NOBODY = 65_534;
 export const SOMEBODY = 64_321;
 
-/** Words that run a command as an ordinary user, when they are put in front of it. */
+/** Words in front of a command that run it as an ordinary user. */
 export const AS_NOBODY = ['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'];
 
 /**
- * A place for a program like sudo: whoever calls it becomes another user, whom the caller cannot signal. It lies in a folder
+ * Installs a program like sudo: its caller becomes another user, whom the caller cannot signal. It is in a folder
  * that every user may enter.
  */
 export class Become {
@@ -27,12 +27,14 @@ export class Become {
     chmodSync(this.#program, 0o4755);
   }
 
-  /** What a shell takes, to be put in front of a command. */
+  /** Shell words in front of a command. */
   get words(): string {
     return `'${this.#program}' --reuid=${SOMEBODY} --regid=${SOMEBODY} --clear-groups`;
   }
 
-  /** Whether an ordinary user can start migrate-lock here, and become somebody else: root only, and no nosuid mount. */
+  /**
+   * Whether this machine can run migrate-lock as an ordinary user who becomes another: root only, and no nosuid mount.
+   */
   get works(): boolean {
     const ask = `'${process.execPath}' '${CLI}' --version >/dev/null && ${this.words} id -u`;
     const { stdout } = spawnSync(AS_NOBODY[0] ?? '', [...AS_NOBODY.slice(1), 'sh', '-c', ask], {

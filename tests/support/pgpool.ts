@@ -12,13 +12,13 @@ import { waitFor } from './wait-for.js';
 
 export interface Pgpool {
   port: number;
-  /** Where its Unix socket is. */
+  /** The folder of its Unix socket. */
   folder: string;
-  /** The same URL, with pgpool-II in place of the server. */
+  /** The same URL, to pgpool-II instead of the server. */
   through: (url: string) => string;
-  /** What it has logged so far. */
+  /** Its log so far. */
   log: () => string;
-  /** Ends it, and removes its folder. */
+  /** Ends it and removes its folder. */
   stop: () => Promise<void>;
 }
 
@@ -29,7 +29,7 @@ if (!hasPgpool) {
   process.stderr.write('pgpool-II is not installed: what is tested through it is skipped\n');
 }
 
-/** Ends it and removes its folder when its stdin ends: also when we are killed. */
+/** Ends it and removes its folder when stdin ends, also when this process is killed. */
 const KEEPER = `
 "$1" -n -f "$2/pgpool.conf" -F "$2/pcp.conf" -a "$2/pool_hba.conf" > "$2/log" 2>&1 & echo $!
 read -r forever
@@ -37,8 +37,8 @@ kill -INT "$!" 2> /dev/null; wait "$!" 2> /dev/null
 rm -rf "$2"`;
 
 /**
- * pgpool-II with few children, in front of servers of which the first is the primary. What it does after an error of a server, and
- * how it balances load, is as it comes.
+ * pgpool-II with few children, in front of servers of which the first is the primary. Failover and load balancing use
+ * its defaults.
  */
 export async function startPgpool(
   servers: string[],
@@ -60,8 +60,8 @@ export async function startPgpool(
   const all: Record<string, string | number> = {
     listen_addresses: '127.0.0.1',
     port,
-    socket_dir: folder, // to 4.3
-    unix_socket_directories: folder, // from 4.4
+    socket_dir: folder, // up to 4.3
+    unix_socket_directories: folder, // since 4.4
     pcp_listen_addresses: '',
     pcp_port: await freePort(),
     pcp_socket_dir: folder,
@@ -69,7 +69,7 @@ export async function startPgpool(
     logdir: folder,
     backend_clustering_mode: 'streaming_replication',
     num_init_children: 4,
-    // It asks the client for the password, and tells it to the servers.
+    // It asks the client for the password, and passes it to the servers.
     pool_passwd: '',
     allow_clear_text_frontend_auth: 'on',
     sr_check_user: decodeURIComponent(username),
@@ -111,14 +111,14 @@ export async function startPgpool(
   return { port, folder, through, log, stop };
 }
 
-/** It takes clients before it knows which server is the primary. */
+/** It accepts clients before it knows which server is the primary. */
 async function hasPrimary(url: string, pid: number): Promise<boolean> {
   if (!isAlive(pid)) return false;
   const nodes = await poolNodes(url).catch(() => []);
   return nodes.some(({ role, status }) => role === 'primary' && status === 'up');
 }
 
-/** Its servers as it sees them: their role, and whether it uses them. */
+/** Its servers with their role, and whether it uses them. */
 export async function poolNodes(url: string): Promise<Record<string, string>[]> {
   const sql = postgres(url, { max: 1, fetch_types: false, connect_timeout: 5, onnotice: () => undefined });
   try {

@@ -1,7 +1,7 @@
 import type postgres from 'postgres';
 
 interface Poll {
-  /** The schema version that the client was built for. */
+  /** The schema version of the client. */
   program?: number;
   secret?: string;
   ttlMs?: number;
@@ -12,7 +12,7 @@ interface Poll {
   listens?: boolean;
 }
 
-/** One poll in plain SQL: a client that is not the program, on a session of the test's own. */
+/** One poll in plain SQL, as a client other than the program, on the test's own session. */
 export function pollInSql(
   sql: postgres.Sql | postgres.TransactionSql,
   instanceId: string,

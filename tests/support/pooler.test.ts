@@ -14,7 +14,7 @@ let db: TestDatabase;
   });
   afterAll(() => db.drop());
 
-  test('lends few server sessions to many clients, of any role, and leaves nothing', async () => {
+  test('shares few server sessions among many clients of any role, and leaves nothing', async () => {
     const pooler = await startPooler(serverUrl(), { poolSize: 2 });
     const role = await db.createRole();
     const clients = Array.from({ length: 10 }, () =>

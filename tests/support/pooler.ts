@@ -19,16 +19,16 @@ export interface PoolerOptions {
 export interface Pooler {
   pid: number;
   port: number;
-  /** The same URL, with the pooler in place of the server. */
+  /** The same URL, to the pooler instead of the server. */
   through: (url: string) => string;
-  /** The application names of the clients that are connected to it for this database. */
+  /** The application names of its clients of this database. */
   clients: (database: string) => Promise<string[]>;
   logFile: string;
-  /** Ends it, and removes its folder. */
+  /** Ends it and removes its folder. */
   stop: () => Promise<void>;
 }
 
-/** A pooler that knows our start-up parameters, and drops them without a word. */
+/** A pooler that knows the start-up parameters, and drops them silently. */
 export const DROPS_SETTINGS = {
   ignore_startup_parameters: 'default_transaction_isolation,default_transaction_read_only,statement_timeout',
 };
@@ -40,7 +40,7 @@ if (!hasPooler) {
   process.stderr.write('PgBouncer is not installed: what is tested through it is skipped\n');
 }
 
-/** Ends the pooler and removes its folder when its stdin ends: also when we are killed. */
+/** Ends the pooler and removes its folder when stdin ends, also when this process is killed. */
 const KEEPER = `
 "$1" "$2/pgbouncer.ini" > /dev/null 2>&1 & echo $!
 read -r forever
@@ -48,14 +48,14 @@ kill "$!" 2> /dev/null; wait "$!" 2> /dev/null
 rm -rf "$2"`;
 const ATTEMPTS = 10;
 
-/** PgBouncer in transaction mode in front of the server that the URL names, for all its databases and roles. */
+/** PgBouncer in transaction mode in front of the server of the URL, for all its databases and roles. */
 export async function startPooler(server: string, options: PoolerOptions = {}): Promise<Pooler> {
   for (let attempt = 1; ; attempt++) {
     const pooler = await tryToStart(server, options);
     if (await answers(pooler, server)) return pooler;
     const log = existsSync(pooler.logFile) ? readFileSync(pooler.logFile, 'utf8') : '';
     await pooler.stop();
-    // Somebody else has taken the port since it was free.
+    // Another process has taken the port since it was free.
     if (attempt === ATTEMPTS || !log.includes('cannot listen')) {
       throw new Error(`the pooler did not start; its log:\n${log}`);
     }
@@ -64,7 +64,7 @@ export async function startPooler(server: string, options: PoolerOptions = {}): 
 
 async function tryToStart(server: string, { poolSize = 5, settings = {} }: PoolerOptions): Promise<Pooler> {
   if (PROGRAM === undefined) throw new Error('PgBouncer is not installed');
-  const account = serverAccount(); // it refuses root, as PostgreSQL does
+  const account = serverAccount(); // it refuses to run as root, as PostgreSQL does
   const folder = makeFolder(account);
   const logFile = join(folder, 'log');
   const port = await freePort();
@@ -84,7 +84,7 @@ async function tryToStart(server: string, { poolSize = 5, settings = {} }: Poole
     max_client_conn: 1_000,
     auth_type: 'scram-sha-256',
     auth_file: join(folder, 'users'),
-    // Every other role is asked of the server, so that a test can make one at any time.
+    // PgBouncer looks up every other role on the server, so that a test can create one at any time.
     auth_user: administrator.name,
     admin_users: administrator.name,
     logfile: logFile,
@@ -138,7 +138,7 @@ async function answers(pooler: Pooler, server: string): Promise<boolean> {
   );
 }
 
-/** PgBouncer's own console looks like a database, but knows simple queries only. */
+/** PgBouncer's console looks like a database, but accepts simple queries only. */
 async function askConsole(url: string): Promise<Record<string, string | null>[]> {
   const console = new URL(url);
   console.pathname = '/pgbouncer';
@@ -150,7 +150,7 @@ async function askConsole(url: string): Promise<Record<string, string | null>[]>
   }
 }
 
-/** It holds a password: for the account alone. */
+/** It holds a password: readable for the account only. */
 export function keepFile({ uid, gid }: Account, path: string, text: string): void {
   writeFileSync(path, text, { mode: 0o600 });
   if (uid !== undefined && gid !== undefined) chownSync(path, uid, gid);
@@ -160,7 +160,7 @@ function quoted(text: string): string {
   return `"${text.replaceAll('"', '""')}"`;
 }
 
-/** In PATH, or where Debian keeps what administrators start. */
+/** In PATH, or where Debian installs administration programs. */
 export function findProgram(name: string): string | undefined {
   return [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin']
     .map((folder) => join(folder, name))

@@ -1,7 +1,7 @@
 import { readFileSync, readdirSync } from 'node:fs';
 
 /**
- * Is this process still there? One that has ended and only waits to be reaped (a zombie) counts as gone.
+ * Whether this process still exists. A zombie counts as gone.
  * @param {number} pid
  */
 export function isAlive(pid) {
@@ -31,7 +31,7 @@ export function childrenOf(pid) {
 function readStat(pid) {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The name in brackets may hold anything, brackets too.
+    // The name in brackets may contain anything, also brackets.
     const [state = '', parent] = text.slice(text.lastIndexOf(')') + 2).split(' ');
     return { state, parent: Number(parent) };
   } catch {

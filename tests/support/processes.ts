@@ -4,7 +4,7 @@ import { waitFor } from './wait-for.js';
 
 export { childrenOf, isAlive } from './process-table.mjs';
 
-/** Sends a signal to a process by its id; false when there is no such process any more. */
+/** Sends a signal to a process; returns false when it does not exist. */
 export function signalProcess(pid: number, signal: NodeJS.Signals): boolean {
   try {
     return process.kill(pid, signal);
@@ -19,7 +19,7 @@ export async function waitUntilGone(pid: number, limitMs = 20_000): Promise<void
   await waitFor(`the end of process ${pid}`, () => !isAlive(pid), { limitMs });
 }
 
-/** SIGKILL by id, and waits for the end. */
+/** Sends SIGKILL to a process and waits for its end. */
 export async function endProcess(pid: number): Promise<void> {
   signalProcess(pid, 'SIGKILL');
   await waitUntilGone(pid);
@@ -30,7 +30,7 @@ export interface MarkedProcess {
   command: string;
 }
 
-/** All living processes whose environment has this entry: descendants stay findable, whatever session they moved to. */
+/** All living processes whose environment has this entry, which their descendants inherit in any session. */
 export function processesWith(name: string, value: string): MarkedProcess[] {
   return readdirSync('/proc')
     .map(Number)
@@ -43,6 +43,6 @@ function read(pid: number, file: 'environ' | 'cmdline'): string[] {
   try {
     return readFileSync(`/proc/${pid}/${file}`, 'utf8').split('\0');
   } catch {
-    return []; // ended meanwhile, or another user's
+    return []; // ended since then, or another user's
   }
 }

@@ -1,6 +1,6 @@
 /**
- * How long this process has worked meanwhile. That something "takes no time" is measured by this: beside other load, any
- * amount of time can go by.
+ * The processor time of this process during an action. Tests of linear time measure this, because elapsed time depends
+ * on the machine's load.
  */
 export async function processorTimeMs(work: () => unknown): Promise<number> {
   const before = process.cpuUsage();

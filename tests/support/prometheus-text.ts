@@ -9,7 +9,7 @@ export interface Metric {
   samples: { labels: Record<string, string>; value: number }[];
 }
 
-/** Reads Prometheus' text format as strictly as is needed to trust it; throws at what is no line of it. */
+/** Parses Prometheus' text format strictly, and throws for an invalid line. */
 export function parsePrometheusText(text: string): Map<string, Metric> {
   if (!text.endsWith('\n')) throw new Error('the last line has no end');
   const metrics = new Map<string, Metric>();

@@ -3,7 +3,8 @@ import net from 'node:net';
 import { throughPort } from './through-port.js';
 
 /**
- * What a relay does with the bytes that pass. `silent` drops them and keeps the connections open, as a dead link does: a
+ * What a relay does with the bytes that pass. `silent` drops them and keeps the connections open, as a dead link does:
+ * a
  * connection that has lost bytes stays silent for ever. `hold` keeps them, ends included, until the mode changes.
  */
 export type RelayMode = 'pass' | 'silent' | 'hold' | 'refuse' | { delayMs: number };
@@ -14,20 +15,20 @@ export interface Relay {
   through: (url: string) => string;
   set: (mode: RelayMode) => void;
   /**
-   * Drops what the server answers from the request after the next `requests` ones on: a statement is carried out, and its
-   * answer lost. (A call of ours on an open connection is two requests: parse, then bind and execute.)
+   * Drops the server's answers after the next `requests` requests: a statement is executed, and its
+   * answer is lost. (A call on an open connection is two requests: parse, then bind and execute.)
    */
   dropAnswersAfter: (requests: number) => void;
-  /** Calls `action` once, just before the next request that holds `text` is passed on. */
+  /** Calls `action` once, just before it passes on the next request that holds `text`. */
   beforeRequest: (text: string, action: () => void) => void;
   /** Resets every connection. */
   cut: () => void;
-  /** How many connections have been opened so far. */
+  /** The number of connections so far. */
   accepted: () => number;
   close: () => Promise<void>;
 }
 
-/** A TCP relay of our own between a client and a server, which can fall silent without closing. */
+/** A TCP relay between a client and a server, which can become silent without closing. */
 export async function startRelay(target: { host: string; port: number }): Promise<Relay> {
   let mode: RelayMode = 'pass';
   let answersDropped = false;
@@ -49,14 +50,14 @@ export async function startRelay(target: { host: string; port: number }): Promis
       if (!isAnswer) watch(bytes);
       if (!isAnswer && requestsLeft-- <= 0) answersDropped = true;
       if (mode === 'silent' || (isAnswer && answersDropped)) link.dead = true;
-      // After lost bytes later ones make no sense; but the request whose answer is lost arrives.
+      // After lost bytes the connection is useless; but the request whose answer is lost arrives.
       if (link.dead && (mode === 'silent' || isAnswer || !answersDropped)) return;
       stream.push(() => to.write(bytes), delayOf(mode));
     });
     from.on('error', () => undefined);
     from.on('close', () => {
       sockets.delete(from);
-      // A dead link does not tell of an end either.
+      // A dead link does not transmit an end either.
       if (mode !== 'silent' && !link.dead) stream.push(() => to.end(), delayOf(mode));
       stream.push(() => streams.delete(stream), 0);
     });
@@ -106,7 +107,7 @@ function delayOf(mode: RelayMode): number {
   return typeof mode === 'object' ? mode.delayMs : 0;
 }
 
-/** One direction of a connection: what is late or held keeps its order. */
+/** One direction of a connection. Delayed and held bytes stay in order. */
 class Stream {
   readonly #late: { deliver: () => void; dueMs: number }[] = [];
 

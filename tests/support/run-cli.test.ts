@@ -24,7 +24,7 @@ const finished = JSON.stringify({
 afterAll(assertNothingLeft);
 
 describe('a run of the program', () => {
-  test('gives its events, its end and its stderr', async () => {
+  test('returns its events, its end and its stderr', async () => {
     const result = await runCli([finished], { program });
     expect(result).toMatchObject({
       code: 0,
@@ -34,7 +34,7 @@ describe('a run of the program', () => {
     });
   });
 
-  test('fails on a line that is not JSON, that breaks the schema, or that has no end', async () => {
+  test('fails on a line that is not JSON, violates the schema, or has no line end', async () => {
     await expect(runCli(['plain words'], { program })).rejects.toThrow('not JSON: plain words');
     await expect(runCli([finished.replace('completed', 'nonsense')], { program })).rejects.toThrow(
       'breaks the schema',
@@ -58,7 +58,7 @@ describe('a run of the program', () => {
     );
   });
 
-  test('sees nothing of the environment that the tests run in', async () => {
+  test("gets none of the tests' own environment", async () => {
     const names =
       'console.log(Object.keys(process.env).filter((n) => /^(PG|DATABASE_URL|TEST_DATABASE|NODE_OPT)/.test(n)).join())';
     const { stdout } = await runCli([], {
@@ -70,7 +70,7 @@ describe('a run of the program', () => {
   });
 });
 
-test('what is left running is found, named and ended', async () => {
+test('finds, names and ends a run that a test left running', async () => {
   await runCli([finished], { program, env: { LEAVE_A_CHILD: '1' } });
   const left = await leftovers(50);
   expect(left).toEqual([{ pid: expect.any(Number), command: 'sleep 60' }]);

@@ -14,7 +14,7 @@ import { waitFor } from './wait-for.js';
 /** The built program, as package.json's `bin` names it. */
 export const CLI = fileURLToPath(new URL('../../dist/migrate-lock.cjs', import.meta.url));
 
-/** Marks everything that this test file starts, so that what is left of it can be found. */
+/** The mark in the environment of everything that this test file starts. */
 const MARK = 'TEST_FILE_MARK';
 const mark = nanoid();
 const folders = new Set<string>();
@@ -24,16 +24,19 @@ const STRIPPED =
 export type EventNamed<N extends EventName> = Extract<MigrateLockEvent, { event: N }>;
 
 export interface CliOptions {
-  /** Added to the inherited environment, of which everything that changes the program's ways is stripped. */
+  /** Added to the inherited environment, without the variables that change the program's behaviour. */
   env?: Record<string, string | undefined>;
   cwd?: string;
-  /** What the program can read on stdin; nothing by default. */
+  /** The program's stdin; empty by default. */
   input?: string;
-  /** False when others write to stdout too (`--child-stdout stdout`): then no line is parsed, and `events` is empty. */
+  /**
+   * False when other programs write to stdout too (`--child-stdout stdout`): then no line is parsed, and `events` is
+   * empty.
+   */
   auditOnly?: boolean;
-  /** Arguments of Node itself; another program (`node fixture`) by giving it as the last of them. */
+  /** Arguments of Node; the last of them may be another program (`node fixture`). */
   program?: string[];
-  /** Words of a command that becomes (exec) Node: with another user, in another namespace. */
+  /** A command that becomes (exec) Node, as another user or in another namespace. */
   through?: string[];
 }
 
@@ -47,9 +50,9 @@ export interface CliResult {
 
 export interface RunningCli {
   pid: number;
-  /** The events so far. Throws on a whole line that is no valid audit event. */
+  /** The events so far. Throws for a complete line that is not a valid event. */
   events: () => MigrateLockEvent[];
-  /** Waits for an event (also one that came already); rejects when the program ends without it. */
+  /** Waits for an event, also a past one; rejects when the program ends without it. */
   waitForEvent: <N extends EventName>(
     name: N,
     predicate?: (event: EventNamed<N>) => boolean,
@@ -58,12 +61,12 @@ export interface RunningCli {
   stdout: () => string;
   stderr: () => string;
   kill: (signal: NodeJS.Signals) => boolean;
-  /** Resolves when the program has ended, after every line of stdout proved to be a valid audit event. */
+  /** Resolves when the program has ended and every line of stdout is a valid event. */
   done: Promise<CliResult>;
 }
 
 /**
- * Starts the built program as a real process, in a session of its own (no terminal, whatever the tests run in). Both its
+ * Starts the built program as a real process in its own session, without a terminal. Both
  * outputs go to files, which never stall it.
  */
 export function startCli(args: string[], options: CliOptions = {}): RunningCli {
@@ -81,7 +84,7 @@ export function startCli(args: string[], options: CliOptions = {}): RunningCli {
   for (const descriptor of outputs) closeSync(descriptor);
   child.stdin?.on('error', () => undefined).end(options.input);
 
-  // Once the folder is gone, what it held is here.
+  // The content of the files, after their folder was removed.
   let kept: { stdout: string; stderr: string } | null = null;
   const text = (stream: 'stdout' | 'stderr') => kept?.[stream] ?? readFileSync(paths[stream], 'utf8');
   const events = () => (options.auditOnly === false ? [] : wholeLines(text('stdout')).map(parseAuditLine));
@@ -97,7 +100,7 @@ export function startCli(args: string[], options: CliOptions = {}): RunningCli {
     return { code, signal, events: events(), ...kept };
   };
   const done = finish();
-  // A test that is not interested in the end is not failed by it.
+  // A test that does not await the end must not fail because of it.
   done.catch(() => undefined);
 
   const { pid } = child;
@@ -134,14 +137,16 @@ export function runCli(args: string[], options: CliOptions = {}): Promise<CliRes
   return startCli(args, options).done;
 }
 
-/** What this test file started through `startCli`, descendants included, and what still lives after `graceMs`. */
+/**
+ * The processes that this test file started through `startCli`, descendants included, that still live after `graceMs`.
+ */
 export async function leftovers(graceMs = 2_000): Promise<MarkedProcess[]> {
   const living = () => processesWith(MARK, mark);
   await waitFor('no process left', () => living().length === 0, { limitMs: graceMs }).catch(() => undefined);
   return living();
 }
 
-/** For `afterAll`: ends what is left, by id, and fails naming it. */
+/** For `afterAll`: ends the remaining processes, and fails with their names. */
 export async function assertNothingLeft(): Promise<void> {
   const left = await leftovers();
   for (const { pid } of left) if (isAlive(pid)) await endProcess(pid);

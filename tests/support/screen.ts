@@ -3,8 +3,9 @@
 const SEQUENCE = /^\u001b\[(\d*(?:;\d+)*)([A-Za-z])/;
 
 /**
- * What a terminal shows after this output, line by line. It knows what migrate-lock may send, and throws at anything else:
- * colours, the line's erasure, the return to its beginning.
+ * What a terminal shows after this output, line by line. It knows the sequences that migrate-lock may send, and throws
+ * for others:
+ * colours, erasing the line, and the return to its start.
  */
 export function screenOf(output: string): string[] {
   const lines: string[][] = [[]];

@@ -1,10 +1,10 @@
-/** A text that somebody can read, and where it was found. */
+/** A text that others can read, and where it was found. */
 export interface Evidence {
   where: string;
   text: string;
 }
 
-/** Every form in which a secret may stand in a text: as it is, in a URL, in JSON, in a shell's quotes, encoded. */
+/** Every form of a secret in a text: as it is, in a URL, in JSON, in a shell's quotes, encoded. */
 function formsOf(secret: string): string[] {
   const url = new URL('http://host');
   url.password = secret;
@@ -26,18 +26,18 @@ function formsOf(secret: string): string[] {
   ].filter((form) => form.length >= 8);
 }
 
-/** Also with something in front, as in `user:password`: where in a group of three bytes it begins changes every letter. */
+/** Also after a prefix, as in `user:password`: the position in a group of three bytes changes every letter. */
 function inBase64(bytes: Buffer, encoding: 'base64' | 'base64url'): string[] {
   return [0, 1, 2].map((before) => {
     const text = Buffer.concat([Buffer.alloc(before), bytes])
       .toString(encoding)
       .replaceAll('=', '');
-    // The first letters and the last are shared with what stands beside it.
+    // The first and the last letters depend on the text beside them.
     return text.slice(before === 0 ? 0 : before + 1, -1);
   });
 }
 
-/** Where any form of a secret stands, with what is around it. */
+/** The places where any form of a secret appears, with the text around it. */
 export function leaksIn(evidence: readonly Evidence[], secrets: readonly string[]): string[] {
   const forms = [...new Set(secrets.flatMap(formsOf))];
   return evidence.flatMap(({ where, text }) =>

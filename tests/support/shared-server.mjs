@@ -1,13 +1,11 @@
-/** The one server that all test files share; each has a database of its own in it (database.ts). */
+/** The server that all test files share; each has its own database in it (database.ts). */
 import postgres from 'postgres';
 import { startServer } from './embedded-server.mjs';
 
 /** @type {import('./embedded-server.mjs').EmbeddedServer | null} */
 let server = null;
 
-/**
- * Sees to it that TEST_DATABASE_URL names a server that answers: the one that it names already, or an embedded one.
- */
+/** Makes TEST_DATABASE_URL name a server that answers: the given one, or an embedded one. */
 export async function startSharedServer() {
   const given = process.env['TEST_DATABASE_URL'];
   if (given !== undefined) {

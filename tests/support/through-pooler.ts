@@ -2,7 +2,7 @@ import { afterAll, beforeAll, test } from '@jest/globals';
 import { putInFront, serverUrl } from './database.js';
 import { hasPooler, startPooler, type Pooler, type PoolerOptions } from './pooler.js';
 
-/** Runs the tests of another file once more, with every database behind a pooler. */
+/** Runs the tests of another file again, with every database behind a pooler. */
 export async function throughPooler(
   tests: () => Promise<unknown>,
   options: PoolerOptions = {},

@@ -1,4 +1,4 @@
-/** The URL of a database, through something that listens on a port of this machine. */
+/** The URL of a database, through a port of this machine. */
 export function throughPort(url: string, port: number): string {
   const changed = new URL(url);
   changed.hostname = '127.0.0.1';

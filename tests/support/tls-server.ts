@@ -12,7 +12,7 @@ function fingerprint({ cert }: Certificate): string {
   return new X509Certificate(readFileSync(cert)).fingerprint256;
 }
 
-/** What a new connection gets to see. */
+/** What the server shows to new connections. */
 async function shown(server: EmbeddedServer): Promise<string | undefined> {
   const { hostname: host, port } = new URL(server.url);
   const plain = await openSocket({ host, port: Number(port) }, 5_000);
@@ -22,7 +22,10 @@ async function shown(server: EmbeddedServer): Promise<string | undefined> {
   return certificate;
 }
 
-/** From now on the server shows `own` to new connections, and knows clients by `clients`. `hba` comes before its other lines. */
+/**
+ * From now on the server shows `own` to new connections, and verifies clients with `clients`. `hba` precedes its other
+ * lines.
+ */
 export async function offerTls(
   server: EmbeddedServer,
   own: Certificate,
@@ -53,7 +56,7 @@ export async function offerTls(
         await sql`SELECT pg_conf_load_time() > ${before?.at ?? null} AS later, current_setting('ssl') AS ssl`;
       return now?.later === true && now.ssl === 'on';
     });
-    // A session hears of it before the postmaster has read the certificate, which comes last.
+    // A session sees the change before the postmaster has read the certificate, which comes last.
     await waitFor('the server shows the certificate', async () => (await shown(server)) === fingerprint(own));
   } finally {
     await sql.end({ timeout: 1 });

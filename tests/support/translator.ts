@@ -3,12 +3,12 @@ import net from 'node:net';
 import { throughPort } from './through-port.js';
 
 export interface Translator {
-  /** The URL, through it. */
+  /** The URL, through the translator. */
   through: (url: string) => string;
   close: () => Promise<void>;
 }
 
-/** Passes everything on to the server (which speaks no TLS), and puts other words into its errors, as a server with lc_messages does. */
+/** Passes everything to the server (without TLS), and replaces the texts of errors, as another lc_messages does. */
 export async function startTranslator(
   target: { host: string; port: number },
   words: { severity: string; message: string },
@@ -22,7 +22,7 @@ export async function startTranslator(
     client.pipe(upstream);
     upstream.on('data', (bytes) => {
       rest = Buffer.concat([rest, bytes]);
-      // The answer to the question whether TLS is spoken is one letter.
+      // The answer to the request for TLS is one letter.
       if (!isAnswered && rest.toString('latin1') === 'N') {
         isAnswered = true;
         client.write(rest);

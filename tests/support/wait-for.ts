@@ -3,8 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 type Truthy<T> = Exclude<T, false | null | undefined | 0 | ''>;
 
 /**
- * Waits until `condition` returns something truthy, and returns that. Rejects after `limitMs` with the description and
- * what the condition returned last, or with what it threw, if it threw last. Every wait of the tests has such a bound.
+ * Waits until `condition` returns a truthy value, and returns that. Rejects after `limitMs` with the description and
+ * the condition's last value or error. Every wait of the tests has such a limit.
  */
 export async function waitFor<T>(
   description: string,

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import net from 'node:net';
 import { throughPort } from './through-port.js';
 
-/** What a client sent: a message of PostgreSQL's protocol. Those of the start have no letter of their own. */
+/** A message of a client in PostgreSQL's protocol. Start-up messages have no letter. */
 export interface Message {
   /** `start`, or the letter: `Q` and `P` hold SQL, `B` bound parameters. */
   type: string;
@@ -20,7 +20,7 @@ export interface Wire {
 
 const SSL_REQUEST = 80_877_103;
 
-/** Passes everything on to the server (which speaks no TLS), and keeps what the clients said. */
+/** Passes everything to the server (without TLS), and keeps the clients' messages. */
 export async function startWire(target: { host: string; port: number }): Promise<Wire> {
   const messages: Message[] = [];
   const sockets = new Set<net.Socket>();
@@ -48,7 +48,7 @@ export async function startWire(target: { host: string; port: number }): Promise
   };
 }
 
-/** Cuts the bytes of one connection into messages: a letter, a length that counts itself, the body. */
+/** Splits the bytes of one connection into messages: a letter, a length that counts itself, the body. */
 export function reader(tell: (message: Message) => void): (bytes: Buffer) => void {
   let rest = Buffer.alloc(0);
   let isStarted = false;
@@ -61,7 +61,7 @@ export function reader(tell: (message: Message) => void): (bytes: Buffer) => voi
       if (rest.length < end) return;
       const body = Buffer.from(rest.subarray(head + 4, end));
       tell({ type: isStarted ? String.fromCharCode(rest[0] ?? 0) : 'start', body });
-      // The question whether TLS is spoken comes before the start proper.
+      // The request for TLS comes before the start-up message.
       isStarted ||= body.readInt32BE(0) !== SSL_REQUEST;
       rest = rest.subarray(end);
     }

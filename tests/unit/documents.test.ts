@@ -1,4 +1,4 @@
-/** The documents against the code. Their command lines are run by tests/integration/e2e/documents.test.ts. */
+/** Compares the documents with the code. tests/integration/e2e/documents.test.ts runs their command lines. */
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
@@ -8,7 +8,7 @@ import { runOptions } from '../../src/cli/commands/run.js';
 import { connectionOptions } from '../../src/cli/options.js';
 import type { OwnOption } from '../../src/cli/own-option.js';
 import { createProgram } from '../../src/cli/program.js';
-import type { Surroundings } from '../../src/cli/surroundings.js';
+import type { ProcessContext } from '../../src/cli/process-context.js';
 import { LIBPQ } from '../../src/db/settings/libpq-parameters.js';
 import { EVENT_NAMES } from '../../src/events/events.js';
 import { EXIT_CODES } from '../../src/exit-codes.js';
@@ -18,25 +18,25 @@ import { blocksOf, DOCUMENTS, plain, proseOf, readDocument, ROOT, tableOf } from
 
 const README = readDocument('README.md');
 const OPTIONS = [...connectionOptions(), ...runOptions()];
-const COMMANDS = createProgram({} as Surroundings, () => undefined).commands;
+const COMMANDS = createProgram({} as ProcessContext, () => undefined).commands;
 
 describe('README', () => {
   test('has at most 150 lines', () => {
     expect(README.trimEnd().split('\n').length).toBeLessThanOrEqual(150);
   });
 
-  test('names the two commands, which are scripts of the package', () => {
+  test('names two commands that are scripts of the package', () => {
     const { scripts } = JSON.parse(readDocument('package.json')) as { scripts: Record<string, string> };
     expect(README).toMatch(/^npm ci && npm run demo$/m);
     expect(README).toMatch(/^npm ci && npm test && npm run test:long$/m);
     expect(Object.keys(scripts)).toEqual(expect.arrayContaining(['build', 'demo', 'test']));
   });
 
-  test('opens with the one line that uses it', () => {
+  test('shows the command line in its first ten lines', () => {
     expect(README.split('\n').slice(0, 10).join('\n')).toContain('migrate-lock run -- knex migrate:latest');
   });
 
-  test('has ten options with their defaults', () => {
+  test('lists ten options with their defaults', () => {
     const rows = tableOf('README.md', 'option', 'default', '').map((row) => row.map(plain));
     expect(rows).toHaveLength(10);
     const known = OPTIONS.map((option) => [flagOf(option, []), defaultOf(option)]);
@@ -51,7 +51,7 @@ describe('README', () => {
     expect(paragraph).toContain('`128+n`');
   });
 
-  test('shows the statement that gives the lease away, and what decides when the command is ended', () => {
+  test('links the statement that grants the lease, and the function that sets when the command is ended', () => {
     const [, statement = ''] = /\[one statement\]\((.*?)\)/.exec(README) ?? [];
     expect(readDocument(statement)).toMatch(
       /INSERT INTO [\s\S]*ON CONFLICT [\s\S]*WHERE lock\.expires_at <= /,
@@ -70,14 +70,14 @@ describe('the time that a command has with the defaults', () => {
   const margin = marginMs(ttl);
   const moments = [0, ttl - termBeforeEndMs, ttl - killBeforeEndMs, ttl - margin, ttl].map(inSeconds);
 
-  test('is said on the first screen of README', () => {
+  test('is on the first screen of README', () => {
     const [first = ''] = README.split('\n## ');
     for (const beforeEndMs of [termBeforeEndMs, killBeforeEndMs]) {
       expect(first).toContain(inSeconds(ttl - beforeEndMs));
     }
   });
 
-  test.each(['README.md', 'docs/protocol.md'])('is that of the picture in %s', (path) => {
+  test.each(['README.md', 'docs/protocol.md'])('matches the picture in %s', (path) => {
     const drawing = blocksOf(path).find(({ text }) => text.includes('SIGKILL'))?.text ?? '';
     const figures = [...drawing.matchAll(/(?<![=\d])(?<!grace )\b\d+(\.\d+)? s\b/g)].map(
       ([figure]) => figure,
@@ -101,7 +101,7 @@ describe('docs/cli.md', () => {
     const rows = tableOf('docs/cli.md', 'option', 'environment', 'default', '').map((row) => row.map(plain));
     const documented = rows.map(([flags = '', variable, byDefault]) => [flags, variable, byDefault]);
     const known = OPTIONS.map((option) => {
-      // The choices stand in the place of the value, or are explained one by one.
+      // The choices are written as the option's value, or are explained one by one.
       const about = rows.find(([flags = '']) => flags.split(' ')[0] === option.long)?.at(-1) ?? '';
       const choices = option.argChoices ?? [];
       const areExplained = choices.length > 0 && choices.every((choice) => about.includes(choice));
@@ -153,7 +153,7 @@ describe('the options of the other commands', () => {
   });
 });
 
-test('docs/events.md is written from the schema, and has every event', () => {
+test('docs/events.md is generated from the schema, and has every event', () => {
   const schema = JSON.parse(readDocument('src/events/event.schema.json')) as EventSchema;
   expect(readDocument('docs/events.md')).toBe(describeEvents(schema));
   const documented = tableOf('docs/events.md', 'event', 'when', 'its own fields').map(([name = '']) =>
@@ -166,7 +166,7 @@ test('docs/connecting.md has every parameter of libpq', () => {
   const named = tableOf('docs/connecting.md', 'parameter', '').flatMap(([names = '']) =>
     plain(names).split(', '),
   );
-  // Of other drivers, and explained in the text.
+  // Parameters of other drivers, explained in the text.
   const others = ['database', 'ssl', 'sslaccept', 'targetservertype', 'servicefile'];
   expect(sorted(named)).toEqual(sorted([...LIBPQ.keys()].filter((name) => !others.includes(name))));
 });
@@ -207,8 +207,8 @@ describe('docs/library.md', () => {
   };
 });
 
-describe('what the documents refer to', () => {
-  test('links lead to files and headings that exist', () => {
+describe('the references in the documents', () => {
+  test('links point to existing files and headings', () => {
     const broken: string[] = [];
     for (const path of DOCUMENTS) {
       for (const [, target = ''] of proseOf(path).matchAll(/\]\(([^)\s]+)\)/g)) {
@@ -255,7 +255,7 @@ describe('what the documents refer to', () => {
   });
 });
 
-/** As GitHub makes them of the headings. */
+/** The anchors that GitHub makes of the headings. */
 function anchorsOf(path: string): string[] {
   const headings = proseOf(path).matchAll(/^#+ (.*)$/gm);
   return [...headings].map(([, heading = '']) =>
@@ -287,7 +287,7 @@ function flagOf({ flags }: { flags: string }, choices: readonly string[]): strin
   return value === undefined ? long : `${long} ${value.replace(/[<>]/g, '').toUpperCase()}`;
 }
 
-/** As people write it; what depends on the environment stands in the option's description. */
+/** The default as a document writes it; one that depends on the environment is in the option's description. */
 function defaultOf(option: OwnOption): string {
   const fromEnvironment = /; default (\w+)/.exec(option.description)?.[1] ?? '';
   const byDefault = (option.defaultValueDescription ?? option.defaultValue ?? fromEnvironment) as

@@ -1,6 +1,6 @@
 import base from '../../jest.config.js';
 
-/** The tests that need no database and start no process. */
+/** The tests that use no database and start no process. */
 /** @type {import('jest').Config} */
 const config = { ...base, rootDir: '../..', testMatch: ['<rootDir>/tests/unit/**/*.test.ts'] };
 delete config.globalSetup;

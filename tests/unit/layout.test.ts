@@ -6,7 +6,7 @@ import { describe, expect, test } from '@jest/globals';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const LONGEST = 350;
 
-/** Every file of the program, as `src/lock/wait.ts`, with its text. */
+/** Every file of the program with its text, such as `src/lock/wait.ts`. */
 const SOURCES = ['bin', 'src', 'sql'].flatMap((folder) =>
   readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
     .filter((name) => statSync(join(ROOT, folder, name)).isFile())
@@ -14,7 +14,7 @@ const SOURCES = ['bin', 'src', 'sql'].flatMap((folder) =>
 );
 const TYPESCRIPT = SOURCES.filter(({ path }) => path.endsWith('.ts'));
 
-/** `src/lock/wait.ts` is of `src/lock`, `src/errors.ts` of `src/errors`. */
+/** `src/lock/wait.ts` belongs to `src/lock`, `src/errors.ts` to `src/errors`. */
 function unitOf(path: string): string {
   return path
     .replace(/\.[jt]s$/, '')
@@ -23,7 +23,7 @@ function unitOf(path: string): string {
     .join('/');
 }
 
-/** What each unit imports (types too: they tie as much), as `src/db/classify.js`; packages as their bare names. */
+/** The imports of each unit, types included, such as `src/db/classify.js`; packages by their names. */
 const IMPORTS = TYPESCRIPT.flatMap(({ path, text }) =>
   [...text.matchAll(/(?:^|\s|\()(?:from|import)\s*\(?\s*['"]([^'"]+)['"]/g)].map(([, specifier = '']) => ({
     importer: path,
@@ -38,7 +38,7 @@ function breaches(importer: (unit: string) => boolean, imported: (unit: string) 
   );
 }
 
-/** Data flows from the top: a unit imports what is listed for it and what every unit may import, nothing else. */
+/** Data flows from the top: a unit imports only what is listed for it and what every unit may import. */
 const MAY_IMPORT: Record<string, readonly string[]> = {
   bin: ['src/cli'],
   'src/cli': [
@@ -54,7 +54,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'src/db': ['src/generated'],
   'src/child': ['src/generated'],
   'src/ui': ['src/output', 'src/redact'],
-  // Events alone: it is the third reader of the stream.
+  // Reads the stream of events only, as output and ui do.
   'src/metrics': [],
   'src/redact': [],
   'src/events': ['src/output'],
@@ -65,18 +65,18 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'src/errors': [],
   'src/exit-codes': [],
 };
-/** Errors, the list of events, durations and sentences, what the operating system says. */
+/** Errors, the list of events, durations, sentences, and error codes of the operating system. */
 const KNOWN_TO_ALL = ['src/errors', 'src/exit-codes', 'src/events', 'src/text', 'src/system'];
 
 describe('the direction of imports', () => {
-  test('the imports of every source were found', () => {
+  test('finds the imports of every source', () => {
     expect(TYPESCRIPT.length).toBeGreaterThan(50);
     expect(IMPORTS).toContainEqual({ importer: 'bin/migrate-lock.ts', imported: 'src/cli/main.js' });
     expect(IMPORTS).toContainEqual({ importer: 'src/run/run.ts', imported: 'src/lock/wait.js' });
     expect(IMPORTS).toContainEqual({ importer: 'src/index.ts', imported: 'src/errors.js' });
   });
 
-  test.each(Object.entries(MAY_IMPORT))('%s imports what is below it, nothing else', (unit, below) => {
+  test.each(Object.entries(MAY_IMPORT))('%s imports only from the layers below', (unit, below) => {
     const importer = (name: string) => name === unit || (unit === 'bin' && name.startsWith('bin/'));
     const allowed = new Set([unit, ...below, ...KNOWN_TO_ALL]);
     expect(breaches(importer, (name) => name.startsWith('src/') && !allowed.has(name))).toEqual([]);
@@ -89,7 +89,7 @@ describe('the direction of imports', () => {
     expect([...units].filter((unit) => !(unit in MAY_IMPORT))).toEqual([]);
   });
 
-  test('src/lock knows no child, and src/child no lock and no database', () => {
+  test('src/lock does not import src/child, and src/child imports neither src/lock nor src/db', () => {
     expect(
       breaches(
         (unit) => unit === 'src/lock',
@@ -136,12 +136,12 @@ describe('the direction of imports', () => {
     expect(circles).toEqual([]);
   });
 
-  test("src/'s root has the three public files alone", () => {
+  test('src/ itself has only the three public files', () => {
     const files = TYPESCRIPT.map(({ path }) => path).filter((path) => /^src\/[^/]+$/.test(path));
     expect(files.sort()).toEqual(['src/errors.ts', 'src/exit-codes.ts', 'src/index.ts']);
   });
 
-  test('what every unit may import imports nothing else', () => {
+  test('a unit that every other may import imports nothing', () => {
     const known = new Set([...KNOWN_TO_ALL, 'src/output']);
     expect(
       breaches(
@@ -152,10 +152,10 @@ describe('the direction of imports', () => {
   });
 });
 
-describe('the process belongs to bin/', () => {
+describe('only bin/ controls the process', () => {
   const OWNED = /\bprocess\s*(?:\?\.|\.)\s*(?:exit|exitCode|abort|reallyExit|stdout)\b|\bconsole\s*\./;
 
-  test('the pattern knows what it looks for', () => {
+  test('the pattern matches what it should', () => {
     for (const text of ['process.exit(1)', 'process.exitCode = 1', 'process.stdout.write', 'console.log']) {
       expect(text).toMatch(OWNED);
     }
@@ -171,7 +171,7 @@ describe('the process belongs to bin/', () => {
     expect(offenders.map(({ path }) => path)).toEqual([]);
   });
 
-  test('bin/ is 15 lines at most', () => {
+  test('bin/ has at most 15 lines', () => {
     const entry = TYPESCRIPT.find(({ path }) => path === 'bin/migrate-lock.ts');
     expect(lines(entry?.text ?? '')).toBeGreaterThan(0);
     expect(lines(entry?.text ?? '')).toBeLessThanOrEqual(15);
@@ -181,7 +181,7 @@ describe('the process belongs to bin/', () => {
 describe('sources', () => {
   const WRITTEN = SOURCES.filter(({ path }) => !path.startsWith('src/generated/'));
 
-  test(`none is longer than ${LONGEST} lines`, () => {
+  test(`have at most ${LONGEST} lines`, () => {
     expect(WRITTEN.filter(({ path }) => path.endsWith('.ts')).length).toBeGreaterThan(50);
     const long = WRITTEN.filter(({ path, text }) => !path.endsWith('.json') && lines(text) > LONGEST);
     expect(long.map(({ path, text }) => `${path}: ${lines(text)}`)).toEqual([]);
@@ -195,14 +195,14 @@ describe('sources', () => {
     for (const [, name, first = ''] of declared) expect(first).toContain(`readonly name = '${name}';`);
   });
 
-  test('each is named for what it does', () => {
+  test('have a name that says what they do', () => {
     expect(WRITTEN.map(({ path }) => path).filter((path) => /util|helper|misc|common/i.test(path))).toEqual(
       [],
     );
   });
 });
 
-/** The text without its comments, which may speak of what the code must not do. */
+/** The text without its comments, which may name what the code must not use. */
 function code(text: string): string {
   return text.replace(/\/\*[\s\S]*?\*\/|(?<=^|\s)\/\/.*$/gm, '');
 }

@@ -1,6 +1,6 @@
 /** @param {import('knex').Knex} knex */
 export async function up(knex) {
-  // What really ran, however often: no unique constraint keeps a second run out.
+  // What really ran, and how often: no unique constraint hides a second run.
   await knex.schema.createTable('migration_runs', (table) => {
     table.text('migration').notNullable();
     table.text('application_name').notNullable().defaultTo(knex.raw(`current_setting('application_name')`));

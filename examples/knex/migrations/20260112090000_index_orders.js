@@ -1,4 +1,5 @@
-// CREATE INDEX CONCURRENTLY waits for every transaction that is open: a lock that holds one while it runs would never end.
+// CREATE INDEX CONCURRENTLY waits for every open transaction: with a lock that holds one while it runs, it would never
+// end.
 export const config = { transaction: false };
 
 /** @param {import('knex').Knex} knex */

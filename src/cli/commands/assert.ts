@@ -7,15 +7,15 @@ import { LockCalls } from '../../lock/calls.js';
 import { findEnclosing } from '../../run/holder/enclosing.js';
 import { readSocketList } from '../../run/holder/socket-list.js';
 import { connectionOptions, type ConnectionOptionValues } from '../options.js';
-import type { AddCommand, Surroundings } from '../surroundings.js';
+import type { AddCommand, ProcessContext } from '../process-context.js';
 
-export const addAssert: AddCommand = (program, surroundings, onExitCode) => {
+export const addAssert: AddCommand = (program, processContext, onExitCode) => {
   const assert = program
     .command('assert')
     .description('inside the command: exit 0 while its lease is held, 70 when it is not');
   for (const option of connectionOptions()) assert.addOption(option);
   assert.action(async (values: ConnectionOptionValues) => {
-    onExitCode(await assertCommand(values, surroundings));
+    onExitCode(await assertCommand(values, processContext));
   });
 };
 
@@ -25,7 +25,7 @@ const NOT_HELD = '55000';
 /** Run inside the command: exits 0 while its lease is held, 70 when it is not. */
 async function assertCommand(
   values: ConnectionOptionValues,
-  { env, reporterFor }: Surroundings,
+  { env, reporterFor }: ProcessContext,
 ): Promise<number> {
   const { instanceId = '', fencingToken } = await findLease(env, values.schema);
   if (instanceId === '' || !Number.isSafeInteger(fencingToken)) {

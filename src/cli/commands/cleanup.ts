@@ -5,17 +5,17 @@ import { LockCalls } from '../../lock/calls.js';
 import { cleanUp } from '../../admin/clean-up.js';
 import { ensureSchema } from '../../schema/apply.js';
 import { connectionOptions, type ConnectionOptionValues } from '../options.js';
-import type { AddCommand, Surroundings } from '../surroundings.js';
+import type { AddCommand, ProcessContext } from '../process-context.js';
 import { OwnOption } from '../own-option.js';
 import { durationReader, LONGEST_KEEP_MS } from '../values.js';
 
-export const addCleanup: AddCommand = (program, surroundings, onExitCode) => {
+export const addCleanup: AddCommand = (program, processContext, onExitCode) => {
   const cleanup = program
     .command('cleanup')
     .description('clear an expired lease and stale waiters, as the next run would, and remove old run keys');
   for (const option of [...ownOptions(), ...connectionOptions()]) cleanup.addOption(option);
   cleanup.action(async (values: CleanupOptionValues) => {
-    onExitCode(await cleanupCommand(values, surroundings));
+    onExitCode(await cleanupCommand(values, processContext));
   });
 };
 
@@ -36,7 +36,7 @@ interface CleanupOptionValues extends ConnectionOptionValues {
 /** Clears an expired lease and stale waiters, as the next run would, and removes old run keys and history. */
 async function cleanupCommand(
   { keep, schema, quiet, ...values }: CleanupOptionValues,
-  { env, reporterFor }: Surroundings,
+  { env, reporterFor }: ProcessContext,
 ): Promise<number> {
   const connection = readConnectionConfig({ url: values.databaseUrl, urlFile: values.databaseUrlFile, env });
   const database = new OwnDatabase(connection);

@@ -4,17 +4,17 @@ import type { ExitReason } from '../../exit-codes.js';
 import { askHolder } from '../../run/holder/ask-holder.js';
 import { findEnclosing } from '../../run/holder/enclosing.js';
 import { readSocketList } from '../../run/holder/socket-list.js';
-import type { AddCommand, Surroundings } from '../surroundings.js';
+import type { AddCommand, ProcessContext } from '../process-context.js';
 import { checkSchemaName } from '../../schema/schema-name.js';
 import { quietOption } from '../options.js';
 import { OwnOption } from '../own-option.js';
 import { durationReader } from '../values.js';
 
-export const addExtend: AddCommand = (program, surroundings, onExitCode) => {
+export const addExtend: AddCommand = (program, processContext, onExitCode) => {
   const extend = program.command('extend').description('inside the command: make its lease last longer');
   for (const option of ownOptions()) extend.addOption(option);
   extend.action(async (values: ExtendOptionValues) => {
-    onExitCode(await extendCommand(values, surroundings));
+    onExitCode(await extendCommand(values, processContext));
   });
 };
 
@@ -41,7 +41,7 @@ interface ExtendOptionValues {
 /** Run inside the command: makes the lease last for at least `ttl` from now. */
 async function extendCommand(
   { ttl, schema, quiet }: ExtendOptionValues,
-  { env, reporterFor }: Surroundings,
+  { env, reporterFor }: ProcessContext,
 ): Promise<number> {
   const { warn } = reporterFor(quiet);
   let isWarned = false;

@@ -11,11 +11,11 @@ import { formatMoment } from '../../text/moment.js';
 import { readSchemaVersion } from '../../schema/schema-version.js';
 import { describeEntry, type HistoryEntry } from '../../ui/history-text.js';
 import { connectionOptions, type ConnectionOptionValues } from '../options.js';
-import type { AddCommand, Surroundings } from '../surroundings.js';
+import type { AddCommand, ProcessContext } from '../process-context.js';
 import { OwnOption } from '../own-option.js';
 import { durationReader, LONGEST_KEEP_MS, numberReader } from '../values.js';
 
-export const addHistory: AddCommand = (program, surroundings, onExitCode) => {
+export const addHistory: AddCommand = (program, processContext, onExitCode) => {
   const history = program
     .command('history')
     .description('show the history of the lock, the newest row last; changes nothing')
@@ -23,7 +23,7 @@ export const addHistory: AddCommand = (program, surroundings, onExitCode) => {
     .option('--verify', 'check that no row was changed, inserted or removed, and print none', false);
   for (const option of [...ownOptions(), ...connectionOptions()]) history.addOption(option);
   history.action(async (values: HistoryOptionValues) => {
-    onExitCode(await historyCommand(values, surroundings));
+    onExitCode(await historyCommand(values, processContext));
   });
 };
 
@@ -52,7 +52,7 @@ interface HistoryOptionValues extends ConnectionOptionValues {
 /** Shows the history of the lock, the newest row last. Changes nothing, and needs only the right to call history(). */
 async function historyCommand(
   { limit, since, json, verify, schema, quiet, ...values }: HistoryOptionValues,
-  { env, stdout, reporterFor }: Surroundings,
+  { env, stdout, reporterFor }: ProcessContext,
 ): Promise<number> {
   const connection = readConnectionConfig({ url: values.databaseUrl, urlFile: values.databaseUrlFile, env });
   const database = new OwnDatabase(connection);

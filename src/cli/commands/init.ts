@@ -10,18 +10,18 @@ import { decide, ownerCalls, printCall, type Admission, type OwnerCall } from '.
 import { ensureSchema, type SchemaApplied } from '../../schema/apply.js';
 import { printSchema } from '../../schema/print.js';
 import { connectionOptions, type ConnectionOptionValues } from '../options.js';
-import type { AddCommand, Surroundings } from '../surroundings.js';
+import type { AddCommand, ProcessContext } from '../process-context.js';
 import { OwnOption } from '../own-option.js';
 import { durationReader, numberReader } from '../values.js';
 
-export const addInit: AddCommand = (program, surroundings, onExitCode) => {
+export const addInit: AddCommand = (program, processContext, onExitCode) => {
   const init = program
     .command('init')
     .description("apply the lock schema and nothing else, and set what the lock's owner decides")
     .option('--print', 'print the SQL for a database administrator to apply, and change nothing', false);
   for (const option of [...ownOptions(), ...connectionOptions()]) init.addOption(option);
   init.action(async (values: InitOptionValues) => {
-    onExitCode(await initCommand(values, surroundings));
+    onExitCode(await initCommand(values, processContext));
   });
 };
 
@@ -67,8 +67,8 @@ interface InitOptionValues extends ConnectionOptionValues, OwnerOptionValues {
 /**
  * Applies the lock schema, the grants and the limits, or prints the SQL for a database administrator to apply.
  */
-async function initCommand(values: InitOptionValues, surroundings: Surroundings): Promise<number> {
-  const { env, stdout, reporterFor } = surroundings;
+async function initCommand(values: InitOptionValues, processContext: ProcessContext): Promise<number> {
+  const { env, stdout, reporterFor } = processContext;
   const calls = readDecisions(values);
   if (values.print) {
     const following = calls.map((call) => printCall(values.schema, call));

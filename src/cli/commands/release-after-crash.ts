@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import type { AddCommand } from '../surroundings.js';
+import type { AddCommand } from '../process-context.js';
 import { releaseAfterCrash } from '../../run/crash-release.js';
 
 /** The hidden command that the guard runs, with the data of the killed holder on stdin. */

@@ -8,14 +8,14 @@ import { run } from '../../run/run.js';
 import type { OnceOptions } from '../../run/run-context.js';
 import { choice, connectionOptions, duration, option, type ConnectionOptionValues } from '../options.js';
 import { RELEASE_AFTER_CRASH } from './release-after-crash.js';
-import type { AddCommand, Surroundings } from '../surroundings.js';
+import type { AddCommand, ProcessContext } from '../process-context.js';
 import type { OrphanMode } from '../../lock/poll-call.js';
 import { checkRunKey } from '../../lock/run-key.js';
 import { checkTimes } from '../check-times.js';
 import { nameGiven, type OwnOption } from '../own-option.js';
 import { numberReader, readFilePath } from '../values.js';
 
-export const addRun: AddCommand = (program, surroundings, onExitCode) => {
+export const addRun: AddCommand = (program, processContext, onExitCode) => {
   const run = program
     .command('run')
     .description(
@@ -28,7 +28,7 @@ export const addRun: AddCommand = (program, surroundings, onExitCode) => {
   for (const option of [...connectionOptions(), ...runOptions()]) run.addOption(option);
   run.action(async (command: string[], values: RunOptionValues) => {
     checkTimes(values, (key) => nameGiven(run, key));
-    onExitCode(await runCommand(command, values, surroundings));
+    onExitCode(await runCommand(command, values, processContext));
   });
 };
 
@@ -99,7 +99,7 @@ export interface RunOptionValues extends ConnectionOptionValues {
 async function runCommand(
   [command, ...args]: readonly string[],
   values: RunOptionValues,
-  { env, cwd, program, stdout, reporterFor }: Surroundings,
+  { env, cwd, program, stdout, reporterFor }: ProcessContext,
 ): Promise<number> {
   if (command === undefined) {
     throw new UsageError(

@@ -5,16 +5,16 @@ import { OwnDatabase } from '../../db/own-database.js';
 import { describeStatus } from '../../ui/status-text.js';
 import { connectionOptions, type ConnectionOptionValues } from '../options.js';
 import { readStatusReport } from '../status-report.js';
-import type { AddCommand, Surroundings } from '../surroundings.js';
+import type { AddCommand, ProcessContext } from '../process-context.js';
 
-export const addStatus: AddCommand = (program, surroundings, onExitCode) => {
+export const addStatus: AddCommand = (program, processContext, onExitCode) => {
   const status = program
     .command('status')
     .description('show the holder and the waiters; changes nothing')
     .option('--json', 'print one JSON object instead of text', false);
   for (const option of connectionOptions()) status.addOption(option);
   status.action(async (values: StatusOptionValues) => {
-    onExitCode(await statusCommand(values, surroundings));
+    onExitCode(await statusCommand(values, processContext));
   });
 };
 
@@ -23,7 +23,7 @@ interface StatusOptionValues extends ConnectionOptionValues {
 }
 
 /** Shows the holder and the waiters. Changes nothing, and needs only the right to call the function status(). */
-async function statusCommand(values: StatusOptionValues, { env, stdout }: Surroundings): Promise<number> {
+async function statusCommand(values: StatusOptionValues, { env, stdout }: ProcessContext): Promise<number> {
   const connection = readConnectionConfig({ url: values.databaseUrl, urlFile: values.databaseUrlFile, env });
   const database = new OwnDatabase(connection);
   try {

@@ -13,9 +13,9 @@ import { describeStatus, type StatusReport } from '../../ui/status-text.js';
 import { unlockLine } from '../../text/unlock-line.js';
 import { connectionOptions, type ConnectionOptionValues } from '../options.js';
 import { readStatusReport } from '../status-report.js';
-import type { AddCommand, Surroundings } from '../surroundings.js';
+import type { AddCommand, ProcessContext } from '../process-context.js';
 
-export const addUnlock: AddCommand = (program, surroundings, onExitCode) => {
+export const addUnlock: AddCommand = (program, processContext, onExitCode) => {
   const unlock = program
     .command('unlock')
     .description("show the holder, and end another run's lease")
@@ -25,7 +25,7 @@ export const addUnlock: AddCommand = (program, surroundings, onExitCode) => {
     .option('--leave-sessions', 'also when database sessions of the lease do not end', false);
   for (const option of connectionOptions()) unlock.addOption(option);
   unlock.action(async (values: UnlockOptionValues) => {
-    onExitCode(await unlockCommand(values, surroundings));
+    onExitCode(await unlockCommand(values, processContext));
   });
 };
 
@@ -44,7 +44,7 @@ const SHOW_LIMIT_MS = 1_000;
  */
 async function unlockCommand(
   { instance, force, yes, leaveSessions, schema, quiet, ...values }: UnlockOptionValues,
-  { env, stdout, reporterFor }: Surroundings,
+  { env, stdout, reporterFor }: ProcessContext,
 ): Promise<number> {
   if (leaveSessions && !force) {
     throw new UsageError('--leave-sessions needs --force.', 'See migrate-lock unlock --help.');

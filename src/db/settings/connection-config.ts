@@ -16,7 +16,7 @@ import { readAuthWish } from './required-auth.js';
 import type { Address } from '../socket.js';
 
 export interface ConnectionSource {
-  /** A URL; before all others. */
+  /** A URL, which overrides all others. */
   url?: string | undefined;
   /** A file that holds the URL. */
   urlFile?: string | undefined;
@@ -26,16 +26,16 @@ export interface ConnectionSource {
   isSocket?: (path: string) => boolean;
 }
 
-/** Where the database is and who we are to it, complete. */
+/** The complete configuration: where the database is, and which user connects. */
 export interface ConnectionConfig extends ConnectionTarget {
   hosts: Address[];
-  /** What was given for one attempt to connect; undefined: nothing. */
+  /** The user's time limit for one connection attempt; undefined: none is set. */
   connectTimeoutMs: number | undefined;
-  /** What must not be printed; see redactSecrets(). */
+  /** Values that must not be printed; see redactSecrets(). */
   secrets: string[];
-  /** Names of what was given and means nothing to us: parameters of other drivers. They are not sent to the server. */
+  /** Names of ignored settings: parameters of other drivers. They are not sent to the server. */
   ignored: string[];
-  /** For people: user@host:port/database. */
+  /** For messages: user@host:port/database. */
   describe: string;
 }
 
@@ -44,10 +44,12 @@ const NAME_IT =
   'Set DATABASE_URL or give --database-url postgres://user@host:5432/database (or set PGHOST, PGDATABASE and the like).';
 
 /**
- * The database to use: a URL, or else libpq's PG* variables, which also complete a URL; a service comes in between. Unlike libpq,
- * to name no database at all is an error, and so is what may say where the database is and is not understood: a lock in the wrong
- * database excludes nobody.
- * @throws {UsageError} whose message holds nothing of a URL's secrets.
+ * Finds the database: a URL, or else libpq's PG* variables, which also complete a URL; a service comes in between.
+ * Unlike libpq,
+ * it is an error to name no database, or to use an unknown parameter that may say where the database is: a lock in the
+ * wrong
+ * database excludes no other run.
+ * @throws {UsageError} whose message contains no secret of a URL.
  */
 export function readConnectionConfig(source: ConnectionSource): ConnectionConfig {
   const { env, readFile = (path: string) => readFileSync(path, 'utf8') } = source;
@@ -83,13 +85,13 @@ export function readConnectionConfig(source: ConnectionSource): ConnectionConfig
     password,
     ...(passwordFile === undefined || password !== undefined
       ? {}
-      : { passwordFile: stateOf(passwordFile, file) }),
+      : { passwordFile: passwordFileState(passwordFile, file) }),
     ...security,
     auth: readAuthWish(settings),
     options,
     ...(options === undefined ? {} : { optionsFrom: settings.nameOf('options') }),
     connectTimeoutMs: readConnectTimeoutMs(settings),
-    // One that is also the name of something public would only blot that out.
+    // Redacting a password that equals a public name would only hide that name.
     secrets: [...new Set(passwords)].filter(
       (secret): secret is string =>
         secret !== undefined && secret !== '' && ![user, database].includes(secret),
@@ -99,11 +101,11 @@ export function readConnectionConfig(source: ConnectionSource): ConnectionConfig
   };
 }
 
-/** A lock in a database that was not meant excludes nobody: nothing is guessed where nothing was said. */
+/** A lock in the wrong database excludes no other run: nothing is guessed. */
 function checkNamed(url: UrlParts | undefined, env: Env): void {
   const isNamed = NAMING.some((name) => filled(env[name]) !== undefined);
   if (url === undefined && !isNamed) throw new UsageError('No database is named.', NAME_IT);
-  // libpq takes one for a name too, and then everybody is told it, password and all.
+  // libpq would use it as a name and print it, with its password.
   const misplaced = NAMING.find((name) => env[name]?.includes('://'));
   if (url === undefined && misplaced !== undefined)
     throw new UsageError(`${misplaced} holds a URL.`, 'Set DATABASE_URL to it instead.');
@@ -120,8 +122,9 @@ function checkNamed(url: UrlParts | undefined, env: Env): void {
 }
 
 /**
- * The parameters of the URL that are left out. One that may say where the database is, or how securely to connect, is not; nor
- * is one that is like such a parameter's name.
+ * The ignored parameters of the URL. One that may say where the database is, or how securely to connect, is not
+ * ignored, and
+ * neither is one with a similar name.
  * @throws {UsageError} which names it.
  */
 function withoutMeaning(url: UrlParts, { layerOf }: ConnectionSettings): string[] {
@@ -137,7 +140,7 @@ function withoutMeaning(url: UrlParts, { layerOf }: ConnectionSettings): string[
   throw new UsageError(
     `The database URL has a parameter that is not supported: ${refused.join(', ')}.`,
     (meant.length === 0 ? '' : `Did you mean ${meant.join(' and ')}? `) +
-      'It may say where the database is or how securely to connect, and a lock in another database would exclude nobody. ' +
+      'It may say where the database is or how securely to connect, and a lock in another database would exclude no other run. ' +
       'Say it with the parameters of libpq (host, port, sslmode, ...), in a URL of its own: MIGRATE_LOCK_DATABASE_URL.',
   );
 }
@@ -147,7 +150,7 @@ function readHosts(
   isSocket: (path: string) => boolean,
 ): Address[] {
   const [host, hostaddr] = [layerOf('host'), layerOf('hostaddr')];
-  // Tools on libpq would connect to that address, all others to the host.
+  // Tools that use libpq would connect to that address, all others to the host.
   if (host === 'url' && hostaddr !== 'url' && hostaddr !== undefined) {
     throw new UsageError(
       `The database URL names a host, and ${nameOf('hostaddr')} an address to use in its place.`,
@@ -162,7 +165,7 @@ function readHosts(
   });
 }
 
-function stateOf(
+function passwordFileState(
   path: string,
   file: ReturnType<typeof readPasswordFile>,
 ): { path: string; unusable: string | null } {

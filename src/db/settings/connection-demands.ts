@@ -1,10 +1,12 @@
 import { UsageError } from '../../errors.js';
 import type { ConnectionSettings } from './connection-settings.js';
 
-/** What libpq can and we cannot, and what is only for a replica: to be asked for it and to do without would be a broken promise. */
+/**
+ * Parameters of libpq that are not supported, or are only for a replica: ignoring them would break what they promise.
+ */
 interface Demand {
   parameter: string;
-  /** Values under which nothing is asked for. */
+  /** Values that demand nothing. */
   fine: readonly string[];
   problem: string;
   hint: string;
@@ -79,7 +81,7 @@ const DEMANDS: readonly Demand[] = [
   })),
 ];
 
-/** @throws {UsageError} which names what is asked for, and repeats no value. */
+/** @throws {UsageError} which names the setting, and repeats no value. */
 export function checkDemands({ get, nameOf, layerOf }: ConnectionSettings, usesSocket: boolean): void {
   for (const { parameter, fine, problem, hint, overSocket } of DEMANDS) {
     const value = get(parameter);

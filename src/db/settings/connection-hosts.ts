@@ -3,12 +3,13 @@ import { UsageError } from '../../errors.js';
 import { filled } from './connection-url.js';
 import type { Address } from '../socket.js';
 
-/** Where a libpq looks for the local server: as Debian and Red Hat build it, and as PostgreSQL's own sources do. */
+/** The socket folders of libpq, as built by Debian and Red Hat, and from PostgreSQL's own sources. */
 export const DEFAULT_SOCKET_FOLDERS = ['/var/run/postgresql', '/tmp'] as const;
 
 /**
- * What stands for a host that is not named. A libpq knows one folder, the one it was built with; here it is the first that has a socket of
- * this port. Where none has, it is localhost over TCP.
+ * The host when none is named. A libpq knows one folder, the one it was built with; here it is the first folder with a
+ * socket of
+ * this port. Without one, it is localhost over TCP.
  */
 export function defaultHost(port: number, isSocket: (path: string) => boolean): string {
   return DEFAULT_SOCKET_FOLDERS.find((folder) => isSocket(`${folder}/.s.PGSQL.${port}`)) ?? 'localhost';

@@ -7,10 +7,10 @@ import { isUnexpanded, type ValueKind } from './unexpanded.js';
 export type Env = Record<string, string | undefined>;
 type Layer = 'url' | 'service' | 'env';
 
-/** What is given for libpq's parameters: by the URL, else by a service, else by PG* variables. */
+/** The values of libpq's parameters: from the URL, else from a service, else from PG* variables. */
 export interface ConnectionSettings {
   get: (parameter: string) => string | undefined;
-  /** Where it comes from, for people: `sslmode (in the database URL)`, `PGSSLMODE`. */
+  /** The source of a value, for messages: `sslmode (in the database URL)`, `PGSSLMODE`. */
   nameOf: (parameter: string) => string;
   layerOf: (parameter: string) => Layer | undefined;
   in: (layer: Layer, parameter: string) => string | undefined;
@@ -56,7 +56,7 @@ export function readSettings(
     get: (parameter) => {
       const layer = layerOf(parameter);
       const value = layer === undefined ? undefined : layers[layer].get(parameter);
-      // The parser of the URL has looked already, before it decoded.
+      // The parser of the URL has checked already, before it decoded.
       if (value === undefined || layer === 'url') return value;
       return checkExpanded(value, LIBPQ.get(parameter)?.kind ?? 'text', nameOf(parameter));
     },
@@ -64,7 +64,7 @@ export function readSettings(
 }
 
 /**
- * A parameter is as good as the same thing at its usual place. Where both are given, some drivers take the one and some the other;
+ * A parameter counts as the same setting in its usual place. Where both are given, drivers differ in which one they use;
  * only a socket in place of a host is understood by all.
  * @throws {UsageError} when they differ.
  */

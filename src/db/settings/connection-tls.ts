@@ -25,11 +25,12 @@ const SSL_WORDS = new Map<string, Wish>([
 const VERSIONS = ['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3'] as const;
 
 /**
- * How to encrypt, from what libpq and other drivers call it. Files are read here.
- * @param scheme what the URL's scheme says of it.
- * @param home the user's folder, in which libpq looks for .postgresql/root.crt, root.crl, postgresql.crt and postgresql.key.
- * @returns with the names of settings that mean nothing to us.
- * @throws {UsageError} on a value that is not understood, and on a file that cannot be read or holds something else.
+ * The TLS settings, from the parameters of libpq and other drivers. Files are read here.
+ * @param scheme what the URL's scheme says about it.
+ * @param home the user's folder, in which libpq looks for .postgresql/root.crt, root.crl, postgresql.crt and
+ * postgresql.key.
+ * @returns with the names of ignored settings.
+ * @throws {UsageError} for an unknown value, and for a file that cannot be read or has other content.
  */
 export function readTls(
   settings: ConnectionSettings,
@@ -41,7 +42,7 @@ export function readTls(
   const ignored: string[] = [];
   const wish = wishOf(settings, scheme);
   const usesSystemRoots = get('sslrootcert') === 'system';
-  const tlsFirst = oneOf(settings, 'sslnegotiation', ['postgres', 'direct']) === 'direct';
+  const tlsFirst = readChoice(settings, 'sslnegotiation', ['postgres', 'direct']) === 'direct';
   const strict = get('sslaccept') === 'strict';
   if (wish?.mode === 'disable') {
     const asking = [
@@ -67,7 +68,7 @@ export function readTls(
   if (roots !== undefined && !usesSystemRoots) material.ca = readPem('sslrootcert', roots, readFile);
 
   let ssl = wish?.mode ?? 'prefer';
-  // As libpq: who names a root certificate means it.
+  // As libpq: naming a root certificate asks for verification.
   if (usesSystemRoots || (strict && wish?.verifiesNever !== true)) ssl = 'verify-full';
   if (ssl === 'require' && material.ca !== undefined && wish?.verifiesNever !== true) ssl = 'verify-ca';
   const verifies = ssl === 'verify-ca' || ssl === 'verify-full';
@@ -78,7 +79,7 @@ export function readTls(
       'Write sslmode=require, or better verify-full, too.',
     );
   }
-  const sendsName = oneOf(settings, 'sslsni', ['0', '1']) !== '0';
+  const sendsName = readChoice(settings, 'sslsni', ['0', '1']) !== '0';
   return {
     ssl,
     tls: material,
@@ -94,13 +95,13 @@ function wishOf(
 ): Wish {
   const { get, nameOf, in: within } = settings;
   const ssl = within('url', 'ssl');
-  // In a URL, `ssl` is as good as `sslmode`: what comes after the URL does not overrule it.
+  // In a URL, `ssl` counts as `sslmode`: later sources do not override it.
   const sslmode = within('url', 'sslmode') ?? (ssl === undefined ? get('sslmode') : undefined);
   if (sslmode !== undefined) return known(SSLMODES, sslmode, nameOf('sslmode'));
   if (isYes(ssl) && scheme?.sslVerifies === true) return { mode: 'verify-full' };
   if (ssl !== undefined) return known(SSL_WORDS, ssl.toLowerCase(), nameOf('ssl'));
   if (scheme?.needsTls === true) return { mode: 'verify-full' };
-  const accepted = oneOf(settings, 'sslaccept', ['strict', 'accept_invalid_certs']);
+  const accepted = readChoice(settings, 'sslaccept', ['strict', 'accept_invalid_certs']);
   if (accepted === undefined && get('requiressl')?.startsWith('1') === true) return { mode: 'require' };
   return undefined;
 }
@@ -117,7 +118,11 @@ function known(modes: Map<string, Wish>, word: string, name: string): Wish {
   );
 }
 
-function oneOf({ get, nameOf }: ConnectionSettings, parameter: string, words: string[]): string | undefined {
+function readChoice(
+  { get, nameOf }: ConnectionSettings,
+  parameter: string,
+  words: string[],
+): string | undefined {
   const given = get(parameter);
   if (given === undefined || words.includes(given)) return given;
   throw new UsageError(`${nameOf(parameter)} has a value that is not known.`, `It is ${words.join(' or ')}.`);
@@ -141,7 +146,7 @@ function clientCertificate(
     };
   }
   if (named === undefined) return {};
-  // Prisma's is the authority's certificate, which nobody looks at without sslaccept=strict.
+  // Prisma's is the authority's certificate, which is used only with sslaccept=strict.
   if (get('sslaccept') !== undefined) {
     if (get('sslaccept') !== 'strict') ignored.push('sslcert');
     return {};
@@ -152,7 +157,7 @@ function clientCertificate(
   );
 }
 
-/** As libpq, where nothing is verified nothing is looked up either. One that is named has to be there. */
+/** As libpq, default files are not looked up when nothing is verified. A named file has to exist. */
 function addRevocations(
   material: TlsMaterial,
   verifies: boolean,

@@ -4,7 +4,7 @@ import { canonical, LIBPQ } from './libpq-parameters.js';
 import { hasTemplate, hasVariable, hasWindowsVariable, type ValueKind } from './unexpanded.js';
 import { readScheme, type Scheme } from './url-scheme.js';
 
-/** What a connection URL says, decoded. What it does not say is undefined. */
+/** The decoded parts of a connection URL. A part that is missing is undefined. */
 export interface UrlParts {
   scheme: Scheme;
   hosts: string[] | undefined;
@@ -12,12 +12,12 @@ export interface UrlParts {
   ports: string[] | undefined;
   user: string | undefined;
   password: string | undefined;
-  /** The password as it stands in the URL: for redaction, as others may print the URL. */
+  /** The password as the URL has it, for redaction: other programs may print the URL. */
   rawPassword: string | undefined;
   database: string | undefined;
-  /** Under the names that libpq has for them. */
+  /** Under libpq's names. */
   parameters: Map<string, string>;
-  /** It has the signs of a user or a password (`:@`), and no user, no password and no host. */
+  /** It has the signs of a user or a password (`:@`), but no user, no password and no host. */
   isHollow: boolean;
 }
 
@@ -33,11 +33,12 @@ const EXPAND =
 type Fail = (problem: string, hint?: string) => never;
 
 /**
- * Reads postgres://user:password@host:port,host:port/database?name=value, as libpq does, which takes several hosts and none (a URL
- * object takes neither). More is refused than by libpq: where an unescaped character could make a part of the password look
- * like something else, it must not end up in a message or a host's name.
- * @param origin how to call the URL in a message.
- * @throws {UsageError} which names the part that is wrong and repeats none.
+ * Reads postgres://user:password@host:port,host:port/database?name=value, as libpq does, which takes several hosts and
+ * none (a URL
+ * object takes neither). It refuses more than libpq: where an unescaped character makes a part of the password look
+ * like another part, it must not appear in a message or a host's name.
+ * @param origin the URL's name in a message.
+ * @throws {UsageError} which names the wrong part and repeats none.
  */
 export function parseConnectionUrl(text: string, origin: string): UrlParts {
   const fail: Fail = (problem, hint = FORM) => {
@@ -134,7 +135,7 @@ function readParameters(
   for (const pair of query.split('&').filter((part) => part !== '')) {
     const [rawName, rawValue] = cut(pair, '=');
     checkForPassword(rawName, rawValue, hasUserinfo, fail);
-    // What cannot be a name may be the end of a password, and is not repeated.
+    // A part that cannot be a name may be the end of a password, and is not repeated.
     const written = decode(rawName, 'parameters');
     if (!/^[A-Za-z_][\w.-]{0,62}(?:\[[\w.-]{0,62}\])*$/.test(written)) fail('its parameters cannot be read');
     const name = canonical(written);
@@ -148,14 +149,14 @@ function readParameters(
   return withPortsApart(parameters, fail);
 }
 
-/** An @ may well end a password whose beginning was taken for a host; but `application_name=deploy@ci` is legal. */
+/** An @ may end a password whose beginning was read as a host; but `application_name=deploy@ci` is valid. */
 function checkForPassword(rawName: string, rawValue = '', hasUserinfo: boolean, fail: Fail): void {
   const mayHoldAt = isKnown(rawName) && (hasUserinfo || LIBPQ.has(canonical(rawName)));
   if (rawName.includes('@') || (rawValue.includes('@') && !mayHoldAt))
     fail('a special character in its user or password is not encoded', ENCODING);
 }
 
-/** SQLAlchemy repeats `host` and `port`. Anything else that stands there twice says two things. */
+/** SQLAlchemy repeats `host` and `port`. Any other repeated parameter is ambiguous. */
 function together(name: string, before: string | undefined, value: string, fail: Fail): string {
   if (before === undefined || before === value || !LIBPQ.has(name)) return value;
   return ['host', 'hostaddr', 'port'].includes(name)
@@ -186,7 +187,7 @@ function cut(text: string, sign: string): [string, string?] {
   return index === -1 ? [text] : [text.slice(0, index), text.slice(index + 1)];
 }
 
-/** As libpq: empty is as good as not given. */
+/** As libpq: an empty value counts as not given. */
 export function filled(text: string | undefined): string | undefined {
   return text === '' ? undefined : text;
 }

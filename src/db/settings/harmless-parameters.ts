@@ -2,8 +2,9 @@ import { closest, distance } from 'fastest-levenshtein';
 import { LIBPQ } from './libpq-parameters.js';
 
 /**
- * Parameters of other drivers and tools that say neither where the database is nor how securely to connect. They are left out
- * with a notice. Whatever is not here, and not libpq's, is judged by isTelling().
+ * Parameters of other drivers and tools that say neither where the database is nor how securely to connect. They are
+ * ignored
+ * with a notice. isTelling() judges all others that are not libpq's.
  */
 const HARMLESS = new Set(
   [
@@ -61,7 +62,7 @@ const HARMLESS = new Set(
     .split(' '),
 );
 
-/** What a name may speak of when its parameter says where the database is, or how to connect to it. */
+/** Words in the name of a parameter that says where the database is, or how to connect to it. */
 const TELLING =
   /host|addr|sock|unix|service|instance|server|endpoint|cluster|tenant|project|proxy|tunnel|ssh|dsn|ur[il]|port$|^db|database|dbname|user|ssl|tls|cert|crl|verif|crypt|secur|auth|passw|passf|passphrase|pwd|secret|token|iam|krb|kerberos|gss|sspi|scram|oauth|channel_?binding|replica|factory|catalog|connection_?name|network|^path$|^ip$|^ca(?:_|-|$|file|path|bundle)|pem$|^key(?:_|-|$|file|path)/i;
 
@@ -73,7 +74,7 @@ export function isKnown(parameter: string): boolean {
   return LIBPQ.has(parameter.toLowerCase()) || isHarmless(parameter);
 }
 
-/** The libpq parameter of consequence that was probably meant: `sslmode` by `sslmod`. undefined: none is like it. */
+/** The important libpq parameter that was probably meant: `sslmode` for `sslmod`. undefined: none is similar. */
 export function nearestParameter(parameter: string): string | undefined {
   const written = parameter.toLowerCase();
   const nearest = closest(written, [...LIBPQ.keys()]);
@@ -83,8 +84,8 @@ export function nearestParameter(parameter: string): string | undefined {
 }
 
 /**
- * Whether a parameter that nobody here knows may say where the database is or how securely to connect, by its name. Of
- * `options[search_path]` the name in the brackets counts: its tool makes a session's setting of it.
+ * Whether the name of an unknown parameter suggests that it says where the database is or how securely to connect. For
+ * `options[search_path]` the name in the brackets counts: its tool makes a session setting of it.
  */
 export function isTelling(parameter: string): boolean {
   const [outer = '', ...inner] = parameter.split(/[[\]]+/).filter((part) => part !== '');

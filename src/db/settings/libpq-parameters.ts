@@ -1,12 +1,12 @@
 import type { ValueKind } from './unexpanded.js';
 
 interface LibpqParameter {
-  /** The environment variable that says the same. */
+  /** The environment variable for the same setting. */
   variable?: string;
   kind: ValueKind;
-  /** Whether an empty value in a URL is as good as none. For what is about security it is a mistake. */
+  /** Whether an empty value in a URL counts as none. For security settings it is an error. */
   mayBeEmpty?: boolean;
-  /** Of no consequence here, whatever it says: leaving it out is not worth a word. */
+  /** Has no effect here, for any value: it is ignored without a notice. */
   passedOver?: boolean;
 }
 
@@ -18,9 +18,12 @@ const address = (variable: string): LibpqParameter => ({ kind: 'address', variab
 const passedOver = (): LibpqParameter => ({ kind: 'text', mayBeEmpty: true, passedOver: true });
 
 /**
- * What libpq 18 knows: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS and
- * https://www.postgresql.org/docs/current/libpq-envars.html. Of other drivers are `database` and `ssl`, Prisma's `sslaccept`, and
- * pgJDBC's `targetServerType`; `requiressl` is an old one of libpq. Each is honoured, refused when it asks for what we do not do (see connection-demands.ts), or passed over.
+ * The parameters of libpq 18: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS and
+ * https://www.postgresql.org/docs/current/libpq-envars.html. `database` and `ssl` are from other drivers, `sslaccept`
+ * from Prisma, and
+ * `targetServerType` from pgJDBC; `requiressl` is an old one of libpq. Each is honoured, refused when it asks for
+ * something that
+ * is not supported (see connection-demands.ts), or ignored.
  */
 export const LIBPQ = new Map<string, LibpqParameter>(
   Object.entries({

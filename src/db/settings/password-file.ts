@@ -4,7 +4,7 @@ import type { Address } from '../socket.js';
 
 export interface PasswordFile {
   path: string;
-  /** Why nothing is read from it; null: it can be used. */
+  /** The reason why it is not used; null: it is used. */
   unusable: string | null;
   passwordFor: (address: Address, database: string, user: string) => string | undefined;
 }
@@ -26,7 +26,7 @@ export function readPasswordFile(path: string): PasswordFile | null {
       path,
       unusable: null,
       passwordFor: ({ host, port }, database, user) => {
-        // As libpq: its default folder is called localhost.
+        // As libpq: its default folder counts as localhost.
         const name = DEFAULT_SOCKET_FOLDERS.some((folder) => folder === host) ? 'localhost' : host;
         return firstMatch(lines, [name, String(port), database, user]);
       },
@@ -42,7 +42,7 @@ export function readPasswordFile(path: string): PasswordFile | null {
 function firstMatch(lines: readonly string[], wanted: readonly string[]): string | undefined {
   for (const line of lines) {
     if (line.startsWith('#')) continue;
-    // A backslash takes what follows as it is; whatever comes after a fifth field does not count.
+    // A backslash escapes the next character; text after a fifth field is ignored.
     const fields = [...line.matchAll(/((?:\\.|[^:\\]|\\$)*)(?::|$)/g)].map(([, field = '']) => field);
     const [password = ''] = fields.slice(wanted.length);
     const matches = wanted.every((text, at) => fields[at] === '*' || unescape(fields[at] ?? '') === text);

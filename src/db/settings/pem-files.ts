@@ -3,7 +3,7 @@ import { UsageError } from '../../errors.js';
 
 export type ReadFile = (path: string) => string;
 
-/** What has to be in the file that a parameter names. */
+/** What the file that a parameter names has to contain. */
 const CONTENTS: Record<string, { label: RegExp; called: string }> = {
   sslrootcert: { label: /-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----/, called: 'certificate' },
   sslcert: { label: /-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----/, called: 'certificate' },
@@ -11,7 +11,7 @@ const CONTENTS: Record<string, { label: RegExp; called: string }> = {
   sslcrl: { label: /-----BEGIN X509 CRL-----/, called: 'revocation list' },
 };
 
-/** @throws {UsageError} when the file cannot be read, or holds something else. */
+/** @throws {UsageError} when the file cannot be read, or has other content. */
 export function readPem(parameter: string, file: string, readFile: ReadFile): string {
   let text: string;
   try {
@@ -31,7 +31,7 @@ export function readPem(parameter: string, file: string, readFile: ReadFile): st
   );
 }
 
-/** Where libpq looks when nothing is named. One that is not there, or not ours to read, is none. */
+/** The default files of libpq. A missing or unreadable one counts as none. */
 export function presentInHome(
   home: string | undefined,
   name: string,

@@ -5,11 +5,11 @@ import type { ConnectionSettings } from './connection-settings.js';
 export type AuthMethod = 'password' | 'md5' | 'gss' | 'sspi' | 'scram-sha-256' | 'oauth';
 export type ChannelBinding = 'disable' | 'prefer' | 'require';
 
-/** Less than this a server must not ask for. The guard gets it as JSON. */
+/** The minimum that a server must ask for. The guard gets it as JSON. */
 export interface AuthWish {
   channelBinding: ChannelBinding;
   methods: readonly AuthMethod[];
-  /** Whether a server that asks for nothing (trust, a client certificate) is good enough. */
+  /** Whether a server that asks for nothing (trust, a client certificate) is accepted. */
   allowsNone: boolean;
 }
 
@@ -17,8 +17,8 @@ const METHODS: readonly AuthMethod[] = ['password', 'md5', 'gss', 'sspi', 'scram
 const CHANNEL_BINDINGS: readonly ChannelBinding[] = ['disable', 'prefer', 'require'];
 
 /**
- * As libpq means them: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-REQUIRE-AUTH
- * @throws {UsageError} on a value that libpq refuses.
+ * With libpq's meaning: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-REQUIRE-AUTH
+ * @throws {UsageError} for a value that libpq refuses.
  */
 export function readAuthWish({ get, nameOf }: Pick<ConnectionSettings, 'get' | 'nameOf'>): AuthWish {
   const channelBinding = get('channel_binding') ?? 'prefer';

@@ -14,13 +14,13 @@ export interface ServiceSource {
   readFile: ReadFile;
 }
 
-/** Where a libpq looks that was built by Debian, or by PostgreSQL's packages for Red Hat: `pg_config --sysconfdir`. */
+/** The folders of libpq as built by Debian, and by PostgreSQL's packages for Red Hat: `pg_config --sysconfdir`. */
 const SYSTEM_FOLDERS = ['/etc/postgresql-common', '/etc/sysconfig/pgsql'];
 
 /**
  * Reads a service's parameters as libpq does: from the user's file, or else from the system's.
  * https://www.postgresql.org/docs/current/libpq-pgservice.html
- * @throws {UsageError} when no file has the service, or what it says is not understood; it repeats no value.
+ * @throws {UsageError} when no file has the service, or its section is not valid; it repeats no value.
  */
 export function readService(source: ServiceSource): Map<string, string> {
   const { name, file, home, systemFolder } = source;
@@ -49,7 +49,7 @@ function readIfThere(file: string, mustBeThere: boolean, readFile: ReadFile): st
     return readFile(file);
   } catch (error) {
     const code = reasonOf(error);
-    // As libpq: one that is there has to be readable.
+    // As libpq: an existing file has to be readable.
     if (!mustBeThere && (code === 'ENOENT' || code === 'ENOTDIR')) return undefined;
     throw new UsageError(
       `The service file cannot be read: ${file} (${code}).`,
@@ -59,7 +59,7 @@ function readIfThere(file: string, mustBeThere: boolean, readFile: ReadFile): st
   }
 }
 
-/** The first section of that name; of a parameter that stands in it twice, the first. */
+/** The first section of that name; when it has a parameter twice, the first. */
 function readSection(text: string, name: string, file: string): Map<string, string> | undefined {
   let section: Map<string, string> | undefined;
   for (const [index, raw] of text.split(/\r?\n/).entries()) {

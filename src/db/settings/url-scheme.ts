@@ -1,6 +1,6 @@
-/** What tools write before :// for PostgreSQL. */
+/** The schemes that tools use for PostgreSQL. */
 const SCHEMES = new Set([
-  ...['postgres', 'postgresql'], // libpq, and nearly everybody
+  ...['postgres', 'postgresql'], // libpq, and almost all tools
   ...['psql', 'pgsql', 'postgis'], // django-environ, dj-database-url; Doctrine
   ...['timescale', 'timescalegis'], // dj-database-url: PostgreSQL with an extension
   ...['pgx', 'pgx4', 'pgx5'], // golang-migrate
@@ -10,7 +10,10 @@ const SCHEMES = new Set([
   ...['postgresext', 'postgresqlext', 'psycopg3'], // peewee
   ...['asyncpg', 'psycopg'], // Tortoise
 ]);
-/** SQLAlchemy's drivers, and peewee's pool. Not any: postgres+ssh:// goes through another host, postgres+unix:// is a socket. */
+/**
+ * SQLAlchemy's drivers, and peewee's pool. Not every suffix: postgres+ssh:// goes through another host,
+ * postgres+unix:// is a socket.
+ */
 const DRIVERS = new Set([
   ...['psycopg', 'psycopg_async', 'psycopg2', 'psycopg2cffi', 'psycopg3', 'asyncpg', 'aiopg', 'pg8000'],
   ...['pygresql', 'pypostgresql', 'pool'],
@@ -20,7 +23,7 @@ const PREFIX = /^(?:(jdbc):(?:(?:p6spy|otel|tracing|aws-wrapper):)?|(r2dbcs?):(?
 /** R2DBC's way to say that several hosts follow. */
 const SUFFIX = /:failover$/;
 
-/** Databases that people have beside PostgreSQL, to be called by their names. */
+/** Other databases, for the message. */
 const OTHERS: Record<string, string> = {
   ...{ mysql: 'MySQL', mysql2: 'MySQL', mysqlx: 'MySQL', mysqlgis: 'MySQL', mariadb: 'MariaDB' },
   ...{ sqlite: 'SQLite', sqlite3: 'SQLite', libsql: 'libSQL', duckdb: 'DuckDB', spatialite: 'SQLite' },
@@ -32,15 +35,18 @@ const OTHERS: Record<string, string> = {
 };
 
 export interface Scheme {
-  /** How much of the text it is, :// included. */
+  /** The length in the text, :// included. */
   length: number;
-  /** In a URL of JDBC or R2DBC `ssl=true` asks for verification too. */
+  /** In a JDBC or R2DBC URL `ssl=true` asks for verification too. */
   sslVerifies: boolean;
   /** r2dbcs:// */
   needsTls: boolean;
 }
 
-/** Reads what stands before ://. @returns otherwise why it is not PostgreSQL's, which repeats no unknown text. */
+/**
+ * Reads the part before ://.
+ * @returns otherwise why it is not PostgreSQL's, without repeating unknown text.
+ */
 export function readScheme(url: string): Scheme | { problem: string } {
   const text = /^[a-z][\w.:+-]*?:\/\//i.exec(url)?.[0];
   if (text === undefined) return { problem: 'it does not begin with postgres://' };

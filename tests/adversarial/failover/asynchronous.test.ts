@@ -5,7 +5,8 @@ import { expectLost } from './expect-lost.js';
 import { ReplicatedPair } from './replicated-pair.js';
 import { Stage, type LongRun } from './stage.js';
 
-// With asynchronous replication the newest commits can be lost in a failover, and a lease with them. What is still promised then.
+// With asynchronous replication, a failover can lose the newest commits, and a lease with them. Tests the remaining
+// guarantees.
 
 let pair: ReplicatedPair;
 let stage: Stage;
@@ -17,13 +18,13 @@ beforeEach(async () => {
   stage = new Stage(pair.url);
   await stage.prepare();
 });
-// Each is done whatever became of the others.
+// Each step runs, whether or not the others fail.
 afterEach(() => stage.close());
 afterEach(() => assertNothingLeft());
 afterEach(() => pair.reunite());
 afterAll(() => pair.stop());
 
-/** Acquires while the standby lags, and loses the primary: the promoted standby has never heard of this lease. */
+/** Acquires while the standby lags, and loses the primary: the promoted standby does not have this lease. */
 async function startAndLose(): Promise<LongRun> {
   await pair.catchUp();
   await pair.holdBack();
@@ -32,7 +33,7 @@ async function startAndLose(): Promise<LongRun> {
   return first;
 }
 
-test('a lease that arrived at the standby in time is as good as with synchronous replication', async () => {
+test('a lease that reached the standby in time stays valid after the failover', async () => {
   const first = await stage.startLong();
   await pair.catchUp();
   await pair.failOver();
@@ -44,19 +45,19 @@ test('a lease that arrived at the standby in time is as good as with synchronous
   expect([...(await stage.ran()).values()]).toEqual([true, true]);
 });
 
-test('a lease that the standby never heard of does not keep others out; assert_held stops its migration, and its release tells', async () => {
+test('a lease that did not reach the standby is lost: others run, assert_held stops its migration, and its release reports the loss', async () => {
   await stage.run(['--', 'true']).done;
   const first = await startAndLose();
   const other = stage.short();
   expect((await other.done).code).toBe(0);
   const { instanceId, fencingToken } = await other.waitForEvent('lock.acquired');
-  expect(isAlive(first.childPid)).toBe(true); // the limit that the README tells of: two at once
-  // A standby's sequence is ahead of what was handed out.
+  expect(isAlive(first.childPid)).toBe(true); // the limit in the README: two at once
+  // A standby's sequence is ahead of the issued tokens.
   expect(fencingToken).toBeGreaterThan(first.fencingToken ?? Infinity);
   await expectLost(first, instanceId);
 });
 
-test('a fencing token can be handed out again; the instance id still tells the two leases apart', async () => {
+test('a fencing token can be issued twice after a failover; the instance ids still differ', async () => {
   await runCli(['init'], { env: { DATABASE_URL: pair.url } });
   const first = await startAndLose();
   const other = await stage.startLong();

@@ -2,8 +2,8 @@ import { expect } from '@jest/globals';
 import type { LongRun } from './stage.js';
 
 /**
- * Lets the migration of a run go on whose lease the database has lost: it must find out that it may not, and its run must
- * say so. `holder`: who has acquired it since.
+ * Lets the migration of a run continue whose lease the database has lost: it must fail, and its run must
+ * report the loss. `holder`: the next holder.
  */
 export async function expectLost(run: LongRun, holder: string): Promise<void> {
   run.finish();

@@ -1,5 +1,5 @@
-// A migration that outlives its database server: records that it runs, waits until the file that it is given appears, and
-// ends in a transaction that asserts its lease, on whatever server is there by then. Exits 3 when the lease is not held.
+// A migration that outlives its database server: records that it runs, waits until the given file appears, and ends in
+// a transaction that asserts its lease on the server of that moment. Exits with 3 when the lease is not held.
 import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import postgres from 'postgres';

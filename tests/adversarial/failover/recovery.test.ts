@@ -7,7 +7,8 @@ import { waitFor } from '../../support/wait-for.js';
 import { query } from './replicated-pair.js';
 import { Stage } from './stage.js';
 
-// One address, whose primary crashes and comes back as Patroni starts it: as a replica that takes no writes, until it is promoted.
+// One address, whose primary crashes and restarts as Patroni starts it: as a replica that accepts no writes, until it
+// is promoted.
 
 let server: EmbeddedServer;
 let stage: Stage;
@@ -36,9 +37,9 @@ async function crash(): Promise<void> {
 const promote = () => query(server.url, 'SELECT pg_promote()');
 
 test.each([
-  ['a lock that is held', true],
+  ['a held lock', true],
   ['no lock yet', false],
-])('a run that waits is there when the server takes writes again: %s', async (_, isHeld) => {
+])('a waiting run continues when the server accepts writes again: %s', async (_, isHeld) => {
   const holder = isHeld ? await stage.startLong(['--ttl', '2m']) : undefined;
   const early = isHeld ? stage.run(['--wait-timeout', '90s', '--', 'true']) : undefined;
   await early?.waitForEvent('lock.waiting');
@@ -65,7 +66,7 @@ test.each([
   }
 });
 
-test('what is still in recovery at the end of the wait is a replica: 78, and it says so', async () => {
+test('a server still in recovery at the end of the wait is reported as a replica: 78', async () => {
   await stage.run(['--', 'true']).done;
   await crash();
   for (const timeout of ['0', '1s']) {
@@ -76,7 +77,7 @@ test('what is still in recovery at the end of the wait is a replica: 78, and it 
   expect((await runCli(['status'], { env: { DATABASE_URL: server.url }, auditOnly: false })).code).toBe(0);
 });
 
-test('a release that meets recovery is made once it is over', async () => {
+test('a release during recovery is repeated until the recovery ends', async () => {
   const holder = await stage.startLong(['--ttl', '2m']);
   await crash();
   holder.cli.kill('SIGTERM');

@@ -6,7 +6,7 @@ import { assertNothingLeft, runCli } from '../../support/run-cli.js';
 import { ReplicatedPair } from './replicated-pair.js';
 import { Stage } from './stage.js';
 
-// A replica only reads: a program that was given its address has to say so, and must not believe that it has the lock.
+// A replica only reads: with its address, the program has to report that, and must not believe that it has the lock.
 
 let pair: ReplicatedPair;
 let stage: Stage;
@@ -18,7 +18,7 @@ beforeEach(async () => {
   stage = new Stage(pair.url);
   await stage.prepare();
 });
-// Each is done whatever became of the others.
+// Each step runs, whether or not the others fail.
 afterEach(() => stage.close());
 afterEach(() => assertNothingLeft());
 afterAll(() => pair.stop());
@@ -40,7 +40,7 @@ test.each([['run', '--wait-timeout', '1s', '--', 'true'], ['init']])(
   },
 );
 
-test('a replica that has no lock schema yet refuses a release as a server in recovery', async () => {
+test('a replica without the lock schema refuses a release as a server in recovery does', async () => {
   await pair.catchUp();
   const database = openDatabase(pair.standby.url);
   const calls = new LockCalls(database, 'migrate_lock');
@@ -60,13 +60,13 @@ test('a replica that has no lock schema yet refuses a release as a server in rec
   });
 });
 
-test('a replica of a lock that is free', async () => {
+test('a replica of a free lock', async () => {
   await stage.run(['--', 'true']).done;
   await pair.catchUp();
   await expectRefusal(['run', '--wait-timeout', '1s', '--', 'true']);
 });
 
-test('a replica of a lock that is held', async () => {
+test('a replica of a held lock', async () => {
   const holder = await stage.startLong();
   await pair.catchUp();
   await expectRefusal(['run', '--wait-timeout', '1s', '--', 'true']);

@@ -6,7 +6,7 @@ import { waitFor } from '../../support/wait-for.js';
 import { copyData } from './copy-data.js';
 import { openStableAddress, type StableAddress } from './stable-address.js';
 
-/** The standby's name to the primary. */
+/** The primary's name for the standby. */
 const STANDBY = 'standby';
 
 /** A primary and a standby that follows it by streaming replication, behind one address. */
@@ -20,7 +20,7 @@ export class ReplicatedPair {
   static async start(): Promise<ReplicatedPair> {
     const settings = { wal_retrieve_retry_interval: '50ms' };
     const [primary, standby] = await Promise.all([startServer({ settings }), startServer({ settings })]);
-    // Replication goes over the Unix socket, which lies in a folder of the server's account: that needs no password.
+    // Replication uses the Unix socket in a folder of the server's account, which needs no password.
     const hba = join(primary.dataDirectory, 'pg_hba.conf');
     writeFileSync(hba, `local replication ${primary.user} trust\n${readFileSync(hba, 'utf8')}`);
     const pair = new ReplicatedPair(primary, standby, await openStableAddress(primary));
@@ -33,15 +33,15 @@ export class ReplicatedPair {
     return this.address.relay.through(this.primary.url);
   }
 
-  /** From now on a commit waits until the standby has it on disk, as the role's settings allow. */
+  /** From now on a commit waits until the standby has it on disk, if the role's settings allow that. */
   async makeSynchronous(): Promise<void> {
     await this.#configure(this.primary, 'synchronous_standby_names', STANDBY);
     await this.#waitForStandby(`sync_state = 'sync'`);
   }
 
-  /** Waits until the standby has applied everything that the primary has written by now. */
+  /** Waits until the standby has applied everything that the primary has written so far. */
   async catchUp(): Promise<void> {
-    // Its commit puts on disk what others have only inserted yet: a release does not wait for that.
+    // This commit flushes earlier writes to disk: a release does not wait for that.
     const [now] = await query(
       this.primary.url,
       `SELECT pg_logical_emit_message(true, 'tests', '')`,
@@ -63,12 +63,12 @@ export class ReplicatedPair {
     await query(this.standby.url, 'ALTER SYSTEM RESET primary_conninfo', 'SELECT pg_reload_conf()');
   }
 
-  /** The standby takes writes from now on. It does not ask what has become of the primary. */
+  /** The standby accepts writes from now on, whatever the primary does. */
   async promote(): Promise<void> {
     await query(this.standby.url, 'SELECT pg_promote()');
   }
 
-  /** The primary's machine fails, the standby is promoted, and the address leads there. */
+  /** The primary's machine fails, the standby is promoted, and the address leads to it. */
   async failOver(): Promise<void> {
     await this.primary.kill();
     await this.promote();
@@ -90,7 +90,7 @@ export class ReplicatedPair {
   async #join(): Promise<void> {
     await this.primary.halt();
     if (this.standby.pid !== null) await this.standby.halt();
-    // What belonged to the last pairing: what ALTER SYSTEM has set, and a standby's mark, if it was never promoted.
+    // Settings of the last pairing: those of ALTER SYSTEM, and a standby's signal file, if it was never promoted.
     for (const file of ['postgresql.auto.conf', 'standby.signal'])
       rmSync(join(this.primary.dataDirectory, file), { force: true });
     await copyData(this.primary, this.standby);
@@ -115,7 +115,7 @@ export class ReplicatedPair {
   }
 }
 
-/** Sends statements, each a transaction of its own, on a connection of their own; returns what the last one answers. */
+/** Sends statements, each in its own transaction, on a new connection; returns the last answer. */
 export async function query(url: string, ...statements: string[]): Promise<Record<string, unknown>[]> {
   const sql = postgres(url, { max: 1, onnotice: () => undefined });
   try {

@@ -6,7 +6,7 @@ import { expectLost } from './expect-lost.js';
 import { openStableAddress, type StableAddress } from './stable-address.js';
 import { Stage } from './stage.js';
 
-// A restored backup brings back the lock as it was: a lease among it that was given back long ago.
+// A restored backup restores the lock too, with a lease that was released since the backup.
 
 let original: EmbeddedServer;
 let restored: EmbeddedServer;
@@ -25,7 +25,7 @@ afterAll(async () => {
   await Promise.all([address.relay.close(), original.stop(), restored.stop()]);
 });
 
-test('a lease that comes back with a restored backup runs out by itself; what was handed out since is not held any more', async () => {
+test('a lease restored from a backup expires by itself; leases acquired after the backup are lost', async () => {
   const first = await stage.startLong(['--ttl', '10s', '--kill-grace', '100ms']);
   const { expiresAt } = await first.cli.waitForEvent('lock.acquired');
   await original.halt();
@@ -44,7 +44,7 @@ test('a lease that comes back with a restored backup runs out by itself; what wa
   const takeover = next.events.find(({ event }) => event === 'lock.takeover');
   expect(takeover).toMatchObject({ previousInstanceId: first.instanceId });
   expect(Date.parse(takeover?.time ?? '')).toBeGreaterThanOrEqual(Date.parse(expiresAt));
-  // The sequence came back too.
+  // The sequence was restored too.
   expect(takeover?.fencingToken).toBe(since.fencingToken);
   await expectLost(since, takeover?.instanceId ?? '');
 });

@@ -1,7 +1,7 @@
 import type { EmbeddedServer } from '../../support/embedded-server.mjs';
 import { startRelay, type Relay } from '../../support/relay.js';
 
-/** One address for whatever server is the primary, as a virtual IP or a proxy is. */
+/** One address for the current primary, like a virtual IP or a proxy. */
 export interface StableAddress {
   relay: Relay;
   /** Leads to this server from now on; connections to the former one are reset. */
@@ -9,7 +9,7 @@ export interface StableAddress {
 }
 
 export async function openStableAddress(server: EmbeddedServer): Promise<StableAddress> {
-  // The relay looks at its target anew for each connection.
+  // The relay reads its target for each connection.
   const target = { host: server.host, port: server.port };
   const relay = await startRelay(target);
   return {

@@ -14,18 +14,18 @@ export interface LongRun {
   instanceId: string;
   fencingToken: number | undefined;
   childPid: number;
-  /** Lets the migration go on, to its last transaction. */
+  /** Lets the migration continue to its last transaction. */
   finish: () => void;
 }
 
-/** Runs on one address, whatever server is behind it, and what they leave in its table `ran`. */
+/** Runs on one address, for any server behind it, and the rows that they leave in its table `ran`. */
 export class Stage {
   readonly #folder = mkdtempSync(join(tmpdir(), 'migrate-lock-failover-'));
   #migrations = 0;
 
   constructor(readonly url: string) {}
 
-  /** The table's exclusion constraint refuses a second one at the same time. */
+  /** The table's exclusion constraint refuses a second migration at the same time. */
   async prepare(): Promise<void> {
     await query(
       this.url,
@@ -45,7 +45,7 @@ export class Stage {
     const cli = this.run([...args, '--', 'node', LONG_MIGRATION, file]);
     const { instanceId, fencingToken } = await cli.waitForEvent('lock.acquired');
     const { childPid } = await cli.waitForEvent('child.started');
-    await waitFor('the migration is at work', async () => (await this.ran()).has(instanceId));
+    await waitFor('the migration runs', async () => (await this.ran()).has(instanceId));
     return { cli, instanceId, fencingToken, childPid, finish: () => writeFileSync(file, '') };
   }
 
@@ -54,7 +54,7 @@ export class Stage {
     return this.run(['--wait-timeout', '50s', '--', 'node', SHORT_MIGRATION]);
   }
 
-  /** By the instance: whether its migration has ended. */
+  /** By the instance id: whether its migration has ended. */
   async ran(): Promise<Map<string, boolean>> {
     const rows = await query(this.url, 'SELECT instance_id AS id, NOT upper_inf(during) AS over FROM ran');
     return new Map(rows.map(({ id, over }) => [String(id), over === true]));

@@ -5,7 +5,7 @@ import { waitFor } from '../../support/wait-for.js';
 import { query, ReplicatedPair } from './replicated-pair.js';
 import { Stage } from './stage.js';
 
-// With synchronous replication what a commit has promised is on the standby: the lock survives the primary.
+// With synchronous replication every commit is on the standby: the lock survives the loss of the primary.
 
 let pair: ReplicatedPair;
 let stage: Stage;
@@ -18,19 +18,19 @@ beforeEach(async () => {
   stage = new Stage(pair.url);
   await stage.prepare();
 });
-// Each is done whatever became of the others.
+// Each step runs, whether or not the others fail.
 afterEach(() => stage.close());
 afterEach(() => assertNothingLeft());
 afterEach(() => pair.reunite());
 afterAll(() => pair.stop());
 
-/** One that belongs to migrate-lock itself, not to a command. */
+/** A session of migrate-lock itself, not of a command. */
 async function waitForOurSession(server: EmbeddedServer, state: string): Promise<void> {
   const question = `SELECT FROM pg_stat_activity WHERE application_name = 'migrate-lock' AND ${state}`;
   await waitFor(`a session: ${state}`, async () => (await query(server.url, question)).length > 0);
 }
 
-test('a lease, its migration and its waiters survive a failover: nobody starts before it is released on the new primary', async () => {
+test('a lease, its migration and its waiters survive a failover: no waiter starts before the release on the new primary', async () => {
   const first = await stage.startLong();
   const waiting = stage.short();
   await waiting.waitForEvent('lock.waiting');
@@ -45,7 +45,7 @@ test('a lease, its migration and its waiters survive a failover: nobody starts b
   expect([...(await stage.ran()).values()]).toEqual([true, true, true]);
 });
 
-test('a release while there is no primary, or one that is not promoted yet, is tried until it is', async () => {
+test('a release is repeated until there is a promoted primary', async () => {
   const first = await stage.startLong();
   await pair.primary.kill();
   first.cli.kill('SIGTERM');
@@ -63,7 +63,7 @@ test('a release while there is no primary, or one that is not promoted yet, is t
   expect(await stage.holder()).toBeUndefined();
 });
 
-test('a role with synchronous_commit = local is told that it has the lease only when the standby has it', async () => {
+test('a role with synchronous_commit = local gets its answer only when the standby has the lease', async () => {
   await query(pair.primary.url, 'ALTER ROLE postgres SET synchronous_commit = local');
   await stage.run(['--', 'true']).done;
   await pair.holdBack();
@@ -77,7 +77,7 @@ test('a role with synchronous_commit = local is told that it has the lease only 
   await first.cli.done;
 });
 
-test('a former primary that lives on, cut off from its standby, gives the lock to nobody', async () => {
+test('a former primary that is cut off from its standby grants no lease', async () => {
   await stage.run(['--', 'true']).done;
   await pair.catchUp(); // a release does not wait for the standby
   await pair.promote();
@@ -89,7 +89,7 @@ test('a former primary that lives on, cut off from its standby, gives the lock t
   expect((await stage.short().done).code).toBe(0);
 });
 
-test('an acquisition whose wait for the standby was cut short by a restart of the primary is told only when the standby has it', async () => {
+test('an acquisition whose wait for the standby a restart interrupted gets its answer only when the standby has the lease', async () => {
   await stage.run(['--', 'true']).done;
   await pair.holdBack();
   const starting = stage.startLong(['--wait-timeout', '50s']);

@@ -10,7 +10,7 @@ export async function createEvidence(sql: postgres.Sql): Promise<void> {
     INSERT INTO shared VALUES (0)`);
 }
 
-/** Sessions that carry a lease's tag and have asked something. */
+/** Sessions with a lease's name that have executed a statement. */
 export async function taggedSessions(sql: postgres.Sql): Promise<string[]> {
   const rows = await sql<{ name: string; state: string; query: string }[]>`
     SELECT application_name AS name, state, left(query, 60) AS query FROM pg_stat_activity
@@ -44,7 +44,9 @@ export function parseBeat(line: string): Beat {
   return { token: Number(token), instance, pid: Number(pid), atMs: Number(atMs), word };
 }
 
-/** Processes of an old token that were alive when one of a newer token was; and what children saw of each other. */
+/**
+ * Processes of an old token that lived at the same time as one of a newer token; and what children saw of each other.
+ */
 export function overlaps(beats: readonly Beat[]): string[] {
   const lives = new Map<number, { token: number; firstMs: number; lastMs: number }>();
   for (const { token, atMs } of beats) {

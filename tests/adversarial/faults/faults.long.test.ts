@@ -5,7 +5,7 @@ import { CALM, GUARDS_PART } from './guards-part.js';
 import { play, type PlayOptions, type Report } from './play.js';
 import { drawSchedule, type Schedule } from './schedule.js';
 
-// npm run test:faults (run.mjs) sets these: other seeds, more of them, and a word on each that fails as it does.
+// npm run test:faults (run.mjs) sets these: other seeds, more of them, and a line for each failure.
 const LANES = Number(process.env.FAULTS_LANES ?? '6');
 const FIRST_SEED = Number(process.env.FAULTS_SEED ?? '1');
 const RUNS = Number(process.env.FAULTS_RUNS ?? '30');
@@ -19,7 +19,7 @@ const guardsPart = Object.values(GUARDS_PART);
 const names = new Map(Object.entries(GUARDS_PART).map(([name, schedule]) => [schedule, name]));
 const guardsPartTakesAtMostMs = Math.ceil(guardsPart.length / LANES) * ONE_TAKES_AT_MOST_MS;
 
-// Schedules restart their server, so each lane has one of its own, whatever TEST_DATABASE_URL says.
+// Schedules restart their server, so each lane starts its own and ignores TEST_DATABASE_URL.
 let servers: EmbeddedServer[];
 
 beforeAll(async () => {
@@ -29,12 +29,12 @@ beforeAll(async () => {
 afterAll(() => Promise.all(servers.map((server) => server.stop())));
 
 test(
-  `${RUNS} random schedules from seed ${FIRST_SEED} on: never two at once, nothing late, nothing left`,
+  `${RUNS} random schedules from seed ${FIRST_SEED}: never two commands at once, nothing late, nothing left`,
   async () => {
     const schedules = Array.from({ length: RUNS }, (_, index) => drawSchedule(FIRST_SEED + index));
     const reports = await playAll(schedules, TESTED, tellFailure);
     const failed = reports.filter(({ violations }) => violations.length > 0);
-    // The seeds first: the stories are long.
+    // The seeds first, because the traces are long.
     expect(failed.map(({ schedule, violations }) => ({ seed: schedule.seed, violations }))).toEqual([]);
     expect(reports).toHaveLength(RUNS);
     expect(reports.reduce((sum, { children }) => sum + children, 0)).toBeGreaterThan(RUNS);
@@ -43,14 +43,14 @@ test(
 );
 
 test(
-  'the guard does its part, whatever strikes the holder over its child',
+  'the guard ends the command for every fault that hits the holder',
   async () => {
     const reports = await playAll(guardsPart, TESTED, tellFailure);
     expect(reports).toHaveLength(guardsPart.length);
     for (const { schedule, violations, story, children } of reports) {
       const name = names.get(schedule);
       expect({ name, violations }).toEqual({ name, violations: [] });
-      // What did not come to pass proves nothing. Each of the two had its turn, and a fresh run.
+      // A fault that did not happen proves nothing. Each of the two runs had its turn, and a fresh run.
       expect(story.filter((line) => line.endsWith(': over'))).toHaveLength(1);
       expect({ name, children }).toEqual({ name, children: 3 });
     }
@@ -58,18 +58,18 @@ test(
   guardsPartTakesAtMostMs,
 );
 
-describe('the harness finds out', () => {
+describe('the harness detects', () => {
   const orphan: Schedule = {
     seed: 0,
     runs: [
       { ...CALM, child: { runMs: 100, statement: 'sleep' } },
-      // So late that the other one has the lock, and long enough to write, on a busy machine too.
+      // Late enough that the other run has the lock, and long enough to write on a busy machine.
       { ...CALM, startAtMs: 1_500, child: { runMs: 1_000 } },
     ],
     faults: [{ run: 0, when: { at: 'child', word: 'stated', afterMs: 0 }, deed: { kind: 'machine dies' } }],
   };
 
-  test('a takeover that leaves the orphans of the dead at work', async () => {
+  test('a takeover that leaves orphans of the previous holder running', async () => {
     const [server] = servers;
     if (server === undefined) throw new Error('no server');
     const { violations } = await play(orphan, server, { options: ['--orphans', 'ignore'] });
@@ -79,7 +79,7 @@ describe('the harness finds out', () => {
   }, 120_000);
 
   test(
-    'a guard that does nothing, each time that something strikes the holder over its child',
+    'a guard that does nothing, for every fault that hits the holder',
     async () => {
       const reports = await playAll(guardsPart, { preload: IDLE_GUARD });
       expect(reports).toHaveLength(guardsPart.length);
@@ -92,7 +92,7 @@ describe('the harness finds out', () => {
   );
 });
 
-/** A schedule at a time in each lane. */
+/** One schedule at a time in each lane. */
 async function playAll(
   schedules: readonly Schedule[],
   options: PlayOptions,

@@ -4,7 +4,7 @@ import { REQUESTS } from './inflict.js';
 import type { RunPlan } from './schedule.js';
 import { eventsOf, type FaultyRun } from './start-run.js';
 
-/** Its own lease is long: how fast its child starts on a busy machine is of no interest. */
+/** Its lease is long, because its child may start slowly on a busy machine. */
 export const FRESH: RunPlan = {
   startAtMs: 0,
   ttlMs: 30_000,
@@ -16,25 +16,29 @@ export const FRESH: RunPlan = {
 };
 
 /**
- * How late it is, is counted in polls from the moment when the last lease is over, for its own milliseconds are those of a
- * busy machine: with twelve lanes on two cores it was seen to take five seconds for its first poll, at a lock that was free. One
- * may have been on its way at that moment, one may still respect the lease (it counts from when the answer came), one may
- * find the row locked, one acquires. What is stuck makes dozens of them.
+ * The delay is counted in polls from the end of the last lease, because milliseconds depend on the
+ * machine: with twelve lanes on two cores it took five seconds until the first poll, at a free lock. One
+ * poll may have been sent before that moment, one may still respect the lease (it counts from its answer), one may
+ * find the row locked, and one acquires. A waiter that is stuck makes dozens.
  */
 const MOST_POLLS = 4;
-/** More where sessions had to be ended first: they are looked for again after 20 ms. */
+/** More where sessions had to be ended first: it looks for them again after 20 ms. */
 const MOST_POLLS_WITH_ORPHANS = 20;
-/** The poll that acquires, from its passing the relay: a row lock or a lost connection would keep it. Usual are 50 ms. */
+/**
+ * The time of the acquiring poll, from the relay on: a row lock or a lost connection would delay it. 50 ms are usual.
+ */
 const LONGEST_POLL_MS = 2_000;
 
-/** Times are milliseconds since 1970: all are the same machine's. */
+/** Times are milliseconds since 1970, all on one machine. */
 interface LastLease {
   nowMs: number;
-  /** When it is over; null: it is over, or there never was one. */
+  /** The end of the last lease; null: it has ended, or there was none. */
   endsAtMs: number | null;
 }
 
-/** What a lease owes to whoever comes after all that has happened. To be made just before that run is started. */
+/**
+ * When a new run has to get the lock, after everything that has happened. Create it just before that run is started.
+ */
 export class Patience {
   readonly #pollsAtMs: number[] = [];
 
@@ -63,7 +67,7 @@ export class Patience {
     });
   }
 
-  /** What is wrong with how long it waited; no lease of a run may have been longer than `longestTtlMs`. */
+  /** The error in its waiting time; no lease of a run may have been longer than `longestTtlMs`. */
   async judge(run: FaultyRun, longestTtlMs: number): Promise<{ story: string; violations: string[] }> {
     const acquired = eventsOf(run).find(({ event }) => event === 'lock.acquired');
     const first = this.#pollsAtMs[0];
@@ -89,7 +93,7 @@ export class Patience {
     return eventsOf(run).some((event) => event.event === 'lock.takeover' && event.sessionsEnded > 0);
   }
 
-  /** A request of somebody dead that was still on its way may have brought one more lease, which counts from then. */
+  /** A delayed request of a dead run may have acquired one more lease, which counts from that moment. */
   async #history(mine: string): Promise<{ mineMs: number; othersEndMs: number | null }> {
     const [row] = await this.sql.unsafe<{ mineMs: number; othersEndMs: number | null }[]>(
       `SELECT max(${epochMs('at')}) FILTER (WHERE instance_id = $1) AS "mineMs",

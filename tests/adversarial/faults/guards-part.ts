@@ -1,6 +1,6 @@
 import type { ChildPart, Deed, RunPlan, Schedule } from './schedule.js';
 
-/** A run that nothing happens to. */
+/** A run without a fault. */
 export const CALM: RunPlan = {
   startAtMs: 0,
   ttlMs: 3_000,
@@ -11,18 +11,18 @@ export const CALM: RunPlan = {
   skewMs: 0,
 };
 
-/** A child that would work on long after the lease is over, if nobody ended it; no session of it holds a takeover up. */
+/** A child that would continue long after the lease ends; it has no session that delays a takeover. */
 const SILENT: ChildPart = { runMs: 9_000, silent: true };
 const DEAF: ChildPart = { ...SILENT, ignoresTerm: true };
 
-/** The holder is struck while its child works, and somebody else waits for the lock. */
+/** A fault hits the holder while its child runs, and another run waits for the lock. */
 function struck(deed: Deed, child: ChildPart): Schedule {
   return {
     seed: 0,
     runs: [
       { ...CALM, child },
-      // So late that the other one has the lock, on a busy machine too. Its lease is long: on such a machine its command, which
-      // is counted once it has connected, needs more than the 2.3 s that a lease of 3 s leaves to it.
+      // Late enough that the other run has the lock, on a busy machine too. Its lease is long, because its command
+      // counts only once it has connected, which can take longer than the 2.3 s of a lease of 3 s.
       { ...CALM, startAtMs: 1_500, ttlMs: 30_000, child: { runMs: 1_000 } },
     ],
     faults: [{ run: 0, when: { at: 'child', word: 'silent', afterMs: 100 }, deed }],
@@ -30,13 +30,13 @@ function struck(deed: Deed, child: ChildPart): Schedule {
 }
 
 /**
- * What goes wrong whenever the guard does not do its part. Few random schedules have a child that outlives its holder's lease
- * and no session, so these are played each time.
+ * The faults that only the guard can handle. Few random schedules have a child that outlives its holder's lease
+ * without a session, so these run each time.
  */
 export const GUARDS_PART: Readonly<Record<string, Schedule>> = {
   'the holder is killed': struck({ kind: 'kill holder' }, SILENT),
   'the holder is killed, and its child heeds no SIGTERM': struck({ kind: 'kill holder' }, DEAF),
-  // Long enough for the waiter to start its command meanwhile.
+  // Long enough for the waiter to start its command.
   'the holder is stopped past its lease': struck({ kind: 'stop holder', forMs: CALM.ttlMs + 4_000 }, SILENT),
   'the guard is killed, and at once the holder': struck({ kind: 'kill guard, then holder', gapMs: 0 }, DEAF),
 };

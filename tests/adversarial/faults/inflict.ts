@@ -8,23 +8,23 @@ import { endAll } from './processes-of.js';
 import type { Deed, Fault, Trigger } from './schedule.js';
 import type { FaultyRun } from './start-run.js';
 
-/** How long something is waited for that need not come: the run may never get so far. */
+/** The limit of a wait for a moment that may not come: the run may not get so far. */
 const TRIGGER_LIMIT_MS = 15_000;
 
 /**
- * What a request holds by which it is known. A call is two requests: its text, and then, on which it is carried out, its
- * values. (The schema's own text holds the names of the calls too, but not with their parameters.)
+ * The text that identifies a request. A call is two requests: its text, and then its parameters, with which it is
+ * executed. (The schema's own text contains the names of the calls too, but not with their parameters.)
  */
 export const REQUESTS = {
   version: '.version()',
   poll: 'p_program => $1',
-  // A parameter with its length in front: a short host name alone stands in many a request.
+  // A parameter with its length in front: a short host name alone appears in many requests.
   'poll, values': `\0\0\0${String.fromCharCode(Buffer.byteLength(hostname()))}${hostname()}`,
   release: 'p_by => $3',
   'release, values': '\0\0\0\x06holder',
 };
 
-/** Waits for the moment of a fault, then does it and, where that is part of it, undoes it. Never rejects. */
+/** Waits for the moment of a fault, causes it and, if necessary, ends it. Never rejects. */
 export async function inflict(
   { when, deed }: Fault,
   run: FaultyRun,
@@ -33,7 +33,7 @@ export async function inflict(
 ): Promise<void> {
   try {
     if (when.at === 'request' && when.afterMs === 0) {
-      // In the same turn as the request, which passes only afterwards.
+      // In the same turn as the request, which is passed on only afterwards.
       await new Promise<void>((resolve, reject) => {
         const limit = setTimeout(() => reject(new Error('no such request')), TRIGGER_LIMIT_MS);
         run.relay.beforeRequest(REQUESTS[when.call], () => {

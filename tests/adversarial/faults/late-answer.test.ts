@@ -29,14 +29,14 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-test('a holder that was stopped while it acquired, and wakes when its lease is long taken over, starts no child', async () => {
+test('a holder that is stopped during its acquisition and continues after a takeover starts no child', async () => {
   const late = startCli(
     ['run', '--ttl', '2s', '--kill-grace', '100ms', '--', 'sh', '-c', 'echo >"$0/late"', folder],
     {
       env: { DATABASE_URL: relay.through(db.url) },
     },
   );
-  // The values of the poll, after its text: with them the acquisition is carried out, and its answer finds nobody awake.
+  // The parameters of the poll, after its text: they execute the acquisition, whose answer finds the run stopped.
   let isStopped = false;
   relay.beforeRequest(REQUESTS['poll, values'], () => (isStopped = late.kill('SIGSTOP')));
   await waitFor('it is stopped', () => isStopped);
@@ -57,7 +57,7 @@ test('a holder that was stopped while it acquired, and wakes when its lease is l
   await other.done;
 });
 
-test('an acquisition whose answer was lost, and whose lease ran out and was taken over, does not keep its instance from the lock', async () => {
+test('an instance whose acquisition lost its answer and expired can acquire the lock again', async () => {
   const unlucky = startCli(
     ['run', '--ttl', '2s', '--kill-grace', '100ms', '--wait-timeout', '1m', '--', 'true'],
     {

@@ -15,17 +15,17 @@ import { eventsOf, startRun, type FaultyRun } from './start-run.js';
 
 export interface Report {
   schedule: Schedule;
-  /** What must not be; empty when all is well. */
+  /** The violations; empty on success. */
   violations: string[];
   /** What happened when, for people. */
   story: string[];
-  /** How many children opened their interval. */
+  /** The number of children that opened their interval. */
   children: number;
 }
 
 export interface PlayOptions {
   program?: string;
-  /** A module that is loaded before the program. */
+  /** A module that is preloaded into the program. */
   preload?: string;
   options?: readonly string[];
 }
@@ -33,7 +33,7 @@ export interface PlayOptions {
 const ALL_END_WITHIN_MS = 60_000;
 const PROCESSES_GO_WITHIN_MS = 10_000;
 
-/** Plays a schedule on a database of its own and looks for what must not be. The server must be the schedule's alone. */
+/** Runs a schedule on its own database and looks for violations. The server must be the schedule's alone. */
 export async function play(
   schedule: Schedule,
   server: EmbeddedServer,
@@ -48,12 +48,12 @@ export async function play(
   const db = await createDatabase(server.url);
   const startedAtMs = performance.now();
   const runs: FaultyRun[] = [];
-  const surroundings = { folder, server, databaseUrl: db.url, program, preload, options };
+  const setup = { folder, server, databaseUrl: db.url, program, preload, options };
   try {
     await createEvidence(db.sql);
     const deeds = schedule.runs.map(async (plan, index) => {
       await sleep(plan.startAtMs);
-      const run = await startRun(`run-${index}`, plan, surroundings);
+      const run = await startRun(`run-${index}`, plan, setup);
       runs.push(run);
       tell(`run ${index} started`);
       const faults = schedule.faults.filter((fault) => fault.run === index);
@@ -68,7 +68,7 @@ export async function play(
     violations.push(...(await processesLeft(folder)));
 
     const patience = await Patience.from(db.sql);
-    const fresh = await startRun('fresh', FRESH, surroundings);
+    const fresh = await startRun('fresh', FRESH, setup);
     patience.watch(fresh.relay);
     runs.push(fresh);
     const end = await ended(fresh);
@@ -83,7 +83,7 @@ export async function play(
     }).catch(() => false as const);
     if (!left)
       violations.push(...(await taggedSessions(db.sql)).map((session) => `session left: ${session}`));
-    // A statement that should have been ended gets the time to do its harm.
+    // A statement that should have been ended gets the time to cause its damage.
     if (!left) await sleep(6_000);
     violations.push(...(await lateWrites(db.sql)));
     const beats = runs.flatMap((run) => run.beats()).map(parseBeat);
@@ -115,7 +115,7 @@ async function ended(run: FaultyRun): Promise<string> {
   return end.signal ?? String(end.code);
 }
 
-/** Children, grandchildren, guards, release programs: all gone, some time after their holder. */
+/** Children, grandchildren, guards and release programs must be gone, some time after their holder. */
 async function processesLeft(folder: string): Promise<string[]> {
   const living = () => processesOf(folder);
   await waitFor('no process', () => living().length === 0, {

@@ -2,8 +2,9 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { isAlive, signalProcess } from '../../support/processes.js';
 
 /**
- * Living processes whose HOME is this folder or one below it. The one look serves a whole schedule: the relays share our
- * thread, and a look at all processes of the machine holds them up.
+ * Living processes whose HOME is this folder or one below it. One look serves a whole schedule: the relays run in the
+ * same
+ * thread, and reading all processes of the machine delays them.
  */
 export function processesOf(folder: string): { pid: number; command: string }[] {
   return readdirSync('/proc')
@@ -14,7 +15,7 @@ export function processesOf(folder: string): { pid: number; command: string }[] 
     .map((pid) => ({ pid, command: read(pid, 'cmdline').replaceAll('\0', ' ').slice(0, 200) }));
 }
 
-/** Stopped first, so that nobody sees another one die; then again, until a look finds nobody. */
+/** Stopped first, so that none sees another one end; repeated until none is left. */
 export function endAll(folder: string): void {
   for (let all = processesOf(folder); all.length > 0; all = processesOf(folder)) {
     for (const { pid } of all) signalProcess(pid, 'SIGSTOP');
@@ -26,6 +27,6 @@ function read(pid: number, file: string): string {
   try {
     return readFileSync(`/proc/${pid}/${file}`, 'utf8');
   } catch {
-    return ''; // ended meanwhile
+    return ''; // ended since then
   }
 }

@@ -1,5 +1,5 @@
-// As many random fault schedules as one likes: npm run test:faults -- --seed N --runs N [--lanes N] [--program FILE]
-// `--program` is another build, to see that a broken one is found out.
+// Runs random fault schedules: npm run test:faults -- --seed N --runs N [--lanes N] [--program FILE] `--program` is
+// another build, to check that a broken one is detected.
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';

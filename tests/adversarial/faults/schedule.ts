@@ -1,12 +1,12 @@
 import { Random } from './random.js';
 
-/** What a child does; tests/support/fixtures/faults/child.mjs plays it. */
+/** What a child does; tests/support/fixtures/faults/child.mjs implements it. */
 export interface ChildPart {
   runMs: number;
   ignoresTerm?: true;
   daemon?: true;
   statement?: 'sleep' | 'update';
-  /** It soon has no session, so that a takeover has nothing to wait for: only its death keeps it from running beside the next. */
+  /** It soon has no session, so that a takeover waits for nothing: only its end prevents two children at once. */
   silent?: true;
 }
 
@@ -15,29 +15,32 @@ export interface RunPlan {
   ttlMs: number;
   killGraceMs: number;
   child: ChildPart;
-  /** Whether the child's own connections pass the relay too, and share the fate of the holder's. */
+  /** Whether the child's connections use the holder's relay, with the same faults. */
   childThroughRelay: boolean;
   stdout: 'file' | 'full' | 'closed' | 'stalled';
-  /** How far the holder's wall clock is off. */
+  /** The error of the holder's wall clock. */
   skewMs: number;
 }
 
-/** The text of a call, or the values with which it is carried out. */
+/** The text of a call, or the parameters with which it is executed. */
 export type Request = (typeof REQUESTS)[number];
 const REQUESTS = ['version', 'poll', 'poll, values', 'release', 'release, values'] as const;
 
 export type Trigger =
   | { at: 'start'; afterMs: number }
-  /** As the call's request passes the relay, or that long after. */
+  /** When the call's request passes the relay, or that long after. */
   | { at: 'request'; call: Request; afterMs: number }
-  /** What the holder's child says: it lives, has opened its interval, has sent its long statement, has no session any more. */
+  /**
+   * The reports of the holder's child: it lives, has opened its interval, has sent its long statement, has no session
+   * any more.
+   */
   | { at: 'child'; word: 'beat' | 'begun' | 'stated' | 'silent'; afterMs: number };
 
 export type Deed =
   | { kind: 'kill holder' }
   | { kind: 'kill guard, then holder'; gapMs: number }
   | { kind: 'kill child' }
-  /** Holder, guard and all that they started, at the same moment: only the database is left. */
+  /** Kills holder, guard and all that they started at the same moment: only the database is left. */
   | { kind: 'machine dies' }
   | { kind: 'stop holder'; forMs: number }
   | { kind: 'network'; mode: 'silent' | 'hold' | 'refuse' | 'cut'; forMs: number }
@@ -59,7 +62,7 @@ export interface Schedule {
 
 const HOUR_MS = 3_600_000;
 
-/** The schedule of a seed: the same one each time. What the machine makes of it depends on its speed too. */
+/** The schedule of a seed, always the same. Its effect also depends on the machine's speed. */
 export function drawSchedule(seed: number): Schedule {
   const random = new Random(seed);
   const runs = Array.from({ length: random.between(2, 4) }, (_, index) => drawRun(random, index));

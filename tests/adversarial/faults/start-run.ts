@@ -10,11 +10,11 @@ import type { RunPlan } from './schedule.js';
 export const CHILD = fileURLToPath(new URL('../../support/fixtures/faults/child.mjs', import.meta.url));
 const CLOCK_SKEW = fileURLToPath(new URL('../../support/fixtures/faults/clock-skew.cjs', import.meta.url));
 
-/** One `migrate-lock run` of a schedule, with a network of its own. */
+/** One `migrate-lock run` of a schedule, with its own relay. */
 export interface FaultyRun {
   pid: number;
   relay: Relay;
-  /** Every process of the run is known by its HOME, which even the guard is given. */
+  /** Every process of the run has this HOME, the guard too. */
   home: string;
   ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
   hasEnded: () => boolean;
@@ -24,11 +24,11 @@ export interface FaultyRun {
   close: () => Promise<void>;
 }
 
-export interface RunSurroundings {
+export interface RunSetup {
   folder: string;
   server: { host: string; port: number };
   databaseUrl: string;
-  /** The program under test, and what it is told besides. */
+  /** The program under test, and its environment. */
   program: string;
   preload: string | undefined;
   options: readonly string[];
@@ -37,7 +37,7 @@ export interface RunSurroundings {
 export async function startRun(
   name: string,
   plan: RunPlan,
-  { folder, server, databaseUrl, program, preload, options }: RunSurroundings,
+  { folder, server, databaseUrl, program, preload, options }: RunSetup,
 ): Promise<FaultyRun> {
   const home = join(folder, name);
   mkdirSync(home);
@@ -58,7 +58,7 @@ export async function startRun(
       env: {
         PATH: process.env.PATH,
         HOME: home,
-        // Where its socket lies: what a dead machine leaves goes with the schedule's folder.
+        // The folder of its socket: files of a dead run are removed with the schedule's folder.
         TMPDIR: home,
         DATABASE_URL: url,
         FAULTS_URL: plan.childThroughRelay ? url : databaseUrl,
@@ -93,7 +93,7 @@ export async function startRun(
   };
 }
 
-/** The events that a run told, each checked against the schema; none when its stdout was no file. */
+/** The events of a run, each checked against the schema; none when its stdout was not a file. */
 export function eventsOf(run: FaultyRun): ReturnType<typeof parseAuditLine>[] {
   return wholeLines(join(run.home, 'stdout')).map(parseAuditLine);
 }
@@ -114,7 +114,7 @@ function openStdout(kind: RunPlan['stdout'], home: string): { descriptor: number
   try {
     for (;;) writeSync(reader, ' '.repeat(4096));
   } catch {
-    // It is full, and nobody will read it.
+    // The pipe is full, and nothing will read it.
   }
   return { descriptor, close: () => closeSync(reader) };
 }

@@ -1,4 +1,4 @@
-/** Rows as another client may write them, through the SQL functions or by hand, and what everybody else is shown of them. */
+/** Rows that another client may write, through the SQL functions or by hand, and their output to others. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import postgres from 'postgres';
 import { commandIdentity } from '../../../src/redact/command-identity.js';
@@ -20,7 +20,7 @@ let attacker: postgres.Sql;
 
 beforeAll(async () => {
   db = await createDatabase();
-  // A name of a session may hold what is printable ASCII alone: PostgreSQL sees to that. It is sent all the same.
+  // PostgreSQL reduces a session's name to printable ASCII. It is sent nevertheless.
   const connection = { application_name: `migrate-lock:${TEXT}`.replaceAll('\0', '') };
   attacker = postgres(db.url, { max: 1, onnotice: () => undefined, connection });
 });
@@ -36,7 +36,7 @@ afterAll(async () => {
 const ask = (...args: string[]) => runCli(args, { env: { DATABASE_URL: db.url }, auditOnly: false });
 const applySchema = async () => (await openLock(db.url)).database.disconnect();
 
-/** As a client that says so of itself, or the owner by hand. */
+/** As a client that reports this about itself, or as the owner by hand. */
 async function storeRun(key: string, run: { succeeded: boolean; exitCode: number; durationMs: number }) {
   await db.sql`
     INSERT INTO migrate_lock.migration_lock_run VALUES (
@@ -44,7 +44,7 @@ async function storeRun(key: string, run: { succeeded: boolean; exitCode: number
       ${`${TEXT}${key}`}, 1, ${TEXT}, 'app', ${TEXT})`;
 }
 
-/** Everything that shows the lock. Every line of a run's stdout is an event of the schema, or runCli() throws. */
+/** All commands that show the lock. Every line of a run's stdout is an event of the schema, or runCli() throws. */
 async function lookEverywhere(): Promise<{ code: number | null; text: string }[]> {
   const runs = [
     await ask('status'),
@@ -70,18 +70,18 @@ async function expectHarmless(codes: number[]): Promise<void> {
   );
 }
 
-describe('written through the functions', () => {
+describe('rows written through the functions', () => {
   test.each([
-    ['hostile text everywhere', TEXT, { host: TEXT, pid: -1, command: TEXT, runKey: TEXT }],
-    ['JSON where text belongs', 'a', { host: '{}', pid: 2 ** 31 - 1, command: '["a"]', runKey: 'null' }],
-    ['nothing at all', 'a', {}],
+    ['hostile text in every column', TEXT, { host: TEXT, pid: -1, command: TEXT, runKey: TEXT }],
+    ['JSON in text columns', 'a', { host: '{}', pid: 2 ** 31 - 1, command: '["a"]', runKey: 'null' }],
+    ['empty columns', 'a', {}],
     ['empty text', '', { host: '', pid: 0, command: '', runKey: '' }],
-    ['much of it', 'a'.repeat(2_000), { host: '\u001b[2J'.repeat(50), command: '\u009b'.repeat(1_000) }],
+    ['long values', 'a'.repeat(2_000), { host: '\u001b[2J'.repeat(50), command: '\u009b'.repeat(1_000) }],
   ])('%s', async (_, instanceId, client) => {
     await applySchema();
     const { runKey = null, ...rest } = client as { runKey?: string };
     const hostile = { client: rest, runKey, ttlMs: 600_000, isLast: false };
-    // To refuse it is as good; then an ordinary client has the lock.
+    // A refusal is fine too; then an ordinary client has the lock.
     await pollInSql(attacker, instanceId, hostile).catch(() => pollInSql(attacker, 'b', { ttlMs: 600_000 }));
     await pollInSql(attacker, `w${instanceId}`, hostile).catch(() => undefined);
     await attacker`SELECT migrate_lock.release(${TEXT.slice(0, 100)}, 'wrong', 'holder', 'ignore', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)`;
@@ -89,7 +89,7 @@ describe('written through the functions', () => {
     await expectHarmless(OF_A_HELD_LOCK);
   });
 
-  test('a lease that ends when no date can tell it, taken over, broken and looked at', async () => {
+  test('a lease whose end no date can represent can be shown, taken over and unlocked', async () => {
     await applySchema();
     expect(await sqlState(pollInSql(attacker, 'a', { ttlMs: 8_700_000_000_000_000 }))).toBe('ML001');
     await pollInSql(attacker, 'a');
@@ -101,7 +101,7 @@ describe('written through the functions', () => {
   });
 });
 
-test("a run key's result is somebody else's word: a failure never comes out as a success", async () => {
+test('an invalid result of a run key never counts as a success', async () => {
   await applySchema();
   for (const [key, run] of [
     ['k256', { succeeded: false, exitCode: 256, durationMs: -5 }],
@@ -121,7 +121,7 @@ test("a run key's result is somebody else's word: a failure never comes out as a
   }
 });
 
-test('rows of the history that were written by hand', async () => {
+test('history rows that were inserted by hand', async () => {
   await applySchema();
   const details = [null, 7, TEXT, [TEXT], { [TEXT]: { [TEXT]: TEXT } }];
   for (const value of details) {

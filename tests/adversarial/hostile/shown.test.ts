@@ -1,4 +1,6 @@
-/** Whatever stands in the data, what people read shows it and obeys none of it, and stdout stays a line of JSON an event. */
+/**
+ * For any data, output for people contains no control characters of it, and stdout has one line of JSON for each event.
+ */
 import { execFileSync } from 'node:child_process';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
@@ -18,9 +20,9 @@ import { anyText, HOSTILE, RAW_CONTROL } from '../../support/hostile-text.js';
 import { screenOf } from '../../support/screen.js';
 
 const RUNS = { numRuns: 1_000 };
-/** Fields whose text is ours, whatever others write. */
+/** Fields whose text is migrate-lock's own. */
 const OURS = new Set(['auditHash', 'event', 'time', 'expiresAt', 'finishedAt', 'signal', 'outcome']);
-/** What has to be there: an empty one is a defect of ours, not of the data. */
+/** Required texts: an empty one is a defect, not a matter of the data. */
 const NEVER_EMPTY = new Set([
   'instanceId',
   'host',
@@ -35,7 +37,7 @@ const NEVER_EMPTY = new Set([
 ]);
 
 const samples = EVENT_NAMES.flatMap((event) => SAMPLES[event].map((own) => ({ ...common, ...own, event })));
-/** Of every kind of event, with hostile text wherever text comes from elsewhere. */
+/** Every kind of event, with hostile text in each field that others can write. */
 const events: fc.Arbitrary<MigrateLockEvent> = fc
   .tuple(fc.constantFrom(...samples), fc.array(anyText, { minLength: 12, maxLength: 12 }))
   .map(([sample, texts]) => {
@@ -65,7 +67,7 @@ function collect(): { lines: string[]; output: RawOutput; text: () => string } {
   return { lines, output, text: () => text };
 }
 
-test('every event, told to people', () => {
+test('every event on stderr is printed safely', () => {
   fc.assert(
     fc.property(events, (event) => {
       const { lines, output } = collect();
@@ -76,7 +78,7 @@ test('every event, told to people', () => {
   );
 });
 
-test('every event on stdout: one line, the same data, as the schema has it', () => {
+test('every event on stdout is one line of the same data, valid against the schema', () => {
   fc.assert(
     fc.property(events, (event) => {
       const { lines, output } = collect();
@@ -89,7 +91,7 @@ test('every event on stdout: one line, the same data, as the schema has it', () 
   );
 });
 
-test('the line of a wait, on a terminal', async () => {
+test('the waiting line on a terminal is printed safely', async () => {
   const { output, text } = collect();
   const live = new LiveOutput(output, { columns: () => 100, isOurs: () => true });
   await live.load();
@@ -103,7 +105,7 @@ test('the line of a wait, on a terminal', async () => {
       const drawn = text().slice(before);
       before = text().length;
       expect(drawn).toContain('waiting ');
-      // Nothing but the erasure of a line, and the way to its beginning: screenOf() refuses all else that begins with ESC.
+      // Only erasing the line, and the return to its start: screenOf() throws for all other escape sequences.
       expect(screenOf(drawn)).toHaveLength(1);
       expect(screenOf(drawn).join('')).not.toMatch(RAW_CONTROL);
     }),
@@ -112,7 +114,7 @@ test('the line of a wait, on a terminal', async () => {
   onEvent(finished);
 });
 
-test('errors and warnings', () => {
+test('errors and warnings are printed safely', () => {
   fc.assert(
     fc.property(anyText, anyText, (message, hint) => {
       const { lines, output } = collect();
@@ -135,7 +137,7 @@ const client = fc.record({
   command: textOrNull,
   runKey: textOrNull,
 });
-/** From the beginning to the end of PostgreSQL's time, and beyond. */
+/** From the first to the last time of PostgreSQL, and beyond. */
 const moment = fc.double({ min: -1e17, max: 1e17, noNaN: true }).map(Math.round);
 const lease = fc.tuple(client, moment, moment, fc.option(moment)).map(([known, from, to, released]) => ({
   ...known,
@@ -178,7 +180,7 @@ const entry = fc.record({
   auditHash: textOrNull,
 });
 
-test('status and history, for people and as JSON', () => {
+test('status and history are printed safely, as text and as JSON', () => {
   fc.assert(
     fc.property(report, entry, (status, row) => {
       for (const line of [...describeStatus(status), describeEntry(row)])
@@ -193,7 +195,7 @@ test('status and history, for people and as JSON', () => {
   );
 });
 
-test('a moment is text of one form, whatever a client made of it', () => {
+test('a time is printed in one form for any input', () => {
   fc.assert(
     fc.property(moment, (ms) => {
       expect(formatMoment(ms)).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
@@ -202,7 +204,7 @@ test('a moment is text of one form, whatever a client made of it', () => {
   );
 });
 
-test('the line that ends a lease is what a shell reads as its instance id, and one word', () => {
+test('the proposed unlock command holds the instance id as one shell word', () => {
   const texts = [...fc.sample(anyText, 100), ...HOSTILE];
   const ids = [...texts, ...texts.map((id) => `-${id}`)].map((id) => id.replace(/[\0\p{Surrogate}]/gu, ''));
   const lines = ids.map((id) => unlockLine(id).replace('migrate-lock', 'show'));

@@ -1,4 +1,4 @@
-/** Nothing reaches SQL but as a parameter or, the schema's name alone, as a quoted identifier. */
+/** All data reaches SQL as a parameter, except the schema's name, which is a quoted identifier. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { Call, Database } from '../../../src/db/database.js';
@@ -26,7 +26,7 @@ function cutToBytes(text: string, bytes: number): string {
   return cut;
 }
 
-/** Answers nothing, and keeps what it was asked. */
+/** Answers nothing, and keeps the requests. */
 function recorder(): { database: Database; calls: Call[] } {
   const calls: Call[] = [];
   const database: Database = {
@@ -82,7 +82,7 @@ async function callEverything(lock: LockCalls, [id, secret, host, command, key]:
   expect(settled.length).toBeGreaterThan(0);
 }
 
-test('every call sends a text of sql/ with the quoted name of the schema, whatever its values are', async () => {
+test('every call sends a text of sql/ with the quoted schema name, for any values', async () => {
   const texts = fc.array(anyText, { minLength: 5, maxLength: 5 });
   await fc.assert(
     fc.asyncProperty(schemaName, texts, async (schema, values) => {
@@ -91,7 +91,7 @@ test('every call sends a text of sql/ with the quoted name of the schema, whatev
       expect(calls.length).toBeGreaterThanOrEqual(11);
       const written = `"${schema.replaceAll('"', '""')}"`;
       for (const { statement } of calls) {
-        // The one place where it stands is known: what is around it is the template's, byte for byte.
+        // The schema's name appears in one known place: the text around it is the template's, byte for byte.
         const template = [...TEMPLATES].find(
           (text) => text.split('"migrate_lock"').join(written) === statement,
         );
@@ -102,7 +102,7 @@ test('every call sends a text of sql/ with the quoted name of the schema, whatev
   );
 });
 
-test('a name of a schema is taken or refused, and never changed', () => {
+test('a schema name is accepted or refused, and never changed', () => {
   fc.assert(
     fc.property(anyText, (name) => {
       try {
@@ -119,7 +119,7 @@ test('a name of a schema is taken or refused, and never changed', () => {
   expect(renderSql(literal, `'"migrate_lock"'`)).toBe(`'''"migrate_lock"''' "'""migrate_lock""'"`);
 });
 
-describe('in PostgreSQL itself', () => {
+describe('in PostgreSQL', () => {
   let db: TestDatabase;
   beforeAll(async () => {
     db = await createDatabase();
@@ -135,7 +135,7 @@ describe('in PostgreSQL itself', () => {
       .map(({ name }) => name)
       .filter((name) => !['public', 'information_schema'].includes(name));
 
-  test('a schema of any name is made, used and found under that name, and nothing else is', async () => {
+  test('a schema with any name is created, used and found under that name only', async () => {
     await fc.assert(
       fc.asyncProperty(schemaName, async (name) => {
         const database = openDatabase(db.url);
@@ -153,7 +153,7 @@ describe('in PostgreSQL itself', () => {
     );
   });
 
-  test('instance id, host, command, run key and details are stored as they are', async () => {
+  test('instance id, host, command, run key and details are stored unchanged', async () => {
     const lock = await openLock(db.url);
     const short = hostileText.map((text) => cutToBytes(text.replace(/\p{Surrogate}/gu, ''), 200));
     let runs = 0;
@@ -191,7 +191,7 @@ describe('in PostgreSQL itself', () => {
     lock.database.disconnect();
   });
 
-  test('a command of any kind, from the library too, is stored, cut and told so', async () => {
+  test('any command, from the library too, is stored, cut and reported', async () => {
     const lock = await openLock(db.url);
     const commands = fc.oneof(
       anyText,

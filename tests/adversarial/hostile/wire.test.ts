@@ -1,4 +1,4 @@
-/** Real runs and commands with hostile values, and what of them is SQL on the wire: nothing. */
+/** Real runs and commands with hostile values: none of them is SQL on the connection. */
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
@@ -7,7 +7,7 @@ import { assertNothingLeft, CLI, runCli, startCli } from '../../support/run-cli.
 import { startWire, type Wire } from '../../support/wire.js';
 
 const HOST_NAME = fileURLToPath(new URL('../../support/fixtures/host-name.cjs', import.meta.url));
-/** In every value that a test makes up, so that none can be in a statement unnoticed. */
+/** In every value of the test, so that none can be in a statement unnoticed. */
 const MARK = 'ZQ7';
 const marked = (text: string) => `${MARK}${text}${MARK}`;
 
@@ -33,12 +33,12 @@ afterAll(async () => {
 const holding = (type: string) =>
   wire.messages().filter((message) => message.type === type && message.body.includes(MARK));
 
-/** A few at a time: every run of the program costs. */
+/** A few at a time: every run of the program takes time. */
 const groups = [0, 6, 12].map((at) => HOSTILE.slice(at, at + 6));
 
-test.each(groups.map((texts) => [texts]))('hostile values, part %#', async (texts) => {
+test.each(groups.map((texts) => [texts]))('hostile values arrive unchanged, part %#', async (texts) => {
   const value = marked(texts.join(MARK));
-  // A run key holds nothing that somebody forgot to expand.
+  // A run key must not contain an unexpanded variable.
   const key = `${value.replace(/[$%{}<>`]/g, '')}${MARK}`;
   const before = holding('B').length;
   const settings = {
@@ -70,13 +70,13 @@ test.each(groups.map((texts) => [texts]))('hostile values, part %#', async (text
   for (const { stdout, stderr } of [...others, done])
     expect(stdout + stderr).not.toMatch(RAW_CONTROL_IN_LINES);
 
-  // They went as parameters: what was looked for was there to be found.
+  // They were sent as parameters, so the search would have found them.
   expect(holding('B').length).toBeGreaterThanOrEqual(before + 4);
   for (const type of ['start', 'Q', 'P'])
     expect(holding(type).map(({ body }) => body.toString())).toEqual([]);
 });
 
-test('what names the session goes in its start, and nowhere else', async () => {
+test("the session's name is sent in the start-up message only", async () => {
   const value = marked(`x' "\\ -- $$`);
   const nobody = new URL(url);
   nobody.username = encodeURIComponent(value);

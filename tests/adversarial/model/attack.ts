@@ -6,12 +6,12 @@ import type { Answer, Tables } from './calls.js';
 import type { LockModel } from './lock-model.js';
 import type { RealLock } from './real-lock.js';
 
-/** A call of a role that is admitted, and does not hold the lock. */
+/** A call of an admitted role that does not hold the lock. */
 export interface Attack {
   call: CallableName;
-  /** It knows the secret of the instance that it names: it has read the server's log. */
+  /** It knows the secret of the named instance from the server's log. */
   knowsSecret: boolean;
-  /** Parameters by their place, and which odd value each has; numbers that are too large begin from 0 again. */
+  /** Parameters by position, and the index of their odd value; larger numbers wrap around. */
   odd: readonly { parameter: number; value: number }[];
 }
 
@@ -19,7 +19,7 @@ const THAT_CHANGE = ['poll', 'release', 'leave', 'extend', 'assert_held', 'clean
 const THAT_READ = ['version', 'look', 'status', 'history', 'chain'] as const;
 const odd = fc.record({
   parameter: fc.nat({ max: 99 }),
-  // NULL is what has been forgotten most.
+  // NULL is the value that was forgotten most often.
   value: fc.oneof(fc.constant(0), fc.nat({ max: 99 })),
 });
 
@@ -39,7 +39,7 @@ export const attack: fc.Arbitrary<Attack> = fc.record({
   ),
 });
 
-/** The outcomes of those who have not got what they asked for. */
+/** The outcomes of a call that did not get what it asked for. */
 const REFUSALS: Record<string, readonly string[]> = {
   poll: ['held', 'settled', 'schema'],
   release: ['refused', 'lost', 'already_released'],
@@ -48,13 +48,14 @@ const REFUSALS: Record<string, readonly string[]> = {
 };
 /** Not allowed, not admitted, not held. */
 const ERRORS = ['ML001', '42501', '55000'];
-/** What only reads need not refuse a number by itself that PostgreSQL cannot make a time of. */
+/** A call that only reads need not refuse a number that is no valid time in PostgreSQL. */
 const ERRORS_OF_READERS = [...ERRORS, '22008'];
 const HOUR_US = 3600 * 1e6;
 
 /**
- * Another role calls a function while somebody holds the lock. Nothing of the lease, the waiters, the runs and the history is
- * different afterwards, but for a row about this attempt, and a waiter of the other role's own.
+ * Another role calls a function while an instance holds the lock. Nothing of the lease, the waiters, the runs and the
+ * history
+ * may differ afterwards, except a row about this attempt, and a waiter of the other role.
  */
 export async function executeAttack(
   { call, knowsSecret, odd }: Attack,

@@ -2,20 +2,20 @@ import type { Answer } from './calls.js';
 
 interface Belief {
   token: number;
-  /** On everybody's own clock, which no step moves; microseconds. */
+  /** On a clock that no step moves; microseconds. */
   endsAt: number;
 }
 
 /**
- * Who may be running a child now, as far as the clients themselves know: a client counts its lease from before it sent the
- * call, on its own clock, and nobody asks the database again. Two at once are what the lock is there to prevent.
+ * Which clients may be running a child, by their own knowledge: a client counts its lease from before it sent the
+ * call, on its own clock. Two at once are what the lock must prevent.
  */
 export class Beliefs {
   readonly #running = new Map<string, Belief>();
 
   /**
    * The client's answer says that it has the lease.
-   * @throws when somebody else may still be running under an earlier one.
+   * @throws when another client may still be running under an earlier one.
    */
   hold(instanceId: string, answer: Answer, sentAt: number): void {
     const lease = (answer as { lease: { fencingToken: number; expiresInMs: number } }).lease;
@@ -35,12 +35,12 @@ export class Beliefs {
     this.#running.set(instanceId, { token: lease.fencingToken, endsAt: sentAt + lease.expiresInMs * 1000 });
   }
 
-  /** Its child is gone: that comes before every release. */
+  /** Its child has ended, as before every release. */
   giveUp(instanceId: string): void {
     this.#running.delete(instanceId);
   }
 
-  /** The database's clock was set forward: a lease may now end there before it does on its holder's own clock. */
+  /** The database's clock was set forward: a lease may now end there before it ends on its holder's clock. */
   doubtAll(): void {
     this.#running.clear();
   }

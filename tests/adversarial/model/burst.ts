@@ -1,10 +1,10 @@
 import { expect } from '@jest/globals';
 import fc from 'fast-check';
 import { isOutcome, type Answer } from './calls.js';
-import { leaseOf, request, someone } from './overlap.js';
+import { acquiredLease, request, someone } from './overlap.js';
 import { lockAt, type RealLock } from './real-lock.js';
 
-/** In which state the lock is when all of them try at the same instant, and who else comes in between. */
+/** The state of the lock when all of them try at the same instant, and what happens in between. */
 export interface Burst {
   before: 'no row' | 'released' | 'expired' | 'held';
   meanwhile: 'nothing' | 'release' | 'extend' | 'cleanup';
@@ -22,7 +22,7 @@ export const bursts: fc.Arbitrary<Burst[]> = fc.array(
 
 const EARLIER_MS = 500;
 
-/** The last of `locks` prepares and looks, the one before it comes in between, all others try to acquire. */
+/** The last of `locks` prepares and looks, the one before it acts in between, all others try to acquire. */
 export async function executeBursts(rounds: readonly Burst[], locks: readonly RealLock[]): Promise<void> {
   const [observer, other] = [lockAt(locks, -1), lockAt(locks, -2)];
   const racers = locks.slice(0, -2);
@@ -36,7 +36,7 @@ export async function executeBursts(rounds: readonly Burst[], locks: readonly Re
     const earlier = someone();
     if (before !== 'no row') {
       const answer = await observer.poll(earlier, request(before === 'held' ? 3_600_000 : EARLIER_MS));
-      lastToken = leaseOf(answer).fencingToken;
+      lastToken = acquiredLease(answer).fencingToken;
     }
     if (before === 'released') await observer.release(earlier);
     now += EARLIER_MS * 1000;
@@ -56,12 +56,12 @@ export async function executeBursts(rounds: readonly Burst[], locks: readonly Re
     const winners = answers.filter((answer) => isOutcome(answer, 'acquired'));
     expect(answers.filter((answer) => isOutcome(answer, 'held')).length + winners.length).toBe(racers.length);
     expect(winners.length).toBeLessThanOrEqual(before === 'held' && meanwhile !== 'release' ? 0 : 1);
-    // Whoever finds the row locked goes away: with nobody but racers one of them does get it.
+    // An attempt that finds the row locked returns: among these attempts, one gets the lease.
     if (before !== 'held' && meanwhile === 'nothing') expect(winners).toHaveLength(1);
     const { leases } = (await observer.observe()).tables;
     expect(leases.length).toBeLessThanOrEqual(1);
     for (const winner of winners) {
-      const { fencingToken } = leaseOf(winner);
+      const { fencingToken } = acquiredLease(winner);
       expect(fencingToken).toBeGreaterThan(lastToken);
       lastToken = fencingToken;
       expect(leases).toMatchObject([

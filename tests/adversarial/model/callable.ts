@@ -3,7 +3,7 @@ import type { Caller } from './calls.js';
 
 export type Value = string | null;
 
-/** The instance that a call names, and what is known of it. */
+/** The instance that a call names, and what the caller knows of it. */
 export interface Target extends Caller {
   token: number;
 }
@@ -18,7 +18,7 @@ export interface Parameter {
 
 const HUGE = 'x'.repeat(100_000);
 
-/** What no program sends, by type. The first is NULL. */
+/** Values that no program sends, by type. The first is NULL. */
 export const ODD = {
   text: [null, '', HUGE, '-1', '*', 'terminate', 'wait', 'look', 'ignore', 'guard', 'unlock', 'null'],
   integer: [null, '0', '-1', '1', '2147483647', '-2147483648'],

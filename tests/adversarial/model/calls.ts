@@ -1,12 +1,12 @@
 import type { EndDetails, WorkResult } from '../../../src/lock/calls.js';
 
-/** What both the model and the real functions are asked, and answer. */
+/** The requests to the model and the real functions, and their answers. */
 export interface Caller {
   instanceId: string;
   secret: string;
 }
 
-/** What a client tells about itself. */
+/** What a client reports about itself. */
 export interface ModelClient {
   host: string;
   pid: number;
@@ -30,7 +30,7 @@ export interface ReleaseRequest {
   work: WorkResult | null;
 }
 
-/** What the function answers, or `{ error: SQLSTATE }` when it refuses. The empty text is SQL's void. */
+/** The function's answer, or `{ error: SQLSTATE }` when it refuses. The empty text is SQL's void. */
 export type Answer = Record<string, unknown> | '';
 
 export interface AuditRow {
@@ -43,7 +43,7 @@ export interface AuditRow {
   details: Record<string, unknown>;
 }
 
-/** What the tables hold after a call; times are microseconds from the model's zero. */
+/** The content of the tables after a call; times are microseconds from the model's zero. */
 export interface Tables {
   leases: {
     instanceId: string;

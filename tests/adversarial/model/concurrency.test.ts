@@ -6,7 +6,7 @@ import { executeOverlap, overlap } from './overlap.js';
 import { applyModelSchema, RealLock } from './real-lock.js';
 import { MODEL_LIMIT_MS, MODEL_RUNS, replayable, SEED } from './runs.js';
 
-/** Five that race, one that comes in between, one that looks. */
+/** Five that race, one that acts in between, one that looks. */
 const CONNECTIONS = 7;
 
 let db: TestDatabase;
@@ -25,7 +25,7 @@ afterAll(async () => {
 const runs = Math.ceil(MODEL_RUNS / 5);
 
 test(
-  `of several that try at the same instant one has the lease, in ${runs} runs (seed ${SEED})`,
+  `one of several attempts at the same instant gets the lease, in ${runs} runs (seed ${SEED})`,
   async () => {
     await fc.assert(
       fc.asyncProperty(bursts, (rounds) => executeBursts(rounds, locks)),
@@ -36,7 +36,7 @@ test(
 );
 
 test(
-  `while an attempt hangs in its transaction the others do the right thing, in ${runs} runs (seed ${SEED})`,
+  `other attempts answer correctly while one is stopped in its transaction, in ${runs} runs (seed ${SEED})`,
   async () => {
     await fc.assert(
       fc.asyncProperty(overlap, (scenario) => executeOverlap(scenario, locks)),

@@ -15,17 +15,17 @@ import { LockModel } from './lock-model.js';
 import type { Hashes, RealLock } from './real-lock.js';
 import { CLIENTS, LAST_HOLDER, type Step, type Who } from './steps.js';
 
-/** Long enough after the clock's zero for any number of steps back. */
+/** Far enough from the clock's zero for any number of steps back. */
 const START_US = 1e12;
 
 interface Client {
   description: ModelClient;
-  /** The newest first. Like the product, it takes a new one for each acquisition. */
+  /** The newest first. Like the product, it uses a new one for each acquisition. */
   identities: Caller[];
   seen: { token: number; endsAt: number } | null;
 }
 
-/** Takes the steps on the real functions and in the model, and holds every answer and every table against each other. */
+/** Takes the steps on the real functions and in the model, and compares every answer and every table. */
 export async function execute(steps: readonly Step[], real: RealLock, attacker: RealLock): Promise<void> {
   const { dbRole, lastToken } = await real.startOver();
   const run = new Run(real, attacker, new LockModel(dbRole, lastToken));
@@ -45,7 +45,7 @@ class Run {
   readonly #beliefs = new Beliefs();
   readonly #clients: Client[];
   #identitiesMade = 0;
-  /** Everybody's own clock, and what the database's clock is ahead of it; microseconds. */
+  /** The clients' clock, and the offset of the database's clock; microseconds. */
   #passed = 0;
   #ahead = START_US;
 
@@ -202,7 +202,7 @@ class Run {
     expectSame(tables, model.tables());
   }
 
-  /** Whoever asks for a release has ended its child before, whatever the answer. */
+  /** A client has ended its child before it asks for a release, for any answer. */
   #isOver({ who, isForged }: { who: Who; isForged: boolean }, me: Caller, answer: Answer): void {
     if (isOutcome(answer, 'released')) this.#beliefs.giveUp(me.instanceId);
     if (isForged || isOutcome(answer, 'left')) return;
@@ -237,7 +237,7 @@ const HASHED: Record<string, string> = {
   extended: 'lease.extended',
 };
 
-/** Each answer about a change has the hash of its row of the history. */
+/** Each answer about a change has the hash of its row in the history. */
 function withoutHashes(answer: Answer, hashes: Hashes | null): Answer {
   if (answer === '' || !('auditHash' in answer)) return answer;
   const { auditHash, ...rest } = answer;
@@ -251,12 +251,12 @@ function withoutHashes(answer: Answer, hashes: Hashes | null): Answer {
   return { ...rest, takeover: told };
 }
 
-/** jest's own comparison takes longer than the database, and is needed for its words only. */
+/** jest's comparison is slow, and used only for its message. */
 function expectSame(actual: unknown, predicted: unknown): void {
   if (!isDeepStrictEqual(actual, predicted)) expect(actual).toStrictEqual(predicted);
 }
 
-/** What no state may break, whatever the model says. */
+/** The properties of every state, independent of the model. */
 function expectSound({ leases, audit }: Tables): void {
   expect(leases.length).toBeLessThanOrEqual(1);
   for (const lease of leases) {
@@ -268,20 +268,20 @@ function expectSound({ leases, audit }: Tables): void {
 }
 
 function releaseRequest({ by, work }: Extract<Step, { do: 'release' }>): ReleaseRequest {
-  // The guard knows nothing of the work.
+  // The guard does not know the work's result.
   if (by === 'guard') return { by, end: {}, work: null };
   if (work === 'unknown') return { by, end: { exitCode: 0 }, work: null };
   const succeeded = work === 'done';
   return { by, end: {}, work: { succeeded, exitCode: succeeded ? 0 : 3, durationMs: 12 } };
 }
 
-/** Sent together with what comes before and after it, as everything on one connection is. */
+/** Sent together with the statements before and after it on the connection. */
 async function rolledBack(real: RealLock, call: () => Promise<Answer>): Promise<Answer> {
   const [, answer] = await Promise.all([real.begin(), call(), real.finish('ROLLBACK')]);
   return answer;
 }
 
-/** Those who arrived in the same microsecond come in any order. */
+/** Waiters that arrived in the same microsecond have no order. */
 function inOrder(answer: Answer): Answer {
   if (answer === '' || !('waiters' in answer)) return answer;
   const waiters = [...(answer.waiters as { instanceId: string; waitingMs: number }[])];

@@ -21,9 +21,9 @@ const release: Step = { do: 'release', who: first, by: 'holder', work: 'unknown'
 const attack = (attack: Attack): Step => ({ do: 'attack', calls: [{ who: first, attack }] });
 const NULL = 0;
 
-/** What was wrong once, shrunk: tried before everything else. */
+/** Earlier failures, reduced: tried before everything else. */
 export const FOUND: readonly (readonly Step[])[] = [
-  // The clock steps back behind the end of a lease that was released: the lock was held by nobody for an hour.
+  // The clock stepped back behind the end of a released lease: the lock was held by no instance for an hour.
   [poll(first), release, { do: 'step the clock', ms: -3_600_000 }, poll(second)],
   // The same after a cleanup.
   [
@@ -33,11 +33,11 @@ export const FOUND: readonly (readonly Step[])[] = [
     { do: 'step the clock', ms: -3_600_000 },
     poll(second),
   ],
-  // An attempt that was delayed on its way comes after the release: it got a lease that nobody knew of.
+  // A delayed attempt arrived after the release: it acquired a lease that no client knew of.
   [poll(first), release, poll({ client: 0, age: 1 }), poll(second)],
-  // A secret that was NULL proved whatever it was asked about: another role released the lease.
+  // A NULL secret proved everything: another role released the lease.
   [poll(first), attack({ call: 'release', knowsSecret: false, odd: [{ parameter: 1, value: NULL }] })],
-  // Who had read a secret in the server's log released, extended and gave back another role's lease.
+  // A role that had read a secret in the server's log released, extended and gave back another role's lease.
   [
     poll(first),
     attack({ call: 'release', knowsSecret: true, odd: [] }),

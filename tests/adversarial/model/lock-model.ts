@@ -30,7 +30,7 @@ const ms = (us: number): number => Math.floor(us / 1000);
 const USED = { error: '23505' };
 const NOT_HELD = { error: '55000' };
 
-/** What the lock promises, said once more and without a database: each method predicts the answer of one call. */
+/** The rules of the lock, without a database: each method predicts the answer of one call. */
 export class LockModel {
   now = 0;
   lease: ModelLease | null = null;
@@ -45,7 +45,7 @@ export class LockModel {
 
   constructor(
     readonly dbRole: string,
-    /** The highest fencing token that was ever handed out, also to an attempt that was rolled back. */
+    /** The highest fencing token ever issued, also to an attempt that was rolled back. */
     public lastToken: number,
   ) {}
 
@@ -74,7 +74,7 @@ export class LockModel {
     return { leases, waiters: this.#queue.table(), runs: this.#runs.table(), audit: [...this.#audit] };
   }
 
-  /** A lease that nobody else may take, on the database's clock. */
+  /** A lease that no other client may take, on the database's clock. */
   get isHeld(): boolean {
     return this.lease !== null && this.lease.releasedAt === null && this.lease.expiresAt > this.now;
   }
@@ -95,13 +95,13 @@ export class LockModel {
       return { ...answer, queueLength };
     }
     const countsForMs = Math.max(15_000, 6 * pollIntervalMs, 300 * queueLength);
-    // An id that was another holder's is not announced.
+    // The id of another holder is not announced.
     const isAnothers = (this.#acquired.get(me.instanceId) ?? me.secret) !== me.secret;
     if (!isAnothers) this.#queue.announce(me, this.dbRole, client, countsForMs, this.now);
     return { ...answer, queueLength, listens: false, listening: 0 };
   }
 
-  /** The connection is lost before the commit: nothing remains of it but the token that it took. */
+  /** The connection is lost before the commit: only the used token remains. */
   pollRolledBack(me: Caller, request: PollRequest): Answer {
     const trial = this.#copy();
     const answer = trial.poll(me, request);
@@ -129,7 +129,7 @@ export class LockModel {
       if (last.expiresAt > this.now || last.token === respect)
         return { outcome: 'held', holder: this.#describe(last) };
     }
-    const isAgain = last?.releasedAt === null && isMine; // its own lease had run out before it was known
+    const isAgain = last?.releasedAt === null && isMine; // its own lease had expired before it was known
     if (this.#acquired.has(me.instanceId) && !isAgain) return USED;
 
     const takeover =
@@ -251,7 +251,7 @@ export class LockModel {
     };
   }
 
-  /** Who once had the lease hears of its loss, once; from anybody else it is a refused attempt. */
+  /** A former holder gets the loss, once; for any other client it is a refused attempt. */
   #lose({ instanceId, secret }: Caller, details: Record<string, unknown>): void {
     if (this.#acquired.get(instanceId) !== secret)
       return this.#refuse('lock.release_failed', instanceId, { ...details, reason: 'never held' });
@@ -260,15 +260,16 @@ export class LockModel {
     this.#record('lock.lost', instanceId, null, details);
   }
 
-  /** The row is about who asked: it proved nothing about the instance that it named. */
+  /** The row is about the caller: it proved nothing about the named instance. */
   #refuse(event: string, namedInstanceId: string, details: Record<string, unknown>): void {
     if (this.#refusals.isTold(event, this.dbRole, this.now))
       this.#record(event, null, null, { ...details, namedInstanceId });
   }
 
   /**
-   * What another role was refused: it may leave one row about itself, as often as any client, and it may take on its way those
-   * out of the queue who do not count any more. Nothing else is different afterwards.
+   * A refused attempt of another role: it may leave one row about itself, as often as any client, and may remove
+   * waiters
+   * that do not count any more. Nothing else changes.
    */
   adoptRefusal(row: AuditRow | undefined, waiters: Tables['waiters']): void {
     if (row !== undefined) {
@@ -292,7 +293,7 @@ export class LockModel {
   }
 }
 
-/** What others are told of a client. */
+/** What other clients see of a client. */
 function shown({ host, pid, command, runKey }: ModelClient): Record<string, unknown> {
   return { host, pid, command, runKey };
 }

@@ -6,7 +6,7 @@ export const CLOCK_BASE_MS = Date.UTC(2026, 0, 1);
 const CLOCK = 'clock_timestamp()';
 const MODEL_CLOCK = '"migrate_lock".model_clock()';
 
-/** A sequence is seen by every session at once, whatever transaction it is in: as a clock is. */
+/** A sequence is seen by every session at once, in any transaction: like a clock. */
 const CLOCK_SQL = `
 CREATE SEQUENCE "migrate_lock".model_clock_us MINVALUE 0;
 CREATE FUNCTION "migrate_lock".model_clock() RETURNS timestamptz LANGUAGE sql VOLATILE
@@ -14,7 +14,7 @@ AS $body$
     SELECT timestamptz '2026-01-01 00:00:00Z' + last_value * interval '1 microsecond' FROM "migrate_lock".model_clock_us
 $body$;`;
 
-/** One change of the product's SQL: what stands on the line with `-- mark: NAME` is replaced. */
+/** One change of the product's SQL: the line with `-- mark: NAME` is replaced. */
 export interface Edit {
   mark: string;
   to: string;
@@ -26,7 +26,7 @@ export interface Mutation {
   edits: readonly Edit[];
 }
 
-/** The product's own text but for the clock, which the model moves, and for what a mutation breaks. */
+/** The product's SQL with the model's clock, and with a mutation's change. */
 export function modelDefinition(mutation?: Mutation): SchemaDefinition {
   const steps = DEFINITION.steps.map(({ version, files }) => ({
     version,

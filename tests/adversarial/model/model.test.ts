@@ -37,7 +37,7 @@ test(
   MODEL_LIMIT_MS,
 );
 
-test('every function that an admitted role may call is one of the model', async () => {
+test('the model has every function that an admitted role may call', async () => {
   const rows = await db.sql<{ proname: string; parameters: string[] }[]>`
     SELECT proname, coalesce(proargnames, '{}') AS parameters FROM pg_proc
      WHERE pronamespace = 'migrate_lock'::regnamespace AND has_function_privilege(${attacker.dbRole}, oid, 'EXECUTE')`;
@@ -46,7 +46,7 @@ test('every function that an admitted role may call is one of the model', async 
   );
 });
 
-test("what is tested is the product's own text, but for the clock", () => {
+test("the tested SQL is the product's, except for the clock", () => {
   const original = ({ sql }: { sql: string }) =>
     sql.replaceAll('"migrate_lock".model_clock()', 'clock_timestamp()');
   expect(modelDefinition().functions.map(original)).toEqual(DEFINITION.functions.map(({ sql }) => sql));

@@ -9,7 +9,7 @@ import { applyModelSchema, lockAt, RealLock } from './real-lock.js';
 import { SEED } from './runs.js';
 import { run } from './steps.js';
 
-/** Most are found within a dozen; the rare ones need a step of the clock at the right moment. */
+/** Most are found within a dozen runs; the rare ones need a step of the clock at the right moment. */
 const MOST_RUNS = 1000;
 const EQUIVALENT_RUNS = 10;
 const CONNECTIONS = 5;
@@ -25,7 +25,7 @@ beforeAll(async () => {
 });
 afterAll(() => db.drop());
 
-/** Applies the mutated functions and brings the connections that the work needs. */
+/** Applies the mutated functions and opens the connections that the work needs. */
 async function withMutant<T>(mutation: Mutation, work: (locks: RealLock[]) => Promise<T>): Promise<T> {
   const schema = `mutant_${++schemas}`;
   await applyModelSchema(db.url, schema, { mutation, role: role.name });
@@ -37,7 +37,7 @@ async function withMutant<T>(mutation: Mutation, work: (locks: RealLock[]) => Pr
   }
 }
 
-/** No shrinking: that it fails is all that matters here. */
+/** No shrinking: only the failure matters here. */
 const firstFailure = (numRuns: number) => ({ numRuns, seed: SEED, endOnFailure: true });
 
 async function modelFails(locks: RealLock[], numRuns: number): Promise<boolean> {
@@ -56,7 +56,7 @@ async function overlapsFail(locks: RealLock[], numRuns: number): Promise<boolean
   return (await fc.check(property, firstFailure(numRuns))).failed;
 }
 
-describe('the model finds', () => {
+describe('the model detects', () => {
   test.each(FOUND_BY_THE_MODEL.map((mutation) => [mutation.name, mutation] as const))(
     '%s',
     async (_, mutation) => {
@@ -66,7 +66,7 @@ describe('the model finds', () => {
   );
 });
 
-describe('an attempt that hangs in its transaction shows', () => {
+describe('an attempt that is stopped in its transaction detects', () => {
   test.each(FOUND_BY_OVERLAPS.map((mutation) => [mutation.name, mutation] as const))(
     '%s',
     async (_, mutation) => {
@@ -76,7 +76,7 @@ describe('an attempt that hangs in its transaction shows', () => {
   );
 });
 
-describe('what breaks nothing stays unseen', () => {
+describe('the model does not report a mutation that changes nothing', () => {
   test.each(EQUIVALENT.map((mutation) => [`${mutation.name}: ${mutation.reason}`, mutation] as const))(
     '%s',
     async (_, mutation) => {
@@ -89,7 +89,7 @@ describe('what breaks nothing stays unseen', () => {
   );
 });
 
-test('a mutation at a mark that is not there is refused', async () => {
+test('a mutation at an unknown mark is refused', async () => {
   const stale: Mutation = { name: 'stale', edits: [{ mark: 'not-there', to: '' }] };
   await expect(applyModelSchema(db.url, 'stale', { mutation: stale })).rejects.toThrow(
     'there is no mark not-there',

@@ -5,7 +5,7 @@ import { waitFor } from '../../support/wait-for.js';
 import { isOutcome, type Answer, type Caller, type PollRequest } from './calls.js';
 import { lockAt, type RealLock } from './real-lock.js';
 
-/** One client's attempt hangs in an open transaction while others try, and time passes. */
+/** One client's attempt is stopped in an open transaction while others try, and time passes. */
 export interface Overlap {
   before: 'no row' | 'released' | 'expired' | 'held';
   others: number;
@@ -27,7 +27,7 @@ export const overlap: fc.Arbitrary<Overlap> = fc.record({
 const START_US = 1e12;
 const EARLIER_MS = 500;
 
-/** The first of `locks` is the one that hangs; each is a connection. What is predicted needs no model: there are few cases. */
+/** The first of `locks` is the stopped one; each is a connection. The few cases need no model. */
 export async function executeOverlap(scenario: Overlap, locks: readonly RealLock[]): Promise<void> {
   const { before, ttlMs, othersTtlMs, passesMs, end } = scenario;
   const [first, observer] = [lockAt(locks, 0), lockAt(locks, -1)];
@@ -46,7 +46,7 @@ export async function executeOverlap(scenario: Overlap, locks: readonly RealLock
     const waiting = await observer.countWaiting(others);
     return waiting + state.filter((of) => of === 'answered').length >= others.length;
   });
-  // A row that is there is never queued for: whoever waits for it comes to the limit of its wait.
+  // An existing row is never queued for: a wait for it would reach its time limit.
   if (before !== 'no row') {
     for (const answer of await Promise.all(polls)) expect(answer).toMatchObject({ outcome: 'held' });
   }
@@ -59,19 +59,19 @@ export async function executeOverlap(scenario: Overlap, locks: readonly RealLock
   expect(isOutcome(hung, before === 'held' ? 'held' : 'acquired')).toBe(true);
   const winners = answers.filter((answer) => isOutcome(answer, 'acquired'));
   const isFree = end === 'ROLLBACK' || passesMs >= ttlMs;
-  // On a busy machine the wait for the first row may come to its limit: then nobody needs to have won.
+  // On a busy machine the wait for the first row may reach its time limit: then none needs to have won.
   const gaveUp = answers.some((answer) => answer !== '' && answer.error === '55P03');
   if (before !== 'no row' || !isFree) expect(winners).toHaveLength(0);
   else if (!gaveUp) expect(winners).toHaveLength(1);
   expect(winners.length).toBeLessThanOrEqual(1);
   for (const winner of winners) {
-    // Its time starts when it has the lease, not when it began to wait.
-    const { fencingToken, expiresInMs, heldMs } = leaseOf(winner);
+    // Its lease starts when it gets the lease, not when it began to wait.
+    const { fencingToken, expiresInMs, heldMs } = acquiredLease(winner);
     expect({ heldMs, expiresInMs }).toEqual({ heldMs: 0, expiresInMs: othersTtlMs });
     expect(leases).toMatchObject([
       { token: fencingToken, lockedAt: now, expiresAt: now + othersTtlMs * 1000 },
     ]);
-    if (before !== 'held') expect(fencingToken).toBeGreaterThan(leaseOf(hung).fencingToken);
+    if (before !== 'held') expect(fencingToken).toBeGreaterThan(acquiredLease(hung).fencingToken);
   }
   const committed = audit.filter(({ event }) => event === 'lock.acquired').map(({ token }) => Number(token));
   expect(committed).toEqual([...new Set(committed)].sort((a, b) => a - b));
@@ -93,6 +93,6 @@ export function request(ttlMs: number): PollRequest {
   return { ttlMs, client, respect: null, pollIntervalMs: 1000, isLast: false, failureMemoryMs: null };
 }
 
-export function leaseOf(answer: Answer): { fencingToken: number; expiresInMs: number; heldMs: number } {
+export function acquiredLease(answer: Answer): { fencingToken: number; expiresInMs: number; heldMs: number } {
   return (answer as { lease: { fencingToken: number; expiresInMs: number; heldMs: number } }).lease;
 }

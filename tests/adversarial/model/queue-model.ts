@@ -11,7 +11,7 @@ export interface ModelWaiter {
 
 const HOUR_US = 3600 * 1e6;
 
-/** Who waits. Times are microseconds on the database's clock. */
+/** The waiters. Times are microseconds on the database's clock. */
 export class QueueModel {
   readonly #waiters: Map<string, ModelWaiter>;
 
@@ -23,13 +23,13 @@ export class QueueModel {
     return new QueueModel([...this.#waiters].map(([id, waiter]) => [id, { ...waiter }]));
   }
 
-  /** The caller's own announcement: somebody else's secret proves nothing. */
+  /** The caller's own announcement: another client's secret proves nothing. */
   find({ instanceId, secret }: Caller): ModelWaiter | undefined {
     const waiter = this.#waiters.get(instanceId);
     return waiter?.secret === secret ? waiter : undefined;
   }
 
-  /** Those who count, and the one who asks in any case. */
+  /** Those who count, and always the caller. */
   lengthFor(instanceId: string, now: number): number {
     const others = this.counting(now).filter(([id]) => id !== instanceId);
     return others.length + 1;
@@ -39,7 +39,7 @@ export class QueueModel {
     return [...this.#waiters].filter(([, { countsUntil }]) => countsUntil > now);
   }
 
-  /** Renews when half of the time for which a waiter counts is over. An id that somebody else has announced stays theirs. */
+  /** Renews after half of the time for which a waiter counts. An id that another client has announced stays its own. */
   announce(me: Caller, dbRole: string, client: ModelClient, countsForMs: number, now: number): void {
     const countsFor = Math.min(countsForMs * 1000, HOUR_US);
     const countsUntil = now + countsFor;
@@ -51,7 +51,10 @@ export class QueueModel {
     }
   }
 
-  /** Forgets the caller's own announcement, and those that have not been renewed for too long. @returns how many of the latter. */
+  /**
+   * Removes the caller's announcement, and those that were not renewed in time.
+   * @returns how many of the latter.
+   */
   forget(me: Caller | null, now: number): number {
     if (me !== null && this.find(me) !== undefined) this.#waiters.delete(me.instanceId);
     const gone = [...this.#waiters].filter(([, waiter]) => isOver(waiter, now));
@@ -59,7 +62,7 @@ export class QueueModel {
     return gone.length;
   }
 
-  /** Any call may forget, on its way, those who do not count any more: these are gone, as `left` says. */
+  /** Any call may also remove waiters that do not count any more: these are removed, as `left` says. */
   adopt(left: Tables['waiters'], now: number): void {
     for (const [id, waiter] of this.#waiters)
       if (!(id in left) && isOver(waiter, now)) this.#waiters.delete(id);
@@ -75,7 +78,7 @@ export class QueueModel {
   }
 }
 
-/** A clock that stepped back leaves times that lie further ahead than any waiter counts. */
+/** A clock that stepped back leaves times that are further ahead than any waiter counts. */
 function isOver({ countsUntil }: ModelWaiter, now: number): boolean {
   return countsUntil <= now || countsUntil > now + 2 * HOUR_US;
 }

@@ -5,7 +5,7 @@ import { request, someone } from './overlap.js';
 import { applyModelSchema, RealLock } from './real-lock.js';
 
 const START_US = 1e12;
-/** For how long a waiter counts that polls as often as request() says. */
+/** How long a waiter counts that polls as often as request() says. */
 const COUNTS_FOR_US = 15e6;
 
 let db: TestDatabase;
@@ -34,7 +34,7 @@ afterAll(async () => {
   await db.drop();
 });
 
-test('another role that names a waiter, in a transaction that stays open, does not hold up its announcement', async () => {
+test("an open transaction of another role that names a waiter does not block the waiter's announcement", async () => {
   const now = START_US + 0.6 * COUNTS_FOR_US;
   await lock.setClock(now);
   await other.poll({ ...waiter, secret: 'a guess' }, request(1000));
@@ -43,7 +43,7 @@ test('another role that names a waiter, in a transaction that stays open, does n
   expect(waiters[waiter.instanceId]).toMatchObject({ countsUntil: now + COUNTS_FOR_US });
 });
 
-test('nor does one that takes it out of the queue, once it does not count any more', async () => {
+test('an open transaction of another role that removes an expired waiter does not block its announcement', async () => {
   await lock.setClock(START_US + 2 * COUNTS_FOR_US);
   await other.cleanup();
   expect(await lock.poll(waiter, request(1000))).toMatchObject({ outcome: 'held', queueLength: 1 });

@@ -10,7 +10,7 @@ import { openDatabase } from '../../support/lock.js';
 import type { Answer, Caller, PollRequest, ReleaseRequest, Tables } from './calls.js';
 import { CLOCK_BASE_MS, modelDefinition, type Mutation } from './model-schema.js';
 
-/** What the chained rows of the history tell of, by their hash. */
+/** The content of the chained rows of the history, by their hash. */
 export type Hashes = Record<string, string>;
 
 const us = (time: string) =>
@@ -34,7 +34,7 @@ SELECT jsonb_build_object(
       FROM "migrate_lock".migration_lock_audit WHERE id > $1 AND hash IS NOT NULL)) AS answer`;
 
 /**
- * Each role's counter of attempts goes with the clock: a clock that stepped back behind it would refuse polls for a moment. One
+ * Each role's rate limit moves with the clock: a clock that stepped back behind it would refuse polls for a moment. One
  * that charges its client comes ten times a second at most: right after a tenth of a second none does.
  */
 const SET_CLOCK = `
@@ -42,7 +42,7 @@ SELECT setval('"migrate_lock".model_clock_us', $1) AS answer,
        (SELECT count(setval(role.attempts, (${CLOCK_BASE_MS} * 1000 + $1::bigint) / 100000 * 100000))
           FROM "migrate_lock".migration_lock_role AS role)`;
 
-/** The real SQL functions, on one connection. Every call is a statement, and a transaction, of its own. */
+/** The real SQL functions, on one connection. Every call is a statement in its own transaction. */
 export class RealLock {
   readonly sql: postgres.Sql;
   #firstAuditId = 0;
@@ -55,7 +55,7 @@ export class RealLock {
     this.sql = postgres(url, { max: 1, onnotice: () => undefined, connection: { application_name } });
   }
 
-  /** As whom it is connected. */
+  /** The role of the connection. */
   get dbRole(): string {
     return decodeURIComponent(new URL(this.url).username);
   }
@@ -65,7 +65,7 @@ export class RealLock {
     await this.#ask(SET_CLOCK, [nowUs]);
   }
 
-  /** Empties the lock. The history and the fencing tokens go on: they are never taken back. */
+  /** Empties the lock. The history and the fencing tokens stay: they never go back. */
   async startOver(): Promise<{ dbRole: string; lastToken: number }> {
     await this.#ask(`WITH row AS (DELETE FROM "migrate_lock".migration_lock),
                           clients AS (DELETE FROM "migrate_lock".migration_lock_client),
@@ -91,7 +91,7 @@ export class RealLock {
     return { tables, hashes };
   }
 
-  /** How many of them wait for a lock now. */
+  /** How many of them wait for a database lock now. */
   async countWaiting(others: readonly RealLock[]): Promise<number> {
     const names = others.map(({ sql }) => sql.options.connection.application_name);
     const rows = await this.sql<{ pid: number }[]>`
@@ -108,7 +108,7 @@ export class RealLock {
       ...[SCHEMA_VERSION, me.instanceId, me.secret, ttlMs, host, pid, command],
       ...[commandSha256, runKey, failureMemoryMs, respect, 'terminate', null, pollIntervalMs, isLast, false],
     ]);
-    // What this is depends on the server.
+    // It depends on the server.
     return Object.fromEntries(Object.entries(answer).filter(([key]) => key !== 'connectionsLeft'));
   }
 
@@ -147,7 +147,7 @@ export class RealLock {
     return this.#call(statement, parameters);
   }
 
-  /** A role's waiters go: nothing else of it is left. */
+  /** A role's waiters leave: nothing else of it is left. */
   async forgetWaitersOf(dbRole: string): Promise<void> {
     await this.#ask('DELETE FROM "migrate_lock".migration_lock_waiter WHERE db_role = $1', [dbRole]);
   }
@@ -164,7 +164,7 @@ export class RealLock {
     await this.sql.end({ timeout: 1 });
   }
 
-  /** What the database refuses is an answer too. */
+  /** A refusal of the database is an answer too. */
   async #call(statement: string, parameters: Parameter[]): Promise<Answer> {
     try {
       return (await this.#ask(statement, parameters)) as Answer;
@@ -199,7 +199,7 @@ export async function applyModelSchema(
   try {
     const definition = modelDefinition(mutation);
     await ensureSchema(database, schema, definition);
-    // A mutation that PostgreSQL cannot even parse would be found by anything. Here the functions' bodies are checked.
+    // A mutation with a syntax error would be found by any test. Here the functions' bodies are checked.
     if (mutation !== undefined) {
       const texts = definition.functions.map(({ sql }) => renderSql(sql, schema));
       await database.transaction('check the mutation', 10_000, (session) => session.unsafe(texts.join('\n')));

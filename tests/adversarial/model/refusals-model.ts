@@ -1,6 +1,6 @@
 const SECOND_US = 1e6;
 
-/** The kinds of refusals that the history tells, by their event. */
+/** The kinds of refusals in the history, by their event. */
 const KINDS: Record<string, string> = {
   'lock.release_failed': 'release',
   'lease.extend_refused': 'extend',
@@ -11,7 +11,9 @@ export function isRefusal(event: string): boolean {
   return event in KINDS;
 }
 
-/** Of what a client was refused, the history keeps one row a second and kind; a clock that stepped back silences nobody. */
+/**
+ * The history keeps one refusal a second of each client and kind; a clock that stepped back does not suppress others.
+ */
 export class RefusalsModel {
   #toldAt = new Map<string, number>();
 

@@ -9,7 +9,7 @@ interface Run extends WorkResult {
   finishedAt: number;
 }
 
-/** How the work of each run key ended: what `--once` promises. */
+/** The result of the work of each run key: the rules of `--once`. */
 export class RunsModel {
   #runs = new Map<string, Run>();
 
@@ -27,7 +27,7 @@ export class RunsModel {
     if (client.runKey !== null) this.#runs.set(workOf(client), { ...result, instanceId, client, finishedAt });
   }
 
-  /** What a waiter is told when there is nothing to do for it; null: there is. */
+  /** The answer to a waiter whose work is done; null: it has to be done. */
   settled(waiter: ModelClient, failureMemoryMs: number | null, now: number): Record<string, unknown> | null {
     const run = waiter.runKey === null ? undefined : this.#runs.get(workOf(waiter));
     if (run === undefined) return null;
@@ -39,7 +39,7 @@ export class RunsModel {
     return { succeeded, exitCode, durationMs, instanceId, host, command, finishedAtMs };
   }
 
-  /** Another command that the key is known with, the one whose work ended last; null: none. */
+  /** Another command of the same key, the one whose work ended last; null: none. */
   otherCommand({ runKey, commandSha256 }: ModelClient): string | null {
     const others = [...this.#runs.values()].filter(
       ({ client }) => client.runKey === runKey && client.commandSha256 !== commandSha256,

@@ -5,7 +5,7 @@ import { waitFor } from '../../support/wait-for.js';
 import type { Answer } from './calls.js';
 import type { Mutation } from './model-schema.js';
 import { FOUND_BEFORE_THE_ROW, FOUND_BETWEEN_LOOKS } from './mutations.js';
-import { leaseOf, request, someone } from './overlap.js';
+import { acquiredLease, request, someone } from './overlap.js';
 import { applyModelSchema, lockAt, RealLock } from './real-lock.js';
 
 const START_US = 1e12;
@@ -21,8 +21,10 @@ beforeAll(async () => {
 afterAll(() => db.drop());
 
 /**
- * Where a session has set `model.reads_before_gate`, telling the time, after so many times, waits as long as somebody holds
- * the gate: so a call stops between reading the row and comparing its end with the clock. (lock_timeout: acquire() allows two
+ * Where a session has set `model.reads_before_gate`, reading the clock waits, after so many reads, while another
+ * session holds
+ * the gate: so a call stops between reading the row and comparing its end with the clock. (lock_timeout: acquire()
+ * allows two
  * seconds only.)
  */
 const gatedClock = (schema: string): string => `
@@ -44,7 +46,7 @@ const gatedClock = (schema: string): string => `
 interface Stopped {
   schema: string;
   mutation?: Mutation | undefined;
-  /** How the lock comes to be free at START_US + LEASE_MS. */
+  /** How the lock becomes free at START_US + LEASE_MS. */
   before: (lock: RealLock) => Promise<unknown>;
   /** How often the slow one reads the clock before it stops. */
   reads: number;
@@ -84,13 +86,13 @@ async function stopBetweenLooks<T>(
 interface Outcome {
   slow: Answer;
   nextToken: number;
-  /** Whether the migration of the one who came in between could commit. */
+  /** Whether the migration of the client in between could commit. */
   committed: boolean;
 }
 
 /**
- * The lease has run out. In between somebody else takes over, and is at work in an assert_held transaction, which the slow one
- * must not take for an orphan.
+ * The lease has expired. In between another client takes over, and is in an assert_held transaction, which the slow one
+ * must not mistake for an orphan.
  */
 async function takeOverInBetween(schema: string, mutation?: Mutation): Promise<Outcome> {
   const migration = postgres(db.url, { max: 1, onnotice: () => undefined });
@@ -99,7 +101,7 @@ async function takeOverInBetween(schema: string, mutation?: Mutation): Promise<O
     // The attempt is counted first.
     return await stopBetweenLooks({ schema, mutation, before, reads: 1 }, async (quick, goOn) => {
       const next = someone();
-      const nextToken = leaseOf(await quick.poll(next, request(LEASE_MS))).fencingToken;
+      const nextToken = acquiredLease(await quick.poll(next, request(LEASE_MS))).fencingToken;
       await migration.unsafe('BEGIN');
       const [session] = await migration<{ pid: number }[]>`
         SELECT pg_backend_pid() AS pid, ${migration(schema)}.assert_held(${next.instanceId}, ${nextToken})`;
@@ -107,7 +109,7 @@ async function takeOverInBetween(schema: string, mutation?: Mutation): Promise<O
       const lives = async (): Promise<boolean> => {
         return (await db.sql`SELECT FROM pg_stat_activity WHERE pid = ${session?.pid ?? 0}`).length === 1;
       };
-      // Who is told to end does so a moment later; and postgres.js fails by itself when it is asked after that.
+      // A terminated session ends a moment later; and postgres.js fails by itself when it is used after that.
       if (hasOrphans(slow)) await waitFor('its end', async () => !(await lives()));
       const committed = (await lives()) && (await migration.unsafe('COMMIT')).command === 'COMMIT';
       return { slow, nextToken, committed };
@@ -117,7 +119,7 @@ async function takeOverInBetween(schema: string, mutation?: Mutation): Promise<O
   }
 }
 
-/** The lease was released. In between somebody else has one, and it runs out: its orphans are still to be ended. */
+/** The lease was released. In between another client acquires one, which expires: its orphans are still to be ended. */
 async function runOutInBetween(
   schema: string,
   mutation?: Mutation,
@@ -130,32 +132,32 @@ async function runOutInBetween(
   const edits = [...STOP_BEFORE_THE_ROW, ...(mutation?.edits ?? [])];
   const stopping = { name: mutation?.name ?? 'stops before the row', edits };
   return stopBetweenLooks({ schema, mutation: stopping, before, reads: 1 }, async (quick, goOn) => {
-    const token = leaseOf(await quick.poll(someone(), request(1))).fencingToken;
+    const token = acquiredLease(await quick.poll(someone(), request(1))).fencingToken;
     await quick.setClock(START_US + (LEASE_MS + 1) * 1000);
     return { slow: await goOn(), token };
   });
 }
 
-/** A look at the clock, where the product has none. */
+/** A read of the clock, where the product has none. */
 const STOP_BEFORE_THE_ROW: Mutation['edits'] = [
   { mark: 'before-the-row', to: 'PERFORM clock_timestamp(); IF NOT is_first THEN' },
 ];
 
 const hasOrphans = (answer: Answer): boolean => typeof answer === 'object' && 'orphans' in answer;
 
-test('between two looks at an expired lease somebody else takes over, and is left alone', async () => {
+test('a takeover between the two reads of an expired lease is respected', async () => {
   const { slow, nextToken, committed } = await takeOverInBetween('between_looks');
   expect(slow).toMatchObject({ outcome: 'held', holder: { fencingToken: nextToken } });
   expect(slow).not.toHaveProperty('orphans');
   expect(committed).toBe(true);
 });
 
-test('between a look at a released lease and its row, the lease of somebody else runs out: it is not just taken', async () => {
+test('a lease that is acquired and expires between the two reads is not taken without ending its orphans', async () => {
   const { slow, token } = await runOutInBetween('run_out');
   expect(slow).toMatchObject({ outcome: 'held', holder: { fencingToken: token } });
 });
 
-describe('that shows', () => {
+describe('this detects', () => {
   test.each(FOUND_BETWEEN_LOOKS.map((mutation) => [mutation.name, mutation] as const))(
     '%s',
     async (_, mutation) => {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-/** As the tables keep it. */
+/** As the tables store it. */
 export function sha256(text: string): string {
   return createHash('sha256').update(text).digest('hex');
 }

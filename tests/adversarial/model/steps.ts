@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { attack, type Attack } from './attack.js';
 
-/** Whose name and proof a call carries: a client's present identity (0), an earlier one, or the last holder's (LAST_HOLDER). */
+/** The identity of a call: a client's present one (0), an earlier one, or the last holder's (LAST_HOLDER). */
 export interface Who {
   client: number;
   age: number;
@@ -9,20 +9,20 @@ export interface Who {
 
 export const LAST_HOLDER = -1;
 
-/** What can happen next. Every step can be taken in every state, so that any part of a run is a run. */
+/** The possible steps. Every step can be taken in every state, so that any part of a run is a run. */
 export type Step =
   | {
       do: 'poll';
       who: Who;
-      /** `lost`: the client never hears the answer. `rolledBack`: nor does the database keep it. */
+      /** `lost`: the client never gets the answer. `rolledBack`: the database does not keep it either. */
       fate: 'answered' | 'lost' | 'rolledBack';
       ttlMs: number;
       isLast: boolean;
       pollIntervalMs: number;
-      /** Says the token of the lease that it saw and that its own clock says still runs. */
+      /** Sends the token of the lease that it saw and that still runs on its own clock. */
       isRespectful: boolean;
       isForged: boolean;
-      /** For how long a failure of the same work counts for it; null: not at all. */
+      /** How long a failure of the same work counts for it; null: not at all. */
       failureMemoryMs: number | null;
       /** Waits for other work than usual: another run key, or another command under the same one. */
       otherWork: 'none' | 'key' | 'command';
@@ -38,16 +38,16 @@ export type Step =
   | { do: 'extend'; who: Who; ttlMs: number; isForged: boolean }
   | { do: 'assert'; who: Who; tokenOffset: number }
   | { do: 'cleanup' }
-  /** Another role tries what it can while somebody holds the lock; each call names an instance. */
+  /** Another role tries everything while an instance holds the lock; each call names an instance. */
   | { do: 'attack'; calls: { who: Who; attack: Attack }[] }
   | { do: 'status' }
-  /** The client is gone without a word; what comes after it is another run. */
+  /** The client ends without a call; what comes after it is another run. */
   | { do: 'crash'; client: number }
-  /** Time passes: for everybody, as in a pause of the holder (SIGSTOP). */
+  /** Time passes: for all, as during a suspension of the holder (SIGSTOP). */
   | { do: 'wait'; ms: number }
   /** Time passes until this long after the lease's end (before it: negative). */
   | { do: 'wait for the end'; plusUs: number }
-  /** The database's clock is set, everybody else's is not. */
+  /** The database's clock is set, all other clocks are not. */
   | { do: 'step the clock'; ms: number }
   /** The same, back to this long before the end of the last lease, released or not. */
   | { do: 'step back behind the end'; byUs: number };
@@ -60,7 +60,7 @@ const client = fc.nat({ max: CLIENTS - 1 });
 const present = fc.record({ client, age: fc.constant(0) });
 const past = fc.record({ client, age: fc.integer({ min: 1, max: 3 }) });
 const who = fc.oneof({ weight: 6, arbitrary: present }, { weight: 1, arbitrary: past });
-/** What is over is refused: that is asked about as often as what is not. */
+/** Ended leases are used as often as present ones: they have to be refused. */
 const lastHolder = fc.record({ client, age: fc.constant(LAST_HOLDER) });
 const whoever = fc.oneof(present, past, lastHolder);
 const target = fc.oneof({ weight: 2, arbitrary: present }, past, lastHolder);
@@ -99,7 +99,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       do: fc.constant('release' as const),
       who,
       by: fc.constantFrom('holder' as const, 'guard' as const),
-      // Once it is done, there is little left to happen.
+      // After it, little is left to happen.
       work: fc.oneof(
         { weight: 1, arbitrary: fc.constant('done' as const) },
         { weight: 4, arbitrary: fc.constant('failed' as const) },

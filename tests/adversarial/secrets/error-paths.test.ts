@@ -1,4 +1,4 @@
-/** Errors repeat what was typed; a password that stands in it, in its place or out of it, is not among that. */
+/** Errors repeat user input, but never a password in it, in the right or a wrong place. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
@@ -15,9 +15,9 @@ beforeAll(async () => {
 afterEach(() => assertNothingLeft());
 afterAll(() => stage.close());
 
-/** No part of it that could be recognized may be left either. */
+/** No recognizable part of it may be left either. */
 const PARTS = [PASSWORD, 'hunter2@s3', 's3cret:a/'];
-/** With a password that no configuration knows. */
+/** With a password that is in no configuration. */
 const URL_LIKE = `postgres://u:${encodeURIComponent(PASSWORD.replace('hunter2', 'hunter3'))}@127.0.0.1:1/d`;
 
 async function expectNoSecret(args: string[], env: Record<string, string>, codes: number[]): Promise<void> {
@@ -35,7 +35,7 @@ const COMMANDS = [
 ];
 
 test.each(COMMANDS.map((args) => ({ name: args[0], args })))(
-  '$name: what the database and the network say',
+  '$name: no message of the database or the network shows a secret',
   async ({ args }) => {
     const elsewhere = (change: (url: URL) => void) => {
       const url = new URL(stage.url);
@@ -54,7 +54,7 @@ test.each(COMMANDS.map((args) => ({ name: args[0], args })))(
   },
 );
 
-test('a URL that is none, since its password was not encoded', async () => {
+test('a URL that is invalid because its password is not encoded', async () => {
   const raw = [
     PASSWORD,
     PASSWORD.replace('@', ''),
@@ -94,8 +94,8 @@ function options(): { command: string; long: string; variable: string | undefine
   return all.filter(({ long }, at) => all.findIndex((other) => other.long === long) === at);
 }
 
-test.each(options())('a URL that was given to $long', async ({ command, long, variable }) => {
-  // Without a database none of them comes further than this.
+test.each(options())('a URL as the value of $long', async ({ command, long, variable }) => {
+  // Without a database all of them end here.
   const ways: [string[], Record<string, string>][] = [
     [[command, ...noWait(command), long, URL_LIKE], {}],
     [[command, ...noWait(command), `${long}=${URL_LIKE}`], {}],
@@ -116,7 +116,7 @@ test.each(options())('a URL that was given to $long', async ({ command, long, va
   await Promise.all(ways.map(([args, env]) => expectNoSecret(args, env, [64, 69])));
 });
 
-test('a URL, an assignment, or an option that there is not, where something else belongs', async () => {
+test('a URL, an assignment or an unknown option in the wrong place', async () => {
   const found = { DATABASE_URL: stage.url };
   await Promise.all([
     expectNoSecret([URL_LIKE], {}, [64]),

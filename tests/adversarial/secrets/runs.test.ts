@@ -1,4 +1,4 @@
-/** Real runs, and everything that others can read of them: neither the password nor any lease's secret is anywhere. */
+/** Real runs, and everything that others can read of them: neither the password nor any lease's secret is in it. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -28,7 +28,7 @@ afterEach(async () => {
 });
 afterAll(() => stage.close());
 
-/** Seen in what a process shows to others, so that the watch is known to see. */
+/** Found in data that a process shows to others, so that the watch is known to work. */
 const CANARY = 'canary-in-the-environment';
 const settings = (env: Record<string, string> = {}) => ({
   env: { MIGRATE_LOCK_DATABASE_URL_FILE: stage.urlFile, CANARY, CLI, NODE: process.execPath, ...env },
@@ -44,7 +44,7 @@ const ask = async (...args: string[]) => {
   return result;
 };
 
-/** What the watches have seen is looked through too. */
+/** The watches' data is searched too. */
 async function expectNoSecret({ leases = true } = {}): Promise<void> {
   const seen = watches.flatMap((watch) => watch.evidence());
   if (watches.length > 0) expect(seen.some(({ text }) => text.includes(CANARY))).toBe(true);
@@ -57,7 +57,7 @@ async function expectNoSecret({ leases = true } = {}): Promise<void> {
 const commandsSeen = () =>
   watches.flatMap((watch) => watch.evidence()).filter(({ where }) => where.endsWith('cmdline'));
 
-test('a run that is looked at, asked for more time, and has another one inside', async () => {
+test('a run with status, extend and a nested run', async () => {
   const inside =
     '"$NODE" "$CLI" extend --ttl 2m && "$NODE" "$CLI" assert && "$NODE" "$CLI" run -- sleep 1000';
   const metrics = join(stage.folder, 'metrics.prom');
@@ -89,7 +89,7 @@ test('a run that is looked at, asked for more time, and has another one inside',
   await expectNoSecret();
 });
 
-test('a holder that is killed, whose guard releases', async () => {
+test('a killed holder whose guard releases', async () => {
   const holder = start('--', 'sleep', '1000');
   await holder.waitForEvent('child.started');
   watches[0]?.look();
@@ -105,7 +105,7 @@ test('a holder that is killed, whose guard releases', async () => {
   await expectNoSecret();
 });
 
-test('a takeover, a deadline, a break of the lease', async () => {
+test('a takeover, a deadline and an unlock', async () => {
   await ask('init');
   await pollInSql(stage.db.sql, 'before', { ttlMs: 1 });
   const late = start('--ttl', '2s', '--kill-grace', '200ms', '--', 'sleep', '1000');
@@ -123,15 +123,15 @@ test('a takeover, a deadline, a break of the lease', async () => {
   await expectNoSecret();
 });
 
-test('the schema, applied and printed, and what is cleaned up', async () => {
+test('init, init --print and cleanup', async () => {
   for (const args of [['init', '--print'], ['init'], ['init'], ['cleanup', '--keep', '1d'], ['status']]) {
     expect((await ask(...args)).code).toBe(0);
   }
   await expectNoSecret({ leases: false });
 });
 
-test('the password as a word of the command, which nothing could recognize', async () => {
-  // Who writes it there has shown it to the machine already; we do not pass it on.
+test('a password as a plain word of the command', async () => {
+  // A user who writes it there has shown it to the machine; migrate-lock does not pass it on.
   const { code, ...outputs } = await runCli(
     ['run', '--once', 'k', '--', 'true', PASSWORD, `x${PASSWORD}y`, JSON.stringify([PASSWORD])],
     settings(),
@@ -144,7 +144,7 @@ test('the password as a word of the command, which nothing could recognize', asy
   await expectNoSecret();
 });
 
-test('the password in PGPASSWORD, in a password file, in the URL', async () => {
+test('a password in PGPASSWORD, in a password file and in the URL', async () => {
   const { hostname, port } = new URL(stage.url);
   const passfile = join(stage.folder, 'pgpass');
   const escaped = PASSWORD.replace(/[\\:]/g, '\\$&');
@@ -162,9 +162,9 @@ test('the password in PGPASSWORD, in a password file, in the URL', async () => {
   await expectNoSecret();
 });
 
-test('the library: its events, its errors, and all that an inspection of them shows', async () => {
+test('the library: its events, its errors, and its inspected objects', async () => {
   await ask('init');
-  // Only what has reached the server can fail there, with the secret among what was bound to the statement.
+  // Only a request that has reached the server can fail there, with the secret among its parameters.
   await stage.db.sql.unsafe(`
     CREATE FUNCTION public.refuse_long() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$;
     CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON migrate_lock.migration_lock

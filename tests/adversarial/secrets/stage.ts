@@ -7,9 +7,12 @@ import type { CliResult } from '../../support/run-cli.js';
 import type { Evidence } from '../../support/secret-forms.js';
 import { startWire, type Wire } from '../../support/wire.js';
 
-/** Of all kinds of characters that mean something to a URL, a shell, SQL or JSON, and none that betray what it is. */
+/**
+ * With all kinds of characters that are special in a URL, a shell, SQL or JSON, and none that reveal that it is a
+ * password.
+ */
 export const PASSWORD = `hunter2@s3cret:a/b?c#d%41&x='"\\ ü$(1)`;
-/** What a lease's secret looks like; see newIdentity(). */
+/** The form of a lease's secret; see newIdentity(). */
 const LEASE_SECRET = /^[\w-]{43}$/;
 
 export interface Stage {
@@ -17,13 +20,13 @@ export interface Stage {
   wire: Wire;
   folder: string;
   user: string;
-  /** The URL, through the wire, with the password as a URL has to write it. */
+  /** The URL, through the wire, with the encoded password. */
   url: string;
-  /** A file that holds it: so it is in nobody's environment. */
+  /** A file with the URL, so that it is in no environment. */
   urlFile: string;
-  /** The secrets of all leases so far, holders' and waiters': a bound parameter is the one place where they may be. */
+  /** The secrets of all leases so far, holders' and waiters': they may appear only as bound parameters. */
   leaseSecrets: () => string[];
-  /** Every row of every table of the lock schema, and what the server shows of our sessions. */
+  /** Every row of every table of the lock schema, and what the server shows of the sessions. */
   rows: () => Promise<Evidence[]>;
   close: () => Promise<void>;
 }
@@ -71,7 +74,7 @@ export async function openStage(): Promise<Stage> {
   };
 }
 
-/** `written`: as the password stands in the URL. */
+/** `written`: the password as the URL has it. */
 export function withPassword(url: string, written: string): string {
   const plain = new URL(url);
   plain.password = '';
@@ -85,7 +88,7 @@ export function outputsOf(name: string, { stdout, stderr }: CliResult): Evidence
   ];
 }
 
-/** Whether one of the secrets is that of the lease in the table: then what was read on the wire are secrets indeed. */
+/** Whether one of the secrets is that of the lease in the table, so that the values from the wire are real secrets. */
 export async function isOneOf(secrets: readonly string[], db: TestDatabase): Promise<boolean> {
   const [lease] = await db.sql<{ hash: string }[]>`
     SELECT encode(secret_sha256, 'hex') AS hash FROM migrate_lock.migration_lock`;

@@ -4,7 +4,7 @@ import { openDatabase, tryToAcquire } from '../../support/lock.js';
 import { assertNothingLeft, runCli } from '../../support/run-cli.js';
 import { call, openStage, poll, sqlState, type Stage } from './stage.js';
 
-/** Who is admitted, and who is not any more. */
+/** Admitting roles, and revoking that. */
 
 const stages: Stage[] = [];
 let stage: Stage;
@@ -23,7 +23,7 @@ const cli = (args: string[], url = stage.owner.url) =>
 const run = async ({ url }: { url: string }) =>
   (await cli(['run', '--wait-timeout', '2s', '--', 'true'], url)).code;
 
-/** What a role may call or read of the lock. */
+/** The rights of a role on the lock. */
 const rights = async (role: string) => {
   const rows = await stage.db.sql<{ name: string }[]>`
     SELECT proname AS name FROM pg_proc
@@ -36,7 +36,7 @@ const rights = async (role: string) => {
 };
 
 describe('init --revoke', () => {
-  test('expels a role, with its child roles, for good: no other admission brings it back', async () => {
+  test('revokes a role and its child roles, and admitting another role does not restore them', async () => {
     const { app, child, other } = stage;
     expect(await run(app)).toBe(0);
     const { code, stderr } = await cli(['init', '--revoke', app.name]);
@@ -54,7 +54,7 @@ describe('init --revoke', () => {
     expect(await run(app)).toBe(0);
   });
 
-  test('a lease that the role has cannot be released by it, and runs out', async () => {
+  test('the revoked role cannot release its lease, which expires', async () => {
     const lock = new LockCalls(openDatabase(stage.app.url), 'migrate_lock');
     const { me } = await tryToAcquire(lock);
     expect((await cli(['init', '--revoke', stage.app.name])).code).toBe(0);
@@ -65,7 +65,7 @@ describe('init --revoke', () => {
     lock.database.disconnect();
   });
 
-  test('with --child-role takes that from it alone', async () => {
+  test('with --child-role revokes the child role only', async () => {
     const { app, child } = stage;
     const second = await stage.db.createRole();
     expect(
@@ -78,7 +78,7 @@ describe('init --revoke', () => {
     expect(await rights(child.name)).toEqual([]);
     expect(await rights(second.name)).toEqual(['USAGE', 'assert_held', 'version']);
     expect(await run(app)).toBe(0);
-    // Its sessions are nobody's now.
+    // Its sessions belong to no role now.
     const lock = new LockCalls(openDatabase(app.url), 'migrate_lock');
     const { me, answer } = await tryToAcquire(lock);
     if (answer.outcome !== 'acquired') throw new Error('not acquired');
@@ -91,7 +91,7 @@ describe('init --revoke', () => {
     lock.database.disconnect();
   });
 
-  test('a child role that is expelled as a role loses both, and one that another role has too stays its', async () => {
+  test('of a child role as a role revokes both; a child role of two roles stays with the other', async () => {
     const { app, child, other } = stage;
     expect((await cli(['init', '--grant-to', other.name, '--child-role', child.name])).code).toBe(0);
     expect((await cli(['init', '--revoke', app.name])).code).toBe(0);
@@ -100,20 +100,20 @@ describe('init --revoke', () => {
     expect(await rights(child.name)).toEqual([]);
   });
 
-  test('of nobody: 64', async () => {
+  test('without a role: 64', async () => {
     const { code, stderr } = await cli(['init', '--revoke', 'nobody at all']);
     expect(code).toBe(64);
     expect(stderr).toContain('here is no role nobody at all');
   });
 
-  test('is for the owner', async () => {
+  test('is for the owner only', async () => {
     expect((await cli(['init', '--revoke', stage.app.name], stage.other.url)).code).toBe(77);
     expect(await run(stage.app)).toBe(0);
   });
 });
 
-describe('what the owner has revoked by hand', () => {
-  test('stays revoked when another role is admitted, and when the schema is completed', async () => {
+describe('rights that the owner revoked by hand', () => {
+  test('stay revoked when another role is admitted, and when the schema is completed', async () => {
     const { db, owner, app, other } = stage;
     await db.sql.unsafe(`REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA migrate_lock FROM ${app.name};
                          REVOKE ALL ON SCHEMA migrate_lock FROM ${app.name}`);
@@ -125,7 +125,7 @@ describe('what the owner has revoked by hand', () => {
     expect(await run(app)).toBe(77);
   });
 
-  test('one function: the others stay', async () => {
+  test('are revoked for one function; the others stay', async () => {
     const { db, app, other } = stage;
     await db.sql.unsafe(`REVOKE EXECUTE ON FUNCTION migrate_lock.chain FROM ${app.name}`);
     expect((await cli(['init', '--grant-to', other.name])).code).toBe(0);
@@ -137,7 +137,7 @@ describe('what the owner has revoked by hand', () => {
   });
 });
 
-test('a role that is dropped and created again is not admitted, nor is its name', async () => {
+test('a role that is dropped and created again is not admitted', async () => {
   const { db, other, owner } = stage;
   const gone = await db.createRole();
   expect((await cli(['init', '--grant-to', gone.name])).code).toBe(0);
@@ -152,7 +152,7 @@ test('a role that is dropped and created again is not admitted, nor is its name'
   )`SELECT migrate_lock.grant_functions(role) FROM migrate_lock.migration_lock_role WHERE role IN (SELECT oid FROM pg_roles)`;
   expect(await rights(gone.name)).toEqual([]);
   expect(await run({ url: again })).toBe(77);
-  // Neither are its sessions a lease's.
+  // Its sessions belong to no lease either.
   const lock = new LockCalls(openDatabase(other.url), 'migrate_lock');
   const { me } = await tryToAcquire(lock);
   const pretender = stage.as({ name: gone.name, url: again }, `migrate-lock:${me.instanceId}`);
@@ -161,7 +161,7 @@ test('a role that is dropped and created again is not admitted, nor is its name'
   lock.database.disconnect();
 });
 
-test("a role that was not admitted, or tries what is the owner's, is told which role to ask", async () => {
+test('an error names the role that can admit, or that can do what only the owner can', async () => {
   const { owner, app, stranger } = stage;
   await poll(stage.as(app), { p_instance_id: 'x' });
   for (const [args, url] of [
@@ -176,8 +176,8 @@ test("a role that was not admitted, or tries what is the owner's, is told which 
   }
 });
 
-describe('a group', () => {
-  test('is not admitted: 64, and why', async () => {
+describe('a group role', () => {
+  test('is not admitted: 64, with the reason', async () => {
     const group = await stage.db.createRole();
     await stage.db.sql.unsafe(`ALTER ROLE ${group.name} NOLOGIN`);
     const { code, stderr } = await cli(['init', '--grant-to', group.name]);
@@ -186,7 +186,7 @@ describe('a group', () => {
     expect(await rights(group.name)).toEqual([]);
   });
 
-  test('a member of an admitted role has no counter of its own, and is refused', async () => {
+  test('a member of an admitted role has no rate limit of its own, and is refused', async () => {
     const member = await stage.db.createRole();
     await stage.db.sql.unsafe(`GRANT ${stage.app.name} TO ${member.name}`);
     const sql = stage.as(member);
@@ -206,7 +206,7 @@ describe('a group', () => {
   });
 });
 
-test('a decision that is removed from the history is found', async () => {
+test('history --verify finds a removed admission', async () => {
   const { db, app } = stage;
   for (const event of ['lock.role_admitted', 'lock.configured', 'lock.role_expelled']) {
     await cli(['init', '--max-ttl', '1h']);

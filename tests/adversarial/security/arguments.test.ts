@@ -6,8 +6,8 @@ import { openDatabase, tryToAcquire } from '../../support/lock.js';
 import { openStage, poll, type Arguments, type Stage } from './stage.js';
 
 /**
- * Every function that an admitted role may call, with arguments that nobody should give: each parameter in turn, and every
- * two of them together. What they are follows from the parameter's type, so that a new function is covered too.
+ * Every function that an admitted role may call, with bad arguments: each parameter in turn, and every
+ * two of them together. The values follow from the parameter's type, so that a new function is covered too.
  */
 
 interface Parameter {
@@ -21,7 +21,7 @@ interface Callable {
 }
 
 const HUGE = 'x'.repeat(20_000);
-/** What a call goes far with, where the parameter is one of these; each other one has the first value of its type. */
+/** Valid values for these parameters; any other one has the first value of its type. */
 const PLAUSIBLE: Record<string, unknown> = {
   p_program: 1,
   p_ttl_ms: 1_000,
@@ -62,7 +62,7 @@ afterAll(async () => {
   await stage.close();
 });
 
-/** What mallory must not change; the history's rows are those that were there at the beginning. */
+/** What mallory must not change; the history's rows are those from before. */
 async function untouchable(lastId: number) {
   const { sql } = stage.db;
   return {
@@ -92,7 +92,7 @@ async function callable(role: string): Promise<Callable[]> {
   }));
 }
 
-/** The first is as good as any; the others are NULL, empty, huge, negative, of a wrong JSON type, or somebody else's. */
+/** The first is valid; the others are NULL, empty, huge, negative, of a wrong JSON type, or another role's. */
 function valuesOf({ type }: Parameter): unknown[] {
   switch (type) {
     case 'text':
@@ -141,7 +141,7 @@ function asSent(value: unknown): Arguments[string] {
   return (typeof value === 'object' && value !== null ? JSON.stringify(value) : value) as Arguments[string];
 }
 
-test('whatever an admitted role gives to whatever it may call, another role keeps all that it has', async () => {
+test('no argument of an admitted role to any function changes what another role has', async () => {
   const functions = await callable(stage.other.name);
   expect(functions.length).toBeGreaterThan(8);
   const [last] = await stage.db.sql<{ id: number }[]>`
@@ -167,7 +167,7 @@ test('whatever an admitted role gives to whatever it may call, another role keep
           },
           (error: unknown) => {
             const { code, message } = error as postgres.PostgresError;
-            // Refused: by us, by rights, as a lease that is not held, or as a number that is none.
+            // Refused: by the functions, by rights, as a lease that is not held, or as an invalid number.
             if (!/^(ML001|42501|55000|23505|22003|22008|22P02|22023)$/.test(code))
               unexpected.set(`${candidate.name} ${JSON.stringify(given).slice(0, 200)}`, message);
             expect(message.length).toBeLessThan(300);
@@ -186,7 +186,7 @@ test('whatever an admitted role gives to whatever it may call, another role keep
 
   expect(await untouchable(last?.id ?? 0)).toEqual(before);
   expect(await lock.extend(holder, 3_600_000)).toMatchObject({ outcome: 'extended' });
-  // What was written since is of mallory, and about mallory.
+  // Later rows are of mallory, and about mallory.
   const written = await stage.db.sql<
     { event: string; db_role: string; instance_id: string | null; seq: number | null }[]
   >`
@@ -197,6 +197,6 @@ test('whatever an admitted role gives to whatever it may call, another role keep
     expect(row.instance_id === null || row.event === 'wait.timeout').toBe(true);
     expect(row.instance_id).not.toBe(holder.instanceId);
   }
-  // Its sessions are its own to end.
+  // It may end its own sessions.
   expect(await lock.release(holder)).toMatchObject({ outcome: 'orphans' });
 }, 180_000);

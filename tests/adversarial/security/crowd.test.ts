@@ -6,7 +6,7 @@ import { assertNothingLeft, runCli, startCli } from '../../support/run-cli.js';
 import { startWire } from '../../support/wire.js';
 import { call, openStage, poll, sqlState, type Stage } from './stage.js';
 
-/** What others can do to those who wait: with waiters that do not exist, with notifications, with known keys. */
+/** Attacks on waiters: with waiters that do not exist, with notifications, with known keys. */
 
 let stage: Stage;
 let holder: LockCalls;
@@ -33,7 +33,7 @@ const waiters = async () => {
 };
 
 describe('waiters that do not exist', () => {
-  test('no duration is without a bound, and p_last NULL is false', async () => {
+  test('every duration has a limit, and p_last NULL counts as false', async () => {
     await tryToAcquire(holder);
     const mallory = stage.as(stage.other);
     for (const p_poll_interval_ms of [0, -1, 2_147_483_648, '9223372036854775807', null])
@@ -49,13 +49,13 @@ describe('waiters that do not exist', () => {
     expect(longestMs).toBeLessThanOrEqual(3_600_000);
   });
 
-  test('1,500 of them: a thousand count, cleanup clears them, and an honest waiter waits and gets its turn', async () => {
+  test('1,500 of them: 1,000 count, cleanup clears them, and a real waiter gets its turn', async () => {
     const { me } = await tryToAcquire(holder, { ttlMs: 600_000 });
     const mallory = stage.as(stage.other);
     for (let n = 0; n < 1_500; n += 100)
       await Promise.all(
         Array.from({ length: 100 }, (_, at) =>
-          // The first ones take what places they can.
+          // The first ones take all the places.
           poll(mallory, { p_poll_interval_ms: 2_147_483_647, p_listens: n + at < 10 }),
         ),
       );
@@ -82,11 +82,11 @@ describe('waiters that do not exist', () => {
   }, 60_000);
 });
 
-test('notifications by anybody drive a listening waiter to few polls', async () => {
+test('notifications of other roles cause few polls of a listening waiter', async () => {
   const { me } = await tryToAcquire(holder, { ttlMs: 600_000 });
   const server = new URL(serverUrl());
   const wire = await startWire({ host: server.hostname, port: Number(server.port) });
-  // The pace of a lone waiter is slow by now.
+  // A lone waiter's pace is slow by now.
   await stage.db.sql`UPDATE migrate_lock.migration_lock SET locked_at = locked_at - interval '10 minutes'`;
   const waiter = startCli(['run', '--poll-interval', '5s', '--', 'true'], {
     env: { DATABASE_URL: wire.through(stage.app.url) },
@@ -101,7 +101,7 @@ test('notifications by anybody drive a listening waiter to few polls', async () 
   expect(sent).toBeGreaterThan(500);
   expect(polls() - before).toBeGreaterThan(0);
   expect(polls() - before).toBeLessThanOrEqual(14);
-  // And it hears of the release all the same.
+  // It still gets the notification of the release.
   const releasedAtMs = performance.now();
   await holder.release(me);
   expect((await waiter.done).code).toBe(0);
@@ -109,7 +109,7 @@ test('notifications by anybody drive a listening waiter to few polls', async () 
   await wire.close();
 }, 60_000);
 
-test('the known keys of advisory locks stop nothing', async () => {
+test('advisory locks with known keys block nothing', async () => {
   const evil = stage.as(stage.stranger);
   await evil`SELECT pg_advisory_lock(hashtextextended('migrate-lock schema ' || name, 0))
                FROM unnest(ARRAY ['migrate_lock', '"migrate_lock"', 'another_lock', '"another_lock"']) AS name`;
@@ -127,7 +127,7 @@ test('the known keys of advisory locks stop nothing', async () => {
   expect((await cli(['run', '--', 'true'], stage.app.url)).code).toBe(0);
   expect((await cli(['cleanup'], stage.app.url)).code).toBe(0);
   expect(performance.now() - startedAtMs).toBeLessThan(15_000);
-  // Refusals still go into the history, and assert_held() still keeps a takeover waiting.
+  // Refusals are still recorded, and assert_held() still blocks a takeover.
   const { me, answer } = await tryToAcquire(holder);
   if (answer.outcome !== 'acquired') throw new Error('not acquired');
   const forged = { p_instance_id: me.instanceId, p_secret: 'guess', p_ttl_ms: 1_000 };
@@ -143,8 +143,8 @@ test('the known keys of advisory locks stop nothing', async () => {
   await kid`COMMIT`;
 });
 
-describe('a name that anybody can take, in the simple setup', () => {
-  test('counts until child roles are named, and whose session it is is told', async () => {
+describe('without child roles, a session of another role with the name of the lease', () => {
+  test('counts as an orphan until child roles are named, and the error names its role', async () => {
     const db = await createDatabase();
     const [owner, kid, evil] = [await db.createRole(), await db.createRole(), await db.createRole()];
     await db.sql.unsafe(
@@ -158,7 +158,7 @@ describe('a name that anybody can take, in the simple setup', () => {
       denied: 1,
       sessions: [{ role: evil.name, client: '127.0.0.1', pid: expect.any(Number) }],
     });
-    // The next one learns of it, and of how to be rid of it.
+    // The next run reports it, and how to end it.
     await db.sql`UPDATE migrate_lock.migration_lock SET locked_at = now() - interval '1 h', expires_at = now() - interval '1 s'`;
     const next = await runCli(['run', '--wait-timeout', '2s', '--', 'true'], {
       env: { DATABASE_URL: owner.url },

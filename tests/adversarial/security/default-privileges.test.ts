@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/gl
 import { createDatabase, type TestDatabase, type TestRole } from '../../support/database.js';
 import { runCli } from '../../support/run-cli.js';
 
-/** What the owner's default privileges give to others, the lock takes back: they could read, write and unlock. */
+/** Rights from the owner's default privileges are revoked: with them, others could read, write and unlock. */
 
 let db: TestDatabase;
 let owner: TestRole;
@@ -70,7 +70,7 @@ describe.each([
     },
   ],
 ] as const)('a lock that %s', (_, create) => {
-  test('gives nobody a right by default privileges, and admitted roles theirs', async () => {
+  test('gives no right by default privileges, and gives admitted roles their rights', async () => {
     expect((await create()).code).toBe(0);
     for (const role of [reader.name, app.name, child.name, 'PUBLIC']) expect(await rights(role)).toEqual([]);
     const { code } = await cli(['init', '--grant-to', app.name, '--child-role', child.name]);
@@ -82,7 +82,7 @@ describe.each([
   });
 });
 
-test('what was granted by hand, and admitted roles, keep their rights at an upgrade', async () => {
+test('rights granted by hand, and those of admitted roles, survive an upgrade', async () => {
   const auditor = await db.createRole();
   expect((await cli(['init', '--grant-to', app.name, '--child-role', child.name])).code).toBe(0);
   await db.sql.unsafe(`GRANT USAGE ON SCHEMA migrate_lock TO ${auditor.name};

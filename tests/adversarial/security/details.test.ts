@@ -4,7 +4,10 @@ import { verifyHistory } from '../../../src/admin/verify-history.js';
 import { openDatabase, tryToAcquire } from '../../support/lock.js';
 import { openStage, poll, release, sqlState, type Arguments, type Stage } from './stage.js';
 
-/** What a holder says of its end goes into the history that others read: typed, short, and nothing of our own replaced. */
+/**
+ * What a holder reports about its end goes into the history, which others read: typed, short, and replacing no field of
+ * the lock.
+ */
 
 let stage: Stage;
 let lock: LockCalls;
@@ -49,7 +52,7 @@ test('an end that is huge, negative or impossible is refused, and the lease stay
   expect((await verifyHistory(lock)).rows).toBeGreaterThan(0);
 }, 60_000);
 
-test('a call that is limited writes nothing but one row a second at most', async () => {
+test('calls over the rate limit write at most one row a second', async () => {
   expect((await poll(stage.as(stage.other))).outcome).toBe('acquired');
   const app = stage.as(stage.app);
   await poll(app, { p_instance_id: 'announced before' });

@@ -15,7 +15,7 @@ afterEach(async () => {
 });
 afterAll(() => db.drop());
 
-test('2,000 polls under an open transaction leave a few dead rows, not one each', async () => {
+test('2,000 polls beside an open transaction leave a few dead rows, not one each', async () => {
   const lock = await openLock(db.url);
   await tryToAcquire(lock, { ttlMs: 600_000 });
   lock.database.disconnect();
@@ -43,7 +43,7 @@ test('2,000 polls under an open transaction leave a few dead rows, not one each'
   }
 }, 60_000);
 
-test('a lease that never ends is refused; one that is there all the same can be looked at and broken', async () => {
+test('an infinite lease is refused; an existing one can be shown and unlocked', async () => {
   const lock = await openLock(db.url);
   const { me } = await tryToAcquire(lock);
   lock.database.disconnect();
@@ -61,7 +61,7 @@ test('a lease that never ends is refused; one that is there all the same can be 
   expect(await cli('run', '--wait-timeout', '0', '--', 'true')).toMatchObject({ code: 0 });
 }, 60_000);
 
-test('cleanup --keep removes more than one batch, and lets go of the lock between two', async () => {
+test('cleanup --keep removes more than one batch, and releases its locks between two', async () => {
   const lock = await openLock(db.url);
   await tryToAcquire(lock, { ttlMs: 600_000 });
   await db.sql`
@@ -82,7 +82,7 @@ test('cleanup --keep removes more than one batch, and lets go of the lock betwee
   expect(batches.slice(0, 3)).toEqual([10_000, 10_000, 5_000]);
 }, 60_000);
 
-test('history --since reads what it shows, not the whole history', async () => {
+test('history --since reads the rows that it shows, not the whole history', async () => {
   const lock = await openLock(db.url);
   await tryToAcquire(lock);
   await db.sql`

@@ -40,7 +40,7 @@ afterAll(async () => {
 describe('history --verify', () => {
   const verify = () => runCli(['history', '--verify'], { env: { DATABASE_URL: db.url }, auditOnly: false });
 
-  test('finds an untouched history unbroken, also an empty one, and names its newest hash', async () => {
+  test('accepts an untouched history, also an empty one, and prints its newest hash', async () => {
     expect(await verify()).toMatchObject({ code: 0, stdout: '' });
     await leases(3);
     const { code, stderr } = await verify();
@@ -161,7 +161,7 @@ describe('history --verify', () => {
 describe('cleanup --keep', () => {
   const cleanup = (keep: string) => runCli(['cleanup', '--keep', keep], { env: { DATABASE_URL: db.url } });
 
-  test('removes what is older, tells of it, and leaves a history that is unbroken', async () => {
+  test('removes older rows, records that, and leaves a valid history', async () => {
     await leases(3);
     await db.sql`SELECT pg_sleep(0.01)`;
     expect((await cleanup('1ms')).code).toBe(0);
@@ -175,7 +175,7 @@ describe('cleanup --keep', () => {
     expect(await rows()).toHaveLength(1);
   });
 
-  test('keeps what tells of a lease that is held', async () => {
+  test('keeps the rows of a held lease', async () => {
     await leases(1);
     const { me } = await tryToAcquire(lock);
     await db.sql`SELECT pg_sleep(0.01)`;
@@ -201,7 +201,7 @@ describe('a change by hand', () => {
     ['UPDATE', "UPDATE migrate_lock.migration_lock SET expires_at = expires_at + interval '1 day'"],
     ['DELETE', 'DELETE FROM migrate_lock.migration_lock'],
     ['TRUNCATE', 'TRUNCATE migrate_lock.migration_lock'],
-  ])('%s goes into the history, with who did it', async (operation, statement) => {
+  ])('%s is recorded in the history with the role that did it', async (operation, statement) => {
     await leases(1);
     await db.sql.unsafe(statement);
     expect((await rows()).at(-1)).toMatchObject({
@@ -213,7 +213,7 @@ describe('a change by hand', () => {
     expect(await verifyHistory(lock)).toMatchObject({ rows: 3 });
   });
 
-  test('so does a row that somebody inserts, without the hash of its secret', async () => {
+  test('an inserted row is recorded without the hash of its secret', async () => {
     await db.sql`
       INSERT INTO migrate_lock.migration_lock (instance_id, locked_at, expires_at, secret_sha256, db_role)
       VALUES ('forged', now(), now() + interval '1 h', '', 'x')`;
@@ -222,7 +222,7 @@ describe('a change by hand', () => {
     expect(JSON.stringify(last)).not.toContain('secret_sha256');
   });
 
-  test('and one that follows a call of ours in the same transaction', async () => {
+  test('one after a call in the same transaction is recorded too', async () => {
     await db.sql.begin(async (sql) => {
       await poll(sql, { p_instance_id: 'one' });
       await sql`UPDATE migrate_lock.migration_lock SET host = 'elsewhere'`;
@@ -230,7 +230,7 @@ describe('a change by hand', () => {
     expect((await rows()).map(({ event }) => event)).toEqual(['lock.acquired', 'lock.manipulated']);
   });
 
-  test('what our functions change is told once', async () => {
+  test("a change by the lock's functions is recorded once", async () => {
     await leases(2);
     expect(new Set((await rows()).map(({ event }) => event))).toEqual(
       new Set(['lock.acquired', 'lock.released']),
@@ -239,7 +239,7 @@ describe('a change by hand', () => {
 });
 
 describe('refused attempts', () => {
-  test('go into the history at most once a second for each kind and client, whatever is tried at once', async () => {
+  test('are recorded at most once a second for each kind and client', async () => {
     const { me } = await tryToAcquire(lock);
     const forged = { instanceId: me.instanceId, secret: newIdentity().secret };
     const others = Array.from({ length: 20 }, () => new LockCalls(openDatabase(db.url), 'migrate_lock'));
@@ -262,7 +262,7 @@ describe('refused attempts', () => {
     await lock.release(me);
   });
 
-  test('of the same kind in the same moment leave one row', async () => {
+  test('of the same kind at the same moment leave one row', async () => {
     const kinds = Array.from({ length: 150 }, (_, n) => `kind ${n}`);
     const sessions = postgres(db.url, { max: 8, onnotice: () => undefined });
     for (const kind of kinds) {

@@ -31,7 +31,7 @@ const settings = async ({ sql }: TestDatabase) => [
   ...(await sql`SELECT max_ttl_ms, attempts_per_second FROM migrate_lock.migration_lock_setting`),
 ];
 
-/** Who may use the lock, but its owner. */
+/** The roles that may use the lock, without its owner. */
 const admitted = async (sql: postgres.Sql) => [
   ...(await sql`
     SELECT pg_get_userbyid(role) AS role, ARRAY (SELECT pg_get_userbyid(unnest(child_roles))::text) AS children
@@ -40,7 +40,7 @@ const admitted = async (sql: postgres.Sql) => [
 ];
 
 describe('init --grant-to', () => {
-  test('--print prints what it does', async () => {
+  test('--print prints the statements that it executes', async () => {
     const [role, child] = [await db.createRole(), await db.createRole()];
     const args = [
       '--grant-to',
@@ -61,7 +61,7 @@ describe('init --grant-to', () => {
       expect(await admitted(sql)).toEqual([{ role: role.name, children: [child.name] }]);
   });
 
-  test('quotes whatever a role is called', async () => {
+  test('quotes any role name', async () => {
     const name = `a"b'c $$ $body$ \\ ; -- /* $1 "migrate_lock" ü`;
     await db.sql.unsafe(`CREATE ROLE ${quoted(name)} LOGIN`);
     try {
@@ -89,7 +89,7 @@ describe('init --grant-to', () => {
     expect(await told()).toContain("can still read or change the lock's tables");
   });
 
-  test('takes rights away that were given before', async () => {
+  test('revokes rights that were granted before', async () => {
     const role = await db.createRole();
     expect((await init([])).code).toBe(0);
     await db.sql.unsafe(`GRANT ALL ON ALL TABLES IN SCHEMA migrate_lock TO ${role.name};
@@ -101,7 +101,7 @@ describe('init --grant-to', () => {
     expect(left).toEqual({ table: false, unlock: false });
   });
 
-  test('is refused for who can do what the owner can, and for nobody', async () => {
+  test('refuses a role that can act as the owner, and PUBLIC', async () => {
     const owner = await db.createRole();
     await db.sql.unsafe(`GRANT CREATE ON DATABASE ${db.name} TO ${owner.name}`);
     const refused = async (role: string, url: string) => {

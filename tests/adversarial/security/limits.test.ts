@@ -11,7 +11,7 @@ afterAll(() => stage.close());
 
 const run = (args: string[], env = { DATABASE_URL: stage.app.url }) => runCli(args, { env });
 
-test('a longer --ttl than the lock allows is refused: 64, with the limit', async () => {
+test("a --ttl longer than the lock's limit is refused: 64, with the limit", async () => {
   const { code, stderr, events } = await run(['run', '--ttl', '2h', '--', 'true']);
   expect(code).toBe(64);
   expect(stderr).toContain('3600000 ms');
@@ -19,7 +19,7 @@ test('a longer --ttl than the lock allows is refused: 64, with the limit', async
   expect((await run(['run', '--ttl', '1h', '--', 'true'])).code).toBe(0);
 });
 
-test('so is a longer extend, inside the command: 64, and the lease stays as it is', async () => {
+test('an extension longer than the limit is refused inside the command: 64, and the lease is unchanged', async () => {
   const extend = ['run', '--', process.execPath, CLI, 'extend', '--ttl', '61m'];
   const { code, stderr, events } = await run(extend);
   expect(code).toBe(64);
@@ -27,13 +27,13 @@ test('so is a longer extend, inside the command: 64, and the lease stays as it i
   expect(events.map(({ event }) => event)).not.toContain('lease.extended');
 });
 
-test('in the library too', async () => {
+test('the library refuses a lease longer than the limit', async () => {
   const { MigrationLock } = await import('../../../src/index.js');
   const lock = new MigrationLock({ connection: stage.app.url, ttlMs: 3_600_001 });
   await expect(lock.acquire()).rejects.toMatchObject({ code: 'USAGE', exitCode: 64 });
 });
 
-test('a run key or an instance id that fits into no index is refused with its limit', async () => {
+test('a run key or an instance id that is too long for an index is refused with its limit', async () => {
   const app = stage.as(stage.app);
   const tooLong = { p_run_key: 'k'.repeat(2601), p_command_sha256: 'x' };
   await expect(poll(app, tooLong)).rejects.toMatchObject({
@@ -55,7 +55,7 @@ test('a command and a host that are too long are cut, not refused', async () => 
 });
 
 test.each(['p_host', 'p_command'])(
-  'a %s beyond all use is refused, before anything is locked or written',
+  'an excessive %s is refused before anything is locked or written',
   async (name) => {
     const huge = { [name]: 'c'.repeat(60_000_000) };
     expect(await sqlState(poll(stage.as(stage.app), huge))).toBe('ML001');

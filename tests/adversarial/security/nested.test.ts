@@ -5,7 +5,10 @@ import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { assertNothingLeft, CLI, startCli } from '../../support/run-cli.js';
 import { openStage, poll, release, type Stage } from './stage.js';
 
-/** One run inside another one that has another lock, where a role admitted to the inner lock knows the outer run's instance id. */
+/**
+ * One run inside another one that has another lock, where a role admitted to the inner lock knows the outer run's
+ * instance id.
+ */
 
 let outer: Stage;
 let inner: Stage;
@@ -21,7 +24,7 @@ afterAll(async () => {
   await Promise.all([outer.close(), inner.close()]);
 });
 
-test('a lease of another role under the id of the run around us is not the lease of that run: who is inside waits', async () => {
+test("another role's lease with the instance id of the outer run is not inherited: the inner run waits", async () => {
   const run = startCli(
     [
       ...['run', '--ttl', '1m', '--', 'sh', '-c'],

@@ -6,7 +6,7 @@ import { openDatabase, tryToAcquire } from '../../support/lock.js';
 import { assertNothingLeft, runCli, startCli } from '../../support/run-cli.js';
 import { call, openStage, poll, release, sqlState, type Stage } from './stage.js';
 
-/** A lease, a waiter, and rows about them are their own instance's: its secret and its role prove that. */
+/** A lease, a waiter, and rows about them belong to their instance: its secret and its role prove that. */
 
 let stage: Stage;
 let lock: LockCalls;
@@ -38,8 +38,8 @@ const rowsAbout = (instanceId: string) =>
   stage.db.sql<{ event: string; db_role: string }[]>`
     SELECT event, db_role FROM migrate_lock.migration_lock_audit WHERE instance_id = ${instanceId} ORDER BY id`;
 
-describe('the secret of a lease, that another role has read in a log of the server', () => {
-  test('releases, extends, leaves and acquires nothing', async () => {
+describe('the secret of a lease, which another role read in a server log', () => {
+  test('cannot release, extend, leave or acquire', async () => {
     const { instanceId, secret } = await acquired();
     const extend = { p_instance_id: instanceId, p_secret: secret, p_ttl_ms: 3_600_000 };
     expect(await release(mallory, instanceId, secret)).toEqual({ outcome: 'refused' });
@@ -58,7 +58,7 @@ describe('the secret of a lease, that another role has read in a log of the serv
     expect(await release(app, instanceId, secret)).toMatchObject({ outcome: 'released' });
   });
 
-  test('takes no waiter out of the queue, and writes no row about it', async () => {
+  test('cannot remove a waiter from the queue, and writes no row about it', async () => {
     const holder = await acquired();
     const waiter = { p_instance_id: newIdentity().instanceId, p_secret: 'known' };
     await poll(app, waiter);
@@ -74,7 +74,7 @@ describe('the secret of a lease, that another role has read in a log of the serv
   });
 });
 
-test('a transaction that releases a lease which is over keeps nobody else waiting', async () => {
+test('an open transaction that releases an ended lease blocks no other role', async () => {
   const mine = newIdentity();
   expect(await poll(mallory, { p_instance_id: mine.instanceId, p_secret: mine.secret })).toMatchObject({
     outcome: 'acquired',
@@ -90,7 +90,7 @@ test('a transaction that releases a lease which is over keeps nobody else waitin
 });
 
 describe('without the secret', () => {
-  test("a release of app's old lease is a refused attempt of mallory, and no lost lease", async () => {
+  test("a release of app's old lease is a refused attempt of mallory, not a lost lease", async () => {
     const old = await acquired();
     await stage.db
       .sql`UPDATE migrate_lock.migration_lock SET locked_at = now() - interval '2 h', expires_at = now() - interval '1 h'`;
@@ -106,13 +106,13 @@ describe('without the secret', () => {
       instance_id: null,
       details: { namedInstanceId: old.instanceId },
     });
-    // Its holder's own is.
+    // A loss reported by its holder is.
     expect(await lock.release(old)).toMatchObject({ outcome: 'lost' });
     expect((await rowsAbout(old.instanceId)).at(-1)).toEqual({ event: 'lock.lost', db_role: stage.app.name });
     await lock.release(next);
   });
 
-  test("a waiter is not announced under the id of app's lease, old or present, or of app's waiter", async () => {
+  test('a waiter is not announced under the id of a lease or of a waiter of app', async () => {
     const old = await acquired();
     await lock.release(old);
     const { instanceId } = await acquired();
@@ -128,7 +128,7 @@ describe('without the secret', () => {
     await call(app, 'leave', { p_instance_id: waiter, p_secret: 's' });
   });
 
-  test("a transaction that mallory keeps open holds up neither app's waiter, nor its extension, nor its release", async () => {
+  test("an open transaction of mallory blocks neither app's waiter, nor its extension, nor its release", async () => {
     const me = await acquired();
     const waiter = newIdentity().instanceId;
     await poll(app, { p_instance_id: waiter });
@@ -148,7 +148,7 @@ describe('without the secret', () => {
   });
 });
 
-test("the issue's attack: a release without a secret, while app's run works", async () => {
+test("a release without a secret during app's run is refused", async () => {
   const env = { DATABASE_URL: stage.app.url };
   const cli = startCli(['run', '--', 'sleep', '1000'], { env });
   const { instanceId } = await cli.waitForEvent('child.started');

@@ -4,7 +4,7 @@ import { runCli } from '../../support/run-cli.js';
 import { openStage, poll, type Answer, type Stage } from './stage.js';
 
 const RATE = 10;
-/** What a client may do in advance. */
+/** The attempts that a client may make in advance. */
 const BURST = 10 * RATE;
 
 let stage: Stage;
@@ -24,7 +24,7 @@ afterAll(() => stage.close());
 /** One attempt that leaves no waiter behind. */
 const attempt = (sql: postgres.Sql) => poll(sql, { p_last: true });
 
-/** So many that one of them is charged to the client, with what all of them cost. */
+/** So many that one of them is charged to the client, with the cost of all. */
 async function charged(sql: postgres.Sql): Promise<Answer[]> {
   const answers: Answer[] = [];
   for (let n = 0; n < RATE; n++) answers.push(await attempt(sql));
@@ -40,7 +40,7 @@ async function untilRefused(sql: postgres.Sql): Promise<{ attempts: number; refu
   }
 }
 
-/** As if a client, with others, had made so many attempts more than it has paid for. */
+/** As if a client, with others, had made so many attempts over its limit. */
 async function behind(role: string, address: string, seconds: number): Promise<void> {
   await stage.db.sql`
     INSERT INTO migrate_lock.migration_lock_client (kind, db_role, address, next_at, counted_at)
@@ -48,11 +48,11 @@ async function behind(role: string, address: string, seconds: number): Promise<v
     ON CONFLICT (kind, db_role, address) DO UPDATE SET next_at = excluded.next_at`;
 }
 
-test('a role at many addresses makes an attempt of another role cost no more than its own ten do', async () => {
+test('attempts from many addresses of one role cost another role no more than ten addresses of its own do', async () => {
   for (let host = 1; host <= 60; host++) await behind(stage.other.name, `10.0.0.${host}`, 60);
   const app = stage.as(stage.app);
   const startedAtMs = performance.now();
-  // The second charge falls due while the first is not paid for: it is what the others' attempts make dearer.
+  // The second charge comes before the first is paid: the others' attempts make it more expensive.
   await charged(app);
   await charged(app);
   const [row] = await stage.db.sql<{ ahead: number }[]>`
@@ -62,7 +62,7 @@ test('a role at many addresses makes an attempt of another role cost no more tha
   expect(row?.ahead).toBeGreaterThan(1 - (performance.now() - startedAtMs) / 1_000);
 });
 
-test('ten seconds of attempts in advance, then it is told when to come back', async () => {
+test('a client may make ten seconds of attempts in advance, and is then told when to come back', async () => {
   const app = stage.as(stage.app);
   const startedAtMs = performance.now();
   expect((await attempt(app)).outcome).toBe('acquired');
@@ -71,11 +71,11 @@ test('ten seconds of attempts in advance, then it is told when to come back', as
   expect(attempts).toBeLessThanOrEqual(BURST + RATE * (2 + (performance.now() - startedAtMs) / 1_000));
   expect(refused).toMatchObject({ outcome: 'held', holder: null });
   expect(refused.retryAfterMs).toBeGreaterThan(0);
-  // What is charged is a whole second's attempts.
+  // A charge is for the attempts of a whole second.
   expect(refused.retryAfterMs).toBeLessThanOrEqual(1_000);
 });
 
-test('an attempt over the limit does not come near the lock, even when it is free', async () => {
+test('an attempt over the limit does not lock the row, even when the lock is free', async () => {
   const app = stage.as(stage.app);
   await behind(stage.app.name, '127.0.0.1', 15);
   const answer = await attempt(app);
@@ -84,12 +84,12 @@ test('an attempt over the limit does not come near the lock, even when it is fre
   expect(await stage.db.sql`SELECT FROM migrate_lock.migration_lock`).toHaveLength(0);
 });
 
-test("one role's abuse is not another's, at the same address", async () => {
+test("one role's attempts do not count for another role at the same address", async () => {
   await untilRefused(stage.as(stage.app));
   expect((await attempt(stage.as(stage.other))).retryAfterMs).toBeUndefined();
 });
 
-test('the history keeps one row a second of it', async () => {
+test('the history records one row a second of it', async () => {
   const app = stage.as(stage.app);
   await behind(stage.app.name, '127.0.0.1', 15);
   await stage.db.sql`INSERT INTO migrate_lock.migration_lock_audit (event) VALUES ('the test begins')`;
@@ -103,8 +103,8 @@ test('the history keeps one row a second of it', async () => {
   expect(told?.n).toBeLessThanOrEqual(told?.most ?? 0);
 });
 
-describe('the lock as a whole', () => {
-  /** What a second's attempts cost a client that is behind, in seconds. */
+describe('the limit of the whole lock', () => {
+  /** The cost of a second's attempts to a client over its limit, in seconds. */
   async function cost(): Promise<number> {
     const app = stage.as(stage.app);
     const due = async () => {
@@ -119,7 +119,7 @@ describe('the lock as a whole', () => {
     return (await due()) - before;
   }
 
-  test('up to five clients have their own rate; more share what five have, evenly', async () => {
+  test('leaves up to five clients their own rate; more share the rate of five evenly', async () => {
     expect(await cost()).toBeCloseTo(1, 3);
     for (let n = 1; n < 5; n++) await behind('abuser', `10.0.0.${n}`, 9);
     expect(await cost()).toBeCloseTo(1, 3);
@@ -127,7 +127,7 @@ describe('the lock as a whole', () => {
     expect(await cost()).toBeCloseTo(50 / 5, 3);
   });
 
-  test('a client that asks as seldom as it may is served whatever the others do', async () => {
+  test('always serves a client that stays within its share', async () => {
     for (let n = 0; n < 500; n++) await behind('abuser', `10.0.${n}`, 10);
     const app = stage.as(stage.app);
     expect((await attempt(app)).outcome).toBe('acquired');
@@ -136,7 +136,7 @@ describe('the lock as a whole', () => {
 });
 
 test.each([true, false])(
-  'nobody waits for a client whose attempt hangs in its transaction, known before: %s',
+  'no client waits for an attempt that is stopped in its transaction, known before: %s',
   async (isKnown) => {
     const [hanging, next] = [stage.as(stage.app), stage.as(stage.app)];
     const p_instance_id = `holder ${isKnown}`;
@@ -151,7 +151,7 @@ test.each([true, false])(
   },
 );
 
-test('but who is far behind and asks over two connections at once is not let in uncounted', async () => {
+test('a client far over its limit cannot avoid it by using two connections at once', async () => {
   const [hanging, next] = [stage.as(stage.app), stage.as(stage.app)];
   await poll(stage.as(stage.other), { p_instance_id: 'another' });
   for (const [seconds, refused] of [
@@ -167,13 +167,13 @@ test('but who is far behind and asks over two connections at once is not let in 
   }
 });
 
-test('what is rolled back, or hangs in a transaction, counts for the role all the same', async () => {
+test('an attempt that is rolled back, or stopped in a transaction, still counts for the role', async () => {
   const app = stage.as(stage.app);
   await poll(stage.as(stage.other), { p_instance_id: 'long', p_ttl_ms: 600_000 });
   const attemptAndRollBack = `BEGIN; SELECT migrate_lock.poll(
     1, gen_random_uuid()::text, 's', 60000, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'terminate', NULL, 1000, true, false) AS answer; ROLLBACK`;
   let refused = false;
-  // All addresses of a role together may make ten times what one may.
+  // All addresses of a role together may make ten times the attempts of one.
   for (let attempts = 0; !refused && attempts < 10 * 10 * BURST; attempts += 100) {
     const answers = Array.from({ length: 100 }, () => app.unsafe(attemptAndRollBack));
     refused = JSON.stringify(await Promise.all(answers)).includes('retryAfterMs');
@@ -182,11 +182,11 @@ test('what is rolled back, or hangs in a transaction, counts for the role all th
   expect(
     await stage.db.sql`SELECT FROM migrate_lock.migration_lock_client WHERE db_role = ${stage.app.name}`,
   ).toHaveLength(0);
-  // Another role has a sequence of its own.
+  // Another role has its own sequence.
   expect((await attempt(stage.as(stage.other))).retryAfterMs).toBeUndefined();
 });
 
-test('the clock steps back: what was counted in the future counts no more', async () => {
+test('after the clock steps back, attempts counted in the future do not count', async () => {
   await stage.db.sql`
     INSERT INTO migrate_lock.migration_lock_client (kind, db_role, address, next_at, counted_at)
     VALUES ('attempt', ${stage.app.name}, '127.0.0.1', now() + interval '1 day', now() + interval '1 day')`;
@@ -198,15 +198,15 @@ test('the clock steps back: what was counted in the future counts no more', asyn
 });
 
 describe('migrate-lock run', () => {
-  test('comes back when it is told to, and runs', async () => {
-    // Some five seconds early: beside other load, the start alone takes more than one.
+  test('waits until its rate allows, then runs', async () => {
+    // About five seconds early: on a loaded machine, the start alone takes more than one.
     await behind(stage.app.name, '127.0.0.1', 15);
     const { code, events } = await runCli(['run', '--', 'true'], { env: { DATABASE_URL: stage.app.url } });
     expect(code).toBe(0);
     expect(events.map(({ event }) => event).slice(0, 2)).toEqual(['lock.rate_limited', 'lock.acquired']);
   });
 
-  test('but only within its wait timeout: 75', async () => {
+  test('exits with 75 when its wait timeout passes first', async () => {
     await behind(stage.app.name, '127.0.0.1', 30);
     const { code, events } = await runCli(['run', '--wait-timeout', '1s', '--', 'true'], {
       env: { DATABASE_URL: stage.app.url },

@@ -43,7 +43,7 @@ function start(fate: Fate, url = db.url): RunningCli {
   return cli;
 }
 
-/** The events that have a row of the chain, as the row is told of. */
+/** The events with a chained row, as that row is described. */
 function audited({ events }: Pick<RunningCli, 'events'>): Omit<Row, 'by'>[] {
   return events().flatMap((event) =>
     'auditHash' in event
@@ -67,14 +67,14 @@ const chained = () => db.sql<Row[]>`
          details ->> 'by' AS by
     FROM migrate_lock.migration_lock_audit WHERE chain_seq IS NOT NULL ORDER BY chain_seq`;
 
-test('the lines on stdout and the rows of the history agree, also where runs are killed and answers get lost', async () => {
+test('the events on stdout and the rows of the history agree, also for killed runs and lost answers', async () => {
   const server = new URL(serverUrl());
   const relay = await startRelay({ host: server.hostname, port: Number(server.port) });
   const lock = await openLock(db.url);
   const runs = Object.entries(STORM).flatMap(([fate, n]) =>
     Array.from({ length: n }, () => ({ fate: fate as Fate, cli: start(fate as Fate) })),
   );
-  // One whose release is carried out, and the answer to it lost: it finds its own row on the second try.
+  // Its release is executed and the answer is lost: it finds its own row at the second attempt.
   const unheard = { fate: 'stopped' as const, cli: start('stopped', relay.through(db.url)) };
   let isUnheard = false;
   relay.beforeRequest(REQUESTS['release, values'], () => {
@@ -88,7 +88,7 @@ test('the lines on stdout and the rows of the history agree, also where runs are
   relay.cut();
   await Promise.all([...runs, unheard].map(({ cli }) => cli.done));
   await relay.close();
-  // The guards of those that were killed release what they held.
+  // The guards of the killed runs release their leases.
   await waitFor('the last release', async () => (await lock.status()).state !== 'held');
 
   const rows = await chained();
@@ -97,7 +97,7 @@ test('the lines on stdout and the rows of the history agree, also where runs are
   for (const line of lines) expect(byHash.get(line.hash)).toMatchObject(line);
   expect(new Set(lines.map(({ hash }) => hash)).size).toBe(lines.length);
 
-  // What is in no line was done for a run that could not write any more.
+  // A row without a line belongs to a run that could not write any more.
   const told = new Set(lines.map(({ hash }) => hash));
   const untold = rows.filter(({ hash }) => !told.has(hash));
   expect(untold.map(({ event, by }) => [event, by])).toEqual(

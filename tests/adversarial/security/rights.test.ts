@@ -54,8 +54,8 @@ afterAll(async () => {
   await stage.close();
 });
 
-describe('a role that was admitted', () => {
-  test('can run, wait, extend, look at the state and the history', async () => {
+describe('an admitted role', () => {
+  test('can run, wait, extend, and read the state and the history', async () => {
     const env = { DATABASE_URL: stage.app.url };
     const { code, events } = await runCli(['run', '--', 'true'], { env });
     expect(code).toBe(0);
@@ -89,7 +89,7 @@ describe('a role that was admitted', () => {
       expect(await sqlState(attempt)).toBe(DENIED);
   });
 
-  test('has no right on a sequence, and may execute what it needs and nothing else', async () => {
+  test('has no right on a sequence, and may execute only the functions that it needs', async () => {
     const rights = await stage.db.sql<{ name: string }[]>`
       SELECT seqrelid::regclass::text AS name FROM pg_sequence
        WHERE has_sequence_privilege(${stage.app.name}, seqrelid, 'USAGE, SELECT, UPDATE')`;
@@ -112,14 +112,14 @@ describe('a role that was admitted', () => {
       expect([statement, await sqlState(app.unsafe(statement))]).toEqual([statement, DENIED]);
   });
 
-  test('cannot break a lease, forget history, or change the rules', async () => {
+  test('cannot unlock, remove history, or change the rules', async () => {
     const { me } = await tryToAcquire(lock);
     const functions = await stage.db.sql<{ call: string }[]>`
       SELECT format('SELECT migrate_lock.%I(%s)', proname, (
                SELECT string_agg(format('NULL::%s', format_type(type, NULL)), ', ') FROM unnest(proargtypes) AS type)) AS call
         FROM pg_proc
        WHERE pronamespace = 'migrate_lock'::regnamespace AND NOT proname = ANY (${USED}) AND prorettype <> 'trigger'::regtype`;
-    // All that there are, but for those that it may call and for triggers.
+    // All functions except those that it may call and triggers.
     expect(functions).toHaveLength(DEFINED - USED.length - TRIGGER_FUNCTIONS.length);
     for (const { call } of functions)
       expect([call, await sqlState(app.unsafe(call))]).toEqual([call, DENIED]);
@@ -132,7 +132,7 @@ describe('a role that was admitted', () => {
     await lock.release(me);
   });
 
-  test("cannot hang the lock's trigger functions on a table of its own", async () => {
+  test("cannot use the lock's trigger functions on a table of its own", async () => {
     await app`CREATE TEMP TABLE mine (id int)`;
     for (const name of TRIGGER_FUNCTIONS) {
       const statement = `CREATE TRIGGER forged AFTER INSERT ON mine FOR EACH ROW EXECUTE FUNCTION migrate_lock.${name}()`;
@@ -140,7 +140,7 @@ describe('a role that was admitted', () => {
     }
   });
 
-  test("cannot release, extend or take over somebody else's lease", async () => {
+  test("cannot release, extend or take over another role's lease", async () => {
     const { me } = await tryToAcquire(lock);
     const thief = new LockCalls(openDatabase(stage.other.url), 'migrate_lock');
     const forged = { instanceId: me.instanceId, secret: newIdentity().secret };
@@ -152,7 +152,7 @@ describe('a role that was admitted', () => {
     thief.database.disconnect();
   });
 
-  test("cannot take another role's waiter out of the queue", async () => {
+  test("cannot remove another role's waiter from the queue", async () => {
     const { me: holder } = await tryToAcquire(lock);
     const { instanceId: p_instance_id, secret: p_secret } = newIdentity();
     await poll(app, { p_instance_id, p_secret });
@@ -171,7 +171,7 @@ describe('a role that was admitted', () => {
 });
 
 describe('search_path and pg_temp', () => {
-  test('nothing that the caller shadows is used', async () => {
+  test('the functions use no object that the caller shadows', async () => {
     const evil = stage.as(stage.app);
     await stage.db.sql.unsafe(
       `CREATE SCHEMA IF NOT EXISTS evil; GRANT ALL ON SCHEMA evil TO ${stage.app.name}`,
@@ -200,14 +200,14 @@ describe('search_path and pg_temp', () => {
     await lock.release(me);
   });
 
-  test('a cast between types that are not its own is not for the caller to make', async () => {
+  test('a caller cannot create a cast between types of other roles', async () => {
     const caster = stage.as(stage.app);
     await caster.unsafe(`CREATE FUNCTION pg_temp.lie(jsonb) RETURNS text LANGUAGE sql AS $$ SELECT 'x' $$`);
     const cast = 'CREATE CAST (jsonb AS text) WITH FUNCTION pg_temp.lie(jsonb) AS IMPLICIT';
     expect(await sqlState(caster.unsafe(cast))).toBe(DENIED);
   });
 
-  test('every function of the lock that has more rights than its caller has a search_path of its own', async () => {
+  test('every SECURITY DEFINER function of the lock has a search_path of its own', async () => {
     const open = await stage.db.sql`
       SELECT proname FROM pg_proc
        WHERE pronamespace = 'migrate_lock'::regnamespace AND prosecdef
@@ -220,7 +220,7 @@ describe('search_path and pg_temp', () => {
   });
 });
 
-describe('a role that was not admitted', () => {
+describe('a role that is not admitted', () => {
   test.each([[['run', '--', 'true']], [['status']], [['history']], [['cleanup']]])(
     '%j: 77, and one sentence that says what to do',
     async (args) => {

@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeEach, describe, expect, test } from '@jest/g
 import { createDatabase, type TestDatabase, type TestRole } from '../../support/database.js';
 import { assertNothingLeft, runCli, startCli } from '../../support/run-cli.js';
 
-/** What a superuser does with a lock that is another role's, and with one of its own. */
+/** A superuser with another role's lock, and with its own. */
 
 const databases: TestDatabase[] = [];
 let db: TestDatabase;
@@ -22,7 +22,7 @@ afterAll(async () => {
 
 const cli = (args: string[], url = db.url) => runCli(args, { env: { DATABASE_URL: url }, auditOnly: false });
 
-/** Whose the schema and all in it is. */
+/** The owner of the schema and of everything in it. */
 const owners = async () => {
   const rows = await db.sql<{ owner: string }[]>`
     SELECT DISTINCT pg_get_userbyid(owner) AS owner FROM (
@@ -33,8 +33,8 @@ const owners = async () => {
   return rows.map((row) => row.owner);
 };
 
-describe("a superuser, and a schema of lockowner's", () => {
-  test('init in the empty schema creates everything as lockowner, who admits', async () => {
+describe('a superuser, and a schema that belongs to lockowner', () => {
+  test('init in the empty schema creates everything as lockowner, and admits roles', async () => {
     await db.sql.unsafe(`CREATE SCHEMA migrate_lock AUTHORIZATION ${owner.name}`);
     const refused = await cli(['init', '--grant-to', app.name]);
     expect(refused.code).toBe(77);
@@ -47,13 +47,13 @@ describe("a superuser, and a schema of lockowner's", () => {
     expect(await owners()).toEqual([owner.name]);
   });
 
-  test('init alone succeeds there the first time', async () => {
+  test('init alone succeeds the first time', async () => {
     await db.sql.unsafe(`CREATE SCHEMA migrate_lock AUTHORIZATION ${owner.name}`);
     expect((await cli(['init'])).code).toBe(0);
     expect(await owners()).toEqual([owner.name]);
   });
 
-  test('run, unlock, cleanup, assert and init are refused, and say as whom to connect; status and history work', async () => {
+  test('run, unlock, cleanup, assert and init are refused, and name the role to connect as; status and history work', async () => {
     expect((await cli(['init', '--grant-to', app.name], owner.url)).code).toBe(0);
     const run = startCli(['run', '--ttl', '10m', '--', 'sleep', '1000'], { env: { DATABASE_URL: app.url } });
     const { instanceId } = await run.waitForEvent('child.started');
@@ -110,7 +110,7 @@ describe("a superuser, and a schema of lockowner's", () => {
   });
 
   test.each(['a trigger function', 'a function that grants'])(
-    'an upgrade calls nothing of it: %s',
+    'an upgrade does not execute it: %s',
     async (what) => {
       expect((await cli(['init'], owner.url)).code).toBe(0);
       const grab = `EXECUTE 'RESET ROLE'; EXECUTE 'ALTER ROLE ${owner.name} SUPERUSER'`;
@@ -129,7 +129,7 @@ describe("a superuser, and a schema of lockowner's", () => {
   );
 });
 
-test('a role that is neither the owner nor admitted applies nothing, and is told who can', async () => {
+test('a role that is neither the owner nor admitted cannot apply the schema, and the error names the owner', async () => {
   await db.sql.unsafe(
     `CREATE SCHEMA migrate_lock AUTHORIZATION ${owner.name}; GRANT ALL ON DATABASE ${db.name} TO ${app.name}`,
   );
@@ -138,7 +138,7 @@ test('a role that is neither the owner nor admitted applies nothing, and is told
   expect(stderr).toContain(`only ${owner.name} can apply`);
 });
 
-test('nobody is told to connect as pg_database_owner, to whom the schema public belongs', async () => {
+test('no error says to connect as pg_database_owner, the owner of public', async () => {
   await db.sql`CREATE TABLE public.app ()`;
   const refused = await cli(['run', '--schema', 'public', '--', 'true']);
   expect(refused).toMatchObject({ code: 77 });
@@ -146,7 +146,7 @@ test('nobody is told to connect as pg_database_owner, to whom the schema public 
   expect(refused.stderr).toContain('se a schema of the lock alone, with --schema');
 });
 
-test('a superuser who made the lock himself goes on working, and so do those whom he admits', async () => {
+test('a superuser who created the lock can use it, and so can the roles that they admit', async () => {
   expect((await cli(['run', '--', 'true'])).code).toBe(0);
   expect((await cli(['init', '--grant-to', app.name])).code).toBe(0);
   const held = startCli(['run', '--', 'sleep', '1000'], { env: { DATABASE_URL: app.url } });
@@ -160,14 +160,14 @@ test('a superuser who made the lock himself goes on working, and so do those who
   expect((await cli(['run', '--', 'true'])).code).toBe(0);
 });
 
-describe('a member of a superuser’s role', () => {
+describe("a member of a superuser's role", () => {
   let dba: TestRole;
   beforeEach(async () => {
     dba = await db.createRole();
     await db.sql.unsafe(`GRANT postgres TO ${dba.name}; GRANT CREATE ON DATABASE ${db.name} TO ${dba.name}`);
   });
 
-  test('calls nothing of another role, whose function could leave a cursor that runs with its rights at the end', async () => {
+  test("calls no function of another role, which could leave a cursor that runs with the member's rights", async () => {
     expect((await cli(['init', '--grant-to', dba.name], owner.url)).code).toBe(0);
     await db.sql.unsafe(`
       CREATE SCHEMA loot; GRANT USAGE, CREATE ON SCHEMA loot TO ${owner.name}; GRANT USAGE ON SCHEMA loot TO PUBLIC;
@@ -192,7 +192,7 @@ describe('a member of a superuser’s role', () => {
     expect(rows).toEqual([{ rolsuper: false }]);
   });
 
-  test('uses a lock of its own', async () => {
+  test('uses a lock that it owns', async () => {
     expect((await cli(['init', '--grant-to', app.name], dba.url)).code).toBe(0);
     expect((await cli(['run', '--', 'true'], dba.url)).code).toBe(0);
     expect((await cli(['run', '--', 'true'], app.url)).code).toBe(0);

@@ -25,7 +25,10 @@ afterAll(async () => {
   await stage.close();
 });
 
-/** A session that bears the name of the lease, in a transaction. @returns whether it lives. */
+/**
+ * A session with the name of the lease, in a transaction.
+ * @returns whether it lives.
+ */
 async function session(role: TestRole, me: Identity): Promise<() => Promise<boolean>> {
   const sql = stage.as(role, `migrate-lock:${me.instanceId}`);
   const [row] = await sql<{ pid: number }[]>`SELECT pg_backend_pid() AS pid`;
@@ -33,14 +36,14 @@ async function session(role: TestRole, me: Identity): Promise<() => Promise<bool
     (await stage.db.sql`SELECT FROM pg_stat_activity WHERE pid = ${row?.pid ?? 0}`).length === 1;
 }
 
-/** Lets the lease run out; what was done in its name is younger than it. */
+/** Makes the lease expire; sessions with its name are younger than it. */
 async function expire(): Promise<void> {
   await stage.db.sql`
     UPDATE migrate_lock.migration_lock
        SET locked_at = clock_timestamp() - interval '1 minute', expires_at = clock_timestamp() - interval '1 second'`;
 }
 
-/** Polls, as a waiter does, until the lease is had. */
+/** Polls, as a waiter does, until the lease is acquired. */
 async function takeOver(lock: LockCalls): Promise<Identity> {
   const me = newIdentity();
   await waitFor('the takeover', async () => (await tryToAcquire(lock, { me })).answer.outcome === 'acquired');
@@ -58,18 +61,18 @@ describe("a takeover ends the sessions of the lease's own role and of its child 
   });
 });
 
-describe("the sessions of other roles are nobody's to end", () => {
-  test('a short lease under a chosen instance id does not aim a takeover at them', async () => {
+describe('the sessions of other roles', () => {
+  test('are not ended by a takeover of a lease with their instance id', async () => {
     const chosen = newIdentity();
     const victim = await session(stage.app, chosen);
-    // The attacker names its lease as the victim's sessions are named, and lets it run out.
+    // The attacker's lease has the name of the victim's sessions, and expires.
     await tryToAcquire(others, { me: chosen });
     await expire();
     await takeOver(mine);
     expect(await victim()).toBe(true);
   });
 
-  test('nor does its own release', async () => {
+  test('are not ended by a release of a lease with their instance id', async () => {
     const chosen = newIdentity();
     const victim = await session(stage.child, chosen);
     await tryToAcquire(others, { me: chosen });
@@ -77,7 +80,7 @@ describe("the sessions of other roles are nobody's to end", () => {
     expect(await victim()).toBe(true);
   });
 
-  test('who takes the name of the holder does not keep a takeover waiting', async () => {
+  test("do not block a takeover by using the holder's name", async () => {
     const { me } = await tryToAcquire(mine);
     const pretender = await session(stage.other, me);
     await expire();
@@ -85,7 +88,7 @@ describe("the sessions of other roles are nobody's to end", () => {
     expect(await pretender()).toBe(true);
   });
 
-  test('but what the owner can do, the owner may: its lease has the sessions of all who bear its name', async () => {
+  test('are ended under a lease of the owner, who has the right to', async () => {
     const owner = new LockCalls(openDatabase(stage.owner.url), 'migrate_lock');
     const { me } = await tryToAcquire(owner);
     const lives = await session(stage.app, me);
@@ -96,12 +99,12 @@ describe("the sessions of other roles are nobody's to end", () => {
   });
 });
 
-describe("another role's lease that has run out, and a transaction of it at work", () => {
+describe("another role's expired lease with an open transaction", () => {
   test.each([
     { p_orphans: 'ignore', p_seen: null },
     { p_orphans: 'wait', p_seen: [] },
     { p_orphans: 'ignore', p_seen: [] },
-  ])('is not cleared out of the way by %j', async (policy) => {
+  ])('is not cleared by %j', async (policy) => {
     const { me } = await tryToAcquire(mine);
     const work = stage.as(stage.app, `migrate-lock:${me.instanceId}`);
     await work.unsafe('BEGIN; SELECT 1');
@@ -113,7 +116,7 @@ describe("another role's lease that has run out, and a transaction of it at work
     expect((await poll(other, policy)).outcome).toBe('acquired');
   });
 
-  test('its own role may', async () => {
+  test('is taken over by its own role', async () => {
     const { me } = await tryToAcquire(mine);
     const work = stage.as(stage.app, `migrate-lock:${me.instanceId}`);
     await work.unsafe('BEGIN; SELECT 1');
@@ -129,7 +132,7 @@ describe('assert_held', () => {
   const assertAs = (sql: postgres.Sql, me: Identity, token: number) =>
     sqlState(sql`SELECT migrate_lock.assert_held(${me.instanceId}, ${token})`);
 
-  test("answers the lease's own role and its child role, and nobody else", async () => {
+  test("answers the lease's own role and its child roles, and no other", async () => {
     const { me, answer } = await tryToAcquire(mine);
     if (answer.outcome !== 'acquired') throw new Error('not acquired');
     const { fencingToken } = answer.lease;
@@ -139,7 +142,7 @@ describe('assert_held', () => {
     expect(await assertAs(stage.as(stage.stranger), me, fencingToken)).toBe('42501');
   });
 
-  test('a foreign session that bears a mark like its own keeps nobody waiting', async () => {
+  test('a similar mark in a session of another role blocks no takeover', async () => {
     const { answer } = await tryToAcquire(mine);
     if (answer.outcome !== 'acquired') throw new Error('not acquired');
     const attacker = stage.as(stage.other);

@@ -6,19 +6,19 @@ import { SCHEMA_VERSION } from '../../../src/schema/schema-version.js';
 import { createDatabase, type TestDatabase, type TestRole } from '../../support/database.js';
 import { openDatabase } from '../../support/lock.js';
 
-/** A lock as a careful administrator makes it: an owner without other rights, and roles that it admits. */
+/** A lock as a careful administrator sets it up: an owner without other rights, and roles that it admits. */
 export interface Stage {
   db: TestDatabase;
   owner: TestRole;
   /** Admitted: may use the lock. */
   app: TestRole;
-  /** Admitted too, and nothing to do with the first. */
+  /** Admitted too, and unrelated to the first. */
   other: TestRole;
-  /** As which the commands of app's runs work. */
+  /** The role of the commands of app's runs. */
   child: TestRole;
   /** Neither. */
   stranger: TestRole;
-  /** What the owner decides from now on. */
+  /** The owner's decisions from now on. */
   decide: (decisions: Partial<OwnerDecisions>) => Promise<void>;
   /** A session of the role's own. */
   as: (role: TestRole, applicationName?: string) => postgres.Sql;
@@ -98,7 +98,7 @@ export async function call<T = Answer>(sql: Asker, name: string, given: Argument
   return row?.answer as T;
 }
 
-/** One attempt, as a direct connection makes it; what is not given is usual. */
+/** One attempt on a direct connection, with usual values for the missing arguments. */
 export function poll(sql: Asker, given: Arguments = {}): Promise<Answer> {
   return call(sql, 'poll', { ...usualPoll(), ...given });
 }
@@ -124,7 +124,7 @@ export function usualPoll(): Arguments {
   };
 }
 
-/** The end of a lease, as the holder tells it; what is not given is usual. */
+/** The end of a lease, as the holder reports it, with usual values for the missing arguments. */
 export function release(sql: Asker, p_instance_id: string, p_secret: string, given: Arguments = {}) {
   return call(sql, 'release', {
     ...{ p_instance_id, p_secret, p_by: 'holder', p_orphans: 'terminate', p_seen: null },

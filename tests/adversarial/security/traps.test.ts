@@ -6,8 +6,10 @@ import { createDatabase, type TestDatabase, type TestRole } from '../../support/
 import { assertNothingLeft, runCli } from '../../support/run-cli.js';
 
 /**
- * Code of another role in the schema that we take for the lock's, before we come. It must not run with our rights: the sequence
- * `stolen` counts, past every rollback, how often it did. Where the role can make itself a superuser, it has done so.
+ * Code of another role in the schema of the lock, created before migrate-lock comes. It must not run with another
+ * role's rights:
+ * the sequence `stolen` counts, past every rollback, how often it did. Where the role can make itself a superuser, it
+ * does.
  */
 
 let db: TestDatabase;
@@ -40,7 +42,7 @@ function as(url: string): postgres.Sql {
   return session;
 }
 
-/** The body of a function that steals, with the rights of anybody but evil. */
+/** The body of a function that steals, with the rights of any role but evil. */
 const steal = () => `
   BEGIN
     IF current_user OPERATOR(pg_catalog.<>) '${evil.name}' THEN
@@ -51,7 +53,7 @@ const steal = () => `
       END;
     END IF;`;
 
-/** How often evil's code ran as another one, and whether evil is a superuser by now. */
+/** How often evil's code ran as another role, and whether evil is a superuser now. */
 const stolen = async () => {
   const [row] = await db.sql<{ times: number; isSuperuser: boolean }[]>`
     SELECT CASE WHEN is_called THEN last_value::int ELSE 0 END AS times,
@@ -71,7 +73,7 @@ const VERSION_TABLE = `
 
 const version = () => lie('version() RETURNS jsonb', `'{"version": 1, "oldestProgram": 1}'::jsonb`);
 
-/** Every function that the program calls, of evil, with the caller's rights. */
+/** Every function that the program calls, created by evil, with the caller's rights. */
 function everything(): string {
   const names =
     'poll look release leave extend assert_held cleanup status history chain unlock prune configure admit expel';
@@ -99,7 +101,7 @@ const TRIGGERS = () => `
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION migrate_lock.trap();
   INSERT INTO migrate_lock.migration_lock VALUES (1, 'x'); GRANT ALL ON migrate_lock.migration_lock TO PUBLIC;`;
 
-/** What evil has made in a schema of its own. */
+/** Objects of evil in its own schema. */
 const TRAPS: Record<string, () => string> = {
   nothing: () => '',
   'version()': version,
@@ -141,7 +143,7 @@ const COMMANDS: string[][] = [
   ['cleanup', '--keep', '1d'],
   ['assert'],
 ];
-/** These tell of an empty lock where there is none. */
+/** These report an empty lock where there is none. */
 const READS = /^(status|history|unlock)$/;
 
 async function tryAll(url: string, more: string[] = []) {
@@ -157,8 +159,8 @@ async function tryAll(url: string, more: string[] = []) {
   );
 }
 
-describe.each(['evil, who may create in the database', 'evil, who owns the database'])(
-  'the schema is of %s',
+describe.each(['evil, who may create schemas in the database', 'evil, who owns the database'])(
+  'the schema belongs to %s',
   (who) => {
     test.each(Object.keys(TRAPS))(
       'with %s',
@@ -175,7 +177,7 @@ describe.each(['evil, who may create in the database', 'evil, who owns the datab
               const [first = ''] = command.split(' ');
               const isFree = code === 0 && READS.test(first);
               expect({ command, code: isFree ? 77 : code, stderr }).toMatchObject({ command, code: 77 });
-              // What is not there is not called, and is nobody's.
+              // A missing object is not called, and belongs to no role.
               if (!isFree && !/there is no lock in this schema|does not exist/.test(stderr))
                 expect({ command, stderr }).toEqual({ command, stderr: expect.stringContaining(evil.name) });
               if (isSuperuser)
@@ -214,7 +216,7 @@ describe("in the lock's own schema", () => {
       () => 'CREATE TEXT SEARCH CONFIGURATION migrate_lock.mine (COPY = pg_catalog.simple);',
     ],
   ])(
-    'evil has %s: 77 for everybody, and it is named with its owner',
+    'evil has %s: 77 for every role, and the error names the object and its owner',
     async (_, make) => {
       expect((await runCli(['init', '--grant-to', plain.name], { env: { DATABASE_URL: db.url } })).code).toBe(
         0,
@@ -233,7 +235,7 @@ describe("in the lock's own schema", () => {
     60_000,
   );
 
-  test.each(['PUBLIC', 'evil'])('%s may create: 77, and who', async (who) => {
+  test.each(['PUBLIC', 'evil'])('%s may create: 77, and the error names the role', async (who) => {
     expect((await runCli(['init', '--grant-to', plain.name], { env: { DATABASE_URL: db.url } })).code).toBe(
       0,
     );
@@ -245,7 +247,7 @@ describe("in the lock's own schema", () => {
       }
   });
 
-  test('--schema public, where everybody may create, as on PostgreSQL 14 and older', async () => {
+  test('--schema public, where every role may create, as on PostgreSQL 14 and older', async () => {
     await db.sql.unsafe('GRANT CREATE ON SCHEMA public TO PUBLIC');
     try {
       await as(evil.url).unsafe(everything().replaceAll('migrate_lock.', 'public.'));
@@ -261,7 +263,7 @@ describe("in the lock's own schema", () => {
   }, 60_000);
 });
 
-describe('a search_path that somebody else has set', () => {
+describe('a search_path that another role has set', () => {
   const shadows = () => `
     CREATE SCHEMA shadows; GRANT USAGE ON SCHEMA shadows TO PUBLIC;
     ${['text', 'name', 'oid', 'int', '"char"', 'bool', 'timestamptz', 'jsonb']
@@ -297,10 +299,10 @@ describe('a search_path that somebody else has set', () => {
     await db.sql.unsafe(set());
     const [probe] = [as(plain.url)];
     await probe`SELECT 'a'::text = 'b'::text`;
-    // The trap works, also for what a driver asks for by itself.
+    // The trap works, also for the driver's own queries.
     const before = await stolen();
     expect(before?.times).toBeGreaterThan(0);
-    // Where a pooler leaves our own search_path out, this is the first statement.
+    // Where a pooler drops the program's search_path, this is the first statement.
     await probe.unsafe(renderSql(CALLS.owners, 'migrate_lock'));
     expect(await stolen()).toEqual(before);
     const init = await runCli(['init', '--grant-to', plain.name], { env: { DATABASE_URL: db.url } });

@@ -7,7 +7,7 @@ import { waitFor } from '../../support/wait-for.js';
 import { openStage, sqlState, type Stage } from './stage.js';
 import { openUnread, type UnreadSession } from './unread.js';
 
-/** A client that does not read what the server sends keeps its session where it is, with every lock that it has there. */
+/** A client that does not read the server's answer keeps its session waiting, with every lock of it. */
 
 let stage: Stage;
 let lock: LockCalls;
@@ -43,7 +43,7 @@ const isStuck = async ({ pid }: UnreadSession) =>
       SELECT FROM pg_stat_activity WHERE pid = ${pid} AND wait_event = 'ClientWrite'`
   ).length === 1;
 
-/** Another role has the lock within two seconds, as if nobody were there. */
+/** Another role gets the lock within two seconds, as if the client did not exist. */
 async function otherAcquires(): Promise<void> {
   const me = newIdentity();
   const isAcquired = async () => (await tryToAcquire(other, { me })).answer.outcome === 'acquired';
@@ -69,7 +69,7 @@ describe('kid, who may only call assert_held()', () => {
     expect(JSON.stringify({ ...(error as object) }).length).toBeLessThan(2_000);
   }, 60_000);
 
-  test('an id of 30 MB, and nothing is read: the free lock is free', async () => {
+  test('a call with an id of 30 MB whose answer is not read leaves the free lock free', async () => {
     const { me } = await lease();
     await lock.release(me);
     const kid = await open(stage.child);
@@ -92,12 +92,12 @@ describe('kid, who may only call assert_held()', () => {
       (_: string, token: number) => `SELECT migrate_lock.assert_held('${'x'.repeat(1_000)}', ${token})`,
     ],
   ])(
-    'a socket that was full before the call %s: the lock that is free is acquired, the expired one taken over',
+    'a socket that was full before the call %s: a free lock is acquired, an expired one taken over',
     async (_, call) => {
       const { me, token } = await lease();
       const settings =
         'SET debug_print_plan = on; SET debug_print_rewritten = on; SET client_min_messages = log';
-      // What fills the buffers ends at another place in each of them.
+      // The size that fills the buffers differs between them.
       const sessions = await Promise.all(
         Array.from({ length: 6 }, (_, n) => open(stage.child, n % 2 === 0 ? settings : 'SELECT 1')),
       );
@@ -116,8 +116,8 @@ describe('kid, who may only call assert_held()', () => {
   );
 });
 
-describe('mallory, who means to keep the row of the lock', () => {
-  test('what is refused for its arguments has locked nothing', async () => {
+describe('mallory, who tries to keep the row locked', () => {
+  test('a call that is refused for its arguments locks nothing', async () => {
     const { me } = await lease(10 * 60_000);
     const mallory = await open(stage.other);
     const huge = `repeat('x', 30000000)`;

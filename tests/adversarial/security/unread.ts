@@ -2,10 +2,10 @@ import net from 'node:net';
 import postgres from 'postgres';
 import type { TestRole } from '../../support/database.js';
 
-/** A session whose client sends what it wants, and reads nothing any more. */
+/** A session whose client sends statements and reads nothing any more. */
 export interface UnreadSession {
   pid: number;
-  /** Sends a simple query, whose answer nobody reads. */
+  /** Sends a simple query, whose answer is not read. */
   send: (query: string) => void;
   close: () => void;
 }
@@ -15,7 +15,7 @@ export async function openUnread(role: TestRole, settings: string): Promise<Unre
   const { hostname, port } = new URL(role.url);
   const socket = net.connect({ host: hostname, port: Number(port) });
   socket.on('error', () => undefined);
-  // postgres.js takes a socket of ours, though its types do not say so.
+  // postgres.js accepts a socket, though its types do not say so.
   const options = { max: 1, onnotice: () => undefined, socket: () => socket } as postgres.Options<
     Record<string, never>
   >;

@@ -8,7 +8,7 @@ import { waitFor } from '../../support/wait-for.js';
 import { fixture } from './start-one.js';
 import { SupervisorLab, type LogLine } from './supervisor-process.js';
 
-/** Base64 has every kind of its letters here, and the text every letter that a shell could stumble over. */
+/** The text has every character that a shell could misread, and its Base64 every kind of letter. */
 const RELEASE = '{"secret":"s3cr\\et $HOME `id` \'x\' ÿþ>>>???"}';
 const SHELLS: [name: string, shell: [string, ...string[]]][] = [
   ['dash', ['dash']],
@@ -54,7 +54,7 @@ async function holder(
   return { program, guard: guardOf(pid), say: (word) => program.stdin.write(`${word}\n`) };
 }
 
-/** The guard of a holder: a child of it that leads a session and is not marked as its child. */
+/** The guard of a holder: a child process that leads a session and does not carry the mark. */
 function guardOf(holderPid: number): number {
   const guards = childrenOf(holderPid).filter((pid) => {
     const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
@@ -77,7 +77,7 @@ async function pidsIn(file: string, count: number): Promise<number[]> {
   });
 }
 
-/** No process of the test is left, the guard and its own included. */
+/** No process of the test is left, including the guard and its processes. */
 const untilNobodyIsLeft = (): Promise<unknown> =>
   waitFor('the end of all', () => processesWith('MIGRATE_LOCK_TEST_LAB', lab.folder).length === 0);
 
@@ -95,7 +95,7 @@ describe.each(SHELLS)('%s (skipped where it is missing)', (_, shell) => {
   const ifThere = there ? test : test.skip;
 
   ifThere(
-    'a holder that is killed takes its child’s whole family with it, and the lease is released',
+    'when the holder is killed, all processes of its command end and the lease is released',
     async () => {
       const file = `${lab.folder}/pids`;
       const { program, guard } = await holder({ shell, command: fixture('family.sh'), args: [file] });
@@ -104,7 +104,7 @@ describe.each(SHELLS)('%s (skipped where it is missing)', (_, shell) => {
       await kill(program);
       const killedAtMs = performance.now();
       const { left, gone, crashRelease, child } = await lab.line('release');
-      // About half a second on a machine that has nothing else to do.
+      // About half a second on an idle machine.
       expect(performance.now() - killedAtMs).toBeLessThan(6_000);
       expect([pid, ...family].filter(isAlive)).toEqual([]);
       expect({ left, gone, crashRelease }).toEqual({ left: 0, gone: true, crashRelease: RELEASE });
@@ -114,7 +114,7 @@ describe.each(SHELLS)('%s (skipped where it is missing)', (_, shell) => {
     },
   );
 
-  ifThere('what ignores SIGTERM is killed after the grace, a daemon too', async () => {
+  ifThere('a process that ignores SIGTERM is killed after the grace, a daemon too', async () => {
     const file = `${lab.folder}/pid`;
     const both = `'${fixture('daemon.sh')}' '${file}' 'trap "" TERM'; exec '${fixture('deaf.sh')}'`;
     const { program } = await holder({ shell, command: 'sh', args: ['-c', both], killGraceMs: 700 });
@@ -129,7 +129,7 @@ describe.each(SHELLS)('%s (skipped where it is missing)', (_, shell) => {
     expect(performance.now() - killedAtMs).toBeLessThan(6_000);
   });
 
-  ifThere('a child that nobody could tell it of is found', async () => {
+  ifThere('a child that the holder did not report is found', async () => {
     const file = `${lab.folder}/pid`;
     const script = `echo $$ >'${file}'; exec sleep 60`;
     lab.run(
@@ -139,12 +139,12 @@ describe.each(SHELLS)('%s (skipped where it is missing)', (_, shell) => {
     const { left, gone, child } = await lab.line('release');
     expect({ left, gone }).toEqual({ left: 0, gone: true });
     expect(child).toBeUndefined();
-    // It may have been ended before it could even write its number.
+    // It may have been ended before it could write its process id.
     await untilNobodyIsLeft();
   });
 
   ifThere(
-    'while the holder is stopped, the child is killed at the guard’s deadline, and nothing is released',
+    'while the holder is stopped, the guard kills the child at its deadline and releases nothing',
     async () => {
       const settings = { shell, command: fixture('deaf.sh'), guardKillMs: 2_000, killMs: 1_200 };
       const { program, guard } = await holder(settings);
@@ -163,7 +163,7 @@ describe.each(SHELLS)('%s (skipped where it is missing)', (_, shell) => {
     },
   );
 
-  ifThere('a number that is somebody else’s by now is spared', async () => {
+  ifThere("a process that reuses the child's process id is not signalled", async () => {
     const innocent = spawn('sleep', ['60'], { detached: true, stdio: 'ignore' });
     try {
       const pid = innocent.pid ?? 0;
@@ -177,17 +177,20 @@ describe.each(SHELLS)('%s (skipped where it is missing)', (_, shell) => {
     }
   });
 
-  ifThere('a child whose name looks like the rest of its line in /proc is ended', async () => {
-    const odd = `${lab.folder}/x) Z 1 1 1\n2 (3`;
-    copyFileSync('/bin/sleep', odd);
-    const { program } = await holder({ shell, command: odd, args: ['60'] });
-    const { pid = 0 } = await lab.line('started');
-    await kill(program);
-    expect(await lab.line('release')).toMatchObject({ left: 0, gone: true, child: { pid } });
-    expect(isAlive(pid)).toBe(false);
-  });
+  ifThere(
+    'a child whose name contains parentheses and numbers, as its line in /proc does, is ended',
+    async () => {
+      const odd = `${lab.folder}/x) Z 1 1 1\n2 (3`;
+      copyFileSync('/bin/sleep', odd);
+      const { program } = await holder({ shell, command: odd, args: ['60'] });
+      const { pid = 0 } = await lab.line('started');
+      await kill(program);
+      expect(await lab.line('release')).toMatchObject({ left: 0, gone: true, child: { pid } });
+      expect(isAlive(pid)).toBe(false);
+    },
+  );
 
-  ifThere('without /proc it goes by ps, and counts time itself', async () => {
+  ifThere('without /proc, it uses ps and counts time by itself', async () => {
     const settings = { shell, command: fixture('deaf.sh'), proc: '/nowhere', guardKillMs: 2_500 };
     const { program } = await holder(settings);
     await lab.untilOutput('ready');
@@ -200,8 +203,8 @@ describe.each(SHELLS)('%s (skipped where it is missing)', (_, shell) => {
     expect(await lab.line('release')).toMatchObject({ left: 0, gone: true });
   });
 
-  ifThere('what it could not see gone it does not release', async () => {
-    // A /proc that shows others, but not the guard itself: it cannot be the whole truth.
+  ifThere('it does not release when it cannot verify that the processes are gone', async () => {
+    // A /proc that shows other processes but not the guard itself cannot be trusted.
     const proc = `${lab.folder}/proc`;
     mkdirSync(`${proc}/self`, { recursive: true });
     mkdirSync(`${proc}/1`);
@@ -211,7 +214,7 @@ describe.each(SHELLS)('%s (skipped where it is missing)', (_, shell) => {
     await lab.untilOutput('ready');
     const { pid = 0 } = await lab.line('started');
     await kill(program);
-    // The group is ended all the same.
+    // The group is ended nevertheless.
     await waitUntilGone(pid);
     const looks = systemProcessTable().lastPid() ?? 0;
     await waitFor('some more looks', () => (systemProcessTable().lastPid() ?? 0) > looks + 30);
@@ -221,19 +224,19 @@ describe.each(SHELLS)('%s (skipped where it is missing)', (_, shell) => {
 });
 
 describe('the guard', () => {
-  test('leaves when it is dismissed, with all that it has started', async () => {
+  test('ends when it is dismissed, with all that it started', async () => {
     const { say, guard } = await holder({ command: 'sleep', args: ['60'] });
     await lab.line('entry');
     say('dismiss');
     await lab.line('dismissed');
-    // What is killed takes a moment to be gone.
+    // A killed process takes a moment to disappear.
     await waitUntilGone(guard);
     await untilSessionIsOver(guard);
     const { pid = 0 } = await lab.line('started');
     expect(isAlive(pid)).toBe(true);
   });
 
-  test('carries no mark: an outer run must not take it for one of its own', async () => {
+  test('does not carry the mark, so that an outer run does not count it as its own', async () => {
     lab.run(process.execPath, holderWords({}), { MIGRATE_LOCK_INSTANCES: 'outer' });
     const { holder: holderPid = 0 } = await lab.line('ready');
     const environment = readFileSync(`/proc/${guardOf(holderPid)}/environ`, 'utf8');
@@ -241,7 +244,7 @@ describe('the guard', () => {
     expect(environment).not.toContain('MIGRATE_LOCK_INSTANCES=outer');
   });
 
-  test('gives the mark to no command as an argument, which everybody can read', async () => {
+  test('passes the mark to no command as an argument, which other users can read', async () => {
     const trace = `${lab.folder}/trace`;
     const shell = `${lab.folder}/traced-sh`;
     writeFileSync(shell, `#!/bin/sh\nexec sh -x "$@" 2>'${trace}'\n`, { mode: 0o755 });
@@ -257,14 +260,14 @@ describe('the guard', () => {
     expect(told.length).toBeGreaterThan(0);
   });
 
-  test('leaves without a word when it never had orders', async () => {
+  test('ends silently when it received no orders', async () => {
     const { program, guard } = await holder({ orders: false });
     await kill(program);
     await waitUntilGone(guard);
     expect(released()).toBeUndefined();
   });
 
-  test('has the lease released when no child was started', async () => {
+  test('releases the lease when no child was started', async () => {
     const { program } = await holder({});
     await kill(program);
     expect(await lab.line('release')).toMatchObject({ left: 0, gone: true, crashRelease: RELEASE });
@@ -275,7 +278,7 @@ describe('the guard', () => {
     const { pid = 0 } = await lab.line('started');
     signalProcess(guard, 'SIGKILL');
     expect(await lab.line('restarted')).toMatchObject({ source: 'guard' });
-    // The old one's watch, with an old deadline, is gone as well.
+    // The old guard's second process, with an old deadline, is gone as well.
     await untilSessionIsOver(guard);
     await kill(program);
     expect(await lab.line('release')).toMatchObject({
@@ -287,10 +290,10 @@ describe('the guard', () => {
     expect(isAlive(pid)).toBe(false);
   });
 
-  test('killed together with its holder, leaves a watch that ends the child and goes', async () => {
+  test('killed together with its holder, leaves a process that ends the child', async () => {
     const { program, guard } = await holder({ command: fixture('deaf.sh') });
     const { pid = 0 } = await lab.line('started');
-    // Stopped, so that it cannot start another guard in between.
+    // Stopped, so that it cannot start another guard.
     program.kill('SIGSTOP');
     signalProcess(guard, 'SIGKILL');
     await kill(program);
@@ -299,17 +302,17 @@ describe('the guard', () => {
     expect(released()).toBeUndefined();
   });
 
-  test('does not mind the signals that go round when a container or a terminal ends', async () => {
+  test('ignores the signals that are sent when a container or a terminal ends', async () => {
     const { program, guard } = await holder({ command: 'sleep', args: ['60'] });
     const { pid = 0 } = await lab.line('started');
     for (const signal of ['SIGTERM', 'SIGHUP', 'SIGINT', 'SIGQUIT'] as const) signalProcess(guard, signal);
-    // Its session is its own: what ends the holder's group does not reach it.
+    // It has its own session: a signal to the holder's group does not reach it.
     process.kill(-(program.pid ?? 0), 'SIGKILL');
     await lab.line('release');
     expect(isAlive(pid)).toBe(false);
   });
 
-  test('ends a descendant that has neither group nor mark, as long as its parents live', async () => {
+  test('ends a descendant that has neither group nor mark, while its parents live', async () => {
     const file = `${lab.folder}/pid`;
     const bare = `env -i PATH="$PATH" setsid sh -c 'echo $$ >"$0"; exec sleep 60' '${file}' & wait`;
     const { program } = await holder({ command: 'sh', args: ['-c', bare] });
@@ -323,7 +326,7 @@ describe('the guard', () => {
     }
   });
 
-  test('keeps to a deadline that was moved', async () => {
+  test('uses a deadline that was moved', async () => {
     const { program, say } = await holder({ command: 'sleep', args: ['60'], guardKillMs: 1_000 });
     const { pid = 0 } = await lab.line('started');
     await lab.line('entry');
@@ -339,7 +342,7 @@ describe('the guard', () => {
     expect(isAlive(pid)).toBe(false);
   });
 
-  test('leaves no trace of the crash release in arguments, environments or files', async () => {
+  test('leaves no part of the crash release in arguments, environments or files', async () => {
     const { program } = await holder({ command: fixture('deaf.sh'), killGraceMs: 1_500 });
     await lab.untilOutput('ready');
     const trace = Buffer.from(RELEASE).toString('base64').slice(0, 24);
@@ -355,7 +358,7 @@ describe('the guard', () => {
         )) {
           for (const file of ['cmdline', 'environ']) {
             const text = contents(`/proc/${pid}/${file}`);
-            // This test's own processes have it in their memory, not there; the holder had it in its arguments, and is dead.
+            // This test's processes have the text in memory only; the holder had it in its arguments, and is dead.
             expect(text.includes(trace) || text.includes('s3cr\\et')).toBe(false);
           }
         }
@@ -367,7 +370,7 @@ describe('the guard', () => {
     expect(released()).toMatchObject({ crashRelease: RELEASE });
   });
 
-  test('that cannot be had is told once, and the child runs all the same', async () => {
+  test('that cannot be started is reported once, and the child runs', async () => {
     lab.run(process.execPath, holderWords({ shell: ['/nowhere/sh'], command: 'sh', args: ['-c', 'exit 3'] }));
     expect(await lab.line('ready')).toMatchObject({ ready: false });
     expect(await lab.line('ended')).toMatchObject({ exitCode: 3, gone: true });
@@ -376,7 +379,7 @@ describe('the guard', () => {
     ]);
   });
 
-  test('that ends as soon as it is started is given up', async () => {
+  test('that ends right after its start is not started again', async () => {
     lab.run(process.execPath, holderWords({ shell: ['false'], command: 'true' }));
     expect(await lab.line('absent')).toMatchObject({ source: 'guard' });
     expect(await lab.line('ended')).toMatchObject({ exitCode: 0 });
@@ -387,7 +390,7 @@ const terminals =
   process.platform === 'linux' && spawnSync('script', ['-qec', 'true', '/dev/null']).status === 0;
 
 (terminals ? test : test.skip)(
-  'in a terminal the tree is ended, not the group (skipped where script(1) is missing)',
+  'in a terminal it ends the tree, not the group (skipped where script(1) is missing)',
   async () => {
     const file = `${lab.folder}/pids`;
     const words = [process.execPath, ...holderWords({ command: fixture('family.sh'), args: [file] })];

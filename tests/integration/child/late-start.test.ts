@@ -5,7 +5,7 @@ import { Ground } from './start-one.js';
 const ground = new Ground();
 afterAll(() => ground.dispose());
 
-test('a child whose deadline was long over when it started is killed all the same', async () => {
+test('a child that starts after its deadline is killed', async () => {
   const now = performance.now();
   const { child } = await ground.start('sh', ['-c', 'trap "" TERM; while :; do sleep 0.1; done'], {
     timeline: { termAtMs: now - 10_000, killAtMs: now - 9_000 },

@@ -30,9 +30,10 @@ afterAll(() => db.drop());
 const BYSTANDERS = 60;
 
 /**
- * A PID namespace in which every low number is a bystander's, and in it another one that shares its /proc: whatever number
- * something has in the inner one, it is a bystander's in /proc. `inner` are shell words that run in the inner one with `$@`
- * being migrate-lock over `command`; when all is over, the bystanders that live are counted.
+ * A PID namespace in which every low process id belongs to a bystander, and in it another one that shares its /proc:
+ * every
+ * process id of the inner one is a bystander's in /proc. `inner` are shell words that run in the inner one, with `$@`
+ * as migrate-lock and `command`; at the end, the living bystanders are counted.
  */
 async function amongBystanders(
   inner: string,
@@ -72,7 +73,7 @@ ifPossible(`a process with threads gets one SIGTERM, and is counted once ${why}`
     writeFileSync('${ready}', 'ready\\n');
     setInterval(() => 0, 1000);`,
   );
-  // In a namespace of its own nobody else takes numbers: those of the threads follow that of their process.
+  // In its own namespace no other process takes ids: those of the threads follow that of their process.
   const script = `'${process.execPath}' '${program}' & read word <'${ready}'`;
   const run = [process.execPath, CLI, 'run', '--', 'sh', '-c', script];
   const leftover = lab.run('unshare', [...OWN_PROC, ...run], { DATABASE_URL: db.url });
@@ -81,19 +82,16 @@ ifPossible(`a process with threads gets one SIGTERM, and is counted once ${why}`
   expect(lab.output).toContain('the command left 1 process running');
 });
 
-ifPossible(
-  `with the /proc of another PID namespace, only the group is signalled: a command ${why}`,
-  async () => {
-    const end = await amongBystanders('exec "$@"', ['run', '--', 'sh', '-c', 'sleep 0.2; exit 3']);
-    expect(end.code).toBe(3);
-    expect(end.names.slice(-2)).toEqual(['lock.released', 'run.finished']);
-    expect(end.names.filter((name) => name === 'child.unseen')).toHaveLength(1);
-    expect(end.names).not.toContain('child.leftover');
-    expect(end.living).toBe(BYSTANDERS);
-  },
-);
+ifPossible(`with the /proc of another PID namespace, only the group is signalled ${why}`, async () => {
+  const end = await amongBystanders('exec "$@"', ['run', '--', 'sh', '-c', 'sleep 0.2; exit 3']);
+  expect(end.code).toBe(3);
+  expect(end.names.slice(-2)).toEqual(['lock.released', 'run.finished']);
+  expect(end.names.filter((name) => name === 'child.unseen')).toHaveLength(1);
+  expect(end.names).not.toContain('child.leftover');
+  expect(end.living).toBe(BYSTANDERS);
+});
 
-ifPossible(`with it, what a command leaves is ended, though nobody reaps it ${why}`, async () => {
+ifPossible(`with it, leftover processes are ended although no process reaps them ${why}`, async () => {
   const command = ['sh', '-c', 'sh -c "trap \\"\\" TERM; while :; do sleep 0.1; done" & sleep 0.2; exit 4'];
   const end = await amongBystanders('exec "$@"', ['run', '--kill-grace', '300ms', '--', ...command]);
   expect(end.code).toBe(4);
@@ -127,23 +125,20 @@ ifPossible(`with it, the deadline ends the command ${why}`, async () => {
   expect(end.living).toBe(BYSTANDERS);
 });
 
-ifPossible(
-  `with it, the guard of a holder that is killed ends the group, and the lease is released ${why}`,
-  async () => {
-    const [started, gone] = [path.join(lab.folder, 'started'), path.join(lab.folder, 'gone')];
-    const child = `echo $$ >'${started}'; trap 'echo >"${gone}"; exit' TERM; while :; do sleep 0.1; done`;
-    // What runs there reaps nobody but its own: a shell does.
-    const inner = `"$@" & until [ -s ${started} ]; do sleep 0.05; done; kill -9 $!; until [ -e ${lab.folder}/over ]; do sleep 0.1; done`;
-    const over = amongBystanders(inner, ['run', '--ttl', '10m', '--', 'sh', '-c', child]);
-    await waitFor('the release by the guard', async () => {
-      if (!existsSync(started)) return false;
-      const rows = await db.sql`
+ifPossible(`with it, the guard of a killed holder ends the group and releases the lease ${why}`, async () => {
+  const [started, gone] = [path.join(lab.folder, 'started'), path.join(lab.folder, 'gone')];
+  const child = `echo $$ >'${started}'; trap 'echo >"${gone}"; exit' TERM; while :; do sleep 0.1; done`;
+  // The inner PID 1 reaps only its own children; a shell reaps others.
+  const inner = `"$@" & until [ -s ${started} ]; do sleep 0.05; done; kill -9 $!; until [ -e ${lab.folder}/over ]; do sleep 0.1; done`;
+  const over = amongBystanders(inner, ['run', '--ttl', '10m', '--', 'sh', '-c', child]);
+  await waitFor('the release by the guard', async () => {
+    if (!existsSync(started)) return false;
+    const rows = await db.sql`
       SELECT FROM migrate_lock.migration_lock WHERE released_by = 'guard' AND released_at > now() - interval '1 minute'`;
-      return rows.length === 1;
-    });
-    spawnSync('touch', [path.join(lab.folder, 'over')]);
-    const { living } = await over;
-    expect(existsSync(gone)).toBe(true);
-    expect(living).toBe(BYSTANDERS);
-  },
-);
+    return rows.length === 1;
+  });
+  spawnSync('touch', [path.join(lab.folder, 'over')]);
+  const { living } = await over;
+  expect(existsSync(gone)).toBe(true);
+  expect(living).toBe(BYSTANDERS);
+});

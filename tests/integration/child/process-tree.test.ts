@@ -9,7 +9,7 @@ import type { ProcessEntry } from '../../../src/child/process-entry.js';
 import { ProcessTree } from '../../../src/child/process-tree.js';
 import { isAlive } from '../../support/processes.js';
 
-/** A table of our own making; `entries` may be changed between looks. */
+/** A process table whose `entries` may change between looks. */
 class MadeUpTable implements ProcessTable {
   last = 1;
   shows: ProcessTable['shows'] = 'all';
@@ -41,8 +41,8 @@ const treeOf = (table: ProcessTable, ownGroup = true): ProcessTree =>
 const pidsOf = async (tree: ProcessTree): Promise<number[]> =>
   (await tree.scan()).members.map(({ pid }) => pid).sort((a, b) => a - b);
 
-describe('who belongs to the tree', () => {
-  test('group, session, descendants, and whoever carries the mark', async () => {
+describe('the process tree', () => {
+  test('has the group, the session, the descendants and the processes with the mark', async () => {
     const table = new MadeUpTable([
       SELF,
       CHILD,
@@ -59,7 +59,7 @@ describe('who belongs to the tree', () => {
     expect(await pidsOf(treeOf(table))).toEqual([20, 21, 22, 23, 24, 25]);
   });
 
-  test('sharing our group, only descendants and the marked', async () => {
+  test("has only descendants and processes with the mark, when the child shares migrate-lock's group", async () => {
     const inOurGroup = { group: 10, session: 5 };
     const table = new MadeUpTable([
       living(10, { ...inOurGroup, startedAt: 50 }),
@@ -70,7 +70,7 @@ describe('who belongs to the tree', () => {
     expect(await pidsOf(treeOf(table, false))).toEqual([20, 21]);
   });
 
-  test('never ourselves, our ancestors, or what is older than the child', async () => {
+  test('never has migrate-lock itself, its ancestors, or a process older than the child', async () => {
     const table = new MadeUpTable([
       living(5, { startedAt: 100 }),
       living(10, { parent: 5, startedAt: 100 }),
@@ -81,7 +81,7 @@ describe('who belongs to the tree', () => {
     expect(await pidsOf(treeOf(table))).toEqual([20]);
   });
 
-  test('zombies are gone', async () => {
+  test('does not count zombies', async () => {
     const table = new MadeUpTable([
       SELF,
       { ...CHILD, zombie: true },
@@ -90,7 +90,7 @@ describe('who belongs to the tree', () => {
     expect(await pidsOf(treeOf(table))).toEqual([]);
   });
 
-  test('a member that lost its parents is still known, but not another process with its pid', async () => {
+  test('keeps a member that lost its parents, but not another process with its pid', async () => {
     const table = new MadeUpTable([SELF, CHILD, living(30, { parent: 20 })]);
     const tree = treeOf(table);
     expect(await pidsOf(tree)).toEqual([20, 30]);
@@ -101,20 +101,20 @@ describe('who belongs to the tree', () => {
     expect(await pidsOf(tree)).toEqual([]);
   });
 
-  test("the child's number, once it was free, is somebody else's", async () => {
+  test("does not have a process that reuses the child's process id", async () => {
     const table = new MadeUpTable([SELF, CHILD, living(21, { group: 20, session: 20 })]);
     const tree = treeOf(table);
     tree.rootReaped();
     table.entries = [SELF, living(21, { group: 20, session: 20 })];
     expect(await pidsOf(tree)).toEqual([21]);
-    // Another process has got it, and leads a group of that number now.
+    // Another process has this id now, and leads a group with this id.
     table.entries = [SELF, living(20, { startedAt: 200 }), living(40, { group: 20, startedAt: 201 })];
     expect(await pidsOf(tree)).toEqual([]);
     table.entries = [SELF, living(40, { group: 20, startedAt: 201 })];
     expect(await pidsOf(tree)).toEqual([]);
   });
 
-  test('a look is not certain while processes are being made or are in their exec', async () => {
+  test('is not certain while a process forks or execs', async () => {
     const table = new MadeUpTable([SELF, CHILD, living(30)]);
     table.environments.set(30, ['A=1']);
     expect((await treeOf(table).scan()).certain).toBe(true);
@@ -125,7 +125,7 @@ describe('who belongs to the tree', () => {
     expect((await treeOf(table).scan()).certain).toBe(false);
   });
 
-  test('a table that cannot be read does not look empty', async () => {
+  test('is not empty when the process table cannot be read', async () => {
     const table = new MadeUpTable([]);
     table.list = () => Promise.reject(new Error('EMFILE'));
     const tree = treeOf(table, false);
@@ -154,7 +154,7 @@ describe('a signal', () => {
     }
   });
 
-  test('is checked against the real table: the same pid with another start time is spared', async () => {
+  test('is not sent when the real process has another start time', async () => {
     const innocent = await sleeping();
     try {
       const table = systemProcessTable();
@@ -172,7 +172,7 @@ describe('a signal', () => {
     }
   });
 
-  test('to the group goes out only while the group is certain to be the child’s', async () => {
+  test('goes to the group only while the group certainly belongs to the child', async () => {
     const kill = jest.spyOn(process, 'kill').mockReturnValue(true);
     try {
       const table = new MadeUpTable([SELF, CHILD]);
@@ -191,8 +191,8 @@ describe('a signal', () => {
   });
 });
 
-describe('reading the system', () => {
-  test('/proc/<pid>/stat, whatever the name', () => {
+describe('the process table', () => {
+  test('parses /proc/<pid>/stat for any process name', () => {
     const rest = '20 21 22 34816 22 4194304 9 0 0 0 0 0 0 0 20 0 4 0 94171 3133440 382';
     expect(parseProcStat(`77 (a) R 1 (b) S ${rest}`)).toEqual({
       pid: 77,
@@ -207,7 +207,7 @@ describe('reading the system', () => {
     expect(parseProcStat('')).toBeUndefined();
   });
 
-  test('a zombie is gone, but not when only its first thread has ended', () => {
+  test('counts a zombie as gone, but not a process whose main thread alone ended', () => {
     const stat = (state: string, threads: number): ProcessEntry | undefined =>
       parseProcStat(`77 (x) ${state} 20 21 22 0 -1 4 9 0 0 0 0 0 0 0 20 0 ${threads} 0 94171 0 0`);
     expect(stat('Z', 1)?.zombie).toBe(true);
@@ -215,7 +215,7 @@ describe('reading the system', () => {
     expect(stat('Z', 2)?.zombie).toBe(false);
   });
 
-  test('a line of ps, as on systems without /proc', () => {
+  test('parses a line of ps on systems without /proc', () => {
     expect(parsePsLine('  501   500   499 Ts+  Mon Nov  2 09:14:12 2026')).toEqual([
       {
         pid: 501,
@@ -230,7 +230,7 @@ describe('reading the system', () => {
     expect(parsePsLine('')).toEqual([]);
   });
 
-  (existsSync('/bin/ps') ? test : test.skip)('ps itself (skipped where there is no /bin/ps)', async () => {
+  (existsSync('/bin/ps') ? test : test.skip)('runs ps (skipped where there is no /bin/ps)', async () => {
     const self = (await readPs()).find(({ pid }) => pid === process.pid);
     expect(self).toMatchObject({ parent: process.ppid, zombie: false });
     expect(Math.abs((self?.startedAt ?? 0) - performance.timeOrigin)).toBeLessThan(3_600_000);

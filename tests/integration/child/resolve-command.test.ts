@@ -41,11 +41,11 @@ function refusal(command: string, env: NodeJS.ProcessEnv, cwd = home): MigrateLo
 }
 
 describe('a name without a slash', () => {
-  test('is looked for in PATH, in order', () => {
+  test('is searched in PATH, in order', () => {
     expect(resolveCommand('tool', { PATH: `${at('one')}:${at('two')}` }, home)).toBe(at('two', 'tool'));
   });
 
-  test('goes past a match that may not be executed, and past a directory of that name', () => {
+  test('skips a match that may not be executed, and a directory of that name', () => {
     expect(resolveCommand('plain', { PATH: `${at('one')}:${at('two')}` }, home)).toBe(at('two', 'plain'));
     const binaries = at('project', 'node_modules', '.bin');
     expect(resolveCommand('knex', { PATH: `${at('three')}:${binaries}` }, home)).toBe(
@@ -53,31 +53,31 @@ describe('a name without a slash', () => {
     );
   });
 
-  test('reads an empty entry of PATH as the current directory, and keeps relative ones relative', () => {
+  test('treats an empty entry of PATH as the current directory, and keeps relative entries', () => {
     expect(resolveCommand('own', { PATH: '/nowhere:' }, at('project'))).toBe('./own');
     expect(resolveCommand('own', { PATH: '' }, at('project'))).toBe('./own');
     expect(resolveCommand('tool', { PATH: 'two' }, home)).toBe('two/tool');
   });
 
-  test('without any PATH is looked for where execvp looks', () => {
+  test('without PATH is searched where execvp searches', () => {
     expect(resolveCommand('sh', {}, home)).toMatch(/^(\/usr)?\/bin\/sh$/);
   });
 
-  test('is told as not found: 127', () => {
+  test('that is not found exits with 127', () => {
     expect(refusal('tool', { PATH: at('one') })).toMatchObject({ code: 'COMMAND_NOT_FOUND', exitCode: 127 });
     expect(refusal('dangling', { PATH: at('one') })).toMatchObject({ exitCode: 127 });
     expect(refusal('', { PATH: at('one') })).toMatchObject({ exitCode: 127 });
     expect(refusal('tool', { PATH: at('one') }).hint).not.toContain('npx');
   });
 
-  test('is told as not executable when every match is: 126', () => {
+  test('that matches only files that may not be executed exits with 126', () => {
     const error = refusal('plain', { PATH: at('one') });
     expect(error).toMatchObject({ code: 'COMMAND_NOT_EXECUTABLE', exitCode: 126 });
     expect(error.message).toContain(at('one', 'plain'));
     expect(error.hint).toContain('chmod +x');
   });
 
-  test('hints at npx when npm installed it here or above', () => {
+  test('gets a hint to npx when npm installed it here or above', () => {
     const error = refusal('knex', { PATH: '/nowhere' }, at('project', 'packages', 'app'));
     expect(error.exitCode).toBe(127);
     expect(error.hint).toContain('npx knex');
@@ -86,7 +86,7 @@ describe('a name without a slash', () => {
 });
 
 describe('a name with a slash', () => {
-  test('is taken as it is, from the given directory', () => {
+  test('is used as it is, from the given directory', () => {
     expect(resolveCommand('./own', { PATH: '/nowhere' }, at('project'))).toBe('./own');
     expect(resolveCommand(at('two', 'tool'), {}, '/')).toBe(at('two', 'tool'));
   });
@@ -103,7 +103,7 @@ describe('a name with a slash', () => {
 });
 
 describe('a folder of PATH that this user may not search', () => {
-  /** Root may search everything: then it is somebody else who looks. */
+  /** Root may search every folder, so the test runs as another user. */
   const AS_NOBODY = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {};
   let bundle: string;
 
@@ -147,7 +147,7 @@ describe('a folder of PATH that this user may not search', () => {
     return JSON.parse(stdout) as ReturnType<typeof resolved>;
   }
 
-  test('does not make a command one that cannot be executed', () => {
+  test('does not change "not found" to "not executable"', () => {
     const told = resolved('hidden', `${at('closed')}:${at('two')}`);
     expect(told).toMatchObject({ exitCode: 127, message: 'command not found: hidden' });
     expect(told.hint).toContain(`may not search ${at('closed')}`);
@@ -155,11 +155,11 @@ describe('a folder of PATH that this user may not search', () => {
     expect(told.hint).not.toContain('chmod');
   });
 
-  test('is gone past', () => {
+  test('is skipped', () => {
     expect(resolved('tool', `${at('closed')}:${at('two')}`)).toEqual({ file: at('two', 'tool') });
   });
 
-  test('is named when the command is given with it, without chmod +x', () => {
+  test('is named when the command includes it, without a hint to chmod +x', () => {
     const told = resolved(at('closed', 'tool'), '/bin');
     expect(told.exitCode).toBe(126);
     expect(told.hint).toContain('directories in its path');
@@ -167,7 +167,7 @@ describe('a folder of PATH that this user may not search', () => {
   });
 });
 
-describe('what is no program', () => {
+describe('a shell command line as a command', () => {
   test.each([
     ['FOO=1', 'env FOO=...'],
     ['PGPASSWORD=hunter2', 'env PGPASSWORD=...'],
@@ -195,7 +195,7 @@ describe('what is no program', () => {
     expect(error.hint).not.toContain('hunter2');
   });
 
-  test('a whole script in quotes is not found either, though it is too long for a name', () => {
+  test('a quoted script that is too long for a file name is not found', () => {
     for (const script of ['x '.repeat(3_000), '/x '.repeat(3_000)]) {
       expect(refusal(script, { PATH: at('two') })).toMatchObject({
         exitCode: 127,
@@ -204,7 +204,7 @@ describe('what is no program', () => {
     }
   });
 
-  test('a program of such a name is one', () => {
+  test('a program that has such a name is found', () => {
     mkdirSync(at('odd'));
     for (const name of ['cd', 'A=1', 'two words']) {
       writeFileSync(at('odd', name), '#!/bin/sh\n', { mode: 0o755 });

@@ -16,7 +16,7 @@ export function fixture(name: string): string {
   return fileURLToPath(new URL(`../../support/fixtures/child/${name}`, import.meta.url));
 }
 
-/** A temporary folder and the children started in it; `dispose` ends what is left of them and removes it. */
+/** A temporary folder and the children started in it; `dispose` ends the remaining ones and removes it. */
 export class Ground {
   readonly folder = mkdtempSync(path.join(tmpdir(), 'migrate-lock-child-'));
   readonly #children: RunningChild[] = [];
@@ -57,7 +57,7 @@ export class Ground {
     }
   }
 
-  /** The pids that fixtures wrote into a file, once there are `count` of them. */
+  /** The process ids that fixtures wrote into a file, when there are `count` of them. */
   async pids(file: string, count: number): Promise<number[]> {
     return waitFor(`${count} pids in ${file}`, () => {
       const words = readFileSync(file, 'utf8').split(/\s+/).filter(Boolean);
@@ -78,13 +78,13 @@ export interface StartedChild {
   output: () => string;
 }
 
-/** A timeline counted from now. */
+/** A timeline that starts now. */
 export function inMs(termMs: number, killMs: number): { termAtMs: number; killAtMs: number } {
   const now = performance.now();
   return { termAtMs: now + termMs, killAtMs: now + killMs };
 }
 
-/** Waits for the line by which a fixture says that its signal handlers are installed. */
+/** Waits for the line with which a fixture reports that its signal handlers are installed. */
 export async function untilReady({ output }: StartedChild): Promise<void> {
   await waitFor('the word "ready"', () => output().includes('ready'), { intervalMs: 5 });
 }

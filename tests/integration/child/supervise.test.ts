@@ -11,8 +11,8 @@ beforeEach(() => {
 });
 afterEach(() => ground.dispose());
 
-describe("the child's own end", () => {
-  test('every exit code from 0 to 255 arrives', async () => {
+describe("the child's exit", () => {
+  test('returns every exit code from 0 to 255', async () => {
     for (let code = 0; code < 256; code += 1) {
       const { child, happenings } = await ground.start('sh', ['-c', `exit ${code}`]);
       expect(await child.ended).toEqual({
@@ -30,7 +30,7 @@ describe("the child's own end", () => {
     }
   });
 
-  test('death by each signal arrives', async () => {
+  test('returns the signal that ended the child', async () => {
     const harmless = new Set([
       'SIGCHLD',
       'SIGCONT',
@@ -57,17 +57,17 @@ describe("the child's own end", () => {
     }
   });
 
-  test('an end within the first moments is not missed', async () => {
+  test('is noticed even in the first moments', async () => {
     const all = await Promise.all(Array.from({ length: 20 }, () => ground.start('true')));
     for (const { child } of all) expect(await child.ended).toMatchObject({ exitCode: 0, gone: true });
   });
 });
 
-describe('what cannot be started', () => {
+describe('a command that cannot be started', () => {
   test.each([
     ['a missing interpreter', '#!/nowhere/sh\n', 126, 'interpreter /nowhere/sh does not exist', '#! line'],
     [
-      'a #! line that ends as on Windows',
+      'a #! line with a Windows line end',
       '#!/bin/sh\r\n',
       126,
       'interpreter /bin/sh does not exist',
@@ -87,12 +87,12 @@ describe('what cannot be started', () => {
     });
   });
 
-  test('arguments larger than the system allows', async () => {
+  test('has arguments larger than the system allows', async () => {
     const rejected = ground.start('true', ['x'.repeat(3_000_000)]);
     await expect(rejected).rejects.toMatchObject({ exitCode: 126, hint: expect.stringContaining('larger') });
   });
 
-  test('a file that vanished after it was found', async () => {
+  test('was deleted after it was found', async () => {
     await expect(ground.start('true', [], { file: ground.file('absent') })).rejects.toMatchObject({
       exitCode: 127,
     });
@@ -108,10 +108,10 @@ describe('what cannot be started', () => {
 });
 
 describe('signals', () => {
-  test('each arrival is forwarded once, to the child itself', async () => {
+  test('each signal is forwarded once, to the child itself', async () => {
     const started = await ground.start(process.execPath, [fixture('signal-counter.mjs')]);
     await untilReady(started);
-    // SIGINT and SIGQUIT stand in terminal.test.ts: where the tests run in a terminal, it has sent those already.
+    // SIGINT and SIGQUIT are tested in terminal.test.ts: a terminal would already have sent them.
     started.child.forward('SIGHUP');
     await waitFor('SIGHUP', () => started.output().includes('got SIGHUP'));
     started.child.forward('SIGUSR2');
@@ -124,7 +124,7 @@ describe('signals', () => {
 });
 
 describe('stop', () => {
-  test('SIGTERM, then SIGKILL after the grace', async () => {
+  test('sends SIGTERM, then SIGKILL after the grace', async () => {
     const started = await ground.start(fixture('deaf.sh'));
     await untilReady(started);
     const stoppedAtMs = performance.now();
@@ -141,7 +141,7 @@ describe('stop', () => {
     expect(tookMs).toBeLessThan(5_000);
   });
 
-  test('a second call hastens the SIGKILL', async () => {
+  test('a second call sends SIGKILL earlier', async () => {
     const started = await ground.start(fixture('deaf.sh'), [], { killGraceMs: 20_000 });
     await untilReady(started);
     started.child.stop('lost');
@@ -151,14 +151,14 @@ describe('stop', () => {
     expect(performance.now() - hastenedAtMs).toBeLessThan(10_000);
   });
 
-  test('what the child starts for its cleanup is not ended before the SIGKILL', async () => {
+  test('does not end processes that the child starts for its cleanup before the SIGKILL', async () => {
     const started = await ground.start(fixture('cleanup.sh'), [], { killGraceMs: 20_000 });
     await untilReady(started);
     started.child.stop('lost');
     expect(await started.child.ended).toMatchObject({ exitCode: 7 });
   });
 
-  test('a stopped child can still act on SIGTERM', async () => {
+  test('continues a stopped child, so that it can handle SIGTERM', async () => {
     const started = await ground.start(process.execPath, [fixture('signal-counter.mjs')], {
       killGraceMs: 20_000,
     });
@@ -170,7 +170,7 @@ describe('stop', () => {
 });
 
 describe('the deadline', () => {
-  test('SIGTERM to the whole tree', async () => {
+  test('sends SIGTERM to the whole tree', async () => {
     const file = ground.file('pids');
     const { child, happenings } = await ground.start(fixture('family.sh'), [file], {
       timeline: inMs(1_500, 9_000),
@@ -183,7 +183,7 @@ describe('the deadline', () => {
     expect(happenings[1]).toMatchObject({ ranMs: expect.any(Number) });
   });
 
-  test('SIGKILL to those who ignore it, at its time', async () => {
+  test('sends SIGKILL at its time to processes that ignore SIGTERM', async () => {
     const timeline = inMs(700, 1_400);
     const started = await ground.start(fixture('deaf.sh'), [], { timeline });
     await untilReady(started);
@@ -192,12 +192,12 @@ describe('the deadline', () => {
     expect(performance.now() - timeline.killAtMs).toBeLessThan(5_000);
   });
 
-  test('that has passed already', async () => {
+  test('acts at once when it has already passed', async () => {
     const { child } = await ground.start(fixture('deaf.sh'), [], { timeline: inMs(-2, -1) });
     expect(await child.ended).toMatchObject({ signal: 'SIGKILL', reason: 'deadline' });
   });
 
-  test('can be moved, until it has begun', async () => {
+  test('can be moved until it has begun', async () => {
     const { child } = await ground.start('sleep', ['60'], { timeline: inMs(300, 400) });
     expect(child.moveTimeline(inMs(1_000, 30_000))).toBe(true);
     const startedAtMs = performance.now();
@@ -206,7 +206,7 @@ describe('the deadline', () => {
     expect(child.moveTimeline(inMs(1_000, 1_100))).toBe(false);
   });
 
-  test('a month away is not now', async () => {
+  test('does not act at once when it is a month away', async () => {
     const month = 32 * 86_400_000;
     const { child } = await ground.start('sh', ['-c', 'sleep 0.3; exit 4'], {
       timeline: inMs(month, month + 1),
@@ -214,16 +214,16 @@ describe('the deadline', () => {
     expect(await child.ended).toMatchObject({ exitCode: 4, reason: 'exited' });
   });
 
-  test('is the reason when the child was found killed after it', async () => {
+  test('is the reason when the child was killed after it', async () => {
     const { child } = await ground.start('sleep', ['60'], { timeline: inMs(300, 400) });
-    // As if this process had been stopped meanwhile, and the guard had done its work.
+    // As if this process had been stopped, and the guard had ended the child.
     const { execFileSync } = await import('node:child_process');
     execFileSync('sh', ['-c', `sleep 0.6; kill -9 ${child.pid}; sleep 0.1`]);
     expect(await child.ended).toMatchObject({ reason: 'deadline', gone: true });
   });
 });
 
-describe('what the child leaves running', () => {
+describe('a leftover process', () => {
   test('is counted, gets SIGTERM at once, and SIGKILL after the grace', async () => {
     const file = ground.file('pids');
     const { child, happenings } = await ground.start(fixture('leftover.sh'), [file], { killGraceMs: 3_000 });
@@ -231,7 +231,7 @@ describe('what the child leaves running', () => {
     await waitFor('one of them to end', () => !isAlive(one) || !isAlive(two), { limitMs: 2_500 });
     expect(isAlive(one) || isAlive(two)).toBe(true);
     const end = await child.ended;
-    // The deaf one may just have its sleep beside it.
+    // The fixture may have its `sleep` running beside it.
     expect(end).toMatchObject({ exitCode: 0, signal: null, reason: 'exited', gone: true });
     expect([2, 3]).toContain(end.leftovers);
     expect(happenings.map(({ type }) => type)).toEqual(['started', 'exited', 'leftover']);
@@ -239,7 +239,7 @@ describe('what the child leaves running', () => {
     expect([one, two].filter(isAlive)).toEqual([]);
   });
 
-  test('is one process, and gets one SIGTERM, however many threads it has', async () => {
+  test('gets one SIGTERM, also with many threads', async () => {
     const [program, ready] = [ground.file('two.mjs'), ground.file('ready')];
     const { writeFileSync } = await import('node:fs');
     const { execFileSync } = await import('node:child_process');
@@ -252,14 +252,14 @@ describe('what the child leaves running', () => {
       writeFileSync('${ready}', 'ready\\n');
       setInterval(() => 0, 1000);`,
     );
-    // Nothing else is started meanwhile: the numbers of the threads follow that of their process.
+    // Nothing else is started: the ids of the threads follow that of their process.
     const script = `'${process.execPath}' '${program}' & read word <'${ready}'`;
     const started = await ground.start('sh', ['-c', script], { killGraceMs: 20_000 });
     expect(await started.child.ended).toMatchObject({ exitCode: 0, leftovers: 1, gone: true });
     expect(started.output().match(/got/g)).toHaveLength(1);
   });
 
-  test('is killed at the deadline, if that comes before the end of the grace', async () => {
+  test('is killed at the deadline when that comes before the end of the grace', async () => {
     const timeline = inMs(1_300, 1_500);
     const { child } = await ground.start(fixture('leftover.sh'), [ground.file('pids')], {
       killGraceMs: 60_000,
@@ -272,7 +272,7 @@ describe('what the child leaves running', () => {
 
   test.each([
     ['a daemon in a session of its own', ':'],
-    ['such a daemon that is deaf to SIGTERM', 'trap "" TERM'],
+    ['a daemon that ignores SIGTERM', 'trap "" TERM'],
   ])('%s is found and ended', async (_, first) => {
     const file = ground.file('pid');
     const { child } = await ground.start(fixture('daemon.sh'), [file, first]);
@@ -282,7 +282,7 @@ describe('what the child leaves running', () => {
     expect(isAlive(daemon)).toBe(false);
   });
 
-  test('two supervisors in one process do not touch each other', async () => {
+  test('is ended only by its own supervisor, when two run in one process', async () => {
     const one = await ground.start('sleep', ['60']);
     const two = await ground.start('sleep', ['60']);
     one.child.stop('lost');
@@ -290,7 +290,7 @@ describe('what the child leaves running', () => {
     expect(isAlive(two.child.pid)).toBe(true);
   });
 
-  test('a run inside the run ends only what is its own', async () => {
+  test('of a nested run is ended by that run only', async () => {
     const outer = { ...process.env, MIGRATE_LOCK_INSTANCES: 'outer' };
     const sibling = await ground.start('sleep', ['60'], { env: outer });
     const inner = await ground.start('true', [], { env: outer });
@@ -298,8 +298,8 @@ describe('what the child leaves running', () => {
     expect(isAlive(sibling.child.pid)).toBe(true);
   });
 
-  test('a crowd that keeps forking is ended all the same', async () => {
-    // Each generation starts the next, in sessions of their own, until the file says stop.
+  test('that keeps forking is ended', async () => {
+    // Each generation starts the next, in its own session, until the file says stop.
     const [file, ready] = [ground.file('go'), ground.file('ready')];
     const { writeFileSync, rmSync } = await import('node:fs');
     writeFileSync(file, '');

@@ -10,7 +10,7 @@ import { fixture } from './start-one.js';
 
 const PARTS = ['supervise', 'resolve-command', 'guard', 'leftover-tree', 'process-table'];
 
-/** By this variable whatever a lab has started is found again. */
+/** This variable marks everything that a lab has started. */
 const LAB = 'MIGRATE_LOCK_TEST_LAB';
 
 export interface LogLine {
@@ -31,7 +31,7 @@ export interface LogLine {
   child?: { pid: number; startedAt: number; ownGroup: boolean };
 }
 
-/** Runs src/child in processes of their own, in surroundings that the test process cannot have itself. */
+/** Runs src/child in separate processes, in environments that the test process cannot have. */
 export class SupervisorLab {
   readonly folder = mkdtempSync(path.join(tmpdir(), 'migrate-lock-supervisor-'));
   readonly log = path.join(this.folder, 'log');
@@ -53,7 +53,7 @@ export class SupervisorLab {
     return this;
   }
 
-  /** The words of a command line for a supervisor over `command`, which a shell takes as they are. */
+  /** The shell words of a supervisor with `command`. */
   supervisor(times: [termMs: number, killMs: number], ...command: string[]): string {
     const words = [
       process.execPath,
@@ -76,7 +76,7 @@ export class SupervisorLab {
     return program;
   }
 
-  /** Under a terminal of its own; what is written to stdin is typed there. */
+  /** In its own terminal; what is written to stdin is typed there. */
   runInTerminal(shellCommand: string, env: NodeJS.ProcessEnv = {}): ChildProcessWithoutNullStreams {
     return this.run('script', ['-qec', shellCommand, '/dev/null'], env);
   }
@@ -96,7 +96,7 @@ export class SupervisorLab {
   }
 
   async dispose(): Promise<void> {
-    // Not by the pids in the log: those may be of another pid namespace, and mean others here.
+    // Not by the process ids in the log, which may belong to another PID namespace.
     for (const { pid } of processesWith(LAB, this.folder)) await endProcess(pid);
     rmSync(this.folder, { recursive: true });
   }

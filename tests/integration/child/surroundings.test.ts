@@ -17,7 +17,7 @@ interface Surroundings {
 }
 
 async function surroundings(env: NodeJS.ProcessEnv = process.env): Promise<Surroundings> {
-  // Node opens descriptors of its own; those of a shell that becomes it show what was inherited.
+  // Node opens descriptors of its own; those of a shell that execs it show what was inherited.
   const script = `ls -l /proc/self/fd >&2; exec '${process.execPath}' '${fixture('surroundings.mjs')}'`;
   const started = await ground.start('sh', ['-c', script], { env });
   expect(await started.child.ended).toMatchObject({ exitCode: 0, leftovers: 0 });
@@ -28,7 +28,7 @@ async function surroundings(env: NodeJS.ProcessEnv = process.env): Promise<Surro
   return { ...found, descriptors: links.map(([, fd = '', target = '']) => [fd, target]) };
 }
 
-/** What whoever started the tests has left open in us, on purpose or not: a child has that without us too. */
+/** Descriptors that the test runner inherited and left open: a child has them without migrate-lock too. */
 const inherited = readdirSync('/proc/self/fdinfo').filter((fd) => {
   const closeOnExec = 0o2000000;
   const flags = existsSync(`/proc/self/fdinfo/${fd}`)
@@ -37,7 +37,7 @@ const inherited = readdirSync('/proc/self/fdinfo').filter((fd) => {
   return Number(fd) > 2 && (Number.parseInt(/flags:\s*(\d+)/.exec(flags)?.[1] ?? '', 8) & closeOnExec) === 0;
 });
 
-test('the child has descriptors 0, 1 and 2, as they were given, and none of ours', async () => {
+test("the child has the given descriptors 0, 1 and 2, and none of migrate-lock's", async () => {
   const { descriptors } = await surroundings();
   const own = descriptors.filter(([fd, target]) => !target.startsWith('/proc/') && !inherited.includes(fd));
   expect(own).toEqual([
@@ -47,20 +47,20 @@ test('the child has descriptors 0, 1 and 2, as they were given, and none of ours
   ]);
 });
 
-test('the child has our working directory and umask', async () => {
+test("the child has migrate-lock's working directory and umask", async () => {
   const { cwd, umask } = await surroundings();
   const ours = /^Umask:\s*(\d+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1];
   expect(cwd).toBe(process.cwd());
   expect(umask).toBe(Number.parseInt(ours ?? '', 8));
 });
 
-test('the child is called what was typed', async () => {
+test("the child's argv[0] is the word that was typed", async () => {
   const started = await ground.start('node', ['-p', 'process.argv0'], { file: process.execPath });
   await started.child.ended;
   expect(started.output()).toBe('node\n');
 });
 
-test('its environment arrives unchanged, names that no shell would take too, with the mark added', async () => {
+test('the environment is passed unchanged, also names that no shell accepts, with the mark added', async () => {
   const env = {
     PATH: process.env.PATH,
     'A.B': '1',

@@ -28,7 +28,7 @@ const count = (part: string): number => lab.output.split(part).length - 1;
 (possible ? describe : describe.skip)(
   'with a controlling terminal (skipped where script(1) is missing)',
   () => {
-    test('the child shares our group, and Ctrl-C and Ctrl-\\ reach it once', async () => {
+    test("the child shares migrate-lock's process group, and Ctrl-C and Ctrl-\\ reach it once", async () => {
       const terminal = lab.runInTerminal(`exec ${lab.supervisor(LONG, ...counter)}`);
       const { supervisor } = await lab.line('supervising');
       const { pid } = await lab.line('started');
@@ -39,7 +39,7 @@ const count = (part: string): number => lab.output.split(part).length - 1;
       await lab.untilOutput('got SIGINT');
       terminal.stdin.write(CTRL_BACKSLASH);
       await lab.untilOutput('got SIGQUIT');
-      // SIGTERM does not come from the terminal, so it is forwarded; and once it has arrived, so have all before it.
+      // SIGTERM does not come from the terminal, so it is forwarded; when it has arrived, so have all earlier signals.
       process.kill(supervisor ?? 0, 'SIGTERM');
       expect(await lab.line('ended')).toMatchObject({ exitCode: 0, reason: 'exited', gone: true });
       expect(lab.lines().flatMap(({ type, signal }) => (type === 'signal' ? [signal] : []))).toEqual([
@@ -51,7 +51,7 @@ const count = (part: string): number => lab.output.split(part).length - 1;
       expect([count('got SIGINT'), count('got SIGQUIT'), count('got SIGTERM')]).toEqual([1, 1, 1]);
     });
 
-    test('a question is asked and answered, though stdin is a pipe', async () => {
+    test('a prompt reads its answer from the terminal although stdin is a pipe', async () => {
       const asking = ['sh', '-c', 'echo "question?" >/dev/tty; read answer </dev/tty; echo "answer=$answer"'];
       const terminal = lab.runInTerminal(`: | ${lab.supervisor(LONG, ...asking)}`);
       await lab.untilOutput('question?');
@@ -60,7 +60,7 @@ const count = (part: string): number => lab.output.split(part).length - 1;
       await lab.untilOutput('answer=yes');
     });
 
-    test('in the background the terminal sends nothing, so everything is forwarded', async () => {
+    test('in the background the terminal sends no signals, so all of them are forwarded', async () => {
       lab.runInTerminal(`set -m; ${lab.supervisor(LONG, ...counter)} & wait`);
       const { supervisor } = await lab.line('supervising');
       await lab.untilOutput('ready');
@@ -71,7 +71,7 @@ const count = (part: string): number => lab.output.split(part).length - 1;
       expect(count('got SIGINT')).toBe(1);
     });
 
-    test('the deadline ends the tree one by one, not the group that holds us and the reader of our pipe', async () => {
+    test('the deadline signals each process of the tree, not the group with migrate-lock and the reader of its pipe', async () => {
       const pids = `${lab.folder}/pids`;
       const family = [fixture('family.sh'), pids];
       lab.runInTerminal(
@@ -84,7 +84,7 @@ const count = (part: string): number => lab.output.split(part).length - 1;
       expect(members.filter(isAlive)).toEqual([]);
     });
 
-    test('nor does the SIGKILL reach anybody but the tree', async () => {
+    test('the SIGKILL reaches only the tree', async () => {
       lab.runInTerminal(
         `${lab.supervisor([800, 1_300], fixture('deaf.sh'))} | sh -c 'cat; echo the reader has ended'`,
       );
@@ -92,7 +92,7 @@ const count = (part: string): number => lab.output.split(part).length - 1;
       await lab.untilOutput('the reader has ended');
     });
 
-    test('what the child leaves running is found by its mark', async () => {
+    test('leftover processes are found by their mark', async () => {
       lab.runInTerminal(`exec ${lab.supervisor(LONG, fixture('leftover.sh'), `${lab.folder}/pids`)}`);
       const end = await lab.line('ended');
       expect(end).toMatchObject({ exitCode: 0, reason: 'exited', gone: true });
@@ -101,8 +101,8 @@ const count = (part: string): number => lab.output.split(part).length - 1;
   },
 );
 
-test('without a controlling terminal the child leads a group and a session of its own', async () => {
-  // run() makes a session, and whoever makes a session has no terminal.
+test('without a controlling terminal the child leads its own group and session', async () => {
+  // run() starts a new session, which has no terminal.
   lab.run('sh', ['-c', `exec ${lab.supervisor(LONG, ...counter)}`]);
   const { supervisor } = await lab.line('supervising');
   const { pid } = await lab.line('started');
@@ -118,7 +118,7 @@ const PID_1 = ['--pid', '--fork', '--mount-proc', '--kill-child'];
 const mayUnshare = process.platform === 'linux' && spawnSync('unshare', [...PID_1, 'true']).status === 0;
 
 (mayUnshare ? test : test.skip)(
-  'as PID 1, zombies hold nothing up (skipped where unshare is not permitted)',
+  'as PID 1, zombies delay nothing (skipped where unshare is not permitted)',
   async () => {
     const zombies = "grep -c '^State:.Z' /proc/[0-9]*/status | grep -c ':1'";
     const orphaning = ['sh', '-c', `(sleep 0.05 &); sleep 0.3; echo "zombies: $(${zombies})"; exit 6`];

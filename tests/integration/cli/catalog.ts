@@ -1,8 +1,8 @@
 import type postgres from 'postgres';
 
 /**
- * All that a database schema holds, as the system catalogs tell it, without what differs between two databases (numbers,
- * times): what is equal here is the same schema.
+ * The contents of a database schema in the system catalogs, without what differs between databases (numbers,
+ * times): equal contents mean the same schema.
  */
 const PARTS = {
   schema: `
@@ -48,7 +48,7 @@ const PARTS = {
 
 export type CatalogPart = keyof typeof PARTS | 'version';
 
-/** What the schema holds, part by part, and the one row of data that comes with it. */
+/** The objects of the schema, and its one row of data. */
 export async function catalogOf(
   sql: postgres.Sql,
   schema: string,
@@ -65,8 +65,8 @@ export async function catalogOf(
 }
 
 /**
- * Every row of the catalogs that a statement could have made or replaced, with the transaction that did it: unchanged, it
- * says that nothing was created, replaced or granted anywhere in the database.
+ * Every catalog row that a statement can create or replace, with its transaction: an unchanged result
+ * means that nothing was created, replaced or granted anywhere in the database.
  */
 export async function fingerprint(sql: postgres.Sql): Promise<readonly Record<string, unknown>[]> {
   const catalogs = [
@@ -82,7 +82,7 @@ export async function fingerprint(sql: postgres.Sql): Promise<readonly Record<st
   const rows = catalogs.map(
     (name) => `SELECT '${name}' AS catalog, oid::bigint, xmin::text FROM ${name} WHERE oid >= 16384`,
   );
-  // Statistics and vacuum change the rows of relations: here their names and rights have to do.
+  // Statistics and vacuum change the rows of relations, so only their names and rights are compared.
   const relations = `SELECT 'pg_class ' || relname || coalesce(relacl::text, ''), oid::bigint, '' FROM pg_class WHERE oid >= 16384`;
   return [...(await sql.unsafe([...rows, relations].join(' UNION ALL ') + ' ORDER BY 1, 2'))];
 }

@@ -20,7 +20,7 @@ async function runKeys(): Promise<string[]> {
   return rows.map(({ run_key }) => run_key);
 }
 
-test('forgets run keys whose last run is longer ago, and only when it is asked to', async () => {
+test('removes run keys whose last run is older, and only on request', async () => {
   (await openLock(db.url)).database.disconnect();
   await db.sql`INSERT INTO migrate_lock.migration_lock_run VALUES
     ('old', '', true, 0, now() - interval '91 d', 1, 'a', 1, NULL, 'app', NULL),
@@ -34,7 +34,7 @@ test('forgets run keys whose last run is longer ago, and only when it is asked t
   expect(await runKeys()).toEqual(['recent']);
 });
 
-test('clears a lease that ran out, and leaves one that is held', async () => {
+test('clears an expired lease, and leaves a held one', async () => {
   const lock = await openLock(db.url);
   await tryToAcquire(lock);
   expect((await cleanup()).stderr).toContain('cleared 0 expired leases');

@@ -14,14 +14,14 @@ beforeAll(async () => {
   [program, run] = await Promise.all([help('--help'), help('run', '--help')]);
 });
 
-test('--help has every exit code with its meaning', () => {
+test('--help lists every exit code with its meaning', () => {
   for (const { code, meaning } of Object.values(EXIT_CODES)) {
     expect(program).toMatch(new RegExp(`^ +${code} +${escaped(meaning)}$`, 'm'));
   }
   expect(program).toMatch(/^ +128\+n /m);
 });
 
-test('run --help has every option with its variable and its default', () => {
+test('run --help lists every option with its variable and its default', () => {
   for (const option of OPTIONS) {
     const [, entry = ''] =
       new RegExp(`^  ${escaped(option.flags)} ([\\s\\S]*?)(?=^  -|^$)`, 'm').exec(run) ?? [];
@@ -34,7 +34,7 @@ test('run --help has every option with its variable and its default', () => {
   }
 });
 
-test('run --help says what time a command has with the defaults', () => {
+test('run --help states how much time a command has with the defaults', () => {
   const command = new Command();
   for (const option of OPTIONS) command.addOption(option);
   const { ttl, killGrace } = command.opts<{ ttl: number; killGrace: number }>();

@@ -35,7 +35,10 @@ async function entries(args: string[] = [], url = db.url): Promise<Entry[]> {
     .map((line) => JSON.parse(line) as Entry);
 }
 
-/** `n` leases, each acquired and released. @returns their holders. */
+/**
+ * Acquires and releases `n` leases.
+ * @returns their instance ids.
+ */
 async function leases(n: number): Promise<string[]> {
   const lock = await openLock(db.url);
   const holders: string[] = [];
@@ -49,14 +52,14 @@ async function leases(n: number): Promise<string[]> {
 }
 
 describe('migrate-lock history', () => {
-  test('prints nothing where nobody has used the lock yet; it creates nothing', async () => {
+  test('prints nothing and creates nothing where the lock was never used', async () => {
     const before = await fingerprint(db.sql);
     expect(await history()).toMatchObject({ code: 0, stdout: '', stderr: '' });
     expect(await entries()).toEqual([]);
     expect(await fingerprint(db.sql)).toEqual(before);
   });
 
-  test('the newest 20 by default, or --limit, the newest last', async () => {
+  test('prints the newest 20 rows, or --limit, the newest last', async () => {
     const holders = await leases(11);
     const all = await entries(['--limit', '100']);
     expect(all.map(({ event, instanceId }) => [event, instanceId])).toEqual(
@@ -81,7 +84,7 @@ describe('migrate-lock history', () => {
     expect(more).toEqual(['']);
   });
 
-  test('--since leaves out what is longer ago', async () => {
+  test('--since leaves out older rows', async () => {
     (await openLock(db.url)).database.disconnect();
     await db.sql`INSERT INTO migrate_lock.migration_lock_audit (at, event) VALUES
       (now() - interval '25 h', 'too old'), (now() - interval '23 h', 'of this day')`;
@@ -89,7 +92,7 @@ describe('migrate-lock history', () => {
     expect(await entries()).toHaveLength(2);
   });
 
-  test('control characters that others wrote do not reach the terminal', async () => {
+  test('prints no control characters of others to the terminal', async () => {
     const lock = await openLock(db.url);
     const hostile = 'true\n\u001b[2J\u009b\u202eThe lock is free.';
     const client = { host: hostile, pid: 1, command: hostile };
@@ -104,7 +107,7 @@ describe('migrate-lock history', () => {
     for (const text of [stdout, json]) expect(text).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/);
   });
 
-  test('needs USAGE on the schema and EXECUTE on history(), under read-only too; else 77', async () => {
+  test('needs USAGE on the schema and EXECUTE on history(), works read-only, and exits with 77 otherwise', async () => {
     await leases(1);
     const role = await db.createRole();
     expect(await history([], role.url)).toMatchObject({ code: 77, stdout: '' });
@@ -115,7 +118,7 @@ describe('migrate-lock history', () => {
     expect(await entries([], role.url)).toHaveLength(2);
   });
 
-  test('says so when the schema is too old to be asked', async () => {
+  test('reports a schema that is too old', async () => {
     await leases(1);
     await db.sql`DROP FUNCTION migrate_lock.history(integer, bigint)`;
     const told = await history();

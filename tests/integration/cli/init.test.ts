@@ -5,8 +5,11 @@ import { createDatabase, type TestDatabase } from '../../support/database.js';
 import { assertNothingLeft, runCli } from '../../support/run-cli.js';
 import { catalogOf, fingerprint } from './catalog.js';
 
-/** Everything that could end a name, a string, a body or a line, for SQL, for psql and for JavaScript's replace. */
-/** What looks like a variable that nobody has expanded (`$body$`) is refused; tests/adversarial/hostile/sql has it. */
+/**
+ * Every character that could end a name, a string, a body or a line in SQL or psql, or is special to JavaScript's
+ * replace.
+ */
+/** A name like an unexpanded variable (`$body$`) is refused; tests/adversarial/hostile/sql tests that. */
 const HOSTILE = `a"b'c $$ \\ ; -- /* $& $ :x :'x' %I\nü`;
 
 let byInit: TestDatabase;
@@ -30,7 +33,7 @@ function init(args: string[], env: Record<string, string> = { DATABASE_URL: byIn
 }
 
 describe('migrate-lock init', () => {
-  test('applies the lock schema alone, says so once, and has nothing to do the second time', async () => {
+  test('applies the lock schema, reports it once, and changes nothing the second time', async () => {
     const first = await init([]);
     expect(first.code).toBe(0);
     expect(first.events).toEqual([
@@ -52,7 +55,7 @@ describe('migrate-lock init', () => {
     expect(await fingerprint(byInit.sql)).toEqual(before);
   });
 
-  test('touches nothing outside its schema', async () => {
+  test('changes nothing outside its schema', async () => {
     const before = await fingerprint(byInit.sql);
     expect((await init([])).code).toBe(0);
     expect(await fingerprint(byInit.sql)).not.toEqual(before);
@@ -60,19 +63,19 @@ describe('migrate-lock init', () => {
     expect(await fingerprint(byInit.sql)).toEqual(before);
   });
 
-  test('--quiet: nothing on stderr', async () => {
+  test('--quiet writes nothing to stderr', async () => {
     expect(await init(['--quiet'])).toMatchObject({ code: 0, stderr: '' });
     expect(await init(['--quiet'])).toMatchObject({ code: 0, stderr: '', stdout: '' });
   });
 
-  test('the schema that a run needs: the run after it applies nothing', async () => {
+  test('prepares the schema completely: the next run applies nothing', async () => {
     expect((await init([])).code).toBe(0);
     const { code, events } = await runCli(['run', '--', 'true'], { env: { DATABASE_URL: byInit.url } });
     expect(code).toBe(0);
     expect(events.map(({ event }) => event)).not.toContain('schema.applied');
   });
 
-  test('77 when the role may not, and what to do', async () => {
+  test('exits with 77 and a hint when the role lacks the right', async () => {
     const role = await byInit.createRole();
     const { code, stderr, stdout } = await init([], { DATABASE_URL: role.url });
     expect(code).toBe(77);
@@ -80,7 +83,7 @@ describe('migrate-lock init', () => {
     expect(stderr).toContain('`migrate-lock init`');
   });
 
-  test('69 when nobody answers, 64 when no database is named', async () => {
+  test('exits with 69 when no server answers, and with 64 when no database is named', async () => {
     expect((await init([], { DATABASE_URL: 'postgres://u:hunter2@127.0.0.1:1/db' })).code).toBe(69);
     expect((await init([], {})).code).toBe(64);
   });
@@ -139,7 +142,7 @@ describe('migrate-lock init --print', () => {
   });
 });
 
-/** As an administrator would: nobody's settings, and the first error ends it. */
+/** Without psqlrc, and the first error ends it. */
 function applyWithPsql(url: string, script: string) {
   const { status, stderr } = spawnSync('psql', ['--no-psqlrc', '--quiet', '--set', 'ON_ERROR_STOP=1', url], {
     input: script,

@@ -1,4 +1,4 @@
-/** What is stored has limits: what is over them is refused with a word, or cut with a mark. */
+/** Stored values have limits: a value over its limit is refused with a message, or cut with a mark. */
 import { randomInt } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
@@ -24,7 +24,7 @@ const run = (args: string[], env: Record<string, string> = {}) =>
     program: ['--require', HOST_NAME, CLI],
     env: { DATABASE_URL: db.url, TEST_HOST_NAME: 'web-1', ...env },
   });
-/** Nothing that a compression could make shorter. */
+/** Random text, which compression cannot shorten. */
 const random = (length: number, from: number, to: number) =>
   Array.from({ length }, () => String.fromCodePoint(randomInt(from, to))).join('');
 
@@ -33,7 +33,7 @@ describe('a run key', () => {
     ['1,000 letters', random(1_000, 0x61, 0x7b)],
     ['1,000 letters of two bytes', random(1_000, 0xc0, 0x24f)],
     ['2,600 bytes', random(650, 0x1f600, 0x1f64f)],
-  ])('of %s is stored, and found again', async (_, key) => {
+  ])('of %s is stored and found again', async (_, key) => {
     expect((await run(['--', 'true'], { MIGRATE_LOCK_ONCE: key })).code).toBe(0);
     const again = await run(['--', 'true'], { MIGRATE_LOCK_ONCE: key });
     expect(again.code).toBe(0);
@@ -64,8 +64,8 @@ describe('a run key', () => {
   });
 });
 
-test('a long command is cut, after it was redacted, and says so', async () => {
-  // The cut falls into a character of two units, which PostgreSQL would refuse half of.
+test('a long command is redacted before it is cut, and a notice says so', async () => {
+  // The cut is inside a character of two UTF-16 units; PostgreSQL would refuse half of it.
   const faces = '\u{1F600}'.repeat(2_000);
   for (const first of ['x', 'xx']) {
     const { code, events } = await run(['--', 'sh', '-c', ':', first, faces, '--password', 'hunter2']);

@@ -6,7 +6,7 @@ import { startServer } from '../../support/embedded-server.mjs';
 import { openLock, tryToAcquire } from '../../support/lock.js';
 import { assertNothingLeft, runCli } from '../../support/run-cli.js';
 
-// Only a server of our own can become a replica. It gets nothing to replay, and is one all the same.
+// A server of this test becomes a replica. It has nothing to replay.
 let server: Awaited<ReturnType<typeof startServer>>;
 let db: TestDatabase;
 
@@ -17,7 +17,7 @@ beforeAll(async () => {
 afterEach(() => assertNothingLeft());
 afterAll(() => server.stop());
 
-test('a replica tells who has the lock, and that it does not know who waits', async () => {
+test('a replica shows the holder, and says that it does not know the waiters', async () => {
   const lock = await openLock(db.url);
   const { me } = await tryToAcquire(lock);
   lock.database.disconnect();

@@ -35,7 +35,7 @@ async function statusAsJson(url = db.url): Promise<Told & Record<string, unknown
 }
 
 describe('migrate-lock status', () => {
-  test('free, where nobody has used the lock yet; it creates nothing', async () => {
+  test('reports a free lock and creates nothing where the lock was never used', async () => {
     const before = await fingerprint(db.sql);
     expect(await statusAsJson()).toEqual({
       database: db.name,
@@ -49,7 +49,7 @@ describe('migrate-lock status', () => {
     expect(await fingerprint(db.sql)).toEqual(before);
   });
 
-  test('held: by whom, and who waits, in order of arrival; then free', async () => {
+  test('shows the holder and the waiters in order of arrival, and then that the lock is free', async () => {
     const start = (seconds: string) =>
       startCli(['run', '--ttl', '5m', '--wait-timeout', '5m', '--', 'sleep', seconds], {
         env: { DATABASE_URL: db.url },
@@ -99,7 +99,7 @@ describe('migrate-lock status', () => {
     });
   });
 
-  test('expired, when the lease has run out without a release', async () => {
+  test('reports an expired lease that was not released', async () => {
     const lock = await openLock(db.url);
     const { me } = await tryToAcquire(lock, { ttlMs: 300 });
     await waitFor('it has run out', async () => (await lock.status()).state === 'expired');
@@ -111,7 +111,7 @@ describe('migrate-lock status', () => {
     expect((await status()).stdout).toContain('takes over');
   });
 
-  test('of another schema: another lock', async () => {
+  test('shows another lock for another schema', async () => {
     const lock = await openLock(db.url);
     await tryToAcquire(lock);
     lock.database.disconnect();
@@ -120,7 +120,7 @@ describe('migrate-lock status', () => {
     expect(JSON.parse(stdout)).toMatchObject({ schema: 'other', state: 'free', lease: null });
   });
 
-  test('control characters that others wrote do not reach the terminal', async () => {
+  test('prints no control characters of others to the terminal', async () => {
     const lock = await openLock(db.url);
     const hostile = 'true\n\u001b[2J\u009b\u202eThe lock is free.';
     const client = { host: hostile, pid: 1, command: hostile };
@@ -135,8 +135,8 @@ describe('migrate-lock status', () => {
   });
 });
 
-describe('what it needs', () => {
-  test('USAGE on the schema and EXECUTE on status(), under read-only too; else 77', async () => {
+describe('status', () => {
+  test('needs USAGE on the schema and EXECUTE on status(), works read-only, and exits with 77 otherwise', async () => {
     const lock = await openLock(db.url);
     const { me } = await tryToAcquire(lock);
     lock.database.disconnect();
@@ -153,7 +153,7 @@ describe('what it needs', () => {
     });
   });
 
-  test('a database that answers (69), and one that is named (64)', async () => {
+  test('exits with 69 when no server answers, and with 64 when no database is named', async () => {
     const nobody = await status([], { DATABASE_URL: 'postgres://u:hunter2@127.0.0.1:1/db' });
     expect(nobody).toMatchObject({ code: 69, stdout: '' });
     expect(nobody.stderr).not.toContain('hunter2');

@@ -44,7 +44,7 @@ async function isFree(): Promise<boolean> {
 }
 
 describe('without a terminal', () => {
-  test('shows the holder, refuses a live lease (75), and says how it is done', async () => {
+  test('shows the holder, refuses a live lease with exit code 75, and prints the command that ends it', async () => {
     const holder = await hold();
     const shown = await unlock();
     expect(shown.code).toBe(75);
@@ -53,7 +53,7 @@ describe('without a terminal', () => {
     expect(await isFree()).toBe(false);
   });
 
-  test('the line that it shows works for an id of another client that begins with -', async () => {
+  test('prints a command that works for an instance id that begins with -', async () => {
     await hold(db.url, '-abc');
     const { stderr } = await unlock();
     expect(stderr).toContain('migrate-lock unlock --force --instance=-abc');
@@ -61,7 +61,7 @@ describe('without a terminal', () => {
     expect(await isFree()).toBe(true);
   });
 
-  test('--force --instance is the answer; --yes is none', async () => {
+  test('accepts --force --instance, but not --yes alone', async () => {
     const holder = await hold();
     expect(await unlock(['--force', '--yes'])).toMatchObject({ code: 64, stdout: '' });
     const other = await unlock(['--force', '--instance', 'somebody-else']);
@@ -74,7 +74,7 @@ describe('without a terminal', () => {
     expect(await isFree()).toBe(true);
   });
 
-  test('a lease that has run out needs no more; a lock that is free, or never was used, is left as it is', async () => {
+  test('clears an expired lease without --force, and does not change a free or unused lock', async () => {
     expect(await unlock()).toMatchObject({ code: 0 });
     expect(await db.sql`SELECT FROM pg_namespace WHERE nspname = 'migrate_lock'`).toHaveLength(0);
     await hold();
@@ -84,7 +84,7 @@ describe('without a terminal', () => {
     expect(await unlock()).toMatchObject({ code: 0, stderr: '' });
   });
 
-  test('a run whose lease was broken says so: 70', async () => {
+  test('a run whose lease was unlocked exits with 70', async () => {
     const run = startCli(['run', '--', 'sleep', '1000'], { env: { DATABASE_URL: db.url } });
     const { instanceId } = await run.waitForEvent('child.started');
     expect(await unlock(['--force', '--instance', instanceId])).toMatchObject({ code: 0 });
@@ -94,10 +94,10 @@ describe('without a terminal', () => {
     expect(code).toBe(70);
   });
 
-  test('sessions that nobody may end keep the lease, unless they are to be left', async () => {
+  test('sessions that the role may not end keep the lease, unless --leave-sessions is given', async () => {
     const weak = await db.createRole();
     const other = await db.createRole();
-    // The functions run with their owner's rights: give them an owner who may end nobody else's sessions.
+    // The functions run with their owner's rights: here the owner may end no sessions of other roles.
     await db.sql.unsafe(`GRANT CREATE ON DATABASE ${db.name} TO ${weak.name}`);
     const holder = await hold(weak.url);
     const migration = postgres(other.url, {
@@ -123,7 +123,7 @@ describe('without a terminal', () => {
     await migration.end({ timeout: 1 });
   });
 
-  test('needs EXECUTE on unlock(): else 77', async () => {
+  test('exits with 77 without EXECUTE on unlock()', async () => {
     const holder = await hold();
     const role = await db.createRole();
     await db.sql.unsafe(`
@@ -145,14 +145,14 @@ describe('without a terminal', () => {
   );
 });
 
-// script(1) of util-linux makes the terminal, and exits as the program in it did.
+// script(1) of util-linux makes the terminal, and exits with the exit code of its program.
 (possible ? describe : describe.skip)('in a terminal (skipped where script(1) is missing)', () => {
   test.each([
     ['y', 0, true],
     ['', 75, false],
     ['n', 75, false],
     ['\x04', 75, false], // the end of the input
-  ])('asks about the holder: %j exits %i', async (typed, exitCode, freed) => {
+  ])('asks before it unlocks: %j exits with %i', async (typed, exitCode, freed) => {
     const holder = await hold();
     const lab = new SupervisorLab();
     try {
@@ -173,7 +173,7 @@ describe('without a terminal', () => {
     }
   });
 
-  test('--yes answers beforehand', async () => {
+  test('--yes skips the question', async () => {
     await hold();
     const lab = new SupervisorLab();
     try {

@@ -9,7 +9,7 @@ const ask = async (...args: string[]) => {
 const WITHOUT_RUN =
   'See migrate-lock --help. To run a command under the lock: migrate-lock run -- knex migrate:latest';
 
-test('without arguments: the help on stderr, nothing else, and an exit code that a script notices', async () => {
+test('without arguments, prints the help on stderr and exits with 64', async () => {
   const asked = await ask('--help');
   expect(asked).toMatchObject({ code: 0, stderr: '' });
   expect(asked.stdout).toContain('\n  migrate-lock run -- knex migrate:latest\n');

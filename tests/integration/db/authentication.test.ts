@@ -14,7 +14,7 @@ import { afterSslRequest } from '../../support/fake-server.js';
 import { assertNothingLeft, runCli } from '../../support/run-cli.js';
 import { offerTls } from '../../support/tls-server.js';
 
-// What a server asks for, against what is demanded, on a real one; where psql knows the settings, it has to agree.
+// Authentication methods of a real server against the client's settings. psql has to agree where it knows the settings.
 
 const psqlVersion = Number(/\d+/.exec(execVersion())?.[0] ?? 0);
 const REQUIRE_AUTH_SINCE = 16;
@@ -144,7 +144,7 @@ describeWithCertificates('channel_binding and require_auth', () => {
     await expectLikeLibpq(environment(user, env), expected);
   });
 
-  test('a client certificate is no answer to a request', async () => {
+  test('a request for a password is not satisfied by a client certificate', async () => {
     const env = environment('certified', { PGSSLCERT: client.cert, PGSSLKEY: client.key });
     await expectLikeLibpq(env, 'ok');
     await expectLikeLibpq({ ...env, PGREQUIREAUTH: 'none' }, 'ok');
@@ -161,13 +161,13 @@ describeWithCertificates('channel_binding and require_auth', () => {
     ['PGREQUIREAUTH', '!md5,password'],
     ['PGREQUIREAUTH', 'md5,!password'],
     ['PGREQUIREAUTH', '!'],
-  ])('%s=%s is no value: usage', (name, value) => {
+  ])('%s=%s is a usage error', (name, value) => {
     expect(() => readConnectionConfig({ env: environment('scram', { [name]: value }) })).toThrow(
       expect.objectContaining({ exitCode: 64 }),
     );
   });
 
-  test('in the URL, as Neon has it, and before the variables', async () => {
+  test('the URL parameter, as Neon writes it, overrides the variable', async () => {
     const run = (user: string, query: string) =>
       runCli(['run', '--', 'true'], {
         env: {
@@ -192,10 +192,10 @@ describeWithCertificates('passwords that are not ASCII', () => {
     ['needs SASLprep', 'Ⅸ½\u00a0x\u00ady'],
     ['composed and decomposed', 'e\u0301\u00e9\u1e9b\u0323'],
     ['an unusual space and Japanese', '\u3000パスワード'],
-    ['forbidden by SASLprep, so taken as it is', 'a\u0007\u00ad\u2168'],
-    ['of both directions, so taken as it is', '\u0627\u2168b'],
-    ['nothing is left of it, so taken as it is', '\u00ad\u200b'],
-    ['beyond the first plane', '😀\u{1d400}'],
+    ['forbidden by SASLprep, so used as it is', 'a\u0007\u00ad\u2168'],
+    ['text of both directions, so used as it is', '\u0627\u2168b'],
+    ['empty after SASLprep, so used as it is', '\u00ad\u200b'],
+    ['outside the basic multilingual plane', '😀\u{1d400}'],
   ])('%s', async (_, password) => {
     const sql = postgres(server.url, { max: 1 });
     await sql.unsafe(`ALTER ROLE scram PASSWORD '${password}'`);
@@ -219,7 +219,7 @@ describeWithCertificates('what the channel is bound to', () => {
     ['ECDSA with SHA-512', [...EC, '-sha512']],
     ['RSA with SHA-256', ['-newkey', 'rsa:2048', '-sha256']],
     ['RSA with SHA-512', ['-newkey', 'rsa:2048', '-sha512']],
-    ['RSA with SHA-1, for which it is SHA-256', ['-newkey', 'rsa:2048', '-sha1']],
+    ['RSA with SHA-1, bound with SHA-256', ['-newkey', 'rsa:2048', '-sha1']],
     ['RSA-PSS with SHA-256', [...PSS, '-sha256']],
     ['RSA-PSS with SHA-384', [...PSS, '-sha384']],
   ])('%s', async (name, algorithm) => {
@@ -230,7 +230,7 @@ describeWithCertificates('what the channel is bound to', () => {
     });
   });
 
-  test('Ed25519 has no hash: refused when it is required, plain SCRAM when it is not', async () => {
+  test('Ed25519 has no hash: refused when channel binding is required, otherwise plain SCRAM', async () => {
     await show(certificates.selfSigned('ed25519', '-newkey', 'ed25519'));
     const { seen, error } = await ours(environment('scram', { PGCHANNELBINDING: 'require' }));
     expect(seen).toBe('refused');
@@ -239,8 +239,8 @@ describeWithCertificates('what the channel is bound to', () => {
   });
 });
 
-describeWithCertificates('somebody in between, with a certificate of his own', () => {
-  /** Ends TLS on both sides, and passes everything on, changed by `change`. */
+describeWithCertificates('a man in the middle with a certificate of its own', () => {
+  /** Terminates TLS on both sides, and passes everything on, changed by `change`. */
   async function between(change: (fromServer: Buffer) => Buffer) {
     const own = certificates.selfSigned('between', '-newkey', 'rsa:2048');
     const sockets = new Set<net.Socket>();
@@ -286,7 +286,7 @@ describeWithCertificates('somebody in between, with a certificate of his own', (
   ])('%s, channel_binding=%s: %s', async (what, binding, expected) => {
     const { port, close } = await between(what === 'passes all on' ? (bytes) => bytes : withoutPlus);
     try {
-      // Not psql: the relay is in this process.
+      // Not psql: the relay runs in this process, which would block.
       const env = environment('scram', { PGCHANNELBINDING: binding, PGPORT: String(port) });
       expect(await ours(env)).toMatchObject({ seen: expected });
     } finally {
@@ -296,7 +296,7 @@ describeWithCertificates('somebody in between, with a certificate of his own', (
 });
 
 describeWithCertificates('verify-ca without a root certificate', () => {
-  test('is refused, also where Node trusts the authority; verify-full takes that', async () => {
+  test('is refused also where Node trusts the authority; sslmode=verify-full accepts that', async () => {
     await show(certificates.signed('known-to-node', authority, 'DNS:localhost'));
     const status = (sslmode: string) =>
       runCli(['status'], {

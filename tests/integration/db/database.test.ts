@@ -39,7 +39,7 @@ async function connections(): Promise<number> {
 }
 
 describe('a call', () => {
-  test('uses the connection that is there', async () => {
+  test('uses the existing connection', async () => {
     for (let n = 0; n < 3; n++) expect(await database.call(ASK)).toBe(1);
     expect(relay.accepted()).toBe(1);
   });
@@ -69,7 +69,7 @@ describe('a call', () => {
     for (let n = 0; n < 2; n++) await expect(database.call(asked)).rejects.toThrow('not trusted');
   });
 
-  test('has a time limit of its own on a half-open connection, and the next one connects anew', async () => {
+  test('has its own time limit on a half-open connection, and the next call reconnects', async () => {
     await database.call(ASK);
     relay.set('silent');
     await expect(database.call({ ...ASK, limitMs: 200 })).rejects.toMatchObject({ code: 'CALL_TIMEOUT' });
@@ -78,20 +78,20 @@ describe('a call', () => {
     expect(relay.accepted()).toBe(2);
   });
 
-  test('has a time limit also before the connection is up', async () => {
+  test('has a time limit also before the connection is open', async () => {
     relay.set('silent');
     await expect(database.call({ ...ASK, limitMs: 200 })).rejects.toMatchObject({
       code: expect.stringMatching(/TIMEDOUT|CALL_TIMEOUT/),
     });
   });
 
-  test('names itself in its time limit', async () => {
+  test('is named in its time limit error', async () => {
     await expect(
       database.call({ ...ASK, name: 'poll the lock', statement: 'SELECT pg_sleep(5)', limitMs: 200 }),
     ).rejects.toThrow('poll the lock: no answer from the database within 200 ms');
   });
 
-  test('finds out that the connection was lost meanwhile, and the next one connects anew', async () => {
+  test('reports that the connection was lost, and the next call reconnects', async () => {
     await database.call(ASK);
     relay.cut();
     await waitFor('the server has noticed', async () => (await connections()) === 0);
@@ -132,7 +132,7 @@ describe('an answer that is lost after the commit', () => {
     calls.database.disconnect();
   });
 
-  test('of a release: the next try finds it done', async () => {
+  test('of a release: the next attempt finds it released', async () => {
     const calls = await openLock(relay.through(db.url));
     const { me, answer } = await tryToAcquire(calls);
     if (answer.outcome !== 'acquired') throw new Error('not acquired');

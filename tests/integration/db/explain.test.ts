@@ -16,7 +16,7 @@ import { hasPooler, startPooler, type Pooler } from '../../support/pooler.js';
 import { assertNothingLeft, runCli } from '../../support/run-cli.js';
 import { startTranslator, type Translator } from '../../support/translator.js';
 
-// What people are told when the database cannot be used: the reason, and what to do about it.
+// The messages for a database that cannot be used: the reason, and what to do.
 
 let db: TestDatabase;
 let folder: string;
@@ -38,8 +38,8 @@ async function run(url: string, env: Record<string, string> = {}, args = CAN_WAI
 }
 const withoutPassword = (url: string) => url.replace(/:[^:@/]+@/, '@');
 
-describe('a mistake on this machine', () => {
-  test('host names a file', async () => {
+describe('an error on this machine', () => {
+  test('host is a file', async () => {
     const file = join(folder, 'file');
     writeFileSync(file, '');
     const { code, stderr } = await run(`postgres://u:p@/d?host=${file}`);
@@ -59,19 +59,19 @@ describe('a mistake on this machine', () => {
     expect(stderr).toMatch(/EACCES.*\n.*this user may search it/);
   });
 
-  test('host names a folder whose path is too long, of which another socket would be the beginning', async () => {
+  test('host is a folder whose socket path is too long, and whose cut path is another socket', async () => {
     const { code, stderr } = await run(`postgres://u:p@/d?host=/${'x'.repeat(110)}`);
     expect(code).toBe(64);
     expect(stderr).toContain('too long for a Unix socket');
   });
 
-  test('what comes from Node is not said to be from the database', () => {
+  test('an error of Node is not reported as one of the database', () => {
     const { message } = explain(codedError('ERR_SOMETHING', 'it did not work'), 'u@h/d', 's');
     expect(message).toBe('The connection to the database failed (u@h/d): it did not work.');
   });
 });
 
-describe('something that is not PostgreSQL', () => {
+describe('a server that is not PostgreSQL', () => {
   const MYSQL = Buffer.concat([
     Buffer.from([0x4a, 0, 0, 0, 0x0a]),
     Buffer.from('8.0.36\0xxxxxxxxxxxxxxxxxxxx'),
@@ -106,8 +106,8 @@ describe('something that is not PostgreSQL', () => {
   });
 });
 
-describe('who is not let in', () => {
-  test('no CONNECT right', async () => {
+describe('a refused login', () => {
+  test('without the CONNECT right exits with 77', async () => {
     const role = await db.createRole();
     await db.sql.unsafe(`REVOKE CONNECT ON DATABASE ${db.name} FROM PUBLIC`);
     const { code, stderr } = await run(role.url);
@@ -117,7 +117,7 @@ describe('who is not let in', () => {
     expect(stderr).not.toContain('init');
   });
 
-  test('no password', async () => {
+  test('without a password exits with 78', async () => {
     const { code, stderr } = await run(withoutPassword(db.url));
     expect(code).toBe(78);
     expect(stderr).toContain('none was given');
@@ -126,7 +126,7 @@ describe('who is not let in', () => {
     expect(stderr).not.toContain('percent-encoded');
   });
 
-  test('a password file without a line for it', async () => {
+  test('with a password file that has no matching line names the file', async () => {
     writeFileSync(join(folder, '.pgpass'), 'other:*:*:*:secret\n', { mode: 0o600 });
     const { code, stderr } = await run(withoutPassword(db.url));
     rmSync(join(folder, '.pgpass'));
@@ -153,7 +153,7 @@ describe('an event trigger that forbids CREATE SCHEMA', () => {
   });
 });
 
-describe('0A000 is not a replica', () => {
+describe('SQLSTATE 0A000 does not mean a replica', () => {
   const STATEMENT = `DO $$ BEGIN RAISE EXCEPTION 'nothing of the kind' USING ERRCODE = 'feature_not_supported'; END $$`;
   const call = { name: 'ask', statement: STATEMENT, parameters: [], limitMs: 5_000 };
 
@@ -176,7 +176,7 @@ describe('0A000 is not a replica', () => {
 describe.each([
   ['German', 'FATAL', 'hier steht etwas auf Deutsch'],
   ['Polish', 'KATASTROFALNY', 'po polsku'],
-])('a server that speaks %s', (_, severity, message) => {
+])('a server that reports errors in %s', (_, severity, message) => {
   let translator: Translator;
   beforeAll(async () => {
     const { hostname, port } = new URL(serverUrl());
@@ -186,7 +186,7 @@ describe.each([
 
   const through = (change: (url: URL) => void) => translator.through(db.urlWith(change));
 
-  test('it works', async () => {
+  test('works', async () => {
     expect(await run(through(() => undefined))).toMatchObject({ code: 0 });
     await db.sql`DROP SCHEMA migrate_lock CASCADE`;
   });
@@ -200,7 +200,7 @@ describe.each([
     expect({ code, stderr }).toMatchObject({ code: exitCode, stderr: expect.stringMatching(said) });
   });
 
-  test('no CONNECT right', async () => {
+  test('a missing CONNECT right is recognized', async () => {
     const role = await db.createRole();
     await db.sql.unsafe(`REVOKE CONNECT ON DATABASE ${db.name} FROM PUBLIC`);
     const { code, stderr } = await run(translator.through(role.url));
@@ -223,7 +223,7 @@ describe.each([
     await Promise.all(Object.values(poolers).map((pooler) => pooler.stop()));
   });
 
-  test('that pools statements: 78 at once, with its reason', async () => {
+  test('in statement pooling mode: exits with 78 at once, with the reason', async () => {
     const startedAtMs = performance.now();
     const { code, stderr } = await run(poolers.statement.through(db.url));
     expect({ code, stderr }).toMatchObject({
@@ -248,7 +248,7 @@ describe.each([
     expect(stderr).toContain('ignore_startup_parameters');
   });
 
-  test('that passes on a missing CONNECT right, and no password', async () => {
+  test('that passes on a missing CONNECT right and a missing password', async () => {
     const role = await db.createRole();
     await db.sql.unsafe(`REVOKE CONNECT ON DATABASE ${db.name} FROM PUBLIC`);
     const denied = await run(poolers.transaction.through(role.url));

@@ -1,4 +1,4 @@
-/** Servers that lie, on the real wire: what they get of us, and what they cost. */
+/** Servers that lie, on real connections: what they receive, and what they cost. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { readConnectionConfig } from '../../../src/db/settings/connection-config.js';
 import { classify } from '../../../src/db/classify.js';
@@ -54,7 +54,7 @@ async function ask(query = ''): Promise<{ exitCode: number; message: string; too
 const passwordsSaid = () =>
   server.clients.flatMap(({ said }) => said.filter(({ body }) => body.includes(PASSWORD)));
 
-/** Asks for SCRAM, and gives the client's first message and nonce. */
+/** Requests SCRAM, and returns the client's first message and nonce. */
 async function beginScram(client: FakeClient, mechanisms = ['SCRAM-SHA-256']) {
   await client.next();
   await client.send('R', request(10, [...mechanisms, '', ''].join('\0')));
@@ -63,7 +63,7 @@ async function beginScram(client: FakeClient, mechanisms = ['SCRAM-SHA-256']) {
 }
 const SALT = Buffer.alloc(16, 7).toString('base64');
 
-describe('who asks for less than was demanded gets nothing', () => {
+describe('a server that demands less authentication than is required gets no password', () => {
   test.each([
     ['in clear text', 'channel_binding=require', request(3)],
     ['in clear text', 'require_auth=scram-sha-256', request(3)],
@@ -87,7 +87,7 @@ describe('who asks for less than was demanded gets nothing', () => {
     expect(passwordsSaid()).toEqual([]);
   });
 
-  test('once the session stands, no request for the password is answered', async () => {
+  test('no request for a password is answered after the session is open', async () => {
     server = await startFakeServer(async (client) => {
       await beReady(client);
       await client.next();
@@ -105,7 +105,7 @@ describe('who asks for less than was demanded gets nothing', () => {
     [10, 'OAUTHBEARER\0\0', 'OAUTHBEARER'],
     [2, '', 'Kerberos'],
     [99, '', 'method 99'],
-  ])('what we cannot do is told: %d %j', async (kind, data, name) => {
+  ])('an unsupported method is refused with its name: %d %j', async (kind, data, name) => {
     server = await startFakeServer(async (client) => {
       await client.next();
       await client.send('R', request(kind, data));
@@ -199,7 +199,7 @@ describe('SCRAM with a server that does not know the password', () => {
     expect(passwordsSaid()).toEqual([]);
   });
 
-  test('as many iterations as are allowed do not block the program', async () => {
+  test('the maximum number of iterations does not block the program', async () => {
     server = await startFakeServer(async (client) => {
       const { nonce } = await beginScram(client);
       await client.send('R', request(11, `r=${nonce}x,s=${SALT},i=1000000`));
@@ -212,7 +212,7 @@ describe('SCRAM with a server that does not know the password', () => {
     expect(ticks).toBeGreaterThan(20);
   });
 
-  test('a program that is asked for 2147483647 iterations still hears its signals, and ends by itself', async () => {
+  test('a program that is asked for 2147483647 iterations handles signals, and ends by itself', async () => {
     server = await startFakeServer(async (client) => {
       const { nonce } = await beginScram(client);
       await client.send('R', request(11, `r=${nonce}x,s=${SALT},i=2147483647`));
@@ -226,14 +226,14 @@ describe('SCRAM with a server that does not know the password', () => {
   });
 });
 
-describe('a server that sends too much, or what makes no sense', () => {
+describe('a server that sends too much, or invalid messages', () => {
   const READY_THEN = (serve: (client: FakeClient) => Promise<unknown>) => async (client: FakeClient) => {
     await client.next();
     await beReady(client);
     await client.next();
     await serve(client);
   };
-  /** 256 MB of it, many at a time: the server is in this process. */
+  /** 256 MB in many parts: the server runs in this process. */
   const forever = (letter: string, body: Buffer | string) => async (client: FakeClient) => {
     const one = message(letter, body);
     const many = Buffer.alloc(Math.ceil(65_536 / one.length) * one.length, one);
@@ -251,7 +251,7 @@ describe('a server that sends too much, or what makes no sense', () => {
     await client.send('T', row);
     await client.send('2');
   };
-  /** The head of a message of this length, and much of its body. */
+  /** The header of a message of this length, and much of its body. */
   const long = (letter: string, length: number) => async (client: FakeClient) => {
     await client.write(Buffer.concat([Buffer.from(letter), int32(length)]));
     const part = Buffer.alloc(MEGABYTE, 'x');
@@ -259,10 +259,10 @@ describe('a server that sends too much, or what makes no sense', () => {
   };
 
   const NOT_THAT = 'what a PostgreSQL server does not send';
-  /** Of the first message it is clear already. */
+  /** The first message is enough to decide. */
   const NOTHING_OF_IT = 'does not speak its protocol';
   const PARAMETER = `a\0${'x'.repeat(1000)}\0`;
-  /** After a first message that is one. */
+  /** After a valid first message. */
   const ACCEPTED_THEN = (serve: (client: FakeClient) => Promise<unknown>) => async (client: FakeClient) => {
     await client.next();
     await client.send('R', request(0));
@@ -338,7 +338,7 @@ describe('a server that sends too much, or what makes no sense', () => {
     expect(process.memoryUsage.rss() - before).toBeLessThan(256 * MEGABYTE);
   });
 
-  test('notices and notifications without end are not stored, and the time limit is kept', async () => {
+  test('endless notices and notifications are not stored, and the time limit is kept', async () => {
     server = await startFakeServer(async (client) => {
       await client.next();
       await beReady(client);
@@ -351,7 +351,7 @@ describe('a server that sends too much, or what makes no sense', () => {
     expect(process.memoryUsage.rss() - before).toBeLessThan(256 * MEGABYTE);
   });
 
-  test('who does not need the connection any more does not wait for a silent server', async () => {
+  test('a disconnect does not wait for a silent server', async () => {
     const arrived: FakeClient[] = [];
     server = await startFakeServer(async (client) => {
       await client.next();
@@ -366,7 +366,7 @@ describe('a server that sends too much, or what makes no sense', () => {
     await waitFor('the end of the connection', () => arrived[0]?.socket.destroyed === true);
   });
 
-  test('a message that comes in pieces is a message', async () => {
+  test('a message that arrives in parts is read as one', async () => {
     server = await startFakeServer(async (client) => {
       await client.next();
       client.socket.setNoDelay(true);
@@ -379,7 +379,7 @@ describe('a server that sends too much, or what makes no sense', () => {
     expect(await ask()).toMatchObject({ exitCode: 69, message: expect.stringContaining('starting up') });
   });
 
-  test('the built program ends with 78, and tells no more than it must', async () => {
+  test('the built program exits with 78, and shows no secret', async () => {
     server = await startFakeServer(async (client) => {
       await client.next();
       await client.send('R', request(3));

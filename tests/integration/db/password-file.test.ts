@@ -21,7 +21,7 @@ function write(content: string, mode = 0o600): void {
 const read = (url: string, env = {}) => readConnectionConfig({ url, env: { HOME: folder, ...env } });
 const found = (url: string, env = {}) => read(url, env).hosts.map(({ password }) => password);
 
-describe('which line counts', () => {
+describe('the matching line of a password file', () => {
   test.each<[string, string, string | undefined]>([
     ['h:5432:d:u:pw', 'postgres://u@h/d', 'pw'],
     ['h:5432:d:u:pw\r\n', 'postgres://u@h/d', 'pw'],
@@ -40,14 +40,14 @@ describe('which line counts', () => {
     expect(found(url)).toEqual([expected]);
   });
 
-  test('each host has its own, and all are secret', () => {
+  test('is chosen for each host, and all passwords are secret', () => {
     write('h1:1:d:u:one\nh2:2:d:u:two\n');
     expect(found('postgres://u@h1:1,h2:2/d')).toEqual(['one', 'two']);
     expect(read('postgres://u@h1:1,h2:2/d').secrets).toEqual(['one', 'two']);
   });
 });
 
-test('a password that is given comes first; passfile and PGPASSFILE come before ~/.pgpass', () => {
+test('a given password comes first; passfile and PGPASSFILE come before ~/.pgpass', () => {
   write('*:*:*:*:pw');
   expect(found('postgres://u:given@h/d')).toEqual([undefined]);
   expect(found('postgres://u@h/d', { PGPASSWORD: 'given' })).toEqual([undefined]);
@@ -55,7 +55,7 @@ test('a password that is given comes first; passfile and PGPASSFILE come before 
   expect(found(`postgres://u@h/d?passfile=${file}`, { PGPASSFILE: join(folder, 'none') })).toEqual(['pw']);
 });
 
-test('one that others may read is not used', () => {
+test('a file that others may read is not used', () => {
   write('*:*:*:*:pw', 0o640);
   expect(read('postgres://u@h/d')).toMatchObject({ passwordFile: { unusable: expect.any(String) } });
   expect(found('postgres://u@h/d')).toEqual([undefined]);
@@ -80,7 +80,7 @@ describe('on a server', () => {
     return runCli(['run', '--', 'true'], { env });
   };
 
-  test('the built program uses it, and tells of it when it was not good', async () => {
+  test('the built program uses it, and names it when its password was refused', async () => {
     write(`127.0.0.1:*:postgres:${server.user}:${server.password}\n`);
     expect(await run()).toMatchObject({ code: 0 });
     write(`*:*:*:*:wrong-password\n`);
@@ -91,7 +91,7 @@ describe('on a server', () => {
     expect(await run()).toMatchObject({ code: 78, stderr: expect.stringContaining('chmod 600') });
   });
 
-  test('over a Unix socket', async () => {
+  test('works over a Unix socket', async () => {
     const { socketDirectory, port, user, password } = server;
     write(`${socketDirectory}:${port}:postgres:${user}:${password}\n`);
     const url = `postgres://${user}@${encodeURIComponent(socketDirectory)}:${port}/postgres?passfile=${file}`;

@@ -22,7 +22,7 @@ test.each([
   expect([database.isPooled, database.isDirect]).toEqual([isProxy, false]);
 });
 
-describe('what hands on the process id of the server', () => {
+describe("a proxy that passes on the server's process id", () => {
   let server: EmbeddedServer;
   let pgpool: Pgpool | undefined;
   let endings: (() => unknown)[] = [];
@@ -44,7 +44,7 @@ describe('what hands on the process id of the server', () => {
     return readFileSync(server.logFile, 'utf8').split('statement: SHOW pool_version').length - 1;
   }
 
-  /** Calls, a new connection and calls again: of the server itself, `asked` questions about pgpool-II are asked. */
+  /** Makes calls, reconnects and calls again; counts the queries about pgpool-II, which must be `asked`. */
   async function expectPath(database: Database, { isPooled, asked }: { isPooled: boolean; asked: number }) {
     endings.push(() => database.disconnect());
     const before = questions();
@@ -61,7 +61,7 @@ describe('what hands on the process id of the server', () => {
     expect(questions() - before).toBe(asked);
   }
 
-  /** On the Unix sockets, each program's in a folder of its own. */
+  /** On Unix sockets, each program's in its own folder. */
   const onSocket = (folder: string, port: number | string): string => {
     const url = new URL(server.url);
     url.searchParams.set('host', folder);
@@ -69,22 +69,22 @@ describe('what hands on the process id of the server', () => {
     return url.href;
   };
 
-  test('a direct connection is direct, and no question is asked', async () => {
+  test('a direct connection is recognized without a query', async () => {
     await expectPath(openDatabase(server.url), { isPooled: false, asked: 0 });
   });
 
-  test('a direct connection to the Unix socket as well', async () => {
+  test('a direct connection to the Unix socket is recognized without a query', async () => {
     const url = onSocket(server.socketDirectory, server.port);
     await expectPath(openDatabase(url), { isPooled: false, asked: 0 });
   });
 
-  test('a relay costs one question', async () => {
+  test('a relay costs one query', async () => {
     const relay = await startRelay(server);
     endings.push(relay.close);
     await expectPath(openDatabase(relay.through(server.url)), { isPooled: false, asked: 1 });
   });
 
-  test("on the application's instance it is asked only where it matters", async () => {
+  test("the application's instance is queried only where it matters", async () => {
     const sql = postgres(server.url, { max: 1, onnotice: () => undefined });
     endings.push(() => sql.end());
     const before = questions();
@@ -95,7 +95,7 @@ describe('what hands on the process id of the server', () => {
     await expectPath(new BorrowedDatabase(sql), { isPooled: false, asked: 1 });
   });
 
-  (hasPgpool ? test : test.skip)('pgpool-II is recognized, and the server hears nothing of it', async () => {
+  (hasPgpool ? test : test.skip)('pgpool-II is recognized without a query to the server', async () => {
     if (pgpool === undefined) throw new Error('it did not start');
     const { through, port, folder } = pgpool;
     await expectPath(openDatabase(through(server.url)), { isPooled: true, asked: 0 });
@@ -105,7 +105,7 @@ describe('what hands on the process id of the server', () => {
     await expectPath(new BorrowedDatabase(sql), { isPooled: true, asked: 0 });
   });
 
-  (hasPgpool ? test : test.skip)('pgpool-II on Unix sockets on both sides', async () => {
+  (hasPgpool ? test : test.skip)('pgpool-II on Unix sockets is recognized', async () => {
     const between = await startPgpool([server.url], { backend_hostname0: server.socketDirectory });
     endings.push(between.stop);
     await expectPath(openDatabase(onSocket(between.folder, between.port)), { isPooled: true, asked: 0 });

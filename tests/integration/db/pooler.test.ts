@@ -28,7 +28,7 @@ test.each([
   expect(classify(error)).toBe(kind);
 });
 
-test("the server's own 08P01 stays what it is", () => {
+test("the server's own 08P01 stays as it is", () => {
   const error = Object.assign(new Error('bind message supplies 1 parameters, but needs 2'), {
     code: '08P01',
     severity_local: 'ERROR',
@@ -36,7 +36,7 @@ test("the server's own 08P01 stays what it is", () => {
   expect(errorCode(error)).toBe('08P01');
 });
 
-(hasPooler ? describe : describe.skip)('whether a pooler stands in front', () => {
+(hasPooler ? describe : describe.skip)('a pooler in front of the server is recognized', () => {
   let db: TestDatabase;
   let poolers: Record<'refuses' | 'drops', Pooler>;
   beforeAll(async () => {
@@ -53,7 +53,7 @@ test("the server's own 08P01 stays what it is", () => {
     await db.drop();
   });
 
-  /** As the first thing that this process asks: what `auto` means must not depend on earlier calls. */
+  /** The first query of this process: the meaning of `auto` must not depend on earlier calls. */
   async function expectPooled(database: Database, isPooled: boolean): Promise<void> {
     const calls = new LockCalls(database, 'migrate_lock');
     expect(await calls.cleanup()).toMatchObject({ leases: 0 });
@@ -63,7 +63,7 @@ test("the server's own 08P01 stays what it is", () => {
     database.disconnect();
   }
 
-  test.each(['directly', 'refuses', 'drops'] as const)('on a connection of our own: %s', async (way) => {
+  test.each(['directly', 'refuses', 'drops'] as const)('on a connection of migrate-lock: %s', async (way) => {
     const url = way === 'directly' ? db.url : poolers[way].through(db.url);
     const database: OwnDatabase = openDatabase(url);
     await expectPooled(database, way !== 'directly');

@@ -7,7 +7,7 @@ import type { EmbeddedServer } from '../../support/embedded-server.mjs';
 import { startRelay, type Relay } from '../../support/relay.js';
 import { waitFor } from '../../support/wait-for.js';
 
-// Several hosts: a lock is never taken on a replica, whatever their order.
+// Several hosts: a lock is never taken on a replica, in any order of the hosts.
 
 let pair: ReplicatedPair;
 let relay: Relay;
@@ -45,7 +45,7 @@ function open(ports: number[], env: Record<string, string> = {}): OwnDatabase {
   return database;
 }
 const ports = (...servers: EmbeddedServer[]) => servers.map(({ port }) => port);
-/** Nobody listens on it. */
+/** No program listens on it. */
 const NOBODY = 1;
 
 describe('the primary is found', () => {
@@ -57,7 +57,7 @@ describe('the primary is found', () => {
     expect(await open(ports(primary, standby), env).call(ASK)).toBe(primary.port);
   });
 
-  test('behind a host that is away, and behind one that is silent', async () => {
+  test('behind a host that is down, and behind one that does not answer', async () => {
     const { primary } = pair;
     expect(await open([NOBODY, primary.port]).call(ASK)).toBe(primary.port);
     database?.disconnect();
@@ -65,7 +65,7 @@ describe('the primary is found', () => {
     expect(await open([relay.port, primary.port]).call(ASK)).toBe(primary.port);
   });
 
-  test('PGTARGETSESSIONATTRS in our own environment is not left to the driver', async () => {
+  test('PGTARGETSESSIONATTRS in the environment is not passed to the driver', async () => {
     process.env.PGTARGETSESSIONATTRS = 'any';
     try {
       expect(await open([pair.primary.port]).call(ASK)).toBe(pair.primary.port);
@@ -76,14 +76,14 @@ describe('the primary is found', () => {
   });
 });
 
-test('without a primary it is said of each host what it is, and it can be tried again', async () => {
+test('without a primary, the error says what each host is, and is retried', async () => {
   await expect(open([pair.standby.port, NOBODY]).call(ASK)).rejects.toMatchObject({
     code: 'NO_PRIMARY',
     message: expect.stringMatching(/:\d+ is a replica; 127\.0\.0\.1:1: .*ECONNREFUSED/),
   });
 });
 
-test('a host that refuses us ends the search', async () => {
+test('a host that refuses the login ends the search', async () => {
   const { primary, standby } = pair;
   await expect(open(ports(standby, primary), { PGPASSWORD: 'wrong' }).call(ASK)).rejects.toMatchObject({
     code: '28P01',
@@ -97,7 +97,7 @@ test.each(['standby', 'read-only', 'prefer-standby', 'geheim'])(
   },
 );
 
-test('a connection that is lost before its first statement fails that statement alone', async () => {
+test('a connection that is lost before its first statement fails only that statement', async () => {
   const config = readConnectionConfig({ url: relay.through(pair.standby.url), env: {} });
   const connection = await connect(config, { withSettings: true, limitMs: 5_000 });
   relay.cut();

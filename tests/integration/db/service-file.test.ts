@@ -9,7 +9,7 @@ import { UsageError } from '../../../src/errors.js';
 import { createDatabase, type TestDatabase, type TestRole } from '../../support/database.js';
 import { assertNothingLeft, runCli, startCli } from '../../support/run-cli.js';
 
-// Service files as libpq reads them; where psql is there, it has to agree.
+// Service files as libpq reads them; psql has to agree where it is installed.
 
 const hasPsql = spawnSync('psql', ['--version'], { stdio: 'ignore' }).status === 0;
 const WHO = `SELECT current_user || '@' || current_database() AS answer`;
@@ -18,7 +18,7 @@ type Env = Record<string, string>;
 let db: TestDatabase;
 let role: TestRole;
 let folder: string;
-/** What stands for `$name` in a service file or a variable. */
+/** The value of `$name` in a service file or a variable. */
 const names: Record<string, string> = {};
 
 beforeAll(async () => {
@@ -79,7 +79,7 @@ function psql(env: Env, url?: string): string {
 const WHOLE = 'host=<host>\nport=<port>\ndbname=<db>\nuser=<user>\npassword=<password>\n';
 const [ROLE, ADMIN] = ['<user>@<db>', '<admin>@<db>'];
 
-describe('as libpq reads it', () => {
+describe('a service file is read as libpq reads it', () => {
   test.each<[string, string, Env, string | undefined, string]>([
     ['the whole of it', `[shop]\n${WHOLE}`, { PGSERVICE: 'shop' }, undefined, ROLE],
     ['in the URL', `[shop]\n${WHOLE}`, {}, 'postgres:///?service=shop', ROLE],
@@ -161,13 +161,7 @@ describe('as libpq reads it', () => {
       undefined,
       'refused',
     ],
-    [
-      'a parameter that nobody knows',
-      `[shop]\n${WHOLE}schema=x\n`,
-      { PGSERVICE: 'shop' },
-      undefined,
-      'refused',
-    ],
+    ['an unknown parameter', `[shop]\n${WHOLE}schema=x\n`, { PGSERVICE: 'shop' }, undefined, 'refused'],
     ['a line without a sign', `[shop]\n${WHOLE}nonsense\n`, { PGSERVICE: 'shop' }, undefined, 'refused'],
     [
       'blanks before the sign',
@@ -189,7 +183,7 @@ describe('as libpq reads it', () => {
     if (hasPsql) expect(psql(env, url)).toBe(filledIn(expected));
   });
 
-  test('where it is looked for', async () => {
+  test('is searched in the same places', async () => {
     const both = async (env: Env, expected: string) => {
       expect(await ours({ PGSERVICE: 'shop', ...env })).toBe(filledIn(expected));
       if (hasPsql) expect(psql({ PGSERVICE: 'shop', ...env })).toBe(filledIn(expected));
@@ -212,7 +206,7 @@ describe('as libpq reads it', () => {
   });
 });
 
-describe('what is refused is named, and no value of it repeated', () => {
+describe('a refused service file is named, and none of its values is repeated', () => {
   const failure = (content: string, env: Env = {}): string => {
     write('.pg_service.conf', content);
     try {
@@ -237,13 +231,13 @@ describe('what is refused is named, and no value of it repeated', () => {
     expect(said).not.toContain('geheim');
   });
 
-  test('its password is a secret', () => {
+  test('the password in a service is a secret', () => {
     write('.pg_service.conf', '[shop]\nhost=h\npassword=geheim\n');
     expect(readConnectionConfig({ env: environment({ PGSERVICE: 'shop' }) }).secrets).toContain('geheim');
   });
 });
 
-test('two runs, one of which names the database by a service, exclude each other', async () => {
+test('two runs exclude each other when one names the database by a service', async () => {
   write('.pg_service.conf', `[shop]\n${WHOLE}`);
   const holder = startCli(['run', '--', 'sleep', '1000'], { env: { DATABASE_URL: role.url } });
   await holder.waitForEvent('child.started');
@@ -257,26 +251,29 @@ test('two runs, one of which names the database by a service, exclude each other
   await holder.done;
 });
 
-describe('what a service demands of authentication is not left out', () => {
+describe('the authentication settings of a service', () => {
   const demand = (line: string, env: Env = {}) => {
     write('.pg_service.conf', `[app]\nhost=h\ndbname=d\nuser=u\n${line}\n`);
     return readConnectionConfig({ env: environment({ PGSERVICE: 'app', ...env }) });
   };
 
-  test('channel_binding, before the variable', () => {
+  test('channel_binding overrides the variable', () => {
     const { auth, ignored } = demand('channel_binding=require', { PGCHANNELBINDING: 'disable' });
     expect(auth).toMatchObject({ channelBinding: 'require' });
     expect(ignored).toEqual([]);
   });
 
-  test('require_auth', () => {
+  test('require_auth is honoured', () => {
     const { auth, ignored } = demand('require_auth=scram-sha-256');
     expect(auth).toEqual({ channelBinding: 'prefer', methods: ['scram-sha-256'], allowsNone: false });
     expect(ignored).toEqual([]);
   });
 
-  test.each(['channel_binding=always', 'require_auth=everything'])('%s is refused by its name', (line) => {
-    const [parameter] = line.split('=');
-    expect(() => demand(line)).toThrow(`${parameter} of the service has a value`);
-  });
+  test.each(['channel_binding=always', 'require_auth=everything'])(
+    '%s is refused, and the error names it',
+    (line) => {
+      const [parameter] = line.split('=');
+      expect(() => demand(line)).toThrow(`${parameter} of the service has a value`);
+    },
+  );
 });

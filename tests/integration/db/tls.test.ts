@@ -11,7 +11,7 @@ import { startServer, type EmbeddedServer } from '../../support/embedded-server.
 import { assertNothingLeft, runCli } from '../../support/run-cli.js';
 import { offerTls } from '../../support/tls-server.js';
 
-// TLS as libpq means it, on a server with certificates of our own; where psql is there, it has to agree.
+// TLS with the meaning of libpq, on a server with the test's certificates; psql has to agree where it is installed.
 
 const hasPsql = spawnSync('psql', ['--version'], { stdio: 'ignore' }).status === 0;
 const describeWithCertificates = hasOpenssl ? describe : describe.skip;
@@ -32,7 +32,7 @@ const paths: Record<string, string> = {};
 type Env = Record<string, string>;
 type Seen = 'tls' | 'plain' | 'refused' | 'unavailable';
 
-/** PG* variables; `$name` in a value stands for a file. */
+/** PG* variables; `$name` in a value is replaced by a file. */
 function environment(env: Env, { host, port, user, password }: EmbeddedServer = server): Env {
   const named = Object.entries(env).map(([name, value]) => [
     name,
@@ -144,19 +144,19 @@ describeWithCertificates('TLS', () => {
     await expectLikeLibpq(environment(env), expected);
   });
 
-  test('TLS from the first byte: sslnegotiation=direct', async () => {
+  test('sslnegotiation=direct uses TLS from the first byte', async () => {
     const env = { PGSSLMODE: 'verify-ca', PGSSLROOTCERT: '$ca', PGSSLNEGOTIATION: 'direct' };
     expect(await ours(environment(env))).toMatchObject({ seen: 'tls' });
     expect(await ours(environment(env, plain))).toMatchObject({ seen: expect.not.stringMatching('tls') });
   });
 
-  test('PGSSLCERTMODE=disable: our certificate is not shown', async () => {
+  test('PGSSLCERTMODE=disable sends no client certificate', async () => {
     const certified = { PGUSER: 'certified', PGSSLCERT: '$cert', PGSSLKEY: '$key', PGSSLMODE: 'require' };
     expect((await ours(environment({ ...certified, PGSSLCERTMODE: 'allow' }))).seen).toBe('tls');
     expect((await ours(environment({ ...certified, PGSSLCERTMODE: 'disable' }))).seen).toBe('refused');
   });
 
-  test('a version of TLS that the server does not speak', async () => {
+  test('a TLS version that the server does not support is reported', async () => {
     const env = {
       PGSSLMODE: 'require',
       PGSSLMAXPROTOCOLVERSION: 'TLSv1.1',
@@ -173,13 +173,13 @@ describeWithCertificates('TLS', () => {
     ],
     [{ PGSSLMODE: 'verify-full', PGSSLROOTCERT: '$ca' }, /a name that the certificate bears/],
     [{ PGSSLMODE: 'verify-ca', PGSSLROOTCERT: '$ca', PGSSLCRL: '$revoked' }, /was revoked/],
-  ])('%j: the hint is how to verify it, not how to do without', async (env, hint) => {
+  ])('%j: the hint says how to verify the server, not how to turn verification off', async (env, hint) => {
     const { seen, error } = await ours(environment(env));
     expect({ seen, error }).toMatchObject({ seen: 'refused', error: expect.stringMatching(hint) });
     expect(error).not.toContain('disable');
   });
 
-  test('a file without a certificate is called that', () => {
+  test('a file without a certificate is reported', () => {
     const env = environment({ PGSSLMODE: 'verify-full', PGSSLROOTCERT: '$key' });
     expect(() => readConnectionConfig({ env })).toThrow(/sslrootcert names has no certificate in it/);
   });
@@ -196,7 +196,7 @@ describeWithCertificates('TLS', () => {
     if (expected === 'refused') expect(error).toContain('does not offer TLS');
   });
 
-  test('a Unix socket does without, whatever sslmode says of verification', async () => {
+  test('a Unix socket uses no TLS, for any sslmode', async () => {
     const env = environment({ PGHOST: server.socketDirectory, PGSSLMODE: 'require' });
     await expectLikeLibpq(env, 'plain');
   });
@@ -217,7 +217,7 @@ describeWithCertificates('TLS', () => {
     await expectLikeLibpq({ ...env, PGSSLMODE: 'require' }, 'refused');
   });
 
-  test('the built program: from the URL, and exit code 78 without a word of the password', async () => {
+  test('the built program reads the URL, and exits with 78 without the password', async () => {
     const url = (query: string) => `${server.url.replace('127.0.0.1', 'localhost')}?${query}`;
     const run = (query: string) => runCli(['run', '--', 'true'], { env: { DATABASE_URL: url(query) } });
     expect(await run(`sslmode=verify-full&sslrootcert=${paths.ca ?? ''}`)).toMatchObject({ code: 0 });
@@ -227,7 +227,7 @@ describeWithCertificates('TLS', () => {
     expect(refused.stderr + refused.stdout).not.toContain(server.password);
   });
 
-  test('an address that the certificate bears; and then another name is the wrong one', async () => {
+  test('an IP address in the certificate is accepted, and another name is refused', async () => {
     await offerTls(server, certificates.signed('by-address', authority, 'IP:127.0.0.1'), authority);
     const env = environment({ PGSSLMODE: 'verify-full', PGSSLROOTCERT: '$ca' });
     await expectLikeLibpq(env, 'tls');

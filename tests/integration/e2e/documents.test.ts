@@ -1,13 +1,14 @@
 /**
- * Every command line of the documents is run as it stands there, by a real shell on a real database. Of the programs that it
- * names, only `npx` and `prisma` are stand-ins. Comments above a block say how:
+ * Runs every command line of the documents by a real shell on a real database. Of the programs in them, only `npx` and
+ * `prisma` are replaced. Comments above a block say how:
  *
- *     <!-- not run: reason -->    it is not run
- *     <!-- exit: 75 -->           it exits with this code
- *     <!-- after: command -->     this is run before
- *     <!-- while: command -->     this runs, and has the lock, meanwhile
+ * <!-- not run: reason -->    it is not run
+ * <!-- exit: 75 -->           it exits with this code
+ * <!-- after: command -->     this command runs before
+ * <!-- while: command -->     this command holds the lock at the same time
  *
- * `sh`: a script. `console`: commands after `$`, and their output. `sql`: statements, inside a lease. `yaml`: its `command:` and
+ * `sh`: a script. `console`: commands after `$`, and their output. `sql`: statements, inside a lease. `yaml`: its
+ * `command:` and
  * `run:`. `json`: an event. `ts` is compiled by package.test.ts; `text` is neither commands nor code.
  */
 import { spawnSync } from 'node:child_process';
@@ -28,7 +29,7 @@ const NOT_COMMANDS = ['ts', 'text'];
 const hasPsql = spawnSync('psql', ['--version']).error === undefined;
 
 let server: Awaited<ReturnType<typeof startServer>>;
-/** Where a reader stands: a project with knex migrations, and the database `app`. */
+/** The working directory of a reader: a project with knex migrations, and the database `app`. */
 let project: string;
 let database: string;
 let background: RunningCli | undefined;
@@ -81,7 +82,7 @@ describe.each(allBlocks(...RUN).map((block) => ({ name: `${block.place} (${block
   },
 );
 
-test('every code block is in a language that is known here, and none is merely indented', () => {
+test('every code block has a known language, and none is only indented', () => {
   const languages = DOCUMENTS.flatMap(blocksOf).map(({ place, language }) => `${place} ${language}`);
   const known = new RegExp(` (${[...RUN, ...NOT_COMMANDS].join('|')})$`);
   expect(languages.filter((language) => !known.test(language))).toEqual([]);
@@ -133,7 +134,7 @@ function commandsIn(text: string): { command: string; output: string }[] {
   });
 }
 
-/** What differs from run to run: times, names, numbers of processes. */
+/** Text that differs from run to run: times, names, process ids. */
 function withoutChance(text: string): string {
   return text
     .replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'TIME')

@@ -9,16 +9,16 @@ const SOURCES = [
   ...['package.json', 'tsconfig.json', 'tsconfig.build.json', 'README.md', 'LICENSE'],
   ...['bin', 'docs', 'scripts', 'src', 'sql'],
 ];
-/** How this machine reaches packages; the rest of what npm tells its scripts would lead a second npm astray. */
+/** The settings for reaching packages; npm's other variables would mislead a second npm. */
 const NPM_SETTINGS = /^npm_config_(registry|cache|userconfig|globalconfig|proxy|https_proxy|noproxy|cafile)$/;
-/** The harness starts Node: it hands over to the program. */
+/** The harness starts Node, which execs the program. */
 const HAND_OVER = `
   const [file, ...args] = process.argv.slice(1);
   const { status, signal, error } = require('node:child_process').spawnSync(file, args, { stdio: 'inherit' });
   if (error) throw error;
   process.exitCode = signal === null ? status : 255;`;
 
-/** Runs any program as the harness runs the command line: what changes its ways is stripped, what it leaves is found. */
+/** Runs any program like the command line: without variables that change its behaviour, and what it leaves is found. */
 export function execute(
   command: string[],
   cwd: string,
@@ -34,19 +34,19 @@ export function execute(
   }).done;
 }
 
-/** Packs what was built, and installs that in an empty folder. */
+/** Packs the build, and installs it in an empty folder. */
 export async function installPacked(folder: string): Promise<{ tarball: string; consumer: string }> {
   if (!existsSync(join(ROOT, 'dist', 'types', 'index.d.ts'))) throw new Error('npm run build first');
   const tarball = await pack(ROOT, folder, '--ignore-scripts');
   const consumer = join(folder, 'consumer');
   mkdirSync(consumer);
-  // Of its own, so that npm does not look for one further up.
+  // A package.json of its own, so that npm does not look for one further up.
   writeFileSync(join(consumer, 'package.json'), '{ "name": "consumer", "private": true }');
   await succeeds(['npm', 'install', '--no-audit', '--no-fund', '--prefer-offline', tarball], consumer);
   return { tarball, consumer };
 }
 
-/** Copies the sources to another folder, where an older build left a file: packing them there builds them. */
+/** Copies the sources to another folder with a file of an older build: packing them there builds them. */
 export async function packElsewhere(folder: string): Promise<string> {
   const copy = join(folder, 'elsewhere');
   for (const name of SOURCES) cpSync(join(ROOT, name), join(copy, name), { recursive: true });

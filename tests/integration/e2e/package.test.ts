@@ -11,7 +11,7 @@ import { STRICT_PROGRAM, WHAT_IS_TAKEN_FOR_GRANTED } from './strict-program.js';
 
 let db: TestDatabase;
 let folder: string;
-/** A folder in which nothing but the tarball was installed. */
+/** A folder in which only the tarball was installed. */
 let consumer: string;
 let tarball: string;
 
@@ -29,12 +29,12 @@ afterAll(async () => {
 /** Runs a program where the package is installed. */
 const use = (...command: string[]) => execute(command, consumer, { DATABASE_URL: db.url });
 
-describe('what is packed', () => {
+describe('the package', () => {
   const installed = () => join(consumer, 'node_modules', 'migrate-lock');
   const packed = () => filesIn(installed());
   const types = () => packed().filter((path) => path.startsWith('dist/types/'));
 
-  test('is what is needed to run, and nothing else', () => {
+  test('has only what is needed to run', () => {
     expect(packed().filter((path) => !types().includes(path))).toEqual([
       'LICENSE',
       'README.md',
@@ -50,7 +50,7 @@ describe('what is packed', () => {
     expect(types().filter((path) => !path.endsWith('.d.ts'))).toEqual([]);
   });
 
-  test('has the types of the library, all that they need, and none of the command line', () => {
+  test("has the library's types, with all that they need, and none of the command line", () => {
     const needed = closure('dist/types/index.d.ts', (path) => read(installed(), path));
     expect(types()).toEqual(expect.arrayContaining(needed));
     const sources = closure('src/index.ts', (path) => read(ROOT, path)).map((path) =>
@@ -68,7 +68,7 @@ describe('what is packed', () => {
     expect(naming).toEqual([]);
   });
 
-  test('runs nothing when it is installed, nor does anything that it brings', () => {
+  test('has no install scripts, and neither have its dependencies', () => {
     const { scripts = {} } = JSON.parse(read(installed(), 'package.json')) as { scripts?: object };
     expect(Object.keys(scripts).filter((name) => /^(pre|post)?(install|prepare)$/.test(name))).toEqual([]);
     const tree = read(consumer, 'node_modules/.package-lock.json');
@@ -76,7 +76,7 @@ describe('what is packed', () => {
     expect(tree).not.toContain('hasInstallScript');
   });
 
-  test('brings the packages that it is built on, and theirs', () => {
+  test('depends on the packages that it uses, and on theirs', () => {
     const brought = readdirSync(join(consumer, 'node_modules')).filter((name) => !name.startsWith('.'));
     const own = [
       'chalk',
@@ -102,7 +102,7 @@ describe('what is packed', () => {
     expect(brought.sort()).toEqual([...own, ...others].sort());
   });
 
-  test('is built on nothing that CONTRIBUTING does not give a reason for', () => {
+  test('has a reason in CONTRIBUTING for each dependency', () => {
     const { dependencies } = JSON.parse(read(ROOT, 'package.json')) as { dependencies: object };
     const [, table = ''] = read(ROOT, 'CONTRIBUTING.md').split('## Runtime dependencies, and why');
     const reasons = [...table.matchAll(/^\| ([\w@/-]+) \| \S.* \|$/gm)].map(([, name]) => name);
@@ -111,7 +111,7 @@ describe('what is packed', () => {
     );
   });
 
-  test('is the same, byte for byte, when it is built again elsewhere', async () => {
+  test('is identical, byte for byte, when it is built again in another folder', async () => {
     const isSame = readFileSync(await packElsewhere(folder)).equals(readFileSync(tarball));
     expect(isSame ? 'the same' : 'another: if dist/ is older than src/, npm run build').toBe('the same');
   }, 120_000);
@@ -157,7 +157,7 @@ describe('the installed command line', () => {
     ['drawing', ['ERASE', 'fitted']],
     ['prometheus', ['toPrometheusText']],
     ['saslprep', ['saslprep']],
-  ])('loads %s.cjs on demand, which exports what is used of it', async (name, used) => {
+  ])('loads %s.cjs on demand, which has the exports that are used', async (name, used) => {
     const dist = join(consumer, 'node_modules', 'migrate-lock', 'dist');
     expect(read(dist, 'migrate-lock.cjs').includes(`import("./${name}.cjs")`)).toBe(true);
     const program = `import(process.argv[1]).then((module) => console.log(Object.keys(module).join()))`;
@@ -165,7 +165,7 @@ describe('the installed command line', () => {
     expect(stdout.trim().split(',')).toEqual(expect.arrayContaining(used));
   });
 
-  test('tells its version', async () => {
+  test('prints its version', async () => {
     const { version } = JSON.parse(read(ROOT, 'package.json')) as { version: string };
     expect(await use('node_modules/.bin/migrate-lock', '--version')).toMatchObject({
       code: 0,
@@ -175,7 +175,7 @@ describe('the installed command line', () => {
 });
 
 describe('the installed library', () => {
-  test('is imported, locks, and lets Node end by itself', async () => {
+  test('can be imported, locks, and lets Node exit', async () => {
     writeFileSync(
       join(consumer, 'use.mjs'),
       `import { LockWaitTimeoutError, MigrationLock, withMigrationLock } from 'migrate-lock';
@@ -199,14 +199,14 @@ describe('the installed library', () => {
     });
   });
 
-  test('opens nothing of its inside', async () => {
+  test('exports no internal module', async () => {
     writeFileSync(join(consumer, 'inside.mjs'), `await import('migrate-lock/dist/index.js');`);
     const { code, stderr } = await use('node', 'inside.mjs');
     expect(code).toBe(1);
     expect(stderr).toContain('ERR_PACKAGE_PATH_NOT_EXPORTED');
   });
 
-  test('brings the schema of its events', async () => {
+  test('includes the schema of its events', async () => {
     writeFileSync(
       join(consumer, 'schema.mjs'),
       `import { createRequire } from 'node:module';
@@ -216,7 +216,7 @@ describe('the installed library', () => {
     expect(JSON.parse(stdout)).toEqual(JSON.parse(read(ROOT, 'src/events/event.schema.json')));
   });
 
-  test('has types that a strict program and what the documents show can use, and that refuse what is wrong', async () => {
+  test("has types that strict programs and the documents' examples compile with, and that reject errors", async () => {
     const shown = allBlocks('ts').map(({ text }, at) => ({ file: `shown-${at}.mts`, text }));
     expect(shown.length).toBeGreaterThan(1);
     for (const { file, text } of shown) writeFileSync(join(consumer, file), text + WHAT_IS_TAKEN_FOR_GRANTED);
@@ -226,7 +226,7 @@ describe('the installed library', () => {
   }, 120_000);
 });
 
-/** The compiler of this repository and Node's types; everything else comes from the installed package. */
+/** The compiler of this repository and Node's types; everything else is in the installed package. */
 const COMPILER = [
   ...['node', join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc'), '--noEmit', '--strict'],
   ...['--exactOptionalPropertyTypes', '--noUncheckedIndexedAccess', '--skipLibCheck', 'false'],
@@ -234,7 +234,7 @@ const COMPILER = [
   ...['--typeRoots', join(ROOT, 'node_modules', '@types'), '--types', 'node'],
 ];
 
-/** The module and every module of the package that it imports, directly or not. */
+/** The module and all modules of the package that it imports, directly or not. */
 function closure(entry: string, textOf: (path: string) => string): string[] {
   const found = new Set([entry]);
   for (const path of found) {

@@ -1,10 +1,10 @@
-/** Added to the code that the documents show. */
+/** Added to the code in the documents. */
 export const WHAT_IS_TAKEN_FOR_GRANTED = `
 declare function migrate(options?: { signal: AbortSignal; fencingToken?: number }): Promise<void>;
 declare const sql: import('postgres').Sql;
 `;
 
-/** Uses everything that the library exports; what must be refused is marked, and an unused mark is an error too. */
+/** Uses every export of the library; errors that must be reported are marked, and an unused mark is an error too. */
 export const STRICT_PROGRAM = `
 import {
   LockWaitTimeoutError, MigrateLockError, MigrationLock, UsageError, withMigrationLock,

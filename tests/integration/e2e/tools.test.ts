@@ -14,16 +14,16 @@ const AT_ONCE = 20;
 
 interface Tool {
   name: string;
-  /** The command as its README in examples/ gives it. */
+  /** The command in its README in examples/. */
   command: string[];
-  /** The tool's own table of what it has applied, and its column that names a migration. */
+  /** The tool's table of applied migrations, and its column with their names. */
   table: string;
   column: string;
   /** The migrations' names in that table. */
   recorded: (string | RegExp)[];
-  /** Their names in the evidence that each of them writes, in their order. */
+  /** Their names in the evidence that each of them writes, in order. */
   ran: string[];
-  /** One row for each order, were the backfill run once. */
+  /** One row for each order if the backfill runs once. */
   backfilled: string;
 }
 
@@ -96,7 +96,7 @@ test.each(TOOLS)(
     const failed = results.filter(({ code }) => code !== 0);
     expect(new Set(failed.map(({ code, stderr }) => `${code}: ${stderr.slice(0, 200)}`))).toEqual(new Set());
 
-    // Each had its turn, and the tool's own table and the evidence in the data agree on what ran.
+    // Each run had its turn, and the tool's table and the evidence agree on what ran.
     const events = results.flatMap((result) => result.events);
     const tokens = events
       .filter(({ event }) => event === 'lock.acquired')
@@ -110,7 +110,7 @@ test.each(TOOLS)(
     expect(orders).toBeGreaterThan(0);
     expect(await db.sql.unsafe(tool.backfilled)).toHaveLength(orders);
 
-    // What migrated was the child of whoever had the lease first.
+    // The migrations ran in the command of the first holder.
     const first = events.find(
       ({ fencingToken, event }) =>
         event === 'lock.acquired' && fencingToken === Math.min(...tokens.map(Number)),
@@ -121,7 +121,7 @@ test.each(TOOLS)(
   240_000,
 );
 
-test('without the lock the same storm runs a backfill as often as it is started', async () => {
+test('without the lock, the same starts run a backfill once each', async () => {
   const instances = 6;
   const db = await emptyDatabase();
   const previous = mkdtempSync(join(tmpdir(), 'migrate-lock-previous-release-'));
@@ -139,7 +139,7 @@ test('without the lock the same storm runs a backfill as often as it is started'
     writeFileSync(journal, JSON.stringify({ ...rest, entries: entries.slice(0, -1) }));
     expect(await drizzle({ MIGRATIONS_FOLDER: previous })).toMatchObject({ code: 0 });
 
-    // All of them get as far as the backfill before any can do it: they have all seen that it is pending.
+    // All of them reach the backfill before any executes it: all have seen that it is pending.
     const storm = await db.sql.begin(async (gate) => {
       await gate`LOCK TABLE ledger IN SHARE MODE`;
       const started = Promise.all(Array.from({ length: instances }, () => drizzle()));

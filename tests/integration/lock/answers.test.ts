@@ -1,4 +1,6 @@
-/** A lock schema whose functions answer nonsense: those of a hostile owner, or of a server that lies. Nothing of it gets any further. */
+/**
+ * A lock schema whose functions return invalid answers, as a hostile owner or a lying server may. Every one is refused.
+ */
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -35,7 +37,7 @@ afterAll(async () => {
 });
 afterAll(() => assertNothingLeft());
 
-/** From now on the function answers this: an expression of its parameters. */
+/** From now on the function returns this expression, which may use its parameters. */
 async function answerWith(name: string, expression: string): Promise<void> {
   const [found] = await db.sql<{ parameters: string }[]>`
     SELECT pg_get_function_arguments(oid) AS parameters
@@ -78,8 +80,8 @@ async function expectRefused(asking: Promise<unknown>): Promise<void> {
   expect((failure as Error).message.length).toBeLessThan(300);
 }
 
-describe('an attempt', () => {
-  test('what makes sense is taken', async () => {
+describe('the answer to a poll', () => {
+  test('is accepted when it is valid', async () => {
     await answerWith('poll', acquired('{}'));
     expect(await poll()).toMatchObject({ outcome: 'acquired', lease: { fencingToken: 7 } });
     await answerWith('poll', held('{"retryAfterMs": 100}'));
@@ -113,7 +115,7 @@ describe('an attempt', () => {
     ['{"pid": 1e10}'],
     ['{"command": {"a": 1}}'],
     ['{"releasedAtMs": "x"}'],
-  ])('acquired, with a lease of %s', async (lease) => {
+  ])('is accepted as acquired, with a lease of %s', async (lease) => {
     await answerWith('poll', acquired(lease));
     await expectRefused(poll());
   });
@@ -162,12 +164,12 @@ describe('an attempt', () => {
     [
       `${held('{}')} || jsonb_build_object('holder', ${LEASE} || jsonb_build_object('command', repeat('x', 10000000)))`,
     ],
-  ])('nonsense #%#', async (answer) => {
+  ])('is refused when it is invalid: #%#', async (answer) => {
     await answerWith('poll', answer);
     await expectRefused(poll());
   });
 
-  test('a lease is never longer for its holder than what it asked for, and its dates can be written', async () => {
+  test('never gives the holder a longer lease than it asked for, and has valid dates', async () => {
     await answerWith('poll', acquired('{"expiresInMs": 1e15, "expiresAtMs": 9e15, "lockedAtMs": -9e15}'));
     const attempt = await poll();
     if (attempt.outcome !== 'acquired') throw new Error(attempt.outcome);
@@ -177,7 +179,7 @@ describe('an attempt', () => {
   });
 });
 
-describe('every other call', () => {
+describe('the answer to every other call', () => {
   const me = newIdentity();
   const NONSENSE = ['null', '7', '"x"', '[]', '{}', '[{}]', '{"outcome": "x"}', '{"outcome": "released"}'];
   const CALLS: [string, () => Promise<unknown>][] = [
@@ -193,9 +195,9 @@ describe('every other call', () => {
     ['cleanup', () => calls.cleanup()],
     ['prune', () => calls.prune(1)],
   ];
-  test.each(CALLS)('%s()', async (name, ask) => {
+  test.each(CALLS)('%s() is accepted when it is valid', async (name, ask) => {
     for (const answer of NONSENSE) {
-      // A history without rows.
+      // An empty history.
       if (name === 'history' && answer === '[]') continue;
       await answerWith(name, literal(answer));
       await expectRefused(ask());
@@ -228,12 +230,12 @@ describe('every other call', () => {
     ],
     ['release', () => calls.release(me), '{"outcome": "lost", "holder": {}}'],
     ['prune', () => calls.prune(1), '{"runs": 0.5, "rows": -1}'],
-  ])('%s() #%#', async (name, ask, answer) => {
+  ])('%s() is refused when it is invalid: #%#', async (name, ask, answer) => {
     await answerWith(name, literal(answer));
     await expectRefused(ask());
   });
 
-  test('a history that gives the same page for ever', async () => {
+  test('a history that repeats one page for ever is refused', async () => {
     const row = `jsonb_build_object('id', 1, 'seq', NULL, 'event', 'wait.timeout', 'details', '{}'::jsonb, 'hash', NULL, 'text', 't')`;
     const ends = `jsonb_build_object('headSeq', 0, 'headHash', '', 'tailSeq', 0, 'tailHash', '')`;
     await answerWith(
@@ -253,8 +255,8 @@ describe('a run', () => {
   test.each([
     ['a token that is a command', acquired('{"fencingToken": "1; touch x"}')],
     ['a wait for ever', held('{"retryAfterMs": -1}')],
-    ['a lease of somebody else', acquired('{"instanceId": "another"}')],
-  ])('%s: 78, and nothing is started', async (_, answer) => {
+    ['the lease of another instance', acquired('{"instanceId": "another"}')],
+  ])('%s: exits with 78, and starts nothing', async (_, answer) => {
     await answerWith('poll', answer);
     const { code, stderr, events } = await run();
     expect(code).toBe(78);

@@ -5,7 +5,7 @@ import { createDatabase, type TestDatabase } from '../../support/database.js';
 import { startServer } from '../../support/embedded-server.mjs';
 import { waitFor } from '../../support/wait-for.js';
 
-// The library asks for more time while the database is away. The server is stopped, so it is one of its own.
+// The library extends while the database is down. The test stops its own server.
 let server: Awaited<ReturnType<typeof startServer>>;
 let db: TestDatabase;
 
@@ -49,7 +49,7 @@ describe.each(['a URL', 'a postgres.js instance'])('extend() with %s', (kind) =>
       limitMs: 20_000,
     });
 
-  test('gets more time from a database that comes back', async () => {
+  test('extends after the database comes back', async () => {
     const lock = await holder(60_000);
     await server.halt('fast');
     const extended = lock.extend(300_000);
@@ -60,7 +60,7 @@ describe.each(['a URL', 'a postgres.js instance'])('extend() with %s', (kind) =>
     expect(await lock.release()).toBe(true);
   });
 
-  test("gets more time when the lock's row was locked for long", async () => {
+  test("extends after the lock's row was locked for long", async () => {
     const lock = await holder(60_000);
     let extended: Promise<boolean> | undefined;
     await db.sql.begin(async (blocking) => {
@@ -72,7 +72,7 @@ describe.each(['a URL', 'a postgres.js instance'])('extend() with %s', (kind) =>
     expect(await lock.release()).toBe(true);
   });
 
-  test('while the lease lasts, a database that stays away is an error, with the end that the lease has', async () => {
+  test("fails while the lease lasts and the database is down, and reports the lease's end", async () => {
     const lock = await holder(5_000);
     const { expiresAt, endsAtMs } = lock.lease ?? { expiresAt: new Date(NaN), endsAtMs: NaN };
     await server.halt('fast');
@@ -81,12 +81,12 @@ describe.each(['a URL', 'a postgres.js instance'])('extend() with %s', (kind) =>
     expect(error).toBeInstanceOf(MigrateLockError);
     expect(error).toMatchObject({ code: 'DATABASE_UNREACHABLE', exitCode: 69 });
     expect(String(error)).toContain(`The lease is held until ${expiresAt.toISOString()}`);
-    // There is time left to stop, but not for another try.
+    // There is time left to stop, but not for another attempt.
     expect(leftMs).toBeGreaterThan(0);
     expect(leftMs).toBeLessThan(1_500);
   });
 
-  test("a lock's row that stays locked is the same error", async () => {
+  test("fails in the same way while the lock's row stays locked", async () => {
     const lock = await holder(5_000);
     await db.sql.begin(async (blocking) => {
       await blocking`SELECT FROM migrate_lock.migration_lock FOR UPDATE`;
@@ -97,7 +97,7 @@ describe.each(['a URL', 'a postgres.js instance'])('extend() with %s', (kind) =>
     });
   });
 
-  test('a lease that somebody ended is over: false, after the database is back too', async () => {
+  test('returns false when the lease was unlocked, also after the database is back', async () => {
     const lock = await holder(60_000);
     await db.sql`UPDATE migrate_lock.migration_lock SET expires_at = clock_timestamp()`;
     await server.halt('fast');
@@ -107,7 +107,7 @@ describe.each(['a URL', 'a postgres.js instance'])('extend() with %s', (kind) =>
     expect(await extended).toBe(false);
   });
 
-  test('ends its tries at the signal', async () => {
+  test('stops trying at the signal', async () => {
     const abort = new AbortController();
     const lock = await holder(60_000, abort.signal);
     await server.halt('fast');
@@ -117,7 +117,7 @@ describe.each(['a URL', 'a postgres.js instance'])('extend() with %s', (kind) =>
     await expect(extended).rejects.toMatchObject({ code: 'DATABASE_UNREACHABLE' });
   });
 
-  test('a release meanwhile stays one', async () => {
+  test('a release during an extension stays a release', async () => {
     const lock = await holder(60_000);
     await server.halt('fast');
     const extended = lock.extend(300_000).catch(() => false);

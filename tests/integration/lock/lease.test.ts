@@ -31,7 +31,7 @@ async function history(): Promise<string[]> {
   return rows.map(({ event }) => event);
 }
 
-/** Lets the lease that is held run out, on the database's clock. */
+/** Makes the held lease expire, on the database's clock. */
 async function expire(): Promise<void> {
   await db.sql`
     UPDATE migrate_lock.migration_lock
@@ -39,7 +39,7 @@ async function expire(): Promise<void> {
 }
 
 describe('acquire', () => {
-  test('brings a lease that ends before the one in the database', async () => {
+  test('returns a lease that ends before the one in the database', async () => {
     const before = performance.now();
     const { answer } = await tryToAcquire(lock, { ttlMs: 30_000 });
     if (answer.outcome !== 'acquired') throw new Error('not acquired');
@@ -49,7 +49,7 @@ describe('acquire', () => {
     expect(await history()).toEqual(['lock.acquired']);
   });
 
-  test('is refused while somebody holds the lease, and then writes nothing', async () => {
+  test('is refused while another instance holds the lease, and then writes nothing', async () => {
     const first = await tryToAcquire(lock);
     const [{ lsn: before } = {}] = await db.sql`SELECT xmin::text AS lsn FROM migrate_lock.migration_lock`;
     const second = await tryToAcquire(lock);
@@ -63,7 +63,7 @@ describe('acquire', () => {
     expect(xmax).toBe('0'); // nor was the row locked
   });
 
-  test('keeps one row with id 1, whatever is tried', async () => {
+  test('always keeps one row with id 1', async () => {
     await tryToAcquire(lock);
     await expect(
       db.sql`INSERT INTO migrate_lock.migration_lock (id, instance_id, locked_at, expires_at, secret_sha256, db_role)
@@ -71,7 +71,7 @@ describe('acquire', () => {
     ).rejects.toMatchObject({ code: '23514' });
   });
 
-  test('gives growing fencing tokens, none of them twice, also over a rolled-back attempt', async () => {
+  test('returns increasing fencing tokens, each once, also after a rolled-back attempt', async () => {
     const tokens: number[] = [];
     for (let n = 0; n < 5; n++) {
       const { me, answer } = await tryToAcquire(lock);
@@ -92,7 +92,7 @@ describe('acquire', () => {
     expect(new Set(tokens).size).toBe(10);
   });
 
-  test('takes one token at a time', async () => {
+  test('uses one token for each acquisition', async () => {
     const first = await tryToAcquire(lock);
     await lock.release(first.me);
     const second = await tryToAcquire(lock);
@@ -101,7 +101,7 @@ describe('acquire', () => {
     expect(second.answer.lease.fencingToken).toBe(first.answer.lease.fencingToken + 1);
   });
 
-  test('takes over an expired lease, and says whose', async () => {
+  test('takes over an expired lease, and reports whose', async () => {
     const dead = await tryToAcquire(lock);
     await expire();
     const { answer } = await tryToAcquire(lock);
@@ -112,7 +112,7 @@ describe('acquire', () => {
     expect(await history()).toEqual(['lock.acquired', 'lock.takeover', 'lock.acquired']);
   });
 
-  test('does not take over a moment before the lease ends', async () => {
+  test('does not take over before the lease ends', async () => {
     await tryToAcquire(lock);
     await db.sql`UPDATE migrate_lock.migration_lock SET expires_at = clock_timestamp() + interval '400 ms'`;
     expect((await tryToAcquire(lock)).answer.outcome).toBe('held');
@@ -136,8 +136,8 @@ describe('acquire', () => {
     await expect(tryToAcquire(lock, { me: thief })).rejects.toMatchObject({ code: '23505' });
   });
 
-  test('a lease starts after the wait for the row, not before it', async () => {
-    // The first ever acquisition queues behind another one that is rolled back 300 ms later.
+  test('starts a lease after the wait for the row, not before', async () => {
+    // The first acquisition of all waits for another one, which is rolled back 300 ms later.
     const other = newIdentity();
     const me = newIdentity();
     let waiting: ReturnType<typeof tryToAcquire> | undefined;
@@ -160,7 +160,7 @@ describe('acquire', () => {
     expect(told?.whole).toBe(true);
   });
 
-  test('does not queue behind a transaction that has the row locked', async () => {
+  test('does not queue behind a transaction that has locked the row', async () => {
     const { me } = await tryToAcquire(lock);
     await lock.release(me);
     for (const strength of ['FOR KEY SHARE', 'FOR UPDATE']) {
@@ -182,7 +182,7 @@ describe('release', () => {
     expect((await tryToAcquire(lock)).answer).toMatchObject({ outcome: 'acquired', takeover: null });
   });
 
-  test('with a wrong secret changes nothing, and is audited', async () => {
+  test('with a wrong secret changes nothing, and is recorded', async () => {
     const { me } = await tryToAcquire(lock);
     const before = await row();
     const forged = { instanceId: me.instanceId, secret: newIdentity().secret };
@@ -191,7 +191,7 @@ describe('release', () => {
     expect(await history()).toEqual(['lock.acquired', 'lock.release_failed']);
   });
 
-  test('after a takeover changes nothing, and is audited', async () => {
+  test('after a takeover changes nothing, and is recorded', async () => {
     const late = await tryToAcquire(lock);
     await expire();
     const next = await tryToAcquire(lock);
@@ -204,7 +204,7 @@ describe('release', () => {
     expect((await history()).at(-1)).toBe('lock.lost');
   });
 
-  test('of a lease that ran out but was not taken is done as usual, late', async () => {
+  test('of an expired lease that was not taken over succeeds, and is recorded as late', async () => {
     const { me } = await tryToAcquire(lock);
     await expire();
     expect(await lock.release(me)).toMatchObject({ outcome: 'released', late: true });
@@ -218,13 +218,13 @@ describe('release', () => {
     expect(await lock.release(me)).toMatchObject({ outcome: 'already_released' });
   });
 
-  test('finds no row: lost', async () => {
+  test('without a row answers lost', async () => {
     const { me } = await tryToAcquire(lock);
     await db.sql`DELETE FROM migrate_lock.migration_lock`;
     expect(await lock.release(me)).toEqual({ outcome: 'lost', holder: null });
   });
 
-  test("works when the database's clock stepped back since the acquisition", async () => {
+  test("works when the database's clock has stepped back since the acquisition", async () => {
     const { me } = await tryToAcquire(lock);
     await db.sql`UPDATE migrate_lock.migration_lock
                     SET locked_at = clock_timestamp() + interval '1 hour', expires_at = clock_timestamp() + interval '2 hours'`;
@@ -242,7 +242,7 @@ describe('release', () => {
 });
 
 describe('cleanup', () => {
-  test('clears an expired lease once, and is audited', async () => {
+  test('clears an expired lease once, and is recorded', async () => {
     expect(await lock.cleanup()).toMatchObject({ leases: 0, waiters: 0 });
     await tryToAcquire(lock);
     expect(await lock.cleanup()).toMatchObject({ leases: 0, waiters: 0 });
@@ -264,7 +264,7 @@ test('the history is append-only', async () => {
   }
 });
 
-test('the secret is stored as its hash only', async () => {
+test('only a hash of the secret is stored', async () => {
   const { me } = await tryToAcquire(lock);
   await lock.release(me);
   const [dump] = await db.sql`

@@ -19,7 +19,7 @@ afterAll(() => db.drop());
 
 const HOURS = 10;
 
-/** A holder that has had the lock for so long that a lone waiter's next poll is an hour away. */
+/** A holder that has held the lock for so long that a lone waiter's next poll is an hour away. */
 async function holdForHours(): Promise<MigrationLock> {
   const holder = new MigrationLock({ connection: db.url, ttlMs: 3_600_000 });
   expect(await holder.acquire()).toBe(true);
@@ -36,7 +36,7 @@ function makeWaiter(options: { listen?: boolean; pollIntervalMs?: number } = {})
   });
 }
 
-/** The sessions that wait to be notified: ours, and doing nothing. */
+/** The sessions that wait for a notification: migrate-lock's, and idle. */
 async function listeners(): Promise<number[]> {
   const rows = await db.sql<{ pid: number }[]>`
     SELECT pid FROM pg_stat_activity
@@ -70,7 +70,7 @@ async function asksToListen(lock: LockCalls, me: Identity): Promise<boolean> {
   return answer.outcome === 'held' && answer.listens;
 }
 
-test('a release is noticed at once, however far away the next poll is', async () => {
+test('a listening waiter notices a release at once, however far away its next poll is', async () => {
   const holder = await holdForHours();
   const waiter = makeWaiter();
   const waiting = waiter.wait();
@@ -81,7 +81,7 @@ test('a release is noticed at once, however far away the next poll is', async ()
   await waiter.release();
 });
 
-test('whoever acquires has no session state left', async () => {
+test('an instance that acquires has no session state left', async () => {
   const lock = await openLock(db.url);
   const { me: first } = await tryToAcquire(lock);
   const me = newIdentity();
@@ -100,7 +100,7 @@ test('whoever acquires has no session state left', async () => {
   lock.database.disconnect();
 });
 
-test('only a few are notified: the first to come while there is a place', async () => {
+test('only the first few waiters are notified', async () => {
   const holder = await openLock(db.url);
   await tryToAcquire(holder);
   const locks = await Promise.all(Array.from({ length: 7 }, () => openLock(db.url)));
@@ -112,7 +112,7 @@ test('only a few are notified: the first to come while there is a place', async 
   for (const { ask } of waiters) granted.push(await ask());
   expect(granted).toEqual([true, true, true, true, false, false, false]);
   const [first, second, , , , sixth] = waiters;
-  // Who has a place keeps it, and one that leaves makes room.
+  // A waiter with a place keeps it, and one that leaves makes room.
   expect([await first?.ask(), await sixth?.ask()]).toEqual([true, false]);
   await second?.leave();
   expect(await sixth?.ask()).toBe(true);
@@ -120,7 +120,7 @@ test('only a few are notified: the first to come while there is a place', async 
   [holder, ...locks].forEach(({ database }) => database.disconnect());
 });
 
-test('who does not want to listen holds no connection while it waits', async () => {
+test('a waiter that does not listen holds no connection', async () => {
   const holder = await holdForHours();
   const over = new AbortController();
   const waiting = new MigrationLock({
@@ -139,7 +139,7 @@ test('who does not want to listen holds no connection while it waits', async () 
   await holder.release();
 });
 
-test('nothing depends on it: who lost the connection finds the lock free with its next poll', async () => {
+test('a waiter that lost its connection finds the lock free at its next poll', async () => {
   const holder = new MigrationLock({ connection: db.url });
   expect(await holder.acquire()).toBe(true);
   const waiter = makeWaiter({ pollIntervalMs: 1_000 });

@@ -26,7 +26,7 @@ async function sessions(): Promise<number> {
 describe.each([
   'a URL',
   'a postgres.js instance',
-  // As is often set behind a pooler; postgres.js connects in another way then.
+  // A common setting behind a pooler; postgres.js then connects in another way.
   'a postgres.js instance that fetches no types',
 ])('MigrationLock with %s', (kind) => {
   let sql: postgres.Sql;
@@ -47,7 +47,7 @@ describe.each([
     return new MigrationLock({ connection, onEvent: (event) => events.push(event), ...options });
   }
 
-  test('acquire: true for one, false for the others', async () => {
+  test('acquire returns true for one, and false for the others', async () => {
     const locks = [make(), make(), make()];
     const results = await Promise.all(locks.map((lock) => lock.acquire()));
     expect(results.filter(Boolean)).toHaveLength(1);
@@ -57,7 +57,7 @@ describe.each([
     expect(await make().acquire()).toBe(true);
   });
 
-  test('wait: takes its turn after the holder, or names it in the error', async () => {
+  test('wait takes its turn after the holder, or names the holder in the error', async () => {
     const holder = make({ command: 'the first' });
     await holder.wait();
     const impatient = make({ waitTimeoutMs: 200 });
@@ -70,12 +70,12 @@ describe.each([
     });
     expect(String(error)).toMatch(/the first, since .*Z, until .*Z/);
     const next = make().wait();
-    await waitFor('somebody waits', async () => (await holder.status()).waiters.length === 1);
+    await waitFor('a waiter', async () => (await holder.status()).waiters.length === 1);
     await holder.release();
     expect((await next).fencingToken).toBe(2);
   });
 
-  test('used twice, released twice or released without acquiring: behaves, and says so', async () => {
+  test('reports a second acquire, a second release, and a release without an acquire', async () => {
     const lock = make();
     expect(await lock.release()).toBe(false);
     expect(events.at(-1)).toMatchObject({ event: 'error', code: 'LOCK_MISUSED' });
@@ -90,7 +90,7 @@ describe.each([
     expect(await lock.release()).toBe(true);
   });
 
-  test('release after a takeover: false, nothing changed', async () => {
+  test('release after a takeover returns false and changes nothing', async () => {
     const late = make({ ttlMs: 1 });
     await late.acquire();
     const next = make();
@@ -100,7 +100,7 @@ describe.each([
     expect(await next.release()).toBe(true);
   });
 
-  test('extend: later, never shorter, and only while the lease is held', async () => {
+  test('extend never shortens the lease, and works only while it is held', async () => {
     const lock = make({ ttlMs: 30_000 });
     expect(await lock.extend(60_000)).toBe(false);
     await lock.acquire();
@@ -115,7 +115,7 @@ describe.each([
     expect(await lock.extend(60_000)).toBe(false);
   });
 
-  test('cleanupExpiredLocks: how many', async () => {
+  test('cleanupExpiredLocks returns how many it cleared', async () => {
     const lock = make({ ttlMs: 1 });
     expect(await lock.cleanupExpiredLocks()).toBe(0);
     await make({ ttlMs: 1 }).acquire();
@@ -137,7 +137,7 @@ describe.each([
     expect((await holder.status()).state).toBe('free');
   });
 
-  test('holds no connection of its own once it has answered', async () => {
+  test('holds no connection after it has answered', async () => {
     const lock = make();
     await lock.acquire();
     await waitFor('no session is left', async () => (await sessions()) === 0);
@@ -156,7 +156,7 @@ describe.each([
 });
 
 describe('withMigrationLock', () => {
-  test('works under the lease and releases it', async () => {
+  test('runs the work under the lease and releases it', async () => {
     const result = await withMigrationLock({ connection: db.url }, async (work) => {
       expect(work).toMatchObject({ fencingToken: 1, applicationName: `migrate-lock:${work.instanceId}` });
       expect(work.expiresAt.getTime()).toBeGreaterThan(Date.now());
@@ -169,14 +169,14 @@ describe('withMigrationLock', () => {
     expect((await new MigrationLock({ connection: db.url }).status()).state).toBe('free');
   });
 
-  test('releases when the work throws, and throws the same', async () => {
+  test('releases when the work throws, and rethrows the error', async () => {
     await expect(
       withMigrationLock({ connection: db.url }, () => Promise.reject(new Error('broken migration'))),
     ).rejects.toThrow('broken migration');
     expect((await new MigrationLock({ connection: db.url }).status()).state).toBe('free');
   });
 
-  test('the signal is aborted before the lease ends', async () => {
+  test('aborts the signal before the lease ends', async () => {
     await withMigrationLock({ connection: db.url, ttlMs: 1_500 }, async ({ signal, expiresAt }) => {
       await new Promise((resolve) => signal.addEventListener('abort', resolve));
       const [left] =
@@ -190,7 +190,7 @@ test.each([0, -1, 1.5, NaN, Infinity])('a ttl of %p is refused', (ttlMs) => {
   expect(() => new MigrationLock({ connection: db.url, ttlMs })).toThrow(/ttlMs/);
 });
 
-test('parallel workers with an unprotected counter: it comes out exact', async () => {
+test('parallel workers with an unprotected counter count exactly', async () => {
   await db.sql`CREATE TABLE counter AS SELECT 0 AS n`;
   const rounds = [1, 2, 3, 4, 5, 1, 2, 3];
   await Promise.all(

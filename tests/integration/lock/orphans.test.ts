@@ -24,7 +24,7 @@ afterEach(async () => {
 });
 afterAll(() => db.drop());
 
-/** A client as a migration has it. */
+/** A client like that of a migration. */
 function client(name: string | undefined, url = db.url): postgres.Sql {
   const made = postgres(url, {
     max: 1,
@@ -56,7 +56,7 @@ async function expire(): Promise<void> {
        SET locked_at = clock_timestamp() - interval '1 minute', expires_at = clock_timestamp() - interval '1 second'`;
 }
 
-/** Tries until the lease is acquired, as a waiter does. */
+/** Polls until the lease is acquired, as a waiter does. */
 async function acquireSoon(calls = lock) {
   const me = newIdentity();
   return waitFor('the lease', async () => {
@@ -66,7 +66,7 @@ async function acquireSoon(calls = lock) {
 }
 
 describe('a takeover', () => {
-  test("ends the previous holder's sessions first, idle ones too, and nobody else's", async () => {
+  test('first ends the sessions of the previous holder, idle ones too, and no others', async () => {
     const { me } = await held();
     const idle = await pidOf(client(applicationName(me.instanceId)));
     const nested = await pidOf(client(`migrate-lock:${newIdentity().instanceId}:${me.instanceId}`));
@@ -88,7 +88,7 @@ describe('a takeover', () => {
     for (const pid of innocent) expect(await isConnected(pid)).toBe(true);
   });
 
-  test('finds a session that is in assert_held, whatever it is called', async () => {
+  test('finds a session that is in assert_held under any name', async () => {
     const { me, token } = await held();
     const migration = client(undefined);
     const pid = await pidOf(migration);
@@ -110,13 +110,13 @@ describe('a takeover', () => {
     expect(await isConnected(pid)).toBe(true);
   });
 
-  test('waits for a session that our role may not end, and says so', async () => {
+  test('waits for a session that the role may not end, and reports it', async () => {
     await lock.database.transaction('grant', 5_000, async (session) => {
       await session.unsafe('SELECT 1');
     });
     const weak = await db.createRole();
     const other = await db.createRole();
-    // The functions run with their owner's rights: give them an owner who may end nobody else's sessions.
+    // The functions run with their owner's rights: here the owner may end no sessions of other roles.
     await db.sql.unsafe(`
       DROP SCHEMA migrate_lock CASCADE;
       GRANT CREATE ON DATABASE ${db.name} TO ${weak.name}`);
@@ -133,7 +133,7 @@ describe('a takeover', () => {
     weakLock.database.disconnect();
   });
 
-  test('--orphans ignore: touches nothing', async () => {
+  test('--orphans ignore changes nothing', async () => {
     const { me } = await held();
     const pid = await pidOf(client(applicationName(me.instanceId)));
     await expire();
@@ -142,7 +142,7 @@ describe('a takeover', () => {
     expect(await isConnected(pid)).toBe(true);
   });
 
-  test('--orphans wait: waits for the transactions that ran at the first look, and touches nothing', async () => {
+  test('--orphans wait waits for the transactions that ran at the first poll, and ends nothing', async () => {
     const { me } = await held();
     const idle = await pidOf(client(applicationName(me.instanceId)));
     const busy = client(applicationName(me.instanceId));
@@ -154,7 +154,7 @@ describe('a takeover', () => {
     const first = await tryToAcquire(patient);
     if (first.answer.outcome !== 'held') throw new Error('acquired under a running transaction');
     expect(first.answer.orphans).toMatchObject({ sessions: [{ pid: busyPid }] });
-    // A stranger that the pooler lends the session to: his transaction began after the first look.
+    // Another client that the pooler gives the session to: its transaction began after the first poll.
     await busy`COMMIT`;
     await busy`BEGIN`;
     await busy`SELECT 1`;
@@ -170,7 +170,7 @@ describe('a takeover', () => {
     for (const pid of [idle, busyPid]) expect(await isConnected(pid)).toBe(true);
   });
 
-  test('respects a lease that still runs by our own clock', async () => {
+  test("respects a lease that still runs on the waiter's own clock", async () => {
     const { token } = await held();
     await expire();
     const poll = (respect: number | null) =>
@@ -204,7 +204,7 @@ describe('a release', () => {
     expect(await running).toBe('ended');
   });
 
-  test('a cleanup does not clear a lease whose sessions are at work', async () => {
+  test('a cleanup does not clear a lease whose sessions still run', async () => {
     const { me } = await held();
     await pidOf(client(applicationName(me.instanceId)));
     await expire();
@@ -214,7 +214,7 @@ describe('a release', () => {
 });
 
 describe('assert_held', () => {
-  test('passes while the lease is held, fails afterwards', async () => {
+  test('succeeds while the lease is held, and fails afterwards', async () => {
     const { me, token } = await held();
     const assert = (instanceId: string, fencingToken: number) =>
       db.sql`SELECT migrate_lock.assert_held(${instanceId}, ${fencingToken})`;
@@ -225,7 +225,7 @@ describe('assert_held', () => {
     await expect(assert(me.instanceId, token)).rejects.toMatchObject({ code: '55000' });
   });
 
-  test("holds up neither polls, nor the holder's extension, nor its release", async () => {
+  test("blocks neither polls, nor the holder's extension, nor its release", async () => {
     const { me, token } = await held();
     const migration = client(undefined);
     await migration`BEGIN`;
@@ -235,7 +235,7 @@ describe('assert_held', () => {
     await waitFor('the release', async () => (await lock.release(me)).outcome === 'released');
   });
 
-  test('keeps takeovers out until its transaction ends', async () => {
+  test('blocks takeovers until its transaction ends', async () => {
     const { me, token } = await held();
     const migration = client(undefined);
     await migration`BEGIN`;
@@ -247,9 +247,9 @@ describe('assert_held', () => {
     expect((await tryToAcquire(careless)).answer.outcome).toBe('acquired');
   });
 
-  test("leaves no setting behind in the migration's transaction", async () => {
+  test("leaves no setting in the migration's transaction", async () => {
     const { me, token } = await held();
-    // plpgsql brings its own settings when a session first uses it.
+    // plpgsql defines its settings when a session first uses it.
     const settings = (sql: postgres.Sql) => sql`SELECT name, setting FROM pg_settings ORDER BY name`;
     const migration = client(undefined);
     await migration`DO $$ BEGIN END $$`;
@@ -262,7 +262,7 @@ describe('assert_held', () => {
 });
 
 describe('extend', () => {
-  test('moves the end to the later of the old one and now + ttl', async () => {
+  test('moves the end to the later of the old end and now + ttl', async () => {
     const { me } = await held();
     const end = async () => {
       const [row] =
@@ -275,7 +275,7 @@ describe('extend', () => {
     expect(await end()).toBe(90);
   });
 
-  test('is refused for an expired or a foreign lease, and audited', async () => {
+  test('is refused for an expired lease or one of another instance, and recorded', async () => {
     const { me } = await held();
     const forged = { instanceId: me.instanceId, secret: newIdentity().secret };
     expect(await lock.extend(forged, 60_000)).toEqual({ outcome: 'refused' });

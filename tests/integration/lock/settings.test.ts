@@ -7,7 +7,7 @@ import { createDatabase, type TestDatabase } from '../../support/database.js';
 import { openLock, tryToAcquire } from '../../support/lock.js';
 import { pollInSql } from '../../support/poll-in-sql.js';
 
-/** What a role may bring along, and under which the lock must work all the same. */
+/** Settings of a role under which the lock must work. */
 const SETTINGS = [
   "default_transaction_isolation = 'serializable'",
   "default_transaction_isolation = 'repeatable read'",
@@ -29,7 +29,7 @@ let db: TestDatabase;
 
 beforeAll(async () => {
   db = await createDatabase();
-  // What a shadowed name would lead to.
+  // The object that a shadowed name would lead to.
   await db.sql.unsafe(`
     CREATE SCHEMA evil;
     CREATE FUNCTION evil.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $$ SELECT 'epoch'::timestamptz $$;
@@ -68,12 +68,12 @@ async function expectALockThatWorks(lock: LockCalls): Promise<void> {
 }
 
 describe.each(SETTINGS)('%s', (setting) => {
-  test('on connections of our own', async () => {
+  test("on migrate-lock's own connections", async () => {
     const role = await roleWith(setting);
     const lock = await openLock(role.url);
     await expectALockThatWorks(lock);
     lock.database.disconnect();
-    // Its very first call acquires: nothing has told of the settings by then.
+    // Its first call acquires, before any call has returned the settings.
     const fresh = new MigrationLock({ connection: role.url });
     expect(await fresh.acquire()).toBe(true);
     expect(await fresh.release()).toBe(true);
@@ -88,26 +88,26 @@ describe.each(SETTINGS)('%s', (setting) => {
   });
 });
 
-test("statement_timeout = '1ms', on connections of our own", async () => {
+test("statement_timeout = '1ms', on migrate-lock's own connections", async () => {
   const role = await roleWith("statement_timeout = '1ms'");
   const lock = await openLock(role.url);
   await expectALockThatWorks(lock);
   lock.database.disconnect();
 });
 
-test('an acquisition is durable although the role says synchronous_commit = off', async () => {
+test('an acquisition is durable although the role sets synchronous_commit = off', async () => {
   const role = await roleWith('synchronous_commit = off');
   (await openLock(role.url)).database.disconnect();
   const sql = postgres(role.url, { max: 1, onnotice: () => undefined });
   await sql.begin(async (transaction) => {
     await pollInSql(transaction, 'one');
     const [setting] = await transaction`SELECT current_setting('synchronous_commit') AS value`;
-    expect(setting?.value).toBe('on'); // what counts at COMMIT
+    expect(setting?.value).toBe('on'); // the value that counts at COMMIT
   });
   await sql.end();
 });
 
-test('a call that would see an old snapshot is refused', async () => {
+test('a call that would use an old snapshot is refused', async () => {
   (await openLock(db.url)).database.disconnect();
   await expect(
     db.sql.begin('isolation level serializable', (sql) => pollInSql(sql, 'one')),

@@ -1,11 +1,11 @@
-/** Many instances of the library follow one AbortSignal of the caller's. */
+/** Many instances of the library use one AbortSignal. */
 import { getEventListeners } from 'node:events';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { MigrationLock } from '../../../src/index.js';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
 import { waitFor } from '../../support/wait-for.js';
 
-/** Node warns of the eleventh listener. */
+/** Node warns about the eleventh listener. */
 const INSTANCES = 15;
 let db: TestDatabase;
 
@@ -14,7 +14,7 @@ beforeAll(async () => {
 });
 afterAll(() => db.drop());
 
-test('they add no listener to it: no warning of a leak, and all of them are aborted', async () => {
+test('many waits on one signal add no listener to it, cause no leak warning, and are all aborted', async () => {
   const abort = new AbortController();
   const { signal } = abort;
   let most = 0;
@@ -32,7 +32,7 @@ test('they add no listener to it: no warning of a leak, and all of them are abor
   const others = Array.from({ length: INSTANCES }, (_, at) => make(`lock${at}`));
   for (const lock of others) await lock.wait();
   expect(await Promise.all(others.map((lock) => lock.release()))).toEqual(others.map(() => true));
-  // One for each instance would be too many.
+  // One listener for each instance would be too many.
   expect(most).toBe(0);
   abort.abort(new Error('enough'));
   const reasons = (await ends).map((end) => (end.status === 'rejected' ? String(end.reason) : end.status));

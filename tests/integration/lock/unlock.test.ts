@@ -40,7 +40,7 @@ const lastAudited = async () =>
   (await db.sql`SELECT * FROM migrate_lock.migration_lock_audit ORDER BY id DESC LIMIT 1`)[0];
 
 describe('unlock', () => {
-  test('refuses a live lease without force and another holder than named, and audits both', async () => {
+  test('refuses a live lease without force, and a holder that was not named, and records both', async () => {
     const me = await held();
     const before = await row();
     expect(await unlock(me.instanceId, false)).toMatchObject({
@@ -61,7 +61,7 @@ describe('unlock', () => {
     expect(await row()).toMatchObject({ instance_id: before?.instance_id as string, released_at: null });
   });
 
-  test('frees the lock for the next one, says who did it, and notifies', async () => {
+  test('frees the lock for the next instance, reports the role, and notifies', async () => {
     const me = await held();
     const heard: string[] = [];
     const listener = await db.sql.listen('migrate_lock', () => heard.push('rung'));
@@ -79,7 +79,7 @@ describe('unlock', () => {
     expect(await unlock(me.instanceId)).toMatchObject({ outcome: 'refused', reason: 'holder' });
   });
 
-  test('of an expired lease needs no force; of a free lock there is nothing to do', async () => {
+  test('of an expired lease needs no force; of a free lock changes nothing', async () => {
     expect(await unlock('anybody')).toEqual({ outcome: 'free' });
     const me = await held();
     await expire();
@@ -87,7 +87,7 @@ describe('unlock', () => {
     expect(await unlock(me.instanceId)).toEqual({ outcome: 'free' });
   });
 
-  test("ends the lease's sessions first", async () => {
+  test("first ends the lease's sessions", async () => {
     const me = await held();
     const migration = postgres(db.url, {
       max: 1,
@@ -108,8 +108,8 @@ describe('unlock', () => {
   });
 });
 
-describe('the holder of a broken lease', () => {
-  test('is told that it lost it, while the lock is free', async () => {
+describe('the holder of an unlocked lease', () => {
+  test('gets the answer lost while the lock is free', async () => {
     const me = await held();
     await unlock(me.instanceId);
     for (let again = 0; again < 2; again++) {
@@ -119,14 +119,14 @@ describe('the holder of a broken lease', () => {
     expect(await row()).toMatchObject({ released_by: 'unlock' });
   });
 
-  test('is told that it lost it, and to whom', async () => {
+  test('gets the answer lost with the new holder', async () => {
     const me = await held();
     await unlock(me.instanceId);
     const { me: next } = await tryToAcquire(lock);
     expect(await lock.release(me)).toEqual({ outcome: 'lost', holder: next.instanceId });
   });
 
-  test('can neither extend it, nor prove it, nor acquire it again', async () => {
+  test('can neither extend, nor prove, nor reacquire it', async () => {
     const { me, answer } = await tryToAcquire(lock);
     if (answer.outcome !== 'acquired') throw new Error('not acquired');
     await unlock(me.instanceId);

@@ -62,7 +62,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
-/** Writes the metrics of a run in which this happened, one second after the other. */
+/** Writes the metrics of a run with these events, one second apart. */
 async function write(happened: EventBody[], context: Partial<EventContext> = {}, to = file): Promise<void> {
   const metrics = new MetricsFile(to);
   let atMs = START_MS;
@@ -75,7 +75,7 @@ async function write(happened: EventBody[], context: Partial<EventContext> = {},
   await metrics.write();
 }
 
-/** Does the work with the rights of another user. */
+/** Runs the function as another user. */
 async function asNobody(work: () => Promise<void>): Promise<void> {
   process.seteuid?.(NOBODY);
   try {
@@ -85,7 +85,7 @@ async function asNobody(work: () => Promise<void>): Promise<void> {
   }
 }
 
-/** Each metric's one value; of the result, the outcome that has the 1. */
+/** Each metric's one value; for the result, the outcome whose value is 1. */
 function read(): Record<string, unknown> {
   const found = [...parsePrometheusText(readFileSync(file, 'utf8'))].map(([name, { samples }]) => {
     const values = samples.length === 1 ? samples : samples.filter(({ value }) => value !== 0);
@@ -95,7 +95,7 @@ function read(): Record<string, unknown> {
   return Object.fromEntries(found) as Record<string, unknown>;
 }
 
-describe('the figures', () => {
+describe('the metrics', () => {
   test('of a run that waited, took over, held and ended', async () => {
     const takeover: EventBody = {
       event: 'lock.takeover',
@@ -156,13 +156,13 @@ describe('the figures', () => {
   test.each<[string, EventBody]>([
     ['could not release', { event: 'lock.release_failed', code: 'X', message: 'gone', expiresAt }],
     ['lost its lease', { event: 'lock.lost', holder: null }],
-  ])('of a run that %s: it held the lock up to then', async (_, end) => {
+  ])('of a run that %s: it held the lock until then', async (_, end) => {
     await write([acquired, end, { event: 'run.finished', outcome: 'lost', exitCode: 70, durationMs: 9 }]);
     expect(read()).toMatchObject({ migrate_lock_hold_seconds: 1, migrate_lock_result: 'lost' });
   });
 });
 
-test.each(OUTCOMES)('the result %s is 1, every other is there as 0', async (outcome) => {
+test.each(OUTCOMES)('the result %s is 1, and every other is 0', async (outcome) => {
   await write([{ event: 'run.finished', outcome, exitCode: 0, durationMs: 1 }]);
   const result = parsePrometheusText(readFileSync(file, 'utf8')).get('migrate_lock_result');
   expect(result?.type).toBe('gauge');
@@ -171,7 +171,7 @@ test.each(OUTCOMES)('the result %s is 1, every other is there as 0', async (outc
   );
 });
 
-test('every sample names database and schema, whatever characters they have', async () => {
+test('every sample names database and schema, with any characters', async () => {
   const names = { database: 'a"b\\c\nd', schema: 'é{}' };
   await write([completed], names);
   const samples = [...parsePrometheusText(readFileSync(file, 'utf8')).values()].flatMap(
@@ -183,7 +183,7 @@ test('every sample names database and schema, whatever characters they have', as
 });
 
 describe('the file', () => {
-  test('is replaced as a whole, can be read by everybody, and leaves nothing beside it', async () => {
+  test('is replaced as a whole, is readable by everyone, and leaves no other file', async () => {
     writeFileSync(file, 'x'.repeat(100_000), { mode: 0o600 });
     const before = statSync(file).ino;
     const umask = process.umask(0o077);
@@ -198,12 +198,12 @@ describe('the file', () => {
     expect(readdirSync(folder)).toEqual(['migrate-lock.prom']);
   });
 
-  test('is not written before the run is finished', async () => {
+  test('is not written before the run has finished', async () => {
     await write([acquired, released]);
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  test('behind a link is replaced, not the link', async () => {
+  test('behind a link is replaced, and the link stays', async () => {
     const link = join(folder, 'link');
     mkdirSync(join(folder, 'real'));
     writeFileSync(join(folder, 'real', 'm.prom'), '');
@@ -213,7 +213,7 @@ describe('the file', () => {
     expect(readFileSync(join(folder, 'real', 'm.prom'), 'utf8')).toContain('migrate_lock_exit_code');
   });
 
-  test('behind a link of ours to nothing is made there', async () => {
+  test('behind a dangling link of the same user is created there', async () => {
     const link = join(folder, 'link');
     mkdirSync(join(folder, 'real'));
     symlinkSync('real/m.prom', link);
@@ -228,7 +228,7 @@ describe('the file', () => {
     await expect(write([completed], {}, join(folder, 'a'))).rejects.toThrow(/a chain of more than 40 links/);
   });
 
-  describe('in a folder that everybody can write, as /tmp (skipped where we are not root, and cannot make files of others)', () => {
+  describe('in a folder that everyone can write to, such as /tmp (skipped where we are not root)', () => {
     const asRoot = process.getuid?.() === 0 ? test : test.skip;
     const precious = () => join(folder, 'precious');
     beforeEach(() => {
@@ -288,13 +288,13 @@ describe('the file', () => {
   test.each([
     ['in a folder that is not there', (at: string) => join(at, 'none', 'm.prom'), /ENOENT/],
     ['that is a folder', (at: string) => at, /not a regular file/],
-  ])('%s is refused, and nothing is left of the attempt', async (_, path, problem) => {
+  ])('%s is refused, and the attempt leaves nothing', async (_, path, problem) => {
     await expect(write([completed], {}, path(folder))).rejects.toThrow(problem);
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  // As /dev/null is not: a rename would put a file in its place.
-  test('that is a pipe is refused, and stays one', async () => {
+  // Unlike /dev/null: a rename would replace it with a file.
+  test('that is a pipe is refused, and stays a pipe', async () => {
     execFileSync('mkfifo', [file]);
     await expect(write([completed])).rejects.toThrow(/not a regular file/);
     expect(statSync(file).isFIFO()).toBe(true);
@@ -302,7 +302,7 @@ describe('the file', () => {
   });
 
   (process.getuid?.() === 0 ? test.skip : test)(
-    'in a folder that must not be written is refused (skipped for root, who may)',
+    'in a folder without write permission is refused (skipped for root)',
     async () => {
       chmodSync(folder, 0o500);
       await expect(write([completed])).rejects.toThrow(/EACCES/);
@@ -311,7 +311,7 @@ describe('the file', () => {
   );
 });
 
-test('the documents and the example name the metrics that there are, and results that there are', async () => {
+test('the documents and the example name the existing metrics and results', async () => {
   await write([completed]);
   const written = parsePrometheusText(readFileSync(file, 'utf8'));
   const root = new URL('../../../', import.meta.url);

@@ -22,12 +22,12 @@ function openPipe(name: string) {
   return { openReader, reader, writer: openSync(path, constants.O_WRONLY | constants.O_NONBLOCK) };
 }
 
-test('a line that lost its end does not spoil the next one', async () => {
+test('a line that lost its end does not damage the next line', async () => {
   const pipe = openPipe('cut');
   const output = new DescriptorOutput(pipe.writer, { owned: true });
   output.writeLine('x'.repeat(100_000)); // more than the pipe takes
   closeSync(pipe.reader);
-  await expect(output.flush(5_000)).resolves.toBe(true); // lost: nobody reads
+  await expect(output.flush(5_000)).resolves.toBe(true); // lost: there is no reader
   const reader = pipe.openReader();
   output.writeLine('{"event":"next"}');
   let text = '';
@@ -42,7 +42,7 @@ test('a line that lost its end does not spoil the next one', async () => {
   closeSync(reader);
 });
 
-test('flush waits for a reader that is late, and gives up at its limit; close ends the waiting', async () => {
+test('flush waits for a slow reader up to its limit, and close ends the wait', async () => {
   const pipe = openPipe('flush');
   const output = new DescriptorOutput(pipe.writer, { owned: true });
   await expect(output.flush(0)).resolves.toBe(true);

@@ -13,14 +13,14 @@ afterAll(() => writer.cleanUp());
 /** 300 kB, more than any pipe takes. */
 const TOO_MUCH = { lines: 3_000, width: 100, timerMs: 1_000 };
 
-/** A pipe whose reader does nothing until it is asked to. */
+/** A pipe whose reader does nothing until it is told to. */
 function openFifo(name: string) {
   const path = writer.fifo(name);
   const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   return { path, reader, writer: openSync(path, 'w') };
 }
 
-/** What can be read now; empty when there is nothing at the moment, or nobody writes any more. */
+/** What can be read now; empty when there is nothing, or when all writers have closed it. */
 function readNow(fd: number): string {
   const buffer = Buffer.alloc(65_536);
   try {
@@ -55,7 +55,7 @@ describe('a pipe', () => {
     closeSync(fifo.reader);
   });
 
-  test('whose reader stalls does not keep us when nobody flushes', async () => {
+  test('whose reader stalls does not keep the program running without a flush', async () => {
     const fifo = openFifo('unflushed');
     const run = writer.start({ ...TOO_MUCH, timerMs: 50, end: 'nothing' }, [
       'ignore',
@@ -67,7 +67,7 @@ describe('a pipe', () => {
     closeSync(fifo.reader);
   });
 
-  test('stays blocking for the child that shares it, and does not make us so', async () => {
+  test('stays blocking for the child that shares it, but does not block migrate-lock', async () => {
     const fifo = openFifo('shared');
     const flags = writer.path('flags');
     const child = `cat /proc/$$/fdinfo/1 > ${flags}`;
@@ -80,7 +80,7 @@ describe('a pipe', () => {
     closeSync(fifo.reader);
   });
 
-  test('whose reader comes late gets every line, whole and in order', async () => {
+  test('whose reader is slow gets every line, complete and in order', async () => {
     const fifo = openFifo('late');
     const run = writer.start({ ...TOO_MUCH, flushMs: 10_000 }, ['ignore', fifo.writer, 'inherit']);
     closeSync(fifo.writer);
@@ -96,7 +96,7 @@ describe('a pipe', () => {
     closeSync(fifo.reader);
   });
 
-  test('whose reader goes away loses lines, nothing else', async () => {
+  test('whose reader closes it loses lines, and changes nothing else', async () => {
     const fifo = openFifo('gone');
     const run = writer.start({ ...TOO_MUCH, timerMs: 100 }, ['ignore', fifo.writer, 'pipe']);
     closeSync(fifo.writer);
@@ -109,7 +109,7 @@ describe('a pipe', () => {
     expect(stderr).toBe('');
   });
 
-  test('whose reader was gone before we came', async () => {
+  test('that was closed before the start changes nothing', async () => {
     const fifo = openFifo('never');
     closeSync(fifo.reader);
     const run = writer.start({}, ['ignore', fifo.writer, 'inherit']);
@@ -117,7 +117,7 @@ describe('a pipe', () => {
     expect(await run.ended(5_000)).toBe(0);
   });
 
-  test('shared by stdout and stderr gets the lines of both whole and in their order', async () => {
+  test('shared by stdout and stderr gets the lines of both, complete and in order', async () => {
     const fifo = openFifo('both');
     const task = { lines: 60, width: 6_000, streams: ['stdout' as const, 'stderr' as const] };
     const run = writer.start({ ...task, flushMs: 10_000 }, ['ignore', fifo.writer, fifo.writer]);
@@ -135,7 +135,7 @@ describe('a pipe', () => {
     closeSync(fifo.reader);
   });
 
-  test('of another user, which cannot be opened again, is written through a relay', async () => {
+  test('of another user, which cannot be reopened, is written through a relay', async () => {
     const fifo = openFifo('foreign');
     chmodSync(fifo.path, 0o600);
     const isRoot = process.getuid?.() === 0;

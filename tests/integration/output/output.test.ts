@@ -17,7 +17,7 @@ const TOO_MUCH = { lines: 3_000, width: 100, timerMs: 1_000 };
 
 const commandLine = (pid: number) => readFileSync(`/proc/${pid}/cmdline`, 'utf8');
 
-/** Between fork and exec a child still is what its parent is. */
+/** Between fork and exec a child still looks like its parent. */
 function relayOf(pid: number): Promise<number> {
   return waitFor('the relay', () => childrenOf(pid).find((child) => commandLine(child) !== commandLine(pid)));
 }
@@ -27,7 +27,7 @@ function expectNumbered(text: string, stream: string, count: number): void {
   expect(numbers).toEqual(Array.from({ length: count }, (_, n) => `${stream} ${n} `.padEnd(99, 'x')));
 }
 
-describe('a socket, as Node and systemd give it', () => {
+describe('a socket, as Node and systemd pass it', () => {
   test('whose reader stalls delays neither a timer nor the end, and leaves no relay', async () => {
     const run = writer.start(TOO_MUCH, ['ignore', 'pipe', 'inherit']);
     const relay = await relayOf(run.pid);
@@ -47,7 +47,7 @@ describe('a socket, as Node and systemd give it', () => {
   test.each([
     ['with cat', undefined],
     ['without cat', '/nonexistent'],
-  ])('gets every line, whole and in order, %s', async (_, path) => {
+  ])('gets every line, complete and in order, %s', async (_, path) => {
     const run = writer.start({ ...TOO_MUCH, timerMs: 50, flushMs: 10_000 }, ['ignore', 'pipe', 'inherit'], {
       ...(path === undefined ? {} : { path }),
     });
@@ -59,7 +59,7 @@ describe('a socket, as Node and systemd give it', () => {
     expect((await run.report()).isFlushed).toBe(true);
   });
 
-  test('whose reader goes away loses lines, nothing else, and starts no relay for each line', async () => {
+  test('whose reader closes it loses lines, and does not start a relay for each line', async () => {
     const starts = writer.path('cat-starts');
     const folder = writer.path('bin');
     mkdirSync(folder);
@@ -79,7 +79,7 @@ describe('a socket, as Node and systemd give it', () => {
     expect(readFileSync(starts, 'utf8')).toBe('started\n');
   });
 
-  test('whose reader stalls does not keep us when we only close, nor the relay', async () => {
+  test('whose reader stalls keeps neither the program nor the relay running after a close', async () => {
     const task = { ...TOO_MUCH, timerMs: 500, end: 'close' as const };
     const run = writer.start(task, ['ignore', 'pipe', 'inherit']);
     const relay = await relayOf(run.pid);
@@ -88,7 +88,7 @@ describe('a socket, as Node and systemd give it', () => {
     run.child.stdout?.destroy();
   });
 
-  test('is left to the relay, which ends, when we end without a flush', async () => {
+  test('is left to the relay, which then ends, when the program ends without a flush', async () => {
     const run = writer.start({ end: 'nothing', timerMs: 300 }, ['ignore', 'pipe', 'inherit']);
     const relay = await relayOf(run.pid);
     let text = '';
@@ -100,7 +100,7 @@ describe('a socket, as Node and systemd give it', () => {
 });
 
 describe('a file or a device', () => {
-  test('a file is appended to where it is, also when both streams share it', async () => {
+  test('a file is appended to at its position, also when both streams share it', async () => {
     const path = writer.path('log');
     writeFileSync(path, 'before\n');
     const fd = openSync(path, 'a');
@@ -117,7 +117,7 @@ describe('a file or a device', () => {
     expect(lines).toHaveLength(23);
   });
 
-  test.each(['/dev/full', '/dev/null'])('%s takes nothing away from us', async (path) => {
+  test.each(['/dev/full', '/dev/null'])('%s loses no line', async (path) => {
     const fd = openSync(path, 'w');
     const run = writer.start({}, ['ignore', fd, 'inherit']);
     closeSync(fd);
@@ -125,7 +125,7 @@ describe('a file or a device', () => {
     expect(await run.report()).toMatchObject({ isFlushed: true });
   });
 
-  test('a descriptor that cannot be written', async () => {
+  test('a descriptor that cannot be written changes nothing', async () => {
     const fd = openSync('/dev/null', 'r');
     const run = writer.start({}, ['ignore', fd, fd]);
     closeSync(fd);
@@ -134,14 +134,14 @@ describe('a file or a device', () => {
 });
 
 describe('a terminal', () => {
-  test('that stands still delays neither a timer nor the end; whole lines of both streams when it goes on', async () => {
+  test('that is stopped delays neither a timer nor the end, and gets complete lines of both streams later', async () => {
     const stopped = writer.path('stopped');
     const child = `while [ ! -e ${stopped} ]; do sleep 0.02; done`;
     const task = { ...TOO_MUCH, streams: ['stdout' as const, 'stderr' as const], lines: 300, child };
     const { argv, report } = writer.command(task);
     const typescript = writer.path('typescript');
     const quoted = argv.map((word) => `'${word}'`).join(' ');
-    // `script` gives its child a terminal; stopped, it reads nothing from it any more.
+    // `script` gives its child a terminal; while `script` is stopped, it reads nothing from it.
     const script = writer.spawn(['script', '-qfc', quoted, typescript], ['ignore', 'ignore', 'inherit']);
     const pid = await waitFor('the program', () => childrenOf(script.pid)[0]);
     await waitFor('the first line', () => readFileSync(typescript, 'utf8').includes('ready'));
@@ -161,7 +161,7 @@ describe('a terminal', () => {
     const lines = readFileSync(typescript, 'utf8')
       .split('\r\n')
       .filter((line) => line.startsWith('std'));
-    // What the terminal took before it was full; the last line may be cut.
+    // What the terminal accepted before it was full; the last line may be cut.
     expect(lines.length).toBeGreaterThan(5);
     for (const line of lines.slice(0, -1)) expect(line).toMatch(/^(stdout|stderr) \d+ x+$/);
   });

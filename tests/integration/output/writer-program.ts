@@ -10,7 +10,7 @@ import type { Report, Task } from './fixtures/writer.js';
 
 const SOURCE = fileURLToPath(new URL('./fixtures/writer.ts', import.meta.url));
 
-/** The fixture `writer`, built into a temporary folder, and what was started of it. */
+/** The fixture `writer`, built into a temporary folder, and its processes. */
 export class WriterProgram {
   readonly folder = mkdtempSync(join(tmpdir(), 'migrate-lock-output-'));
   readonly #program = join(this.folder, 'writer.mjs');
@@ -39,7 +39,7 @@ export class WriterProgram {
     return this.path(name);
   }
 
-  /** The command line that runs it, and where it reports. */
+  /** The command line that runs it, and the file of its report. */
   command(task: Partial<Task>): { argv: string[]; report: string } {
     const report = this.path(`report-${++this.#count}`);
     const whole: Task = {
@@ -59,7 +59,7 @@ export class WriterProgram {
     return {
       ...this.spawn(argv, stdio, options),
       report: () => readReport(report),
-      /** All lines are given to the outputs. */
+      /** All lines were passed to the outputs. */
       hasWritten: () => waitFor('the last line to be written', () => existsSync(`${report}.written`)),
     };
   }
@@ -83,7 +83,7 @@ export class WriterProgram {
     return { child, pid, ended };
   }
 
-  /** Ends what still runs, and removes the folder. */
+  /** Ends the remaining processes, and removes the folder. */
   async cleanUp(): Promise<void> {
     for (const { pid } of this.#started) if (pid !== undefined && isAlive(pid)) await endProcess(pid);
     rmSync(this.folder, { recursive: true, force: true });

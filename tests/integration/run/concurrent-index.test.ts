@@ -23,7 +23,7 @@ async function build(): Promise<string | undefined> {
   return row?.phase;
 }
 
-/** How often the queue was read, which every poll of a waiter does, and nobody else while the index is built. */
+/** How often the queue was read, which only the waiters' polls do while the index is built. */
 async function looksAtQueue(): Promise<number> {
   const [row] = await db.sql<{ n: number }[]>`
     SELECT (coalesce(seq_scan, 0) + coalesce(idx_scan, 0))::int AS n
@@ -32,8 +32,9 @@ async function looksAtQueue(): Promise<number> {
 }
 
 /*
- * CREATE INDEX CONCURRENTLY waits for every transaction and every snapshot that is older than its own steps. A lock that is
- * waited for in the database, or kept in a transaction, would be waited for in turn.
+ * CREATE INDEX CONCURRENTLY waits for every transaction and every snapshot that is older than its own steps. It would
+ * also
+ * wait for a lock in the database that is waited for, or kept in a transaction.
  */
 test(`CREATE INDEX CONCURRENTLY under the lock finishes while ${WAITERS} others wait for the lock`, async () => {
   const start = (...args: string[]) =>
@@ -46,7 +47,7 @@ test(`CREATE INDEX CONCURRENTLY under the lock finishes while ${WAITERS} others 
     await holder.waitForEvent('child.started');
     const others = Array.from({ length: WAITERS }, () => start('--', 'true'));
 
-    // The application's own transaction holds the build up for as long as it takes all of them to ask more than once.
+    // The application's transaction delays the build until all of them have polled more than once.
     await waitFor('the build', async () => (await build())?.startsWith('waiting for'), { limitMs: 60_000 });
     const before = await looksAtQueue();
     await waitFor('the waiters to ask', async () => (await looksAtQueue()) > before + 2 * WAITERS);

@@ -35,7 +35,7 @@ test('200 first starts at the same instant on an empty database all succeed', as
   expect(tokens).toHaveLength(200);
 }, 240_000);
 
-test('50 processes at once: no two children overlap, which the database itself would refuse', async () => {
+test('50 processes at once: no two children overlap, which a constraint in the database checks', async () => {
   const results = await crowd(50, ['--wait-timeout', '4m', '--', 'node', INTERVAL]);
   expect(results.filter(({ code }) => code !== 0).map(({ stderr }) => stderr)).toEqual([]);
   const [ran] =
@@ -43,7 +43,7 @@ test('50 processes at once: no two children overlap, which the database itself w
   expect(ran).toEqual({ n: 50, instances: 50 });
 }, 240_000);
 
-test('without the lock the same children do overlap, and the database refuses them', async () => {
+test('without the lock the same children overlap, and the constraint fails', async () => {
   const { startCli } = await import('../../support/run-cli.js');
   const results = await Promise.all(
     Array.from(

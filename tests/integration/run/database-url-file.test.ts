@@ -27,7 +27,7 @@ afterEach(async () => {
 });
 afterAll(() => db.drop());
 
-/** As a container gets its secret: the URL, a line end, nobody else may read it. */
+/** Like a container's secret: the URL and a line end, readable for this user only. */
 function write(content: string): void {
   writeFileSync(file, content);
   chmodSync(file, 0o400);
@@ -41,7 +41,7 @@ describe('--database-url-file', () => {
   test.each([
     ['as it is', ''],
     ['with a line end', '\n'],
-    ['with a line end of Windows', '\r\n'],
+    ['with a Windows line end', '\r\n'],
   ])('names the database, %s', async (_, lineEnd) => {
     write(role.url + lineEnd);
     const { code, events, stderr } = await runCli(['run', '--database-url-file', file, '--', 'true']);
@@ -50,7 +50,7 @@ describe('--database-url-file', () => {
     expect(await holderRole()).toBe(role.name);
   });
 
-  test('wins over DATABASE_URL, as a variable too; --database-url wins over it', async () => {
+  test('overrides DATABASE_URL, also as a variable; --database-url overrides it', async () => {
     write(role.url);
     const nowhere = 'postgres://u:p@127.0.0.1:1/db';
     const { code } = await runCli(['run', '--', 'true'], {
@@ -94,8 +94,8 @@ describe('--database-url-file', () => {
     ['is not there', undefined],
     ['is empty', '\n'],
     ['holds something else', 'password=s3cr3t'],
-    ['holds a URL that is none', 'postgres://user:s3cr3t@host:port:5/db'],
-  ])('that %s is an error of usage, which names the file and nothing of its content', async (_, content) => {
+    ['holds an invalid URL', 'postgres://user:s3cr3t@host:port:5/db'],
+  ])('that %s is a usage error, which names the file and none of its content', async (_, content) => {
     if (content !== undefined) write(content);
     const { code, stdout, stderr } = await runCli(['run', '--database-url-file', file, '--', 'true']);
     expect(code).toBe(64);

@@ -7,7 +7,7 @@ import { assertNothingLeft, CLI, runCli, startCli } from '../../support/run-cli.
 
 const HOST_NAME = fileURLToPath(new URL('../../support/fixtures/host-name.cjs', import.meta.url));
 
-/** Neither LATIN1 nor EUC_JP has all of these. */
+/** Neither LATIN1 nor EUC_JP has all of these characters. */
 const FOREIGN = 'größe-日本-\u{1F600}';
 const ESCAPED = 'gr\\u00f6\\u00dfe-\\u65e5\\u672c-\\ud83d\\ude00';
 
@@ -65,7 +65,7 @@ describe.each(['LATIN1', 'SQL_ASCII', 'EUC_JP'] as const)(
       ['of two bytes a letter', 'é'.repeat(900)],
       ['of one more byte', `x${'é'.repeat(900)}`],
       ['in ASCII', 'x'.repeat(900)],
-    ])('a command that is cut, %s, stops nothing', async (_, word) => {
+    ])('a command that is cut, %s, is stored and runs', async (_, word) => {
       expect(await runCli(['run', '--', 'true', word, word, word], options())).toMatchObject({ code: 0 });
       expect((await other('history')).code).toBe(0);
       const [row] =
@@ -75,7 +75,7 @@ describe.each(['LATIN1', 'SQL_ASCII', 'EUC_JP'] as const)(
       await verified();
     });
 
-    test('--once stores the escaped command, and knows it again', async () => {
+    test('--once stores the escaped command, and recognizes it', async () => {
       const once = () => runCli(['run', '--once', 'release-1', '--', 'true', FOREIGN], options());
       expect((await once()).events.at(-1)).toMatchObject({ exitCode: 0 });
       const second = await once();
@@ -86,13 +86,13 @@ describe.each(['LATIN1', 'SQL_ASCII', 'EUC_JP'] as const)(
       await verified();
     });
 
-    test('a run key in characters that can be stored works; one that cannot is refused (64), and nothing runs', async () => {
+    test('a run key that can be stored works; another is refused (64), and nothing runs', async () => {
       const key = encoding === 'EUC_JP' ? '日本-1' : 'größe-1';
       expect(await runCli(['run', '--once', key, '--', 'true'], options())).toMatchObject({ code: 0 });
       await verified();
       const refused = await runCli(['run', '--once', `${FOREIGN}-1`, '--', 'true'], options());
       if (encoding === 'SQL_ASCII') {
-        expect(refused.code).toBe(0); // it stores bytes as they are
+        expect(refused.code).toBe(0); // it stores any bytes
         return verified();
       }
       expect(refused.code).toBe(64);
@@ -100,7 +100,7 @@ describe.each(['LATIN1', 'SQL_ASCII', 'EUC_JP'] as const)(
       expect(refused.events.map(({ event }) => event)).not.toContain('child.started');
     });
 
-    test('an instance id or a schema that cannot be stored is refused, never "the database reported an error"', async () => {
+    test('an instance id or a schema that cannot be stored is refused with a specific error', async () => {
       await runCli(['run', '--', 'true'], options());
       const expected = encoding === 'SQL_ASCII' ? 0 : 64;
       for (const args of [
@@ -113,7 +113,7 @@ describe.each(['LATIN1', 'SQL_ASCII', 'EUC_JP'] as const)(
       }
     });
 
-    test('the library, with a URL and with an instance of postgres.js', async () => {
+    test('the library works with a URL and with an instance of postgres.js', async () => {
       const sql = postgres(db.url, { max: 2, onnotice: () => undefined });
       try {
         for (const connection of [db.url, sql]) {
@@ -130,7 +130,7 @@ describe.each(['LATIN1', 'SQL_ASCII', 'EUC_JP'] as const)(
   },
 );
 
-test('in UTF8 everything is stored as it is', async () => {
+test('in UTF8 everything is stored unchanged', async () => {
   const db = await createDatabase();
   try {
     const env = { DATABASE_URL: db.url, TEST_HOST_NAME: FOREIGN };

@@ -22,10 +22,10 @@ function run(args: string[], env: Record<string, string> = {}) {
   return runCli(['run', ...args], { env: { DATABASE_URL: db.url, ...env } });
 }
 
-/** Nothing listens there: the port is reserved. */
+/** No program listens there: the port is reserved. */
 const NOBODY = 'postgres://u:p@127.0.0.1:1/db';
 
-describe("the child's own", () => {
+describe('the exit code of the child', () => {
   test.each([0, 1, 2, 64, 75, 124, 255])('%i', async (exitCode) => {
     const { code, events } = await run(['--', 'sh', '-c', `exit ${exitCode}`]);
     expect(code).toBe(exitCode);
@@ -36,14 +36,14 @@ describe("the child's own", () => {
     ['SIGKILL', 137],
     ['SIGSEGV', 139],
     ['SIGTERM', 143],
-  ] as const)('died of %s: %i', async (signal, exitCode) => {
+  ] as const)('killed by %s: %i', async (signal, exitCode) => {
     const { code, events } = await run(['--', 'sh', '-c', `kill -${signal.slice(3)} $$`]);
     expect(code).toBe(exitCode);
     expect(events.find(({ event }) => event === 'child.exited')).toMatchObject({ exitCode: null, signal });
   });
 });
 
-describe('64: usage, before anything is done', () => {
+describe('64: a usage error, before anything is done', () => {
   test.each<[string, string[], Record<string, string>, string[]]>([
     ['no command', ['--'], {}, ['no command', '-- knex migrate:latest']],
     ['a bad duration', ['--ttl', '5 parsecs', '--', 'true'], {}, ['--ttl', '5 parsecs', '--ttl 30s']],
@@ -69,9 +69,14 @@ describe('64: usage, before anything is done', () => {
       ['--schema', '--quiet'],
     ],
     ['an empty variable before the command', ['--once', 'npx', 'knex'], {}, ['--once', '-- before']],
-    ['a key that nobody has expanded', ['--once', '$(GIT_SHA)', '--', 'true'], {}, ['--once', 'Use a key']],
     [
-      'a key in a variable that nobody has expanded',
+      'a key with an unexpanded variable',
+      ['--once', '$(GIT_SHA)', '--', 'true'],
+      {},
+      ['--once', 'Use a key'],
+    ],
+    [
+      'a key from the environment with an unexpanded variable',
       ['--', 'true'],
       { MIGRATE_LOCK_ONCE: '${GIT_SHA}' },
       ['MIGRATE_LOCK_ONCE contains', 'Use a key'],
@@ -92,22 +97,22 @@ describe('64: usage, before anything is done', () => {
   });
 });
 
-describe('126 and 127, before the database is asked', () => {
-  test('not found', async () => {
+describe('126 and 127: before the database is used', () => {
+  test('127 when the command is not found', async () => {
     const { code, events } = await run(['--', 'no-such-command'], { DATABASE_URL: NOBODY });
     expect(code).toBe(127);
     expect(events.map(({ event }) => event)).toEqual(['error', 'run.finished']);
     expect(events[0]).toMatchObject({ code: 'COMMAND_NOT_FOUND' });
   });
 
-  test('not executable', async () => {
+  test('126 when the command is not executable', async () => {
     writeFileSync(join(folder, 'plain'), 'no program', { mode: 0o644 });
     const { code, events } = await run(['--', join(folder, 'plain')], { DATABASE_URL: NOBODY });
     expect(code).toBe(126);
     expect(events[0]).toMatchObject({ event: 'error', code: 'COMMAND_NOT_EXECUTABLE' });
   });
 
-  test('an interpreter that is missing is found out at the start: the lease is released', async () => {
+  test('a missing interpreter is noticed at the start: the lease is released', async () => {
     writeFileSync(join(folder, 'script'), '#!/no/such/interpreter\n', { mode: 0o755 });
     const { code, events } = await run(['--', join(folder, 'script')]);
     expect(code).toBe(126);
@@ -118,14 +123,14 @@ describe('126 and 127, before the database is asked', () => {
 });
 
 describe('the database', () => {
-  test('69: cannot be reached within the wait timeout', async () => {
+  test('69 when it cannot be reached within the wait timeout', async () => {
     const { code, events } = await run(['--wait-timeout', '300ms', '--', 'true'], { DATABASE_URL: NOBODY });
     expect(code).toBe(69);
     expect(events.map(({ event }) => event)).toEqual(['database.unavailable', 'error', 'run.finished']);
     expect(events.at(-1)).toMatchObject({ outcome: 'error', exitCode: 69 });
   });
 
-  test('69: a name that is not resolved', async () => {
+  test('69 when its host name does not resolve', async () => {
     const { code, stderr } = await run(['--wait-timeout', '0', '--', 'true'], {
       DATABASE_URL: 'postgres://u:p@no-such-host.invalid/db',
     });
@@ -133,7 +138,7 @@ describe('the database', () => {
     expect(stderr).toContain('no-such-host.invalid');
   });
 
-  test('78 at once: a wrong password, which is not printed', async () => {
+  test('78 at once for a wrong password, which is not printed', async () => {
     const url = db.urlWith((changed) => (changed.password = 'hunter2-wrong'));
     const { code, stderr, stdout } = await run(['--', 'true'], { DATABASE_URL: url });
     expect(code).toBe(78);
@@ -141,21 +146,21 @@ describe('the database', () => {
     expect(stderr + stdout).not.toContain('hunter2');
   });
 
-  test('78 at once: no such database', async () => {
+  test('78 at once when the database does not exist', async () => {
     const url = db.urlWith((changed) => (changed.pathname = '/no_such_database'));
     const { code, stderr } = await run(['--', 'true'], { DATABASE_URL: url });
     expect(code).toBe(78);
     expect(stderr).toContain('cannot be what creates it');
   });
 
-  test('78: TLS is required and the server has none', async () => {
+  test('78 when TLS is required and the server has none', async () => {
     const url = db.urlWith((changed) => changed.searchParams.set('sslmode', 'require'));
     const { code, stderr } = await run(['--', 'true'], { DATABASE_URL: url });
     expect(code).toBe(78);
     expect(stderr).toContain('TLS');
   });
 
-  test('77: the role lacks a right', async () => {
+  test('77 when the role lacks a right', async () => {
     const role = await db.createRole();
     const { code, stderr } = await run(['--schema', 'not_there', '--', 'true'], { DATABASE_URL: role.url });
     expect(code).toBe(77);
@@ -164,7 +169,7 @@ describe('the database', () => {
 });
 
 describe('the lock', () => {
-  test('75: not acquired in time; --conflict-exit-code changes it', async () => {
+  test('75 when the wait timeout passes; --conflict-exit-code changes it', async () => {
     const holder = startCli(['run', '--', 'sleep', '1000'], { env: { DATABASE_URL: db.url } });
     await holder.waitForEvent('child.started');
     const one = await run(['--wait-timeout', '0', '--', 'true']);
@@ -181,7 +186,7 @@ describe('the lock', () => {
   });
 
   test.each([
-    ['somebody else has it', `UPDATE migrate_lock.migration_lock SET instance_id = 'another'`, 'another'],
+    ['another instance has it', `UPDATE migrate_lock.migration_lock SET instance_id = 'another'`, 'another'],
     ['the row is gone', 'DELETE FROM migrate_lock.migration_lock', null],
   ])('70: %s before the lease ends', async (_, statement, holder) => {
     const cli = startCli(['run', '--', 'sleep', '1000'], { env: { DATABASE_URL: db.url } });
@@ -195,7 +200,7 @@ describe('the lock', () => {
     await db.sql`DELETE FROM migrate_lock.migration_lock`;
   });
 
-  test('124: ended at its deadline, before the lease expires', async () => {
+  test('124 when the command is ended at its deadline, before the lease expires', async () => {
     const { code, events, stderr } = await run([
       '--ttl',
       '2s',
@@ -218,7 +223,7 @@ describe('the lock', () => {
     expect(lease?.late).toBe('false');
   });
 
-  test('124: a child that ignores SIGTERM is killed before the lease expires', async () => {
+  test('124 when a command that ignores SIGTERM is killed before the lease expires', async () => {
     const { code, events } = await run([
       '--ttl',
       '2s',

@@ -4,7 +4,7 @@ import { startServer } from '../../support/embedded-server.mjs';
 import { assertNothingLeft, CLI, startCli, type RunningCli } from '../../support/run-cli.js';
 import { waitFor } from '../../support/wait-for.js';
 
-// More time is asked for while the database is away. The server is stopped, so it is one of its own.
+// Extensions while the database is down. The test stops its own server.
 let server: Awaited<ReturnType<typeof startServer>>;
 let db: TestDatabase;
 
@@ -22,7 +22,7 @@ afterAll(async () => {
   await server.stop();
 });
 
-/** A run whose command asks for more time when it is told to (USR1), says what came of it, and lives on if it may. */
+/** A run whose command extends on SIGUSR1, reports the result, and continues if it succeeds. */
 function start(args: string[], around = ''): RunningCli {
   const line =
     'GO=; trap "GO=1" USR1; echo READY; until [ "$GO" ]; do sleep 0.05; done; ' +
@@ -33,7 +33,7 @@ function start(args: string[], around = ''): RunningCli {
   });
 }
 
-/** Passes the signal on to the command once it is ready, as the run does. */
+/** Passes the signal to the command when it is ready, as the run does. */
 async function ask(run: RunningCli): Promise<void> {
   await waitFor('the command', () => run.stderr().includes('\nREADY'));
   run.kill('SIGUSR1');
@@ -44,9 +44,9 @@ const NESTED = `${process.execPath} ${CLI} run --`;
 
 describe.each([
   ['a run', ''],
-  ['a run inside of a run', NESTED],
+  ['a nested run', NESTED],
 ])('%s', (_, around) => {
-  test('whose database comes back in time gets more time', async () => {
+  test('extends when the database comes back in time', async () => {
     const run = start(['--ttl', '1m'], around);
     await waitFor('the command', () => run.stderr().includes('\nREADY'));
     await server.halt('fast');
@@ -59,7 +59,7 @@ describe.each([
     expect(events.filter(({ event }) => event === 'lease.extended')).toHaveLength(1);
   });
 
-  test('whose lease’s row is locked for long gets more time afterwards', async () => {
+  test("extends after the lease's row was locked for long", async () => {
     const run = start(['--ttl', '1m'], around);
     await waitFor('the command', () => run.stderr().includes('\nREADY'));
     await db.sql.begin(async (sql) => {
@@ -71,7 +71,7 @@ describe.each([
     expect({ extend: told(stderr), code }).toEqual({ extend: '0', code: 0 });
   });
 
-  test('whose database stays away is told by the deadline, with the end that the lease has: 69', async () => {
+  test("exits with 69 before the deadline while the database stays down, and reports the lease's end", async () => {
     const run = start(['--ttl', '8s'], around);
     const { expiresAt } = await run.waitForEvent('lock.acquired');
     await waitFor('the command', () => run.stderr().includes('\nREADY'));
@@ -86,7 +86,7 @@ describe.each([
   });
 });
 
-test('while the database is away, an extension that is refused in the end is one of a lease that is over: 70', async () => {
+test('while the database is down, a refused extension exits with 70 once the lease has ended', async () => {
   const run = start(['--ttl', '1m']);
   const { instanceId } = await run.waitForEvent('lock.acquired');
   await waitFor('the command', () => run.stderr().includes('\nREADY'));

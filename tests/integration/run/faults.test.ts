@@ -5,7 +5,7 @@ import { childrenOf, endProcess } from '../../support/processes.js';
 import { assertNothingLeft, runCli, startCli } from '../../support/run-cli.js';
 import { waitFor } from '../../support/wait-for.js';
 
-// These tests stop and restart a server, so they keep one of their own, whatever TEST_DATABASE_URL says.
+// These tests stop and restart a server, so they start their own and ignore TEST_DATABASE_URL.
 let server: Awaited<ReturnType<typeof startServer>>;
 let db: TestDatabase;
 
@@ -26,11 +26,11 @@ function start(args: string[]) {
   return startCli(['run', ...args], { env: { DATABASE_URL: db.url } });
 }
 
-test('a holder that dies with its guard, as a machine does, keeps the lease until it runs out; then it is taken over', async () => {
+test('a holder that dies together with its guard keeps the lease until it expires; then it is taken over', async () => {
   const holder = start(['--ttl', '3s', '--kill-grace', '100ms', '--', 'sleep', '1000']);
   await holder.waitForEvent('child.started');
   const acquired = await holder.waitForEvent('lock.acquired');
-  holder.kill('SIGSTOP'); // else it would replace its guard
+  holder.kill('SIGSTOP'); // otherwise it would replace its guard
   for (const pid of childrenOf(holder.pid)) await endProcess(pid);
   holder.kill('SIGKILL');
   await holder.done;
@@ -44,8 +44,8 @@ test('a holder that dies with its guard, as a machine does, keeps the lease unti
   expect(taken?.after).toBe(true);
 });
 
-describe('a database that comes and goes', () => {
-  test('that is not up yet is waited for', async () => {
+describe('a database that is unavailable for a while', () => {
+  test('is waited for when it is not up yet', async () => {
     await server.halt('fast');
     const cli = start(['--', 'true']);
     await cli.waitForEvent('database.unavailable');
@@ -56,7 +56,7 @@ describe('a database that comes and goes', () => {
   });
 
   test.each(['fast', 'immediate'] as const)(
-    'that restarts (%s) under a child: the lease is released afterwards',
+    'that restarts (%s) during the command: the lease is released afterwards',
     async (mode) => {
       const cli = start(['--', 'sleep', '1000']);
       await cli.waitForEvent('child.started');
@@ -68,7 +68,7 @@ describe('a database that comes and goes', () => {
     },
   );
 
-  test('that is down at the release is tried until a further signal; the lease then runs out by itself', async () => {
+  test('that is down at the release is tried until another signal; the lease then expires', async () => {
     const cli = start(['--ttl', '1m', '--', 'sh', '-c', 'read line; exit 7']);
     await cli.waitForEvent('child.started');
     await cli.waitForEvent('child.exited');
@@ -80,7 +80,7 @@ describe('a database that comes and goes', () => {
     const { childPid } = await down.waitForEvent('child.started');
     process.kill(childPid, 'SIGUSR1');
     await down.waitForEvent('child.exited');
-    // At once, and once.
+    // At once, and once only.
     const delayed = await down.waitForEvent('lock.release_delayed', () => true, 10_000);
     expect(delayed).toMatchObject({ expiresAt: acquired.expiresAt });
     down.kill('SIGTERM');
@@ -96,7 +96,7 @@ describe('a database that comes and goes', () => {
     expect(events.at(-1)).toMatchObject({ event: 'run.finished', outcome: 'completed', exitCode: 7 });
   });
 
-  test('that is down at the release: with --once, the success is said not to be stored', async () => {
+  test('that is down at the release with --once: an error says that the success is not stored', async () => {
     const script = 'trap "exit 0" USR1; echo ready; while :; do sleep 0.05; done';
     const cli = start(['--ttl', '1m', '--once', 'v1.2', '--', 'sh', '-c', script]);
     const { childPid } = await cli.waitForEvent('child.started');
@@ -112,7 +112,7 @@ describe('a database that comes and goes', () => {
     expect(stderr).toContain('the success of v1.2 could not be stored');
   });
 
-  test('that has no connection left is waited for', async () => {
+  test('is waited for when it has no connection left', async () => {
     await db.sql`ALTER SYSTEM SET max_connections = 12`;
     await server.restart('fast');
     const results = await Promise.all(

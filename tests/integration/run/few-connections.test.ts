@@ -5,7 +5,7 @@ import { createDatabase, type TestDatabase } from '../../support/database.js';
 import { assertNothingLeft, runCli, startCli } from '../../support/run-cli.js';
 import { waitFor } from '../../support/wait-for.js';
 
-/** Connects to DATABASE_URL once, does a little work, and fails where it cannot. */
+/** Connects to DATABASE_URL once, does a little work, and fails when it cannot. */
 const COMMAND = [
   process.execPath,
   '--input-type=module',
@@ -30,14 +30,14 @@ async function roleWithLimit(limit: number): Promise<string> {
   return role.url;
 }
 
-test('with one connection for the role, the command has it', async () => {
+test('with one connection for the role, the command gets it', async () => {
   const env = { DATABASE_URL: await roleWithLimit(1) };
   for (let round = 0; round < 2; round++) {
     expect(await runCli(['run', '--schema', 'one', '--', ...COMMAND], { env })).toMatchObject({ code: 0 });
   }
 });
 
-test('with five connections, and many runs that wait, no command fails', async () => {
+test('with five connections and many waiters, no command fails', async () => {
   const env = { DATABASE_URL: await roleWithLimit(5) };
   expect((await runCli(['init', '--schema', 'five'], { env })).code).toBe(0);
   const results = await Promise.all(

@@ -26,8 +26,8 @@ async function released() {
   return [...rows];
 }
 
-describe('a holder that is killed -9', () => {
-  test('leaves no child, and its guard releases the lease long before it would run out', async () => {
+describe('a holder that is killed with SIGKILL', () => {
+  test('leaves no child, and its guard releases the lease long before it expires', async () => {
     const holder = start(['--ttl', '10m', '--', 'sleep', '1000']);
     const { childPid } = await holder.waitForEvent('child.started');
     holder.kill('SIGKILL');
@@ -38,7 +38,7 @@ describe('a holder that is killed -9', () => {
     expect(code).toBe(0);
   });
 
-  test('right after it has acquired leaves nothing, whatever it was about to do', async () => {
+  test('right after it has acquired leaves nothing', async () => {
     for (let round = 0; round < 5; round++) {
       const holder = start(['--ttl', '10m', '--', 'sleep', '1000']);
       await waitFor(
@@ -67,7 +67,7 @@ describe('a holder that is killed -9', () => {
     }
   });
 
-  test('whose child ignores SIGTERM: the guard kills it after the grace, then releases', async () => {
+  test('whose child ignores SIGTERM: the guard kills the child after the grace, then releases', async () => {
     const holder = start([
       '--ttl',
       '10m',
@@ -86,7 +86,7 @@ describe('a holder that is killed -9', () => {
   });
 });
 
-test('a holder that is stopped past its lease: the guard kills the child in time, and the holder exits 124', async () => {
+test('when a holder is stopped past its lease, the guard kills the child in time and the holder exits with 124', async () => {
   const holder = start(['--ttl', '3s', '--kill-grace', '100ms', '--', 'sleep', '1000']);
   const { childPid } = await holder.waitForEvent('child.started');
   const { expiresAt } = await holder.waitForEvent('lock.acquired');
@@ -94,7 +94,7 @@ test('a holder that is stopped past its lease: the guard kills the child in time
   await waitUntilGone(childPid);
   const [left] = await db.sql`SELECT clock_timestamp() < ${expiresAt}::timestamptz AS before`;
   expect(left?.before).toBe(true);
-  await waitFor('the lease is over', async () => {
+  await waitFor('the end of the lease', async () => {
     return (await db.sql`SELECT clock_timestamp() > ${expiresAt}::timestamptz AS over`)[0]?.over === true;
   });
   const next = await start(['--', 'true']).done;
@@ -103,7 +103,7 @@ test('a holder that is stopped past its lease: the guard kills the child in time
   const { code, events, stderr } = await holder.done;
   expect(code).toBe(124);
   expect(events.map(({ event }) => event)).not.toContain('lock.lost');
-  // Somebody else has had the lock: nothing says that it could not be so.
+  // Another instance may have held the lock: the message must not deny that.
   expect(events.find(({ event }) => event === 'lock.release_failed')).toMatchObject({
     code: 'LEASE_EXPIRED',
   });
@@ -111,7 +111,7 @@ test('a holder that is stopped past its lease: the guard kills the child in time
   expect(isAlive(childPid)).toBe(false);
 });
 
-test('a guard that dies is replaced, and the new one does its work', async () => {
+test('a guard that dies is replaced, and the new one works', async () => {
   const holder = start(['--ttl', '10m', '--', 'sleep', '1000']);
   const { childPid } = await holder.waitForEvent('child.started');
   const [guard] = childrenOf(holder.pid).filter((pid) => pid !== childPid);
@@ -122,7 +122,7 @@ test('a guard that dies is replaced, and the new one does its work', async () =>
   await waitFor('the release', async () => (await released()).length === 1, { limitMs: 10_000 });
 });
 
-test('a waiter that is killed -9 is taken out of the queue', async () => {
+test('a waiter that is killed with SIGKILL is removed from the queue', async () => {
   const holder = start(['--', 'sleep', '1000']);
   await holder.waitForEvent('child.started');
   const waiter = start(['--', 'true']);
@@ -139,8 +139,8 @@ test('a waiter that is killed -9 is taken out of the queue', async () => {
   await holder.done;
 });
 
-describe('extend, from inside the command', () => {
-  test('makes the lease and the deadline later', async () => {
+describe('extend, inside the command', () => {
+  test('moves the end of the lease and the deadline', async () => {
     const cli = start([
       '--ttl',
       '3s',
@@ -156,7 +156,7 @@ describe('extend, from inside the command', () => {
     expect(code).toBe(0);
   });
 
-  test('is refused to who cannot reach the holder, and outside of a run', async () => {
+  test('is refused outside of a run, and when it cannot reach the holder', async () => {
     const lonely = await startCli(['extend', '--ttl', '1m'], {}).done;
     expect(lonely.code).toBe(64);
     const orphaned = await startCli(['extend', '--ttl', '1m'], { env: { MIGRATE_LOCK_SOCKET: '/nowhere/s' } })
@@ -166,7 +166,7 @@ describe('extend, from inside the command', () => {
   });
 });
 
-test('lease.expiring comes while there is time left to extend the lease, also where the grace is most of it', async () => {
+test('lease.expiring comes while there is time left to extend, also with a long grace', async () => {
   const cli = start(['--ttl', '4s', '--kill-grace', '1500ms', '--', 'sleep', '1000']);
   const { deadlineMs } = await cli.waitForEvent('lease.expiring');
   expect(deadlineMs).toBeGreaterThan(0);
@@ -177,7 +177,7 @@ test('lease.expiring comes while there is time left to extend the lease, also wh
   expect(deadlineMs).toBeLessThanOrEqual(400);
 });
 
-test('assert: 0 while the lease is held, 70 when it is not', async () => {
+test('assert exits with 0 while the lease is held, and with 70 otherwise', async () => {
   const cli = start([
     '--',
     'sh',

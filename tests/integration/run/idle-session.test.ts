@@ -18,7 +18,7 @@ afterAll(() => db.drop());
 const start = (...args: string[]): RunningCli =>
   startCli(['run', ...args], { env: { DATABASE_URL: db.url } });
 
-/** How the holder's command sees the session of its holder, when it starts and some time later. */
+/** The session of the holder as its command sees it, at its start and later. */
 async function sessionOf(holder: RunningCli): Promise<{ before: unknown[]; after: unknown[] }> {
   const { code, stderr } = await holder.done;
   expect(code).toBe(0);
@@ -36,7 +36,7 @@ const IDLE = {
   locks: 0,
 };
 
-describe('while the command runs, nothing is sent, and the session has no transaction and no lock', () => {
+describe('while the command runs, the session sends nothing and has no transaction and no lock', () => {
   test('of a holder that did not wait', async () => {
     const { before, after } = await sessionOf(start('--', 'node', LOOK));
     expect(before).toEqual([expect.objectContaining(IDLE)]);

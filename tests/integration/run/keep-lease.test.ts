@@ -16,7 +16,7 @@ import {
 } from '../../support/run-cli.js';
 import { waitFor } from '../../support/wait-for.js';
 
-// One test stops the server, so they have one of their own, whatever TEST_DATABASE_URL says.
+// One test stops the server, so this file starts its own and ignores TEST_DATABASE_URL.
 let server: Awaited<ReturnType<typeof startServer>>;
 let db: TestDatabase;
 const become = new Become();
@@ -26,7 +26,7 @@ beforeAll(async () => {
   db = await createDatabase(server.url);
 });
 afterEach(async () => {
-  // Here, unlike there, everybody can be ended.
+  // Here the test may end every process.
   for (const { pid } of processesWith('KEEP_LEASE_TEST', become.folder)) await endProcess(pid);
   await assertNothingLeft();
   await db.sql`DROP SCHEMA IF EXISTS migrate_lock CASCADE`;
@@ -56,7 +56,10 @@ function startAsNobody(args: string[], wrapper: string[] = []): RunningCli {
 }
 
 const file = (name: string): string => path.join(become.folder, name);
-/** Shell words: another user's process, which writes when it was there, in nanoseconds, until `go` is there. */
+/**
+ * Shell words: another user's process, which writes the times at which it lives, in nanoseconds, until the file `go`
+ * exists.
+ */
 const stubborn = (name: string, go: string): string =>
   `${become.words} sh -c 'date +%s%N >"$0.from"; until [ -e "$1" ]; do date +%s%N >"$0.now"; mv "$0.now" "$0.to"; ` +
   `sleep 0.05; done' '${file(name)}' '${file(go)}'`;
@@ -66,7 +69,7 @@ const kept = (cli: RunningCli): EventNamed<'lease.kept'>[] =>
   cli.events().filter((event): event is EventNamed<'lease.kept'> => event.event === 'lease.kept');
 
 ifPossible(
-  `while a process lives that we may not signal, the lease is extended, and the next one waits ${why}`,
+  `while a process lives that migrate-lock may not signal, it extends the lease and the next run waits ${why}`,
   async () => {
     await runCli(['init', '--max-ttl', '2s'], { env: env() });
     const holder = startAsNobody(['--', 'sh', '-c', stubborn('a', 'a-go')]);
@@ -90,7 +93,7 @@ ifPossible(
         FROM migrate_lock.migration_lock_audit WHERE event = 'lease.extended' ORDER BY id LIMIT 1`;
     expect(rows[0]?.early).toBe(true);
     const { time: killedFrom } = await holder.waitForEvent('child.deadline');
-    // The grace is 100 ms, and 250 ms later it is sent at the latest; on a busy machine the rest of the lease is left.
+    // The grace is 100 ms, and SIGKILL comes 250 ms later at the latest; a busy machine may need the rest of the lease.
     expect(Date.parse(first?.time ?? '') - Date.parse(killedFrom)).toBeLessThan(600);
     expect(holder.stderr()).toContain(`(sh, user ${SOMEBODY})`);
     touch('a-go');
@@ -103,7 +106,7 @@ ifPossible(
   },
 );
 
-ifPossible(`a further signal gives up: the lease runs out ${why}`, async () => {
+ifPossible(`another signal ends that: the lease expires ${why}`, async () => {
   const holder = startAsNobody(['--', 'sh', '-c', stubborn('b', 'b-go')]);
   await holder.waitForEvent('lease.kept');
   holder.kill('SIGTERM');
@@ -116,7 +119,7 @@ ifPossible(`a further signal gives up: the lease runs out ${why}`, async () => {
 });
 
 ifPossible(
-  `what a command leaves that ended by itself keeps the lease for one ttl more, and no success is stored ${why}`,
+  `a leftover process of a command that ended by itself keeps the lease for one more ttl, and no success is stored ${why}`,
   async () => {
     const holder = startAsNobody([
       '--once',
@@ -137,7 +140,7 @@ ifPossible(
   },
 );
 
-ifPossible(`if it ends meanwhile, the lock is released ${why}`, async () => {
+ifPossible(`if it ends in that time, the lock is released ${why}`, async () => {
   const holder = startAsNobody(['--', 'sh', '-c', `${stubborn('d', 'd-go')} & sleep 0.3`]);
   await holder.waitForEvent('lease.kept');
   touch('d-go');
@@ -146,7 +149,7 @@ ifPossible(`if it ends meanwhile, the lock is released ${why}`, async () => {
   expect(events.map(({ event }) => event)).toContain('lock.released');
 });
 
-ifPossible(`while the database is away the lease cannot be extended, which is said ${why}`, async () => {
+ifPossible(`while the database is down, an event says that the lease cannot be extended ${why}`, async () => {
   const holder = startAsNobody(['--', 'sh', '-c', stubborn('e', 'e-go')]);
   await holder.waitForEvent('child.started');
   await server.halt('fast');
@@ -163,7 +166,7 @@ ifPossible(`while the database is away the lease cannot be extended, which is sa
   touch('e-go');
 });
 
-// A mount of its own: remounting would change the /proc of the whole machine, and so would this before Linux 5.8.
+// In its own mount namespace: remounting would change the whole machine's /proc.
 const HIDE = 'mount -t proc -o hidepid=2 proc /proc && exec "$@"';
 const [major = 0, minor = 0] = release().split('.').map(Number);
 const mayHide =
@@ -172,7 +175,7 @@ const mayHide =
   spawnSync('unshare', ['--mount', 'sh', '-c', HIDE, 'sh', 'true']).status === 0;
 
 (mayHide ? test : test.skip)(
-  'where /proc hides the processes of others, somebody in the group keeps the lease (skipped where a namespace cannot be made)',
+  'where /proc hides the processes of other users, a process in the group keeps the lease (skipped where a namespace cannot be made)',
   async () => {
     const hide = ['unshare', '--mount', 'sh', '-c', HIDE, 'sh'];
     const holder = startAsNobody(['--', 'sh', '-c', `${stubborn('f', 'f-go')} & sleep 0.3`], hide);

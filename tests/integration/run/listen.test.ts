@@ -15,7 +15,10 @@ afterEach(async () => {
 });
 afterAll(() => db.drop());
 
-/** A holder, and a waiter that has polled more than once; whether the waiter is among those whom a release notifies. */
+/**
+ * Starts a holder, and a waiter that polls more than once.
+ * @returns whether a release notifies the waiter.
+ */
 async function listens(url: string, args: string[], env: Record<string, string> = {}): Promise<boolean> {
   const holder = startCli(['run', '--', 'sleep', '1000'], { env: { DATABASE_URL: db.url } });
   await holder.waitForEvent('child.started');
@@ -25,7 +28,7 @@ async function listens(url: string, args: string[], env: Record<string, string> 
     const [row] = await db.sql`SELECT listens FROM migrate_lock.migration_lock_waiter`;
     return row?.listens === true;
   };
-  // The second event is about the same after ten seconds: by then it has polled many times.
+  // The second event comes after about ten seconds: by then it has polled many times.
   const decided = args.length > 0 || Object.keys(env).length > 0 || url !== db.url;
   if (decided) await waiter.waitForEvent('lock.waiting', ({ waitedMs }) => waitedMs > 9_000);
   else await waitFor('it to listen', look);
@@ -44,12 +47,12 @@ test('a lone waiter listens', async () => {
 test.each([
   ['--no-listen', ['--no-listen'], {}],
   ['MIGRATE_LOCK_NO_LISTEN=1', [], { MIGRATE_LOCK_NO_LISTEN: '1' }],
-] as const)('%s: it only polls', async (_, args, env) => {
+] as const)('%s: a waiter only polls', async (_, args, env) => {
   expect(await listens(db.url, [...args], env)).toBe(false);
 });
 
 (hasPooler ? describe : describe.skip)('behind a pooler (skipped where PgBouncer is missing)', () => {
-  test('it only polls', async () => {
+  test('a waiter only polls', async () => {
     const pooler = await startPooler(serverUrl(), {});
     try {
       expect(await listens(pooler.through(db.url), [])).toBe(false);

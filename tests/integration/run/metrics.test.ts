@@ -38,7 +38,7 @@ const result = () =>
     ?.samples.filter((sample) => sample.value === 1)
     .map(({ labels }) => labels.result);
 
-test('the metrics are those of the events', async () => {
+test('the metrics match the events', async () => {
   const { code, events } = await run([
     ...['--metrics-file', 'migrate-lock.prom', '--', 'sh', '-c', 'exit 3'],
   ]);
@@ -60,7 +60,7 @@ test('the metrics are those of the events', async () => {
   expect(readdirSync(folder)).toEqual(['migrate-lock.prom']);
 });
 
-test('of a run that gave up, by the environment variable', async () => {
+test('of a run that timed out, with the environment variable', async () => {
   const holder = startCli(['run', '--', 'sleep', '1000'], { env: { DATABASE_URL: db.url } });
   await holder.waitForEvent('child.started');
   const { code } = await run(['--wait-timeout', '300ms', '--', 'true'], { MIGRATE_LOCK_METRICS_FILE: file });
@@ -72,7 +72,7 @@ test('of a run that gave up, by the environment variable', async () => {
   expect(value('wait_seconds')).toBeGreaterThan(0);
 });
 
-test('a file that cannot be written is a warning, and changes nothing', async () => {
+test('a file that cannot be written causes a warning, and changes nothing else', async () => {
   const { code, events, stderr } = await run([
     ...['--metrics-file', join(folder, 'none', 'm.prom'), '--', 'sh', '-c', 'exit 4'],
   ]);

@@ -22,7 +22,7 @@ afterAll(() => db.drop());
 
 const INTERVAL = new URL('../../support/fixtures/interval.mjs', import.meta.url).pathname;
 
-/** A run whose command is a shell line, in which "$RUN" stands for an inner run. */
+/** A run whose command is a shell line, in which "$RUN" starts an inner run. */
 function start(line: string, args: string[] = [], env: Record<string, string> = {}) {
   return startCli(
     ['run', ...args, '--', 'sh', '-c', line.replaceAll('$RUN', '"$NODE" "$CLI" run --wait-timeout 20s')],
@@ -34,7 +34,7 @@ function start(line: string, args: string[] = [], env: Record<string, string> = 
 
 const nest = (...given: Parameters<typeof start>) => start(...given).done;
 
-/** The inner runs' audit lines: their stdout is the outer child's, which is our stderr. */
+/** The inner runs' events: their stdout is the outer command's, which is the outer run's stderr. */
 function innerEvents(stderr: string): { event: string; [key: string]: unknown }[] {
   return stderr
     .split('\n')
@@ -42,7 +42,7 @@ function innerEvents(stderr: string): { event: string; [key: string]: unknown }[
     .map((line) => JSON.parse(line) as { event: string });
 }
 
-test('an inner run on the same lock runs under the lease that is held', async () => {
+test("an inner run on the same lock uses the outer run's lease", async () => {
   const { code, events, stderr } = await nest('$RUN -- sh -c "exit 7"');
   expect(code).toBe(7);
   const inner = innerEvents(stderr);
@@ -55,7 +55,7 @@ test('an inner run on the same lock runs under the lease that is held', async ()
   expect(inner[0]).toMatchObject({ holder: events[0]?.instanceId, fencingToken: 1 });
 });
 
-test('two inner runs at a time take turns', async () => {
+test('two inner runs take turns', async () => {
   const { code, stderr } = await nest('$RUN -- "$NODE" "$INTERVAL" & $RUN -- "$NODE" "$INTERVAL" && wait $!');
   expect(stderr).not.toContain('exclusion constraint');
   expect(code).toBe(0);
@@ -126,7 +126,7 @@ test('an extension moves the deadline of the inner run too', async () => {
   expect(code).toBe(0);
 });
 
-test('on another lock it locks as usual, and the tag carries both ids', async () => {
+test('an inner run on another lock acquires that lock, and the session name has both ids', async () => {
   const { code, events, stderr } = await nest('$RUN --schema other -- sh -c "echo tag=\\$PGAPPNAME"');
   expect(code).toBe(0);
   const inner = innerEvents(stderr);
@@ -135,10 +135,10 @@ test('on another lock it locks as usual, and the tag carries both ids', async ()
   await db.sql`DROP SCHEMA other CASCADE`;
 });
 
-/** `levels` runs on the same lock, one inside of the other, around a command. */
+/** `levels` nested runs on the same lock, around a command. */
 const inside = (levels: number, command: string): string => `${'$RUN -- '.repeat(levels)}${command}`;
 
-test.each([2, 5])('%d runs inside of each other on the same lock run under its lease', async (levels) => {
+test.each([2, 5])('%d nested runs on the same lock use one lease', async (levels) => {
   const { code, events, stderr } = await nest(inside(levels, 'sh -c "exit 7"'));
   expect(code).toBe(7);
   const inherited = innerEvents(stderr).filter(({ event }) => event === 'lock.inherited');
@@ -157,7 +157,7 @@ test('runs at different depths take turns', async () => {
   expect(await db.sql`SELECT FROM ran`).toHaveLength(4);
 });
 
-test('one that is killed has its turn until its command is gone', async () => {
+test('an inner run that is killed keeps its turn until its command is gone', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'migrate-lock-test-'));
   const deaf = `sh -c "trap '' TERM; echo DEAF=\\$\\$; touch \\"$FLAG\\"; while :; do sleep 0.1; done"`;
   const second = 'until [ -e "$FLAG" ]; do sleep 0.1; done; $RUN -- true';
@@ -172,7 +172,7 @@ test('one that is killed has its turn until its command is gone', async () => {
   expect(code).toBe(0);
 });
 
-test('an extension from the depth moves all deadlines', async () => {
+test('an extension in the innermost run moves all deadlines', async () => {
   const extend = 'sh -c "\\"$NODE\\" \\"$CLI\\" extend --ttl 1m && sleep 5"';
   const { code, events, stderr } = await nest(inside(3, extend), ['--ttl', '4s', '--kill-grace', '200ms']);
   expect(code).toBe(0);
@@ -180,7 +180,7 @@ test('an extension from the depth moves all deadlines', async () => {
   expect(innerEvents(stderr).map(({ event }) => event)).not.toContain('child.deadline');
 });
 
-test('a signal reaches the innermost command once, and all end as it did', async () => {
+test('a signal reaches the innermost command once, and all runs end with its result', async () => {
   const run = start(
     `exec ${inside(3, 'sh -c "trap \'echo TOLD; exit 3\' TERM; echo READY; while :; do sleep 0.1; done"')}`,
   );
@@ -191,7 +191,7 @@ test('a signal reaches the innermost command once, and all end as it did', async
   expect(stderr.match(/^TOLD$/gm)).toHaveLength(1);
 });
 
-test('runs inside of runs on different locks extend and prove the lease of the one that is named', async () => {
+test('nested runs on different locks extend and prove the lease that is named', async () => {
   const commands = [
     'extend --schema other --ttl 10m',
     'extend --schema migrate_lock --ttl 11m',
@@ -213,13 +213,13 @@ test('runs inside of runs on different locks extend and prove the lease of the o
   await db.sql`DROP SCHEMA third CASCADE`;
 });
 
-test('a lock that no run around holds cannot be extended', async () => {
+test('a lock that no outer run holds cannot be extended', async () => {
   const { code, stderr } = await nest('"$NODE" "$CLI" extend --schema another_lock --ttl 10m');
   expect(code).toBe(64);
   expect(stderr).toContain('No enclosing run holds the lock "another_lock".');
 });
 
-test('under the lease of the outermost run, inside of one on another lock, the variables name that lease', async () => {
+test('under the lease of the outermost run, inside of a run on another lock, the variables name that lease', async () => {
   const { code, events, stderr } = await nest(
     `$RUN --schema other -- $RUN -- sh -c 'echo "id=$MIGRATE_LOCK_INSTANCE_ID"; "$NODE" "$CLI" assert'`,
   );
@@ -228,7 +228,7 @@ test('under the lease of the outermost run, inside of one on another lock, the v
   await db.sql`DROP SCHEMA other CASCADE`;
 });
 
-test('a variable that was left over proves nothing: without a living holder it locks as usual', async () => {
+test('leftover variables without a living holder have no effect: the run acquires the lock', async () => {
   const { code, events } = await startCli(['run', '--', 'true'], {
     env: { DATABASE_URL: db.url, MIGRATE_LOCK_SOCKET: '/nowhere/s', MIGRATE_LOCK_INSTANCE_ID: 'x' },
   }).done;

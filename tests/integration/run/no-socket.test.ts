@@ -1,4 +1,7 @@
-/** Runs that have no place for a socket, or of which no socket reaches those inside: nobody may wait for himself. */
+/**
+ * Runs without a place for a socket, or whose socket the inner runs cannot reach: no run may wait for its own outer
+ * run.
+ */
 import { chmodSync, cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -38,11 +41,11 @@ function start(args: string[], command: string, env: Record<string, string | und
 }
 
 const RUN = '"$NODE" "$CLI" run --wait-timeout 20s';
-/** As which an inner run ends that would wait for itself. */
+/** The exit code of an inner run that would wait for its outer run. */
 const REFUSED = 64;
 
 describe('without a place for a socket', () => {
-  test('a run says so at the start, and works', async () => {
+  test('a run reports it at the start, and works', async () => {
     const { code, events, stderr } = await start([], 'echo "socket=$MIGRATE_LOCK_SOCKET"', {
       ...NO_PLACE,
       TMPDIR: '/nonexistent',
@@ -55,7 +58,7 @@ describe('without a place for a socket', () => {
     expect(stderr).toContain('socket=\n');
   });
 
-  test('`extend` is not advised, and says why it cannot be', async () => {
+  test('`extend` is not proposed, and fails with the reason', async () => {
     const { code, events, stderr } = await start(
       ['--ttl', '4s', '--kill-grace', '100ms'],
       '"$NODE" "$CLI" extend --ttl 1m; echo "code=$?"; sleep 1000',
@@ -68,7 +71,7 @@ describe('without a place for a socket', () => {
     expect(stderr).not.toContain('migrate-lock extend');
   });
 
-  test('a run inside of it fails at once with the reason', async () => {
+  test('an inner run on the same lock fails at once with the reason', async () => {
     const { code, stderr } = await start([], `${RUN} -- true`, NO_PLACE).done;
     expect(code).toBe(REFUSED);
     expect(stderr).toContain('"code":"OUTER_RUN_UNREACHABLE"');
@@ -76,21 +79,21 @@ describe('without a place for a socket', () => {
     expect(stderr).not.toContain('waiting for the lock');
   });
 
-  test('so does one inside of a run on another lock', async () => {
+  test('an inner run inside of a run on another lock fails in the same way', async () => {
     const { code, stderr } = await start([], `${RUN} --schema other -- ${RUN} -- true`, NO_PLACE).done;
     expect(code).toBe(REFUSED);
     expect(stderr).toContain('"code":"OUTER_RUN_UNREACHABLE"');
     await db.sql`DROP SCHEMA other CASCADE`;
   });
 
-  test('and one inside of a run that has no place under the lease of one that has', async () => {
+  test('a run inside of an inner run without a place fails in the same way', async () => {
     const inner = `NODE_OPTIONS='${NO_PLACE.NODE_OPTIONS}' ${RUN} -- ${RUN} -- true`;
     const { code, stderr } = await start([], inner).done;
     expect(code).toBe(REFUSED);
     expect(stderr).toContain('this process was not given the path of its socket');
   });
 
-  test('it is not an outer run on another lock that is extended', async () => {
+  test('extend does not extend an outer run on another lock instead', async () => {
     const inner = `NODE_OPTIONS='${NO_PLACE.NODE_OPTIONS}' ${RUN} --schema other -- sh -c '"$NODE" "$CLI" extend --ttl 10m'`;
     const { code, events } = await start([], inner).done;
     expect(code).toBe(64);
@@ -99,7 +102,7 @@ describe('without a place for a socket', () => {
   });
 });
 
-test('a TMPDIR that there is not is no obstacle: other folders are tried', async () => {
+test('a TMPDIR that does not exist is skipped: other folders are tried', async () => {
   const { code, events } = await start([], `${RUN} -- sh -c '"$NODE" "$CLI" extend --ttl 10m'`, {
     TMPDIR: '/nonexistent',
   }).done;
@@ -108,14 +111,14 @@ test('a TMPDIR that there is not is no obstacle: other folders are tried', async
   expect(events.map(({ event }) => event)).not.toContain('socket.absent');
 });
 
-describe('with a cleaned environment, an inner run that would wait for itself fails at once', () => {
+describe('with a cleaned environment, an inner run on the same lock fails at once', () => {
   test('when only its own variables are gone', async () => {
     const { code, stderr } = await start([], `unset MIGRATE_LOCK_SOCKET PGAPPNAME; ${RUN} -- true`).done;
     expect(code).toBe(REFUSED);
     expect(stderr).toContain('"code":"OUTER_RUN_UNREACHABLE"');
   });
 
-  test('when only the name of its sessions is left', async () => {
+  test('when only the session name is left', async () => {
     const { code } = await start(
       [],
       `unset $(env | sed -n 's/^\\(MIGRATE_LOCK_[A-Z_]*\\)=.*/\\1/p'); ${RUN} -- true`,
@@ -123,8 +126,8 @@ describe('with a cleaned environment, an inner run that would wait for itself fa
     expect(code).toBe(REFUSED);
   });
 
-  // Linux shows which processes are above it.
-  (process.platform === 'linux' ? test : test.skip)('when nothing is left', async () => {
+  // Linux shows the processes above it.
+  (process.platform === 'linux' ? test : test.skip)('when all variables are gone', async () => {
     const { code, stderr } = await start([], `env -i DATABASE_URL="$DATABASE_URL" ${RUN} -- true`).done;
     expect(code).toBe(REFUSED);
     expect(stderr).toContain('"code":"OUTER_RUN_UNREACHABLE"');
@@ -142,7 +145,7 @@ describe('with a cleaned environment, an inner run that would wait for itself fa
   });
 });
 
-describe('with the environment of the outer run, but as another user', () => {
+describe('with the environment of the outer run, as another user', () => {
   const inner = (env: Record<string, string>, program: string[]) =>
     startCli(['run', '--wait-timeout', '20s', '--', 'true'], {
       env: { ...env, DATABASE_URL: db.url },
@@ -183,7 +186,7 @@ describe('with the environment of the outer run, but as another user', () => {
   });
 });
 
-test('another run that names no holder of ours waits as usual', async () => {
+test('a run whose variables name no existing holder waits as usual', async () => {
   const holder = start([], 'sleep 1000');
   await holder.waitForEvent('child.started');
   const waiter = startCli(['run', '--wait-timeout', '300ms', '--', 'true'], {

@@ -18,7 +18,7 @@ afterAll(() => db.drop());
 const env = () => ({ DATABASE_URL: db.url });
 const once = (args: string[], added: Record<string, string> = {}) =>
   runCli(['run', '--once', 'release 1', ...args], { env: { ...env(), ...added } });
-/** The same command, whatever it exits with. */
+/** The same command, for any exit code. */
 const EXIT = ['--', 'sh', '-c', 'exit "${EXIT:-0}"'];
 const ran = ({ events }: CliResult) => events.some(({ event }) => event === 'child.started');
 const skipped = ({ events }: CliResult) => events.find(({ event }) => event === 'run.skipped');
@@ -28,7 +28,7 @@ async function stored() {
 }
 
 describe('work that succeeded', () => {
-  test('is not done again: later comers exit 0, and say who did it', async () => {
+  test('is not repeated: later runs exit with 0, and say which run did it', async () => {
     const first = await once(['--', 'true']);
     expect(first).toMatchObject({ code: 0 });
     expect(ran(first)).toBe(true);
@@ -46,20 +46,20 @@ describe('work that succeeded', () => {
     });
     expect(second.events.at(-1)).toMatchObject({ event: 'run.finished', outcome: 'skipped', exitCode: 0 });
     expect(second.stderr).toContain('nothing to run');
-    // The lock was not touched for it.
+    // The lock was not acquired for it.
     expect(
       await db.sql`SELECT FROM migrate_lock.migration_lock_audit WHERE at > ${now}::timestamptz`,
     ).toHaveLength(0);
   });
 
-  test('is another one under another key, and without a key it is done by everybody', async () => {
+  test('is repeated under another key, and without a key', async () => {
     await once(['--', 'true']);
     const other = await runCli(['run', '--once', 'release 2', '--', 'true'], { env: env() });
     expect(ran(other)).toBe(true);
     expect(ran(await runCli(['run', '--', 'true'], { env: env() }))).toBe(true);
   });
 
-  test('of another command is different work: it runs, with a warning', async () => {
+  test('of another command counts as different work: it runs, with a warning', async () => {
     await once(['--', 'true']);
     const other = await once(['--', 'echo', 'other']);
     expect(ran(other)).toBe(true);
@@ -69,7 +69,7 @@ describe('work that succeeded', () => {
     expect(await stored()).toHaveLength(2);
   });
 
-  test('is done by one of many, and the others never run anything', async () => {
+  test('is done by one of many runs, and the others start no command', async () => {
     const results = await Promise.all(
       Array.from({ length: 20 }, () => once(['--wait-timeout', '2m', '--', 'sleep', '1'])),
     );
@@ -79,7 +79,7 @@ describe('work that succeeded', () => {
     expect(await db.sql`SELECT FROM migrate_lock.migration_lock_waiter`).toHaveLength(0);
   });
 
-  test('is found done by a waiter whose next poll is far away', async () => {
+  test('is noticed by a waiter whose next poll is far away', async () => {
     const holder = startCli(['run', '--once', 'release 1', '--', 'sh', '-c', 'read line'], {
       env: env(),
       input: '\n',
@@ -88,7 +88,7 @@ describe('work that succeeded', () => {
     await holder.done;
     await db.sql`DELETE FROM migrate_lock.migration_lock_run`;
 
-    // Somebody else holds the lock, and has had it for so long that polls are far between.
+    // Another instance has held the lock for so long that polls are rare.
     const blocker = startCli(['run', '--ttl', '1h', '--', 'sleep', '600'], { env: env() });
     await blocker.waitForEvent('child.started');
     await db.sql`UPDATE migrate_lock.migration_lock SET locked_at = locked_at - interval '10 hours'`;
@@ -108,7 +108,7 @@ describe('work that succeeded', () => {
       { env: env() },
     );
     await waiter.waitForEvent('lock.waiting');
-    // A poll fails now: only a look, which comes before the next poll, can find it done.
+    // A poll fails now: only the read of the run key, which comes before the next poll, can find it done.
     await db.sql`ALTER FUNCTION migrate_lock.poll RENAME TO poll_of_before`;
     await db.sql`INSERT INTO migrate_lock.migration_lock_run VALUES
                  ('release 1', ${commandIdentity(['true'])}, true, 0, now(), 5, 'somebody', 1, 'elsewhere', 'app', 'true')`;
@@ -120,14 +120,14 @@ describe('work that succeeded', () => {
 });
 
 describe('work that did not succeed', () => {
-  test('is tried again by the next one', async () => {
+  test('is repeated by the next run', async () => {
     expect(await once(EXIT, { EXIT: '3' })).toMatchObject({ code: 3 });
     expect(await stored()).toMatchObject([{ succeeded: false, exit_code: 3 }]);
     expect(ran(await once(EXIT))).toBe(true);
     expect(await stored()).toMatchObject([{ succeeded: true, exit_code: 0 }]);
   });
 
-  test('fails for others too, with the same exit code, where they ask for it, and as long as it is remembered', async () => {
+  test('fails other runs with the same exit code when they ask for that, while it is remembered', async () => {
     await once(EXIT, { EXIT: '3' });
     const other = await once(['--on-failure', 'fail', ...EXIT]);
     expect(other).toMatchObject({ code: 3 });
@@ -154,14 +154,14 @@ describe('work that did not succeed', () => {
     expect(ran(await once(['--', 'true']))).toBe(true);
   });
 
-  test('when its deadline came, even if it then ended with 0', async () => {
+  test('when its deadline passed, even if it then ended with 0', async () => {
     const script = 'trap "exit 0" TERM; while :; do sleep 0.1; done';
     const run = await once(['--ttl', '3s', '--kill-grace', '1s', '--', 'sh', '-c', script]);
     expect(run).toMatchObject({ code: 124 });
     expect(await stored()).toMatchObject([{ succeeded: false, exit_code: 124 }]);
   });
 
-  test('when its release never came: a crash in between means that it runs again', async () => {
+  test('when it was never released: after a crash it runs again', async () => {
     const run = startCli(['run', '--once', 'release 1', '--', 'sh', '-c', 'echo ready; sleep 600'], {
       env: env(),
     });
@@ -173,7 +173,7 @@ describe('work that did not succeed', () => {
   });
 });
 
-test('a run inside the command of another one finds its work done too', async () => {
+test('a nested run also finds its work done', async () => {
   await once(['--', 'true']);
   const inner = `"${process.execPath}" "$CLI" run --once "release 1" -- true`;
   const { CLI } = await import('../../support/run-cli.js');

@@ -29,7 +29,7 @@ afterEach(async () => {
 });
 afterAll(() => db.drop());
 
-/** A statement of a lease's command that goes on in the server. */
+/** A statement of a lease's command that continues in the server. */
 async function stuckSession(instanceId: string, url: string): Promise<() => Promise<boolean>> {
   const connection = { application_name: applicationName(instanceId) };
   const sql = postgres(url, { max: 1, fetch_types: false, onnotice: () => undefined, connection });
@@ -54,7 +54,7 @@ async function hold(url: string): Promise<{ instanceId: string; lives: () => Pro
 }
 
 describe.each(['ALTER ROLE ... SET role', 'options=-c role='])(
-  'a login that acts as the owner of the lock, who may not end its sessions (%s)',
+  "a login that acts as the lock's owner, who may not end its sessions (%s)",
   (how) => {
     let url: string;
 
@@ -65,7 +65,7 @@ describe.each(['ALTER ROLE ... SET role', 'options=-c role='])(
     });
     const cli = (...args: string[]) => runCli(args, { env: { DATABASE_URL: url }, auditOnly: false });
 
-    test('a run ends what its killed command has left in the database, and releases', async () => {
+    test('a run ends the sessions that its killed command left, and releases', async () => {
       const args = ['run', '--ttl', '3s', '--kill-grace', '100ms', '--', process.execPath, STUCK];
       const { events } = await runCli(args, { env: { DATABASE_URL: url } });
       expect(events.map(({ event }) => event)).toContain('child.deadline');
@@ -99,7 +99,7 @@ describe.each(['ALTER ROLE ... SET role', 'options=-c role='])(
       expect(await db.sql`SELECT FROM migrate_lock.migration_lock WHERE released_at IS NULL`).toHaveLength(0);
     });
 
-    test('a session that has called assert_held() is found by that', async () => {
+    test('a session that called assert_held() is found by that', async () => {
       const lock = await openLock(url);
       const { me, answer } = await tryToAcquire(lock);
       if (answer.outcome !== 'acquired') throw new Error('not acquired');
@@ -111,7 +111,7 @@ describe.each(['ALTER ROLE ... SET role', 'options=-c role='])(
       lock.database.disconnect();
     });
 
-    test('a session of the login that bears the name of another lease is left alone', async () => {
+    test('a session of the login with the name of another lease is not ended', async () => {
       const { lives } = await hold(url);
       const livesOn = await stuckSession('another', url);
       await expire();
@@ -122,14 +122,14 @@ describe.each(['ALTER ROLE ... SET role', 'options=-c role='])(
   },
 );
 
-describe('a role that was admitted, by an owner who may end nothing of it', () => {
+describe('an admitted role, whose sessions the owner may not end', () => {
   const open = async (): Promise<LockCalls> => {
     const admin = { env: { DATABASE_URL: owner.url }, auditOnly: false };
     await runCli(['init', '--grant-to', login.name], admin);
     return new LockCalls(openDatabase(login.url), 'migrate_lock');
   };
 
-  test('ends the sessions of its own lease, when it releases that', async () => {
+  test('ends the sessions of its own lease when it releases', async () => {
     const lock = await open();
     const { me } = await tryToAcquire(lock);
     const lives = await stuckSession(me.instanceId, login.url);
@@ -139,7 +139,7 @@ describe('a role that was admitted, by an owner who may end nothing of it', () =
     lock.database.disconnect();
   });
 
-  test('ends nothing that the owner only names: it could be the session of another lock', async () => {
+  test("ends no session that has only the lease's name: it may belong to another lock", async () => {
     const lock = await open();
     const { me } = await tryToAcquire(lock);
     const lives = await stuckSession(me.instanceId, login.url);
@@ -152,7 +152,7 @@ describe('a role that was admitted, by an owner who may end nothing of it', () =
     lock.database.disconnect();
   });
 
-  test('another run that waits for its statement says whose it is, and since when', async () => {
+  test('another run that waits for its statement reports the role and the start', async () => {
     await db.sql.unsafe(`GRANT pg_read_all_stats TO ${owner.name}`);
     const other = await db.createRole();
     const lock = await open();

@@ -40,7 +40,7 @@ import { waitFor } from '../../support/wait-for.js';
     return made;
   }
 
-  test('8 runs at once all have their turn', async () => {
+  test('8 runs at once all get their turn', async () => {
     const runs = Array.from({ length: 8 }, () =>
       runCli(['run', '--wait-timeout', '2m', '--', 'sleep', '0.2'], { env }),
     );
@@ -73,15 +73,15 @@ import { waitFor } from '../../support/wait-for.js';
   afterAll(() => pair.stop());
 
   test.each([
-    ['as it comes', {}],
-    ['and takes every function for one that reads', { read_only_function_list: '.*' }],
+    ['with its defaults', {}],
+    ['with every function declared as read-only', { read_only_function_list: '.*' }],
   ])('no call reaches a replica: %s', async (_, settings) => {
     const statements = (): string[] =>
       readFileSync(pair.standby.logFile, 'utf8')
         .split('\n')
         .filter((line) => /migrate_lock|pg_is_in_recovery\(\) AS is_replica/.test(line));
     await query(pair.standby.url, `ALTER SYSTEM SET log_statement = 'all'`, 'SELECT pg_reload_conf()');
-    // All that may be balanced goes to the replica.
+    // Everything that may be balanced goes to the replica.
     const pgpool = await startPgpool([pair.primary.url, pair.standby.url], {
       load_balance_mode: 'on',
       backend_weight0: 0,

@@ -25,7 +25,7 @@ beforeEach(() => {
 afterEach(() => lab.dispose());
 afterAll(() => db.drop());
 
-/** As in a container without an init: node is PID 1, and whoever loses its parents becomes its child. */
+/** As in a container without an init: node is PID 1, and adopts every process whose parent ends. */
 function start(...command: string[]) {
   const events = path.join(lab.folder, 'events');
   const call = 'events=$1; shift; exec "$@" >"$events"';
@@ -42,9 +42,9 @@ function start(...command: string[]) {
 }
 
 (mayUnshare ? test : test.skip)(
-  'as PID 1: an adopted zombie holds the release up no more than the exit (skipped where unshare is not permitted)',
+  'as PID 1: an adopted zombie delays neither the release nor the exit (skipped where unshare is not permitted)',
   async () => {
-    // Its parent ends first, so that it is PID 1's, which does not reap it: it stays in the command's group.
+    // Its parent ends first, so that PID 1 adopts it and does not reap it: it stays in the command's group.
     const adopted = "cat /proc/[0-9]*/stat 2>/dev/null | grep -q '(sleep) Z 1 '";
     const { ended, told } = start(
       'sh',
@@ -67,11 +67,11 @@ function start(...command: string[]) {
 );
 
 (mayUnshare ? test : test.skip)(
-  'as PID 1: what a container is stopped with ends the command and what it left (skipped where unshare is not permitted)',
+  'as PID 1: the stop signal of a container ends the command and its leftover processes (skipped where unshare is not permitted)',
   async () => {
     const { program, ended, told } = start('sh', '-c', '(sleep 1000 &); echo ready; exec sleep 1000');
     await lab.untilOutput('ready');
-    // unshare passes nothing on: its only child is PID 1 there, and has another number here.
+    // unshare forwards no signals: its only child is PID 1 there, and has another id here.
     const pid1 = readFileSync(`/proc/${program.pid}/task/${program.pid}/children`, 'utf8').trim();
     process.kill(Number(pid1), 'SIGTERM');
     expect(await ended).toEqual([143, null]);
@@ -85,8 +85,8 @@ const SHELLS = ['sh', 'bash', 'busybox'].filter(
   (shell) => spawnSync(shell, ['-c', 'true']).error === undefined,
 );
 
-/** The forms that README shows, with `knex` and `node` that tell of themselves in the folder `told`. */
-describe('the entrypoints of README', () => {
+/** The forms in README, with a `knex` and a `node` that write into the folder `told`. */
+describe('the container entrypoints of README', () => {
   const shown = blocksOf('README.md').map(({ text }) => text);
   const entrypoint = shown.find((text) => text.startsWith('#!/bin/sh')) ?? '';
   const [initContainer = ''] = shown.flatMap(
@@ -94,7 +94,7 @@ describe('the entrypoints of README', () => {
   );
   const tells = (name: string) => existsSync(path.join(lab.folder, name));
 
-  /** Starts it as process 1 of a PID namespace, or where that is not permitted, as a process like any other. */
+  /** Starts it as process 1 of a PID namespace, or, where that is not permitted, as an ordinary process. */
   function startEntrypoint(words: string[], knex: string) {
     const bin = path.join(lab.folder, 'bin');
     mkdirSync(bin);
@@ -138,7 +138,7 @@ describe('the entrypoints of README', () => {
     expect(SHELLS).toContain('sh');
   });
 
-  test.each(SHELLS)('%s: SIGTERM reaches the migration, and its exit code comes out', async (shell) => {
+  test.each(SHELLS)('%s: SIGTERM reaches the migration, and its exit code is returned', async (shell) => {
     const run = startEntrypoint(script(shell), DEAF_FOR_A_MOMENT);
     await waitFor('the migration', () => tells('ready'));
     run.terminate();
@@ -147,13 +147,13 @@ describe('the entrypoints of README', () => {
     await expectReleased('holder');
   });
 
-  test.each(SHELLS)('%s: the server starts after the migration, in its place', async (shell) => {
+  test.each(SHELLS)('%s: the server replaces the entrypoint after the migration', async (shell) => {
     expect(await startEntrypoint(script(shell), 'touch "$TOLD/ready"').ended).toEqual([0, null]);
     expect([tells('ready'), tells('server')]).toEqual([true, true]);
     expect(readFileSync(path.join(lab.folder, 'server'), 'utf8')).toBe('server.js\n');
   });
 
-  test.each(SHELLS)('%s: no server without the migration', async (shell) => {
+  test.each(SHELLS)('%s: no server starts without the migration', async (shell) => {
     expect(await startEntrypoint(script(shell), 'exit 3').ended).toEqual([3, null]);
     expect(tells('server')).toBe(false);
   });

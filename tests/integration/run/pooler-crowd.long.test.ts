@@ -26,7 +26,7 @@ async function crowd(size: number, options: PoolerOptions) {
   );
 }
 
-/** No lease began before the one before it was released. */
+/** Each lease began after the release of the one before. */
 async function expectOneByOne(size: number): Promise<void> {
   const [found] = await db.sql`
     SELECT count(*)::int AS leases, count(*) FILTER (WHERE began < lag)::int AS overlaps
@@ -38,7 +38,7 @@ async function expectOneByOne(size: number): Promise<void> {
 }
 
 (hasPooler ? describe : describe.skip)('behind a pooler', () => {
-  test('100 over five server sessions all have their turn', async () => {
+  test('100 runs over five server sessions all get their turn', async () => {
     const results = await crowd(100, { poolSize: 5 });
     expect(results.filter(({ code }) => code !== 0).map(({ stderr }) => stderr)).toEqual([]);
     await expectOneByOne(100);
@@ -47,7 +47,7 @@ async function expectOneByOne(size: number): Promise<void> {
     expect(sessions?.n).toBeLessThanOrEqual(5);
   }, 240_000);
 
-  test('that has no place for all of them, they try again', async () => {
+  test('runs that a pooler has no place for try again', async () => {
     const results = await crowd(30, { poolSize: 1, settings: { max_client_conn: 5 } });
     expect(results.filter(({ code }) => code !== 0).map(({ stderr }) => stderr)).toEqual([]);
     expect(results.flatMap(({ events }) => events)).toContainEqual(

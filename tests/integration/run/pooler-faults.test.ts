@@ -8,7 +8,7 @@ import { childrenOf, endProcess } from '../../support/processes.js';
 import { assertNothingLeft, startCli } from '../../support/run-cli.js';
 import { waitFor } from '../../support/wait-for.js';
 
-// These tests stop and restart a server, so they keep one of their own, whatever TEST_DATABASE_URL says.
+// These tests stop and restart a server, so they start their own and ignore TEST_DATABASE_URL.
 let server: Awaited<ReturnType<typeof startServer>>;
 let db: TestDatabase;
 let pooler: Pooler;
@@ -21,7 +21,7 @@ function start(args: string[]) {
   beforeAll(async () => {
     server = await startServer();
     db = await createDatabase(server.url);
-    // How soon it tries the server again; 15 s by default.
+    // How soon the pooler tries the server again; 15 s by default.
     pooler = await startPooler(server.url, { settings: { server_login_retry: 1 } });
   });
   afterEach(async () => {
@@ -45,7 +45,7 @@ function start(args: string[]) {
   });
 
   test.each(['fast', 'immediate'] as const)(
-    'a database that restarts (%s) under a child: the lease is released afterwards',
+    'a database that restarts (%s) during the command: the lease is released afterwards',
     async (mode) => {
       const cli = start(['--ttl', '2m', '--', 'sleep', '1000']);
       await cli.waitForEvent('child.started');
@@ -59,7 +59,7 @@ function start(args: string[]) {
     },
   );
 
-  test("a statement that goes on after its client is waited for by a takeover, at the waiters' usual pace", async () => {
+  test("a takeover waits for a statement that outlives its client, at the waiters' usual pace", async () => {
     const holder = start(['--ttl', '3s', '--kill-grace', '100ms', '--', 'sleep', '1000']);
     const { instanceId } = await holder.waitForEvent('child.started');
     const worker = postgres(pooler.through(db.url), {
@@ -68,7 +68,7 @@ function start(args: string[]) {
       connection: { application_name: applicationName(instanceId) },
     });
     const running = worker`SELECT pg_sleep(8)`.catch(() => 'cut off');
-    holder.kill('SIGSTOP'); // else it would replace its guard
+    holder.kill('SIGSTOP'); // otherwise it would replace its guard
     for (const pid of childrenOf(holder.pid)) await endProcess(pid);
     holder.kill('SIGKILL');
     await holder.done;

@@ -12,7 +12,7 @@ let db: TestDatabase;
 let pooler: Pooler;
 let clients: postgres.Sql[] = [];
 
-/** A client of the pooler; without a name it takes over the one of the session that it is lent. */
+/** A client of the pooler; without a name it inherits that of the session that it gets. */
 function client(name = ''): postgres.Sql {
   const made = postgres(pooler.through(db.url), {
     max: 1,
@@ -28,7 +28,10 @@ function start(args: string[]) {
   return startCli(['run', ...args], { env: { DATABASE_URL: pooler.through(db.url) } });
 }
 
-/** The command's clients come, use three server sessions, and go. Returns the sessions. */
+/**
+ * The command's clients connect, use three server sessions, and disconnect.
+ * @returns the sessions.
+ */
 async function useSessions(instanceId: string): Promise<number[]> {
   const workers = [1, 2, 3].map(() => client(applicationName(instanceId)));
   const rows = await Promise.all(workers.map((sql) => sql`SELECT pg_backend_pid() AS pid, pg_sleep(0.3)`));
@@ -38,7 +41,7 @@ async function useSessions(instanceId: string): Promise<number[]> {
   return pids;
 }
 
-/** A stranger in a transaction, on a session that still bears the tag. */
+/** Another client in a transaction, on a session that still has the lease's name. */
 async function strangerAtWork(instanceId: string, pids: number[]): Promise<postgres.Sql> {
   const stranger = client();
   await stranger`BEGIN`;
@@ -58,15 +61,15 @@ async function isFree(): Promise<boolean> {
 }
 
 (hasPooler ? describe : describe.skip).each([
-  ['refuses our start-up parameters', {}],
+  ['refuses start-up parameters', {}],
   ['drops them silently', DROPS_SETTINGS],
-])('behind a pooler that %s, a stranger who inherits the tag is not ended', (_, settings) => {
+])('behind a pooler that %s, a client that inherits the session name is not ended', (_, settings) => {
   beforeAll(async () => {
     db = await createDatabase();
     pooler = await startPooler(serverUrl(), { settings });
   });
   beforeEach(async () => {
-    // A session that is older than the lease is ended by nobody: let each test have new ones.
+    // A session that is older than the lease is never ended, so each test starts with new ones.
     const others = () => db.sql`
       SELECT pg_terminate_backend(pid) FROM pg_stat_activity
        WHERE datname = ${db.name} AND application_name <> 'postgres.js' AND backend_type = 'client backend'`;
@@ -83,7 +86,7 @@ async function isFree(): Promise<boolean> {
     await db.drop();
   });
 
-  test('by the release, which waits for his transaction', async () => {
+  test('by the release, which waits for its transaction', async () => {
     const holder = start(['--', 'sleep', '1000']);
     const { instanceId } = await holder.waitForEvent('child.started');
     const pids = await useSessions(instanceId);
@@ -116,7 +119,7 @@ async function isFree(): Promise<boolean> {
     const holder = start(['--ttl', '4s', '--kill-grace', '100ms', '--', 'sleep', '1000']);
     const { instanceId } = await holder.waitForEvent('child.started');
     const pids = await useSessions(instanceId);
-    holder.kill('SIGSTOP'); // else it would replace its guard
+    holder.kill('SIGSTOP'); // otherwise it would replace its guard
     for (const pid of childrenOf(holder.pid)) await endProcess(pid);
     holder.kill('SIGKILL');
     await holder.done;
@@ -149,7 +152,7 @@ async function isFree(): Promise<boolean> {
     await expectConnected(pids);
   });
 
-  test("while a statement of the command's own, on a session older than the lease, is waited for", async () => {
+  test('while a statement of the command, on a session older than the lease, is waited for', async () => {
     await useSessions('somebody else');
     const lock = new MigrationLock({ connection: pooler.through(db.url), ttlMs: 60_000 });
     await lock.acquire();

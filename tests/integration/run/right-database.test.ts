@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { startServer, type EmbeddedServer } from '../../support/embedded-server.mjs';
 import { assertNothingLeft, runCli, startCli } from '../../support/run-cli.js';
 
-// The lock is taken in the database that is named, or not at all: never on localhost instead of it.
+// The lock is taken in the named database, or not at all: never on localhost instead.
 
 let server: EmbeddedServer;
 beforeAll(async () => {
@@ -12,7 +12,7 @@ beforeAll(async () => {
 afterEach(() => assertNothingLeft());
 afterAll(() => server.stop());
 
-/** Our own server stands for the one on localhost: PGPORT leads to it, as 5432 does on many machines. */
+/** The test server takes the part of a server on localhost: PGPORT leads to it, as 5432 does on many machines. */
 const env = () => ({ PGPORT: String(server.port), PGHOST: '127.0.0.1' });
 const userinfo = () => `${server.user}:${server.password}`;
 
@@ -24,7 +24,7 @@ test.each([
   ],
   ['cloudSqlInstance', 'jdbc:postgresql://<user>@/postgres?cloudSqlInstance=p:r:i'],
   ['service', 'postgresql://<user>@/?service=shop'],
-])('%s is not left out: exit 64, and nothing is run', async (named, url) => {
+])('%s is not ignored: exits with 64, and runs nothing', async (named, url) => {
   const DATABASE_URL = url.replace('<user>', userinfo());
   const { code, stderr, events } = await runCli(['run', '--', 'true'], {
     env: { DATABASE_URL, HOME: '/nonexistent', ...env() },
@@ -34,7 +34,7 @@ test.each([
   expect(stderr).not.toContain(server.password);
 });
 
-test('a socket and TCP lead to the same lock', async () => {
+test('a socket and TCP reach the same lock', async () => {
   const { socketDirectory, port } = server;
   expect(existsSync(`${socketDirectory}/.s.PGSQL.${port}`)).toBe(true);
   const tcp = `postgres://${userinfo()}@127.0.0.1:${port}/postgres`;
@@ -49,7 +49,7 @@ test('a socket and TCP lead to the same lock', async () => {
   await holder.done;
 });
 
-test('harmless parameters are left out with a notice', async () => {
+test('harmless parameters are ignored with a notice', async () => {
   const DATABASE_URL = `postgres://${userinfo()}@127.0.0.1:${server.port}/postgres?schema=public&pgbouncer&options[search_path]=x`;
   const { code, stderr } = await runCli(['run', '--', 'true'], { env: { DATABASE_URL } });
   expect(code).toBe(0);

@@ -25,8 +25,8 @@ async function history(): Promise<string[]> {
   return rows.map(({ event }) => event);
 }
 
-describe('the main job', () => {
-  test('applies the schema, acquires, runs, releases, and tells each step', async () => {
+describe('a run', () => {
+  test('applies the schema, acquires, runs, releases, and reports each step', async () => {
     const { code, events, stderr } = await run(['--', 'sh', '-c', 'echo hello; exit 0']);
     expect(events.map(({ event }) => event)).toEqual([
       'schema.applied',
@@ -46,14 +46,14 @@ describe('the main job', () => {
     expect(await history()).toEqual(['lock.acquired', 'lock.released']);
   });
 
-  test('the second run needs no schema and gets the next token', async () => {
+  test('needs no schema the second time, and gets the next token', async () => {
     await run(['--', 'true']);
     const { events } = await run(['--', 'true']);
     expect(events.map(({ event }) => event)).not.toContain('schema.applied');
     expect(events.at(-1)?.fencingToken).toBe(2);
   });
 
-  test("the child's environment names the lease, and never the secret", async () => {
+  test("passes the lease's id and token to the child, and never the secret", async () => {
     const { stderr, events } = await run(['--', 'env'], { 'A.B': 'dotted', X: 'it\'s; $(x)\n"' });
     const instanceId = events[0]?.instanceId ?? 'none';
     expect(stderr).toContain(`MIGRATE_LOCK_INSTANCE_ID=${instanceId}\n`);
@@ -72,7 +72,7 @@ describe('the main job', () => {
     ]);
   });
 
-  test('a PGAPPNAME of its own is left to the child', async () => {
+  test('does not change a PGAPPNAME of the user', async () => {
     const { stderr } = await run(['--', 'env'], { PGAPPNAME: 'mine' });
     expect(stderr).toContain('PGAPPNAME=mine\n');
   });
@@ -89,7 +89,7 @@ describe('the main job', () => {
     expect(stdout.split('\n')).toContain('from the child');
   });
 
-  test('the child reads our stdin', async () => {
+  test('passes its stdin to the child', async () => {
     const { stderr } = await runCli(['run', '--', 'cat'], {
       env: { DATABASE_URL: db.url },
       input: 'through stdin',
@@ -111,7 +111,7 @@ describe('the main job', () => {
     expect(stderr === '').toBe(isQuiet);
   });
 
-  test('what the child leaves running is ended before the release', async () => {
+  test('ends leftover processes before the release', async () => {
     const { code, events } = await run(['--', 'sh', '-c', 'sleep 1000 & sleep 1000 & exit 3']);
     expect(code).toBe(3);
     expect(events.map(({ event }) => event).slice(-4)).toEqual([
@@ -123,7 +123,7 @@ describe('the main job', () => {
     expect(events.find(({ event }) => event === 'child.leftover')).toMatchObject({ count: 2 });
   });
 
-  test('options come from the environment too, and the flag wins', async () => {
+  test('reads options from the environment too, and a flag overrides them', async () => {
     const { events } = await run(['--ttl', '20s', '--', 'true'], {
       MIGRATE_LOCK_TTL: '5m',
       MIGRATE_LOCK_SCHEMA: 'other',
@@ -135,7 +135,7 @@ describe('the main job', () => {
     await db.sql`DROP SCHEMA other CASCADE`;
   });
 
-  test('metacharacters in the command, its environment and the schema arrive as they are', async () => {
+  test('passes metacharacters in the command, its environment and the schema unchanged', async () => {
     const hostile = `'; DROP TABLE x; -- "$(touch /nope)" \\ $$ $1 %s \u2028 \u{1F600}`;
     const { stderr, code } = await run(['--schema', `a"b'c;$$`, '--', 'printf', '%s', hostile], {
       HOSTILE: hostile,
@@ -147,7 +147,7 @@ describe('the main job', () => {
     await db.sql`DROP SCHEMA ${db.sql(`a"b'c;$$`)} CASCADE`;
   });
 
-  test("parameters of other tools' URLs are left out with a word", async () => {
+  test("ignores parameters of other tools' URLs with a notice", async () => {
     const url = db.urlWith((changed) => {
       changed.searchParams.set('schema', 'public');
       changed.searchParams.set('connection_limit', '5');
@@ -162,7 +162,7 @@ describe('the main job', () => {
 describe('waiting', () => {
   test('names the holder and its command, then takes its turn', async () => {
     const holder = startCli(['run', '--', 'sh', '-c', 'read line'], { env: { DATABASE_URL: db.url } });
-    // stdin is /dev/null: `read` ends at once, so hold it open with a process that waits for a row instead.
+    // stdin is /dev/null, where `read` ends at once, so a process that waits for a row keeps it open instead.
     await holder.done;
     const first = startCli(['run', '--', 'sleep', '1000'], { env: { DATABASE_URL: db.url } });
     await first.waitForEvent('child.started');
@@ -182,7 +182,7 @@ describe('waiting', () => {
     ]);
   });
 
-  test('holds no connection while asleep', async () => {
+  test('holds no connection between polls', async () => {
     const first = startCli(['run', '--', 'sleep', '1000'], { env: { DATABASE_URL: db.url } });
     await first.waitForEvent('child.started');
     const second = startCli(['run', '--no-listen', '--poll-interval', '5s', '--', 'true'], {

@@ -19,7 +19,7 @@ function start(args: string[]) {
 
 describe('while the child runs', () => {
   test.each(['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const)(
-    '%s reaches the child once for each arrival, and ends nothing by itself',
+    '%s reaches the child once for each arrival, and does not end migrate-lock',
     async (signal) => {
       const cli = start(['--', 'node', SIGNAL_LOG]);
       await waitFor('the child is ready', () => cli.stderr().includes('ready'));
@@ -32,7 +32,7 @@ describe('while the child runs', () => {
     },
   );
 
-  test('a child that dies of it: 128+n, the lease is released', async () => {
+  test('a child that dies of it: 128+n, and the lease is released', async () => {
     const cli = start(['--', 'sleep', '1000']);
     await cli.waitForEvent('child.started');
     cli.kill('SIGINT');
@@ -42,7 +42,7 @@ describe('while the child runs', () => {
     expect(events.at(-1)).toMatchObject({ outcome: 'interrupted', exitCode: 130 });
   });
 
-  test('a child that ends well after it: its own exit code', async () => {
+  test('a child that handles it: its own exit code', async () => {
     const cli = start(['--', 'sh', '-c', 'trap "exit 3" TERM; echo ready; while :; do sleep 0.05; done']);
     await waitFor('the child is ready', () => cli.stderr().includes('ready'));
     cli.kill('SIGTERM');
@@ -71,7 +71,7 @@ describe('while waiting', () => {
     await holder.done;
   });
 
-  test('for a database that is not there: ends at once', async () => {
+  test('for a database that is down: ends at once', async () => {
     const cli = startCli(['run', '--wait-timeout', '10m', '--', 'true'], {
       env: { DATABASE_URL: 'postgres://u:p@127.0.0.1:1/db' },
     });

@@ -1,4 +1,4 @@
-/** MIGRATE_LOCK_INSTANCES marks a run's processes. Instance ids are public: who writes one there is still a stranger. */
+/** MIGRATE_LOCK_INSTANCES marks a run's processes. Instance ids are public: another process can write one there. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
@@ -26,7 +26,7 @@ afterAll(() => db.drop());
 const start = (command: string[], args: string[] = []) =>
   startCli(['run', '--ttl', '10m', ...args, '--', ...command], { env: { DATABASE_URL: db.url } });
 
-/** A process that says it belongs to the run `instanceId`. */
+/** A process that claims to belong to the run `instanceId`. */
 async function startStranger(instanceId: string, uid: number | undefined): Promise<number> {
   const stranger = spawn('/bin/sh', ['-c', 'echo there; exec sleep 1000'], {
     cwd: '/',
@@ -44,7 +44,7 @@ const environ = (pid: number): string[] => readFileSync(`/proc/${pid}/environ`, 
 
 describe.each<[string, number | undefined, boolean]>([
   ['of our own user', undefined, true],
-  ['of another user (skipped where we are not root, and cannot become another)', NOBODY, isRoot],
+  ['of another user (skipped where we are not root)', NOBODY, isRoot],
 ])('a process %s that names the instance id', (_, uid, possible) => {
   const it = possible ? test : test.skip;
 
@@ -61,7 +61,7 @@ describe.each<[string, number | undefined, boolean]>([
     expect(isAlive(stranger)).toBe(true);
   });
 
-  it('nor by the guard of a run that is killed', async () => {
+  it('is not signalled by the guard of a killed run', async () => {
     const run = start(['sleep', '1000']);
     const { instanceId, childPid } = await run.waitForEvent('child.started');
     const stranger = await startStranger(instanceId, uid);
@@ -76,7 +76,7 @@ describe.each<[string, number | undefined, boolean]>([
   });
 });
 
-test('the mark is in no argument of any process, in no event, and in no row', async () => {
+test('the mark is in no process argument, in no event, and in no row', async () => {
   const run = start(['sleep', '1000']);
   const { childPid } = await run.waitForEvent('child.started');
   const [, mark = ''] = /^MIGRATE_LOCK_INSTANCES=(.*)$/m.exec(environ(childPid).join('\n')) ?? [];
@@ -87,7 +87,7 @@ test('the mark is in no argument of any process, in no event, and in no row', as
       try {
         return [readFileSync(`/proc/${pid}/cmdline`, 'utf8')];
       } catch {
-        return []; // gone meanwhile
+        return []; // ended since then
       }
     });
   expect(argumentsOfAll.filter((text) => text.includes('migrate-lock-guard')).length).toBeGreaterThan(0);

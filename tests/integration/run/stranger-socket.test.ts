@@ -1,4 +1,4 @@
-/** MIGRATE_LOCK_SOCKET may be left over, or lead to anybody: what answers there is not believed to be a holder. */
+/** MIGRATE_LOCK_SOCKET may be left over, or lead to any program: its answers are not trusted. */
 import { chmodSync, lchownSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import net from 'node:net';
 import { join } from 'node:path';
@@ -44,7 +44,7 @@ test.each([
   ['nothing', 'null\n'],
   ['a yes without a lease', '{"ok":true}\n'],
   ['a lease without times', `${JSON.stringify({ ok: true, lease: { ...lease, termInMs: 'soon' } })}\n`],
-  ['a no without a reason', '{"ok":false}\n'],
+  ['a refusal without a reason', '{"ok":false}\n'],
   ['more than an answer', 'x'.repeat(100_000)],
 ])('%s', async (_, text) => {
   answer = text;
@@ -57,7 +57,7 @@ test.each([
   expect(events.map(({ event }) => event)).toContain('lock.acquired');
 });
 
-test('its words are shown, and not obeyed', async () => {
+test("the stranger's text is printed safely, and changes nothing", async () => {
   answer = `${JSON.stringify({ ok: false, code: 'X', message: 'no\u001b[2J\u009b\u202e\nreleased' })}\n`;
   const { code, stderr } = await runCli(['extend', '--ttl', '10m'], { env: env(), auditOnly: false });
   expect(code).toBe(70);
@@ -65,7 +65,7 @@ test('its words are shown, and not obeyed', async () => {
   expect(stderr.split('\n')).toHaveLength(3);
 });
 
-describe('one that knows who holds the lock', () => {
+describe('a stranger that knows the holder', () => {
   let holder: RunningCli;
   let token: number;
   beforeEach(async () => {
@@ -102,27 +102,24 @@ describe('one that knows who holds the lock', () => {
       /belongs to another user \(uid 65534\)/,
       isRoot,
     ],
-  ])(
-    '%s does not make a run believe that it is inside of the holder’s',
-    async (_, make, reason, possible) => {
-      if (!possible) return;
-      const variables = { DATABASE_URL: db.url, MIGRATE_LOCK_SOCKET: join(make(), 's') };
-      const { code, events } = await runCli(['run', '--wait-timeout', '300ms', '--', 'true'], {
-        env: variables,
-      });
-      expect(code).toBe(75);
-      expect(events.map(({ event }) => event)).not.toContain('child.started');
-      const asked = await runCli(['extend', '--ttl', '10m'], { env: variables });
-      expect(asked.code).toBe(70);
-      expect(asked.stderr).toMatch(reason);
-    },
-  );
+  ])("%s does not make a run join the holder's lease", async (_, make, reason, possible) => {
+    if (!possible) return;
+    const variables = { DATABASE_URL: db.url, MIGRATE_LOCK_SOCKET: join(make(), 's') };
+    const { code, events } = await runCli(['run', '--wait-timeout', '300ms', '--', 'true'], {
+      env: variables,
+    });
+    expect(code).toBe(75);
+    expect(events.map(({ event }) => event)).not.toContain('child.started');
+    const asked = await runCli(['extend', '--ttl', '10m'], { env: variables });
+    expect(asked.code).toBe(70);
+    expect(asked.stderr).toMatch(reason);
+  });
 
   test.each([
     ['another token', { fencingToken: 999 }],
     ['another role', { dbRole: 'mallory' }],
     ['another schema', { schema: 'another' }],
-  ])('with %s tells of another lock, and the run waits', async (_, differs) => {
+  ])('with %s names another lock, and the run waits', async (_, differs) => {
     const { ok, lease: told } = JSON.parse(answer.split('\n')[0] ?? '') as { ok: boolean; lease: object };
     answer = `${JSON.stringify({ ok, lease: { ...told, ...differs } })}\n`;
     const { code, events } = await runCli(['run', '--wait-timeout', '300ms', '--', 'true'], { env: env() });
@@ -130,7 +127,7 @@ describe('one that knows who holds the lock', () => {
     expect(events.map(({ event }) => event)).not.toContain('child.started');
   });
 
-  test('of our own user is not believed in what the database knows: the end', async () => {
+  test("of the same user is not believed about the lease's end, which the database knows", async () => {
     const run = startCli(['run', '--', 'true'], { env: env() });
     const { fencingToken } = await run.waitForEvent('lock.inherited');
     const { deadlineMs } = await run.waitForEvent('child.started');

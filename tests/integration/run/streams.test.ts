@@ -60,7 +60,7 @@ describe('stdout', () => {
     );
   });
 
-  test('that is closed early loses lines, never the child or the lock', async () => {
+  test('that is closed early loses lines, but affects neither the child nor the lock', async () => {
     const { code } = await shell(
       `"$NODE" "$CLI" run -- sh -c 'sleep 0.3; touch done; exit 4' | head -1; exit \${PIPESTATUS[0]}`,
     );
@@ -69,7 +69,7 @@ describe('stdout', () => {
     expect(await isFree()).toBe(true);
   });
 
-  test('on a full disk loses lines, never the child or the lock', async () => {
+  test('on a full disk loses lines, but affects neither the child nor the lock', async () => {
     const { code } = await shell(`"$NODE" "$CLI" run -- sh -c 'exit 5' > /dev/full`);
     expect(code).toBe(5);
     expect(await isFree()).toBe(true);
@@ -82,9 +82,9 @@ describe('stdout', () => {
   });
 });
 
-describe.each(['stdout', 'stderr'] as const)('a reader of %s that has stalled', (stream) => {
+describe.each(['stdout', 'stderr'] as const)('a stalled reader of %s', (stream) => {
   test.each(['pipe', 'socket'])('behind a %s delays neither the deadline nor the release', async (kind) => {
-    // A child that fills the pipe of its own stderr, which is ours, and goes on.
+    // A child that fills the pipe of its stderr, which is also migrate-lock's, and continues.
     const command = [
       'sh',
       '-c',
@@ -110,7 +110,7 @@ describe.each(['stdout', 'stderr'] as const)('a reader of %s that has stalled', 
             { env: { ...environment() }, cwd: folder, stdio: ['ignore', file, file] },
           );
     closeSync(file);
-    // Nobody ever reads the pipe: not even we.
+    // Nothing reads the pipe, the test included.
     program.stdout?.pause();
     program.stderr?.pause();
     const holder =
@@ -129,7 +129,7 @@ describe.each(['stdout', 'stderr'] as const)('a reader of %s that has stalled', 
   });
 });
 
-/** Throws while the file is not there. */
+/** Throws while the file does not exist. */
 function openable(path: string): string {
   closeSync(openSync(path, 'r+'));
   return path;

@@ -10,9 +10,9 @@ beforeAll(async () => {
 afterEach(() => assertNothingLeft());
 afterAll(() => db.drop());
 
-test('a run without enough descriptors says so, and reports no defect', async () => {
+test('a run without enough descriptors reports that, not an internal error', async () => {
   const ends: CliResult[] = [];
-  // With fewer Node.js does not start; how many it needs for itself differs from version to version.
+  // With fewer, Node.js does not start; how many it needs differs from version to version.
   for (let limit = 17; limit <= 40; limit++) {
     const through = ['sh', '-c', `ulimit -n ${limit}; exec "$@"`, 'sh'];
     const args = ['run', '--wait-timeout', '1s', '--', 'sh', '-c', 'exit 3'];

@@ -25,7 +25,7 @@ beforeEach(() => {
 afterEach(() => lab.dispose());
 afterAll(() => db.drop());
 
-/** The built program in a terminal, below a shell and over `command`; its audit events go to a file. */
+/** The built program in a terminal, below a shell and with `command`; its events go to a file. */
 function start(command: string) {
   const events = path.join(lab.folder, 'events');
   const terminal = lab.runInTerminal(`trap : INT; "$NODE" "$CLI" run -- ${command} >'${events}'; exit $?`, {
@@ -37,17 +37,17 @@ function start(command: string) {
   return { terminal, ended: once(terminal, 'exit'), told };
 }
 
-// script(1) of util-linux makes the terminal, and exits as the program in it did.
+// script(1) of util-linux makes the terminal, and exits with the exit code of its program.
 (possible ? describe : describe.skip)('in a terminal (skipped where script(1) is missing)', () => {
-  test('Ctrl-C once reaches the command once, which may go on; its exit code is ours', async () => {
+  test('Ctrl-C once reaches the command once, and its exit code is returned', async () => {
     const { terminal, ended, told } = start(`"$NODE" ${fixture('signal-counter.mjs')}`);
     await lab.untilOutput('ready');
     const [{ pid } = { pid: 0 }] = told();
-    // Stopped meanwhile, or what it must not forward could melt into the one that the command has had already.
+    // Stopped, because two equal pending signals would be delivered as one.
     process.kill(pid, 'SIGSTOP');
     terminal.stdin.write(CTRL_C);
     await lab.untilOutput('got SIGINT');
-    // SIGTERM does not come from the terminal, so it is forwarded; and once it has arrived, so have all before it.
+    // SIGTERM does not come from the terminal, so it is forwarded; when it has arrived, so have all earlier signals.
     process.kill(pid, 'SIGTERM');
     process.kill(pid, 'SIGCONT');
     expect(await ended).toEqual([0, null]);

@@ -1,4 +1,4 @@
-/** The times that people give are kept, whatever the server does. */
+/** The configured times are kept, whatever the server does. */
 import net from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { createDatabase, serverUrl, type TestDatabase } from '../../support/database.js';
@@ -36,8 +36,8 @@ async function timed(args: string[], url: string) {
   return { code, seconds: (performance.now() - startedMs) / 1000 };
 }
 
-describe('a server that accepts and never answers', () => {
-  // The start of the program is in the time, and other load.
+describe('a server that accepts connections and never answers', () => {
+  // The time includes the start of the program on a loaded machine.
   test.each([
     ['3s', 3],
     ['1s', 1],
@@ -48,7 +48,7 @@ describe('a server that accepts and never answers', () => {
     expect(took).toBeGreaterThan(seconds - 0.1);
   });
 
-  test('0 is one attempt, of at most 5 s', async () => {
+  test('--wait-timeout 0 makes one attempt of at most 5 s', async () => {
     const { code, seconds } = await timed(['--wait-timeout', '0'], silentUrl);
     expect(code).toBe(69);
     expect(seconds).toBeLessThan(7);
@@ -66,7 +66,7 @@ describe('a server that accepts and never answers', () => {
     expect((performance.now() - startedMs) / 1000).toBeLessThan(seconds + 2.5);
   });
 
-  test('connect_timeout is the limit of an attempt', async () => {
+  test('connect_timeout limits an attempt', async () => {
     const { code, seconds } = await timed(['--wait-timeout', '0'], `${silentUrl}?connect_timeout=2`);
     expect(code).toBe(69);
     expect(seconds).toBeLessThan(4);

@@ -12,7 +12,7 @@ import { waitFor } from '../../support/wait-for.js';
 
 const possible =
   process.platform === 'linux' && spawnSync('script', ['-qec', 'true', '/dev/null']).status === 0;
-/** By this variable whatever was started in a terminal is found again. */
+/** This variable marks everything that was started in a terminal. */
 const MARK = 'TEST_TERMINAL';
 
 let db: TestDatabase;
@@ -39,7 +39,7 @@ const path = (name: string) => join(folder, name);
 const read = (name: string) => (existsSync(path(name)) ? readFileSync(path(name), 'utf8') : '');
 const screen = () => screenOf(read('typescript').replace(/^Script started.*\n/, ''));
 
-/** Runs a shell line in a terminal of 100 columns, in which $RUN is our run. What the terminal gets is in a file. */
+/** Runs a shell line in a terminal of 100 columns, in which $RUN is the run. The terminal's output is in a file. */
 function inTerminal(line: string, env: NodeJS.ProcessEnv = {}): ChildProcess {
   const shell = `stty cols 100 rows 24; ${line.replaceAll('$RUN', '"$NODE" "$CLI" run --wait-timeout 20s')}`;
   terminal = spawn('script', ['-qfc', shell, path('typescript')], {
@@ -75,7 +75,7 @@ const WAITING = /^waiting \d+s · held by \S+ \(sh -c .*…\) for \d+s · lease 
 
 // script(1) of util-linux makes the terminal.
 (possible ? describe : describe.skip)('on a terminal (skipped where script(1) is missing)', () => {
-  test('a wait is one line of it, which moves on, and of which nothing is left', async () => {
+  test('shows a wait as one line, which it updates and then removes', async () => {
     const holder = await hold();
     const ended = once(inTerminal('$RUN -- sh -c "echo it runs; exit 3" > out; echo "code=$?"'), 'exit');
     await waitFor('the line', () => WAITING.test(screen().at(-1) ?? ''));
@@ -88,7 +88,7 @@ const WAITING = /^waiting \d+s · held by \S+ \(sh -c .*…\) for \d+s · lease 
     expect(read('out')).toContain('"event":"lock.waiting"');
   });
 
-  test('audit events on the same terminal each have a line of their own, and the wait no more than one', async () => {
+  test('shows each event of stdout on a line of its own, and the wait on at most one', async () => {
     const holder = await hold();
     const ended = once(inTerminal('stty cols 40; $RUN -- true'), 'exit');
     await waitFor('the line, cut to the width', () => /^waiting .{25,28}…$/.test(screen().at(-1) ?? ''));
@@ -100,7 +100,7 @@ const WAITING = /^waiting \d+s · held by \S+ \(sh -c .*…\) for \d+s · lease 
     expect(screen().filter((line) => line.startsWith('waiting'))).toEqual([]);
   });
 
-  test('Ctrl-C ends the wait and its line, and the terminal is as it was', async () => {
+  test('Ctrl-C ends the wait and removes its line', async () => {
     const holder = await hold();
     const script = inTerminal(
       'trap : INT; stty -g > before; $RUN -- true > out; echo "code=$?"; stty -g > after',
@@ -116,9 +116,9 @@ const WAITING = /^waiting \d+s · held by \S+ \(sh -c .*…\) for \d+s · lease 
     await endHolder(holder);
   });
 
-  test('that stands still neither the wait nor the run is held up', async () => {
+  test('that is stopped delays neither the wait nor the run', async () => {
     const holder = await hold();
-    // Fills the terminal until it takes no more.
+    // Fills the terminal until it accepts no more.
     const fill =
       '(until [ -e fill ]; do sleep 0.02; done; dd if=/dev/zero of=/dev/tty bs=64 oflag=nonblock; touch full)';
     const script = inTerminal(`${fill} 2> dd & $RUN -- true > out`);
@@ -144,9 +144,9 @@ const WAITING = /^waiting \d+s · held by \S+ \(sh -c .*…\) for \d+s · lease 
 
   test.each([
     ['of a CI system', 'CI=true $RUN -- true > out'],
-    ['that can do nothing', 'TERM=dumb $RUN -- true > out'],
+    ['that has no capabilities', 'TERM=dumb $RUN -- true > out'],
     ['in the background', 'set -m; $RUN -- true > out & wait'],
-  ])('%s a wait is plain lines', async (_, line) => {
+  ])('%s a wait is shown as plain lines', async (_, line) => {
     const holder = await hold();
     const ended = once(inTerminal(line), 'exit');
     await waitFor('a line', () =>

@@ -24,7 +24,7 @@ afterEach(() => database.disconnect());
 
 const NEXT = SCHEMA_VERSION + 1;
 
-/** This schema's next version, as a later program would bring it. */
+/** A next version of the schema, as a later program would bring it. */
 function nextVersion({ oldestProgram = 1, upgraded = true } = {}): SchemaDefinition {
   if (!upgraded) return DEFINITION;
   const sql = `
@@ -49,7 +49,7 @@ function nextVersion({ oldestProgram = 1, upgraded = true } = {}): SchemaDefinit
 }
 
 describe('ensureSchema', () => {
-  test('applies the schema once, then only looks', async () => {
+  test('applies the schema once, then only reads', async () => {
     expect(await ensureSchema(database, 'migrate_lock')).toEqual({
       fromVersion: null,
       toVersion: SCHEMA_VERSION,
@@ -59,7 +59,7 @@ describe('ensureSchema', () => {
     expect((await db.sql`SELECT max(oid::text::bigint) FROM pg_class`)[0]).toEqual(before);
   });
 
-  test('40 at the same instant all find it applied, one of them has done it', async () => {
+  test('40 calls at the same instant succeed, and one of them applies the schema', async () => {
     const all = Array.from({ length: 40 }, () => openDatabase(db.url));
     const results = await Promise.all(all.map((one) => ensureSchema(one, 'migrate_lock')));
     all.forEach((one) => one.disconnect());
@@ -68,7 +68,7 @@ describe('ensureSchema', () => {
     ]);
   });
 
-  test('needs no right but to look when the version is current', async () => {
+  test('needs no other right than to read when the version is current', async () => {
     await ensureSchema(database, 'migrate_lock');
     const role = await db.createRole();
     await db.sql`SELECT migrate_lock.admit(${role.name}, '[]')`;
@@ -81,7 +81,7 @@ describe('ensureSchema', () => {
     expect(lease?.db_role).toBe(role.name);
   });
 
-  test('applies it in an empty schema that an administrator made for a role without CREATE on the database', async () => {
+  test('uses an empty schema that an administrator made for a role without CREATE on the database', async () => {
     const role = await db.createRole();
     await db.sql.unsafe(`CREATE SCHEMA migrate_lock AUTHORIZATION ${role.name}`);
     const own = openDatabase(role.url);
@@ -89,14 +89,14 @@ describe('ensureSchema', () => {
     own.disconnect();
   });
 
-  test('without any right: says so', async () => {
+  test('reports a missing right', async () => {
     const role = await db.createRole();
     const own = openDatabase(role.url);
     await expect(ensureSchema(own, 'migrate_lock')).rejects.toMatchObject({ code: '42501' });
     own.disconnect();
   });
 
-  test('leaves nothing behind when a step fails', async () => {
+  test('leaves nothing when a step fails', async () => {
     const broken: SchemaDefinition = {
       ...nextVersion(),
       functions: [{ name: 'broken', sql: 'SELECT 1 / 0' }],
@@ -106,14 +106,14 @@ describe('ensureSchema', () => {
     expect(await db.sql`SELECT FROM pg_namespace WHERE nspname = 'migrate_lock'`).toHaveLength(0);
   });
 
-  test('gives up on a schema that is used for something else, and says so', async () => {
+  test('refuses a schema that is used for something else', async () => {
     await db.sql.unsafe('CREATE SCHEMA migrate_lock; CREATE TABLE migrate_lock.migration_lock (other int)');
     await expect(ensureSchema(database, 'migrate_lock')).rejects.toMatchObject({ code: 'SCHEMA_CONFLICT' });
   });
 });
 
 describe('versions', () => {
-  test('a newer program upgrades; the older one keeps working and changes nothing', async () => {
+  test('a newer program upgrades the schema; the older one still works and changes nothing', async () => {
     await ensureSchema(database, 'migrate_lock');
     expect(await ensureSchema(database, 'migrate_lock', nextVersion())).toEqual({
       fromVersion: SCHEMA_VERSION,
@@ -130,7 +130,7 @@ describe('versions', () => {
     });
   });
 
-  test('a program that is too old is told so', async () => {
+  test('a program that is too old is refused', async () => {
     await ensureSchema(database, 'migrate_lock', nextVersion({ oldestProgram: NEXT }));
     await expect(ensureSchema(database, 'migrate_lock')).rejects.toMatchObject({
       code: 'SCHEMA_TOO_NEW',
@@ -138,7 +138,7 @@ describe('versions', () => {
     });
   });
 
-  test('an older program keeps its lease through the upgrade: it extends and releases it', async () => {
+  test('an older program keeps its lease through the upgrade, extends it and releases it', async () => {
     const lock = await openLock(db.url);
     const { me } = await tryToAcquire(lock);
     await ensureSchema(database, 'migrate_lock', nextVersion());
@@ -154,7 +154,7 @@ describe('versions', () => {
   test.each([
     ['newer than the schema', { program: NEXT, upgraded: false }],
     ['too old for the schema', { program: SCHEMA_VERSION, upgraded: true }],
-  ])('a poll of a program that is %s says so, and changes nothing', async (_, { program, upgraded }) => {
+  ])('a poll of a program that is %s is refused, and changes nothing', async (_, { program, upgraded }) => {
     await ensureSchema(database, 'migrate_lock', nextVersion({ oldestProgram: NEXT, upgraded }));
     const [row] = await pollInSql(db.sql, 'somebody', { program });
     expect(row?.answer).toMatchObject({ outcome: 'schema', version: upgraded ? NEXT : SCHEMA_VERSION });
@@ -165,7 +165,7 @@ describe('versions', () => {
     expect(next?.answer.outcome).toBe('acquired');
   });
 
-  test('an admitted role may call what the upgrade brings, but nothing that was revoked from it by hand', async () => {
+  test('an admitted role may call new functions after an upgrade, but nothing that was revoked by hand', async () => {
     await ensureSchema(database, 'migrate_lock');
     const role = await db.createRole();
     await db.sql`SELECT migrate_lock.admit(${role.name}, '[]')`;
@@ -184,7 +184,7 @@ describe('versions', () => {
     expect(everybody).toEqual([]);
   });
 
-  test('an upgrade gives up a lock that it cannot get at once, and polls go on meanwhile', async () => {
+  test('an upgrade stops when it cannot lock at once, and polls continue', async () => {
     await ensureSchema(database, 'migrate_lock');
     const lock = await openLock(db.url);
     let upgrading: ReturnType<typeof ensureSchema> | undefined;
@@ -196,7 +196,7 @@ describe('versions', () => {
           await db.sql`SELECT count(*)::int AS n FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND NOT granted`;
         attempts += Number(found?.n);
       }
-      // Queued behind the upgrade's lock request for no longer than its lock_timeout.
+      // Waits behind the upgrade's lock request for at most its lock_timeout.
       expect((await tryToAcquire(lock)).answer.outcome).toBe('acquired');
     });
     expect(await upgrading).toEqual({ fromVersion: SCHEMA_VERSION, toVersion: NEXT });
@@ -237,7 +237,7 @@ describe('schema names', () => {
     await db.sql`DROP SCHEMA ${db.sql(name)} CASCADE`;
   });
 
-  test('the printed schema is the applied one', async () => {
+  test('init --print prints the schema that is applied', async () => {
     const administrator = postgres(db.url, { max: 1, onnotice: () => undefined });
     await administrator.unsafe(printSchema('migrate_lock'));
     await administrator.end();

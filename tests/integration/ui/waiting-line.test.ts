@@ -42,7 +42,7 @@ const acquired: EventBody = {
 const ACQUIRED = 'migrate-lock: acquired the lock after 12s (token unknown), for 30s';
 const finished: EventBody = { event: 'run.finished', outcome: 'error', exitCode: 1, durationMs: 1 };
 
-/** Every wait that a test has begun, so that none ticks on. */
+/** Every wait that a test has begun, so that all of them are ended. */
 const toEnd: ((event: EventBody) => void)[] = [];
 afterEach(() => {
   for (const emit of toEnd.splice(0)) emit(finished);
@@ -62,7 +62,7 @@ function reporting(output: RawOutput, { quiet = false, isOurs = () => true }: Se
   return { live, emit };
 }
 
-/** A terminal that takes everything. */
+/** A terminal that accepts everything. */
 function terminal(settings?: Settings) {
   const sent: string[] = [];
   const output: RawOutput = {
@@ -77,7 +77,7 @@ function terminal(settings?: Settings) {
 }
 
 describe('a wait', () => {
-  test('is one line, which goes on by itself, and goes away with the wait', async () => {
+  test('is one line, which counts by itself, and is removed with the wait', async () => {
     const { emit, screen, sent } = terminal();
     emit(waiting());
     await waitFor('the line', () => screen().join() === LINE);
@@ -89,7 +89,7 @@ describe('a wait', () => {
     expect(screen()).toEqual([ACQUIRED, '']);
   }, 20_000);
 
-  test('that has changed shows it at once', async () => {
+  test('shows a change at once', async () => {
     const { emit, screen } = terminal();
     emit(waiting());
     await waitFor('the line', () => screen().join() === LINE);
@@ -101,7 +101,7 @@ describe('a wait', () => {
     ]);
   });
 
-  test('gives way to every other line, comes back while it lasts, and does not when it is over', async () => {
+  test('makes room for every other line, and returns only while it lasts', async () => {
     const { emit, live, screen } = terminal();
     emit(waiting());
     await waitFor('the line', () => screen().join() === LINE);
@@ -119,7 +119,7 @@ describe('a wait', () => {
     expect(screen().at(-1)).toBe('');
   }, 20_000);
 
-  test('that ends before it could be shown leaves no trace', async () => {
+  test('that ends before it is shown writes nothing', async () => {
     const { emit, screen, live } = terminal();
     emit(waiting());
     emit(acquired);
@@ -127,7 +127,7 @@ describe('a wait', () => {
     expect(screen()).toEqual([ACQUIRED, '']);
   });
 
-  test('is a plain line in the background, where others write in the last one', async () => {
+  test('is a plain line in the background, where others write to the last line', async () => {
     let isOurs = false;
     const { emit, screen, sent, live } = terminal({ isOurs: () => isOurs });
     await live.load();
@@ -142,7 +142,7 @@ describe('a wait', () => {
     expect(sent.slice(before).join('')).toBe(`${ACQUIRED}\n`);
   });
 
-  test('is nothing with --quiet', async () => {
+  test('writes nothing with --quiet', async () => {
     const { emit, live, sent } = terminal({ quiet: true });
     await live.load();
     emit(waiting());
@@ -151,7 +151,7 @@ describe('a wait', () => {
   });
 });
 
-test('a terminal that stands still misses changes: none is queued', async () => {
+test('a stopped terminal misses updates: none is queued', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'migrate-lock-terminal-'));
   const path = join(folder, 'fifo');
   execFileSync('mkfifo', [path]);
@@ -178,7 +178,7 @@ test('a terminal that stands still misses changes: none is queued', async () => 
   }
 });
 
-/** What comes out of the pipe until nothing is left to write. */
+/** The output of the pipe until nothing is left to write. */
 async function drain(fd: number, output: DescriptorOutput): Promise<string> {
   const buffer = Buffer.alloc(1_000_000);
   let text = '';
@@ -194,18 +194,18 @@ async function drain(fd: number, output: DescriptorOutput): Promise<string> {
   return text;
 }
 
-describe('one line', () => {
+describe('the waiting line', () => {
   test('is cut to the width of the terminal, with room for a ^C', () => {
     expect(fitted(LINE, COLUMNS)).toBe(LINE);
     expect(fitted(LINE, 23)).toBe('waiting 12s · held …');
-    // Those take two columns each.
+    // Each of them takes two columns.
     const [wide = ''] = /^漢+(?=…$)/.exec(fitted('漢'.repeat(100), 23)) ?? [];
     expect(wide.length).toBeGreaterThan(8);
     expect(2 * wide.length + 1).toBeLessThan(23);
     expect(fitted(LINE, 1)).toBe('…');
   });
 
-  test('stays one, and ours, whatever others have written', async () => {
+  test('stays one line for any text of others', async () => {
     const { live, emit, sent, screen } = terminal();
     await live.load();
     await fc.assert(
@@ -233,6 +233,6 @@ afterEach(() => {
   rmSync(folder, { recursive: true });
 });
 
-test('a file is no terminal, whatever the environment says', () => {
+test('a file does not count as a terminal, whatever the environment says', () => {
   expect(canRedraw({ TERM: 'xterm', FORCE_COLOR: '1' }, notATerminal)).toBe(false);
 });

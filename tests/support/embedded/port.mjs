@@ -2,14 +2,14 @@ import { randomInt } from 'node:crypto';
 import { createServer } from 'node:net';
 
 /**
- * Below the range from which Linux takes ports for outgoing connections (32768 and up): such a connection could
- * otherwise sit on the port while the server is being restarted.
+ * Below the range that Linux uses for outgoing connections (32768 and up): such a connection could
+ * otherwise use the port during a restart of the server.
  */
 const FIRST = 15_000;
 const LAST = 32_000;
 
 /**
- * A port on 127.0.0.1 that nobody listens on now. It can be taken a moment later: who binds it must be ready to ask again.
+ * A free port on 127.0.0.1. Another process may take it at any time: a caller that cannot bind it has to ask again.
  * @returns {Promise<number>}
  */
 export async function freePort() {

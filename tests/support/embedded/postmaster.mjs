@@ -2,7 +2,7 @@ import { closeSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 /**
- * What a running server says of itself in postmaster.pid.
+ * What a running server writes into postmaster.pid.
  * @typedef {{ pid: number | null, sharedMemoryId: string | null, status: string | null }} PostmasterFile
  */
 

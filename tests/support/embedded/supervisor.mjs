@@ -1,7 +1,7 @@
 /**
- * The process between a database server and whoever asked for it. It is the server's parent, sits in a session of its own
- * (no Ctrl-C reaches it), and listens on a channel whose other end only the owner has: when the owner is gone, however it
- * ended, the channel ends too, and server and folder are removed.
+ * The process between a database server and its owner. It is the server's parent, runs in its own session
+ * (no Ctrl-C reaches it), and listens on a channel to the owner: when the owner ends for any reason,
+ * the channel ends too, and server and folder are removed.
  */
 import { rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -16,7 +16,10 @@ import { freePort } from './port.mjs';
  */
 
 const PORT_ATTEMPTS = 20;
-/** A port of ours can be taken while the server is down; a restart has to wait for it, because its clients know no other. */
+/**
+ * Another process can take the port while the server is down. A restart waits for the port, because clients know no
+ * other.
+ */
 const SAME_PORT_LIMIT_MS = 10_000;
 
 const ownerGone = new AbortController();
@@ -26,7 +29,7 @@ let folder = null;
 let cluster = null;
 let port = 0;
 
-/** What the owner can ask for, one thing at a time. */
+/** The operations that the owner can request, one at a time. */
 export const operations = {
   /**
    * @param {CreateOptions} options
@@ -106,7 +109,7 @@ async function answer({ id, operation, argument }) {
   } catch (error) {
     reply = { id, error: error instanceof Error ? error.message : String(error) };
   }
-  // An owner that is gone by now needs no answer.
+  // An owner that has ended needs no answer.
   process.send?.(reply, undefined, undefined, () => undefined);
 }
 

@@ -16,15 +16,15 @@ function refusal(ttl: number, killGrace: number): UsageError | undefined {
   }
 }
 
-/** What the hint proposes, as it is typed. */
+/** The value in the hint, as a user types it. */
 const proposed = (hint: string) =>
   [...hint.matchAll(/(--ttl |MIGRATE_LOCK_KILL_GRACE=)(\w+)/g)].map(([, name = '', value = '']) => ({
     isTtl: name === '--ttl ',
     ms: parseDuration(value) ?? NaN,
   }));
 
-describe('a lease that leaves its command no time', () => {
-  test('is told as it was given, by flag or variable', () => {
+describe('a lease that is too short for its command', () => {
+  test('is refused, and the message quotes the value and names the flag or variable', () => {
     const { message, hint } = refusal(30_000, 40_000) ?? {};
     expect(message).toMatch(/^--ttl 30s leaves the command no time: MIGRATE_LOCK_KILL_GRACE=40s and /);
     expect(hint).toBe(
@@ -33,7 +33,7 @@ describe('a lease that leaves its command no time', () => {
     expect(refusal(30_000, 5_000)).toBeUndefined();
   });
 
-  test('gets hints that are accepted, at the longest lease too', () => {
+  test('gets a hint whose values are accepted, also for the longest lease', () => {
     const { hint } = refusal(MAX_DURATION_MS, MAX_DURATION_MS) ?? {};
     expect(hint).toBe('Give a shorter kill grace, for example MIGRATE_LOCK_KILL_GRACE=5s.');
     const durations = fc.oneof(

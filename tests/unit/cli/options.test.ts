@@ -1,4 +1,4 @@
-/** Hostile text in every option and variable: it is used as it is, or refused with a word, and never makes anything fall over. */
+/** Hostile text in every option and variable is used as it is or refused with a message, and never causes a crash. */
 import { CommanderError, type Command } from 'commander';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
@@ -11,11 +11,11 @@ import { createReporter } from '../../../src/ui/reporter.js';
 import { anyText, RAW_CONTROL } from '../../support/hostile-text.js';
 import { processorTimeMs } from '../../support/processor-time.js';
 
-/** One argument can be 128 kB to the system, and a file or the library can bring more. */
+/** Linux limits one argument to 128 kB; a file or the library can pass more. */
 const HUGE = ['x', '"', "'", '\\', '$(', '://', '=', ' ', '\u{1F600}', '{"a":'].map((piece) =>
   piece.repeat(1_000_000 / piece.length),
 );
-const SURROUNDINGS = { cwd: '/', program: [], env: {} };
+const PROCESS_CONTEXT = { cwd: '/', program: [], env: {} };
 
 interface Given {
   command: string;
@@ -37,7 +37,7 @@ function program(env: NodeJS.ProcessEnv): {
   };
   const reporter = createReporter(output, { quiet: false, colour: false });
   const commands = createProgram(
-    { ...SURROUNDINGS, env, stdout: output, reporterFor: () => reporter },
+    { ...PROCESS_CONTEXT, env, stdout: output, reporterFor: () => reporter },
     () => undefined,
   );
   for (const command of [commands, ...commands.commands]) {
@@ -46,7 +46,7 @@ function program(env: NodeJS.ProcessEnv): {
   return { commands, lines, reporter };
 }
 
-/** Every option of every command, as the program itself knows them. */
+/** Every option of every command, read from the program itself. */
 const OPTIONS: Given[] = program({}).commands.commands.flatMap((command) =>
   command.options.map((option) => ({
     command: command.name(),
@@ -56,7 +56,7 @@ const OPTIONS: Given[] = program({}).commands.commands.flatMap((command) =>
   })),
 );
 
-/** Parses and runs it where no database is named: that is as far as it comes. */
+/** Parses and runs a command line without a database, which ends in an error. */
 async function outcome(args: string[], env: NodeJS.ProcessEnv): Promise<unknown> {
   const { commands, lines, reporter } = program(env);
   return commands.parseAsync(args, { from: 'user' }).then(
@@ -70,11 +70,11 @@ async function outcome(args: string[], env: NodeJS.ProcessEnv): Promise<unknown>
 }
 
 function isUsage(error: unknown): boolean {
-  // A second `--help` and the like end with 0.
+  // A second `--help` and similar options end with 0.
   return (error instanceof MigrateLockError && error.exitCode === 64) || error instanceof CommanderError;
 }
 
-test('every command and option was found', () => {
+test('finds every command and option', () => {
   expect(OPTIONS.length).toBeGreaterThan(40);
   expect(OPTIONS).toContainEqual({
     command: 'run',
@@ -84,7 +84,7 @@ test('every command and option was found', () => {
   });
 });
 
-test('every option', async () => {
+test('every option ends in a usage error for any value', async () => {
   const chosen = fc.constantFrom(...OPTIONS.filter(({ takesValue }) => takesValue));
   await fc.assert(
     fc.asyncProperty(chosen, anyText, fc.boolean(), async ({ command, option }, text, isOne) => {
@@ -96,7 +96,7 @@ test('every option', async () => {
   );
 });
 
-test('every variable', async () => {
+test('every variable ends in a usage error for any value', async () => {
   const chosen = fc.constantFrom(...OPTIONS.filter(({ variable }) => variable !== undefined));
   await fc.assert(
     fc.asyncProperty(chosen, anyText, async ({ command, variable = '' }, text) => {
@@ -107,7 +107,7 @@ test('every variable', async () => {
   );
 });
 
-test('the variables are read', async () => {
+test('reads the variables', async () => {
   expect(await outcome(['run', '--', 'true'], { MIGRATE_LOCK_TTL: 'a\u009bb' })).toMatchObject({
     message: 'MIGRATE_LOCK_TTL "a\u009bb" is not a duration.',
   });
@@ -116,12 +116,12 @@ test('the variables are read', async () => {
 const TAKING = OPTIONS.filter(({ takesValue }) => takesValue);
 const VARIABLES = OPTIONS.filter(({ variable }) => variable !== undefined);
 
-/** As far as it comes without a database. */
+/** The words that a command needs to get as far as the missing database. */
 const REST: Partial<Record<string, string[]>> = { run: ['--', 'true'], extend: ['--ttl', '5m'] };
 const plain = (command: string) => [command, ...(REST[command] ?? [])];
 
-describe('a value is never swallowed', () => {
-  test.each(TAKING)('$command $option takes no word that begins with -, and no empty one', async (given) => {
+describe('an option does not take the next word as its value by accident', () => {
+  test.each(TAKING)('$command $option refuses an empty word and a word that begins with -', async (given) => {
     const { command, option } = given;
     for (const next of ['--', '-', '--quiet', option, '-x', '-5s', '--help', '--schema=a']) {
       expect(await outcome([command, option, next, '--', 'true'], {})).toMatchObject({
@@ -139,8 +139,8 @@ describe('a value is never swallowed', () => {
     }
   });
 
-  test('a value that is meant so is joined to its option', async () => {
-    // It was read: what it is not is told, or the next thing that is missing.
+  test('accepts a value that begins with - when it is joined to its option', async () => {
+    // The value was read: the error names it, or the next missing setting.
     expect(await outcome(['run', '--ttl=-5s', '--', 'true'], {})).toMatchObject({
       message: '--ttl "-5s" is not a duration.',
     });
@@ -149,7 +149,7 @@ describe('a value is never swallowed', () => {
     });
   });
 
-  test('what belongs to the command is not looked at', async () => {
+  test('does not check the words of the command', async () => {
     for (const args of [
       ['--', 'knex', '--schema', '--once', ''],
       ['knex', '--schema', '--once', ''],
@@ -160,7 +160,7 @@ describe('a value is never swallowed', () => {
   });
 
   test.each(['--once', '--schema', '--ttl'])(
-    'run %s $UNSET npx knex: whether npx is its value, nobody knows',
+    'run %s $UNSET npx knex is refused: with an empty variable, npx would become the value',
     async (option) => {
       expect(await outcome(['run', option, 'npx', 'knex'], {})).toMatchObject({
         exitCode: 64,
@@ -171,14 +171,17 @@ describe('a value is never swallowed', () => {
   );
 });
 
-describe('a variable', () => {
-  test.each(VARIABLES)('$variable of $command: an empty one is unset', async ({ command, variable = '' }) => {
-    const bare = await outcome(plain(command), {});
-    expect(await outcome(plain(command), { [variable]: '' })).toEqual(bare);
-  });
+describe('an environment variable', () => {
+  test.each(VARIABLES)(
+    '$variable of $command: an empty value counts as unset',
+    async ({ command, variable = '' }) => {
+      const bare = await outcome(plain(command), {});
+      expect(await outcome(plain(command), { [variable]: '' })).toEqual(bare);
+    },
+  );
 
   test.each(VARIABLES.filter(({ option }) => !option.startsWith('--database-url')))(
-    '$variable of $command is named, and not its flag',
+    'an error about $variable of $command names the variable, not the flag',
     async ({ command, option, variable = '' }) => {
       const ended = await outcome(plain(command), { [variable]: '${X}://' });
       expect(ended).toMatchObject({ exitCode: 64, message: expect.stringMatching(`^${variable} `) });
@@ -186,13 +189,13 @@ describe('a variable', () => {
     },
   );
 
-  test('gives way to its flag', async () => {
+  test('is overridden by its flag', async () => {
     const ended = await outcome(['run', '--ttl', '1m', '--', 'true'], { MIGRATE_LOCK_TTL: 'nonsense' });
     expect(ended).toMatchObject({ message: 'No database is named.' });
   });
 });
 
-test('what is no option, no command, or too much', async () => {
+test('random words end in a usage error', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(anyText, { minLength: 1, maxLength: 3 }), async (words) => {
       for (const args of [words, ['run', ...words], ['status', ...words], ['unlock', ...words, '--force']]) {
@@ -224,7 +227,7 @@ const ADDRESSES = [
   'HOME',
 ]);
 
-test('every variable that says where the database is, and every part of its URL', () => {
+test('any text in a connection variable or URL is accepted or is a usage error', () => {
   const value = anyText.map((text) => text.replaceAll('\0', ''));
   const encoded = value.map((text) => encodeURIComponent(text.replace(/\p{Surrogate}/gu, '')));
   const url = fc.oneof(
@@ -255,7 +258,7 @@ test('every variable that says where the database is, and every part of its URL'
 });
 
 test.each(HUGE.map((text, kind) => ({ kind, text })))(
-  'a million characters, kind $kind, take no time',
+  'refuses a million characters, kind $kind, in linear time',
   async ({ text }) => {
     const tookMs = await processorTimeMs(async () => {
       for (const option of ['--ttl', '--once', '--schema', '--database-url', '--metrics-file', '--nope']) {

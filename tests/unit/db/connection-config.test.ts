@@ -7,7 +7,7 @@ const readFile = (path: string): string => {
   if (path.startsWith('/missing')) throw Object.assign(new Error('no such file'), { code: 'ENOENT' });
   return pem(path);
 };
-/** As far as anybody looks into it. */
+/** The first bytes of a certificate; nothing here reads more. */
 const pem = (path: string): string =>
   path.includes('crl')
     ? `-----BEGIN X509 CRL----- of ${path}`
@@ -48,7 +48,7 @@ describe('TLS', () => {
     expect(read(`postgres://u@h/d?${query}`)).toMatchObject(expected);
   });
 
-  test('from the environment, where the URL says nothing', () => {
+  test('uses the environment when the URL sets nothing', () => {
     const env = { PGSSLMODE: 'verify-full', PGSSLROOTCERT: '/ca' };
     expect(read('postgres://u@h/d', env)).toMatchObject({ ssl: 'verify-full', tls: { ca: pem('/ca') } });
     expect(read('postgres://u@h/d?ssl=true', { PGSSLMODE: 'disable' })).toMatchObject({ ssl: 'require' });
@@ -59,18 +59,18 @@ describe('TLS', () => {
     ['postgres://u@h/d?sslmode=disable&ssl=true', 'ssl in the database URL asks for TLS'],
     ['r2dbcs:postgresql://u@h/d?sslMode=disable', 'r2dbcs:// in the database URL asks for TLS'],
     ['postgres://u@h/d?ssl=false&sslrootcert=system', 'sslrootcert in the database URL asks for TLS'],
-  ])('%s asks for TLS and for none', (url, said) => {
+  ])('%s is refused: it asks for TLS and for none', (url, said) => {
     expect(failure(() => read(url)).message).toBe(`${said}, and sslmode (or ssl) for none.`);
   });
 
-  test('an unknown sslmode and a missing file are told', () => {
+  test('refuses an unknown sslmode and a missing file', () => {
     expect(failure(() => read('postgres://u@h/d?sslmode=geheim')).message).toMatch(/^sslmode/);
     const { message } = failure(() => read('postgres://u@h/d?sslmode=verify-ca&sslrootcert=/missing.pem'));
     expect(message).toBe('The file that sslrootcert names cannot be read: /missing.pem (ENOENT).');
   });
 });
 
-describe('what libpq knows', () => {
+describe('the parameters of libpq', () => {
   test.each<[string, Partial<ConnectionConfig>]>([
     ['sslmode=verify-full&sslrootcert=/ca&sslcrl=/crl', { tls: { ca: pem('/ca'), crl: pem('/crl') } }],
     ['sslcrl=/crl', { ignored: ['sslcrl'], tls: {} }],
@@ -114,7 +114,7 @@ describe('what libpq knows', () => {
       'sslcrl=/missing&sslmode=verify-full',
     ],
     ...['sslcrldir=/x&sslmode=verify-full', 'sslcrl=/missing&sslmode=verify-ca', 'connect_timeout=soon'],
-  ])('?%s is refused, and named', (query) => {
+  ])('?%s is refused, and the error names it', (query) => {
     const error = failure(() => read(`postgres://u@h/d?${query}`));
     expect(error.exitCode).toBe(64);
     expect(error.message.toLowerCase()).toContain((/^\w+/.exec(query)?.[0] ?? '').toLowerCase());
@@ -134,16 +134,16 @@ describe('what libpq knows', () => {
     ['PGSSLSNI', 'x'],
     ['PGMINPROTOCOLVERSION', '3.2'],
     ['PGCONNECT_TIMEOUT', 'soon'],
-  ])('%s=%s is refused, and named', (name, value) => {
+  ])('%s=%s is refused, and the error names it', (name, value) => {
     const env = { PGHOST: 'h', PGSSLMODE: 'verify-full', [name]: value };
     const error = failure(() => fromEnv(env));
     expect(error.exitCode).toBe(64);
     expect(`${error.message} `).toMatch(new RegExp(name === 'PGSSLCRL' ? 'sslcrl ' : `${name} `));
-    // A URL is completed by them.
+    // The variables complete a URL.
     expect(failure(() => read('postgres://u@h/d', env)).message).toBe(error.message);
   });
 
-  test('PGREQUIREPEER and requirepeer, over a Unix socket', () => {
+  test('honours PGREQUIREPEER and requirepeer for a Unix socket', () => {
     const peer = { PGREQUIREPEER: 'postgres' };
     expect(failure(() => fromEnv({ PGHOST: '/run/x', ...peer })).message).toContain('PGREQUIREPEER');
     expect(failure(() => read('postgres://u@/d?host=/run/x&requirepeer=p')).message).toContain('requirepeer');
@@ -175,12 +175,12 @@ describe('what libpq knows', () => {
     ['sslcert=/k&sslkey=/k', 'no certificate in it: /k'],
     ['sslcert=/c&sslkey=/c', 'no private key in it: /c'],
     ['sslcrl=/ca', 'no revocation list in it: /ca'],
-  ])('?%s names a file that holds something else', (query, said) => {
+  ])('?%s names a file of the wrong kind', (query, said) => {
     expect(failure(() => read(`postgres://u@h/d?sslmode=verify-full&${query}`)).message).toContain(said);
   });
 });
 
-describe('no host', () => {
+describe('a URL without a host', () => {
   const at = (socket: string, url: string, env = {}) =>
     readConnectionConfig({ url, env, readFile, isSocket: (path) => path === socket }).hosts;
 
@@ -195,10 +195,10 @@ describe('no host', () => {
   });
 });
 
-describe('where the configuration comes from', () => {
+describe('the source of the configuration', () => {
   const env = { DATABASE_URL: 'postgres://u@env/d', PGHOST: 'pg' };
 
-  test('the URL, its file, DATABASE_URL, PG*, in this order', () => {
+  test('is the URL, its file, DATABASE_URL, then PG*, in this order', () => {
     const file = () => ' postgres://u@file/d\n';
     const host = (source: object) => readConnectionConfig({ env, readFile: file, ...source }).hosts[0]?.host;
     expect(host({ url: 'postgres://u@flag/d', urlFile: '/x' })).toBe('flag');
@@ -207,7 +207,7 @@ describe('where the configuration comes from', () => {
     expect(host({ env: { ...env, DATABASE_URL: '' } })).toBe('pg');
   });
 
-  test('PG* alone', () => {
+  test('may be PG* alone', () => {
     const pg = {
       PGHOST: 'h1,/run/x',
       PGPORT: '1,2',
@@ -239,7 +239,7 @@ describe('where the configuration comes from', () => {
     });
   });
 
-  test('PG* and the defaults complete what the URL leaves open', () => {
+  test('PG* and the defaults fill in what the URL leaves out', () => {
     const pg = { PGHOST: 'h', PGPORT: '1', PGDATABASE: 'd', PGUSER: 'u', PGPASSWORD: 'pw' };
     expect(read('postgres://', pg).describe).toBe('u@h:1/d');
     expect(read('postgres://:7', pg).describe).toBe('u@h:7/d');
@@ -254,12 +254,12 @@ describe('where the configuration comes from', () => {
     expect(fromEnv({ PGHOST: 'h' }).describe).toBe(`${me}@h:5432/${me}`);
   });
 
-  test('no database named at all is an error', () => {
+  test('an error says that no database is named', () => {
     expect(failure(() => fromEnv({})).message).toBe('No database is named.');
     expect(failure(() => fromEnv({ DATABASE_URL: ' ', PGUSER: '' })).message).toBe('No database is named.');
   });
 
-  test('a variable does not lead a URL that names its host to another address', () => {
+  test('a variable does not redirect a URL that names its host', () => {
     expect(failure(() => read('postgres://u@h/d', { PGHOSTADDR: '10.0.0.1' })).message).toContain(
       'PGHOSTADDR',
     );
@@ -271,12 +271,12 @@ describe('where the configuration comes from', () => {
     );
   });
 
-  test('a file that cannot be read', () => {
+  test('an error says that the file cannot be read', () => {
     const { message } = failure(() => readConnectionConfig({ urlFile: '/missing', env: {}, readFile }));
     expect(message).toBe('The file with the database URL cannot be read: /missing (ENOENT).');
   });
 
-  test('a password that is also the name of the user or the database does not blot these out', () => {
+  test('a password that equals the user or database name does not hide those names', () => {
     expect(read('postgres://postgres:postgres@h/postgres').secrets).toEqual([]);
   });
 });

@@ -7,7 +7,7 @@ const readFile = (path: string): string => {
   if (path.startsWith('/missing')) throw Object.assign(new Error('no such file'), { code: 'ENOENT' });
   return pem(path);
 };
-/** As far as anybody looks into it. */
+/** The first bytes of a certificate; nothing here reads more. */
 const pem = (path: string): string =>
   path.includes('k') ? `-----BEGIN PRIVATE KEY----- of ${path}` : `-----BEGIN CERTIFICATE----- of ${path}`;
 const read = (url: string, env: Record<string, string> = {}) =>
@@ -151,7 +151,7 @@ describe('URLs as providers and tools write them', () => {
   });
 });
 
-describe('what is not understood is refused, and not repeated', () => {
+describe('a URL that cannot be parsed is refused, and the error does not repeat it', () => {
   test.each([
     [''],
     [' '],
@@ -194,7 +194,7 @@ describe('what is not understood is refused, and not repeated', () => {
     expect(error.hint).not.toBe('');
   });
 
-  test('the hint tells how to encode', () => {
+  test('the hint says how to encode a password', () => {
     expect(failure(() => read('postgres://u:p/w@h/d')).hint).toContain('/ as %2F');
     expect(failure(() => fromEnv({ DATABASE_URL: 'x' })).message).toMatch(
       /^DATABASE_URL is not a PostgreSQL URL: /,
@@ -206,7 +206,7 @@ describe('what is not understood is refused, and not repeated', () => {
   });
 });
 
-describe('what other tools write', () => {
+describe('URLs of other tools', () => {
   test.each([
     ...[
       'postgres',
@@ -256,7 +256,7 @@ describe('what other tools write', () => {
     ['sqlserver://h;password=geheim', /SQL Server.*only PostgreSQL is supported/],
     ['geheim://u:p@h/d', /only PostgreSQL is supported/],
     ['prisma+postgres://h/?api_key=geheim', /Prisma/],
-    // Each of these says that the database is elsewhere.
+    // Each of these names a database somewhere else.
     ['postgres+ssh://u:geheim@h/d', /driver/],
     ['postgres+unix://u:geheim@h/d', /driver/],
     ['postgresql+auroradataapi://u:geheim@/d', /driver/],
@@ -288,13 +288,13 @@ describe('what other tools write', () => {
     expect(read(`postgres://u:pw@/d?${query}`)).toMatchObject(expected);
   });
 
-  test('a trailing slash, and an @ in a parameter', () => {
+  test('accepts a trailing slash, and an @ in a parameter', () => {
     expect(read('postgres://u:pw@h/d/').describe).toBe('u@h:5432/d');
     expect(read('postgres://u:pw@h/d/?sslmode=require').ssl).toBe('require');
     expect(read('postgres://h/d?user=u&application_name=deploy@ci').describe).toBe('u@h:5432/d');
   });
 
-  test('ssl=true of JDBC and R2DBC asks for verification, and so does r2dbcs', () => {
+  test('ssl=true of JDBC and R2DBC, and r2dbcs, verify the server', () => {
     for (const url of [
       'jdbc:postgresql://h/d?user=u&ssl=true',
       'r2dbc:postgresql://u@h/d?ssl=true',
@@ -331,7 +331,7 @@ describe('a parameter that may say where the database is, or how securely to con
     ),
     ['postgres://u:geheim@/d?nobody_knows=x', 'nobody_knows'],
     ['postgres://u:geheim@/d?schema=x&nobody_knows=x', 'nobody_knows'],
-  ])('%s is refused, and named', (url, named) => {
+  ])('%s is refused, and the error names it', (url, named) => {
     const error = failure(() => read(url, { PGHOST: 'elsewhere' }));
     expect(error.exitCode).toBe(64);
     expect(error.message).toContain(`: ${named}.`);
@@ -349,19 +349,19 @@ describe('a parameter that may say where the database is, or how securely to con
     ['require_aut', 'require_auth'],
     ['db_endpoint', undefined],
     ['cloudSqlInstance', undefined],
-  ])('of ?%s the message asks whether %s was meant', (written, meant) => {
+  ])('the error about ?%s asks whether %s was meant', (written, meant) => {
     const { message, hint } = failure(() => read(`postgres://app@db/shop?${written}=x`));
     expect(message).toContain(`not supported: ${written}.`);
     if (meant === undefined) expect(hint).not.toContain('Did you mean');
     else expect(hint).toMatch(new RegExp(`^Did you mean ${meant}\\? It may say`));
   });
 
-  test('a passed-over parameter, misspelt, is left out', () => {
+  test('a misspelt parameter that would be ignored is ignored', () => {
     expect(read('postgres://u@h/d?aplication_name=x').ignored).toEqual(['aplication_name']);
   });
 
   test.each(['sslmode=', 'ssl', 'ssl=', 'sslmode', 'sslrootcert=', 'target_session_attrs='])(
-    '?%s has no value',
+    '?%s is refused without a value',
     (query) => {
       const { message } = failure(() => read(`postgres://u@h/d?${query}`));
       expect(message).toBe(
@@ -370,7 +370,7 @@ describe('a parameter that may say where the database is, or how securely to con
     },
   );
 
-  test('one that is there twice', () => {
+  test('is refused when it appears twice', () => {
     expect(failure(() => read('postgres://u@h/d?sslmode=disable&sslmode=verify-full')).message).toContain(
       'its parameter sslmode is there twice',
     );
@@ -463,7 +463,7 @@ describe('a variable that was not expanded', () => {
     ['postgres://u:%24DB_PASSWORD@h/d', '$DB_PASSWORD'],
     ['postgres://u:100%25safe@h/d', '100%safe'],
     ['postgres://u:p$1(a)@h/d', 'p$1(a)'],
-  ])('%s is none', (url, password) => {
+  ])('%s does not count as one', (url, password) => {
     expect(read(url).password).toBe(password);
   });
 
@@ -484,7 +484,7 @@ describe('a variable that was not expanded', () => {
     expect(error).toMatchObject({ exitCode: 64, message: `${name} holds a variable that was not expanded.` });
   });
 
-  test('what only looks like one', () => {
+  test('similar text does not count as one', () => {
     const env = {
       PGHOST: 'h',
       PGUSER: 'app$1',
@@ -492,12 +492,12 @@ describe('a variable that was not expanded', () => {
       PGOPTIONS: '-c search_path="$user",public',
     };
     expect(fromEnv(env)).toMatchObject({ user: 'app$1', password: 'a${b}c$D', options: env.PGOPTIONS });
-    // What nobody reads does not matter.
+    // Parameters that are not used do not matter.
     expect(read('postgres://u:p@h/d', { PGHOST: '${DB_HOST}' }).describe).toBe('u@h:5432/d');
   });
 });
 
-describe('a URL that says nothing', () => {
+describe('a URL that names no database', () => {
   test.each([
     'postgres://:@:5432/',
     'postgres://:@/',
@@ -511,13 +511,13 @@ describe('a URL that says nothing', () => {
     });
   });
 
-  test('not even with PG* variables, when it looks like one whose variables are not set', () => {
+  test('is refused even with PG* variables, when it looks like a URL with unset variables', () => {
     expect(failure(() => read('postgres://:@:5432/', { PGHOST: 'h' })).message).toContain('they are empty');
     expect(read('postgres://', { PGHOST: 'h', PGUSER: 'u', PGDATABASE: 'd' }).describe).toBe('u@h:5432/d');
   });
 });
 
-describe('a message names the part that is wrong, and its hint fits', () => {
+describe('an error names the wrong part, and its hint fits', () => {
   test.each<[string, RegExp, RegExp]>([
     ['postgres://u:caf%E9@h/d', /its password has percent-encoded bytes that are not UTF-8/, /%C3%A9/],
     ['postgres://caf%E9:p@h/d', /its user has percent-encoded bytes that are not UTF-8/, /%C3%A9/],
@@ -551,7 +551,7 @@ const password = fc
   .array(part, { maxLength: 5 })
   .map((parts) => MARK + parts.map((text) => text + MARK).join(''));
 
-test('a password that is encoded arrives as it is', () => {
+test('an encoded password is decoded', () => {
   fc.assert(
     fc.property(password, (text) => {
       fc.pre(!text.includes('\0'));
@@ -565,7 +565,7 @@ test('a password that is encoded arrives as it is', () => {
   );
 });
 
-test('a password that is not encoded is refused or taken for what it is, but appears nowhere else', () => {
+test('a password that is not encoded is refused or used as it is, and appears nowhere else', () => {
   fc.assert(
     fc.property(password, fc.constantFrom('@h/d', '@h', '@h:5432/d?sslmode=require', '@'), (text, rest) => {
       try {

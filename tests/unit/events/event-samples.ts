@@ -19,7 +19,7 @@ const nobody = {
 const expiresAt = '2026-01-02T03:04:05.678Z';
 export const auditHash = '0f'.repeat(32);
 
-/** What every event has. */
+/** The fields of every event. */
 export const common = {
   v: EVENT_VERSION,
   time: '2026-01-02T03:04:05.678Z',
@@ -31,7 +31,10 @@ export const common = {
   schema: 's',
 };
 
-/** Of each event what its type allows: TypeScript holds these against src/events.ts, the test against the schema. */
+/**
+ * Sample values for each field of each event. TypeScript compares them with src/events/events.ts, the test with the
+ * schema.
+ */
 export const SAMPLES: { [N in EventName]: Omit<EventOf<N>, 'event'>[] } = {
   'schema.applied': [
     { fromVersion: null, toVersion: 1 },

@@ -18,13 +18,13 @@ const isValid = (event: object): boolean => {
   try {
     return Boolean(parseAuditLine(JSON.stringify(event)));
   } catch (error) {
-    // Anything but a refusal is a mistake of the schema itself.
+    // Any other error means that the schema itself is wrong.
     if (!(error as Error).message.startsWith('an audit line breaks the schema')) throw error;
     return false;
   }
 };
 
-test('the schema and the type name the same events, outcomes and version', () => {
+test('the schema and the type have the same events, outcomes and version', () => {
   const named = schema.oneOf.map(({ $ref }) => $ref.replace('#/$defs/', ''));
   expect([...named].sort()).toEqual([...EVENT_NAMES].sort());
   expect(named.map((name) => schema.$defs[name]?.properties?.event?.const)).toEqual(named);
@@ -35,7 +35,7 @@ test('the schema and the type name the same events, outcomes and version', () =>
 describe.each(EVENT_NAMES)('%s', (name) => {
   const samples = SAMPLES[name].map((own) => ({ ...common, event: name, ...own }));
 
-  test('is accepted with what its type has, and refused with more or less', () => {
+  test('is accepted with the fields of its type, and refused with more or fewer', () => {
     for (const sample of samples) {
       expect(parseAuditLine(JSON.stringify(sample))).toEqual(sample);
       expect(isValid({ ...sample, more: 1 })).toBe(false);
@@ -59,20 +59,20 @@ describe.each(EVENT_NAMES)('%s', (name) => {
 test.each([
   ['a time that is not UTC', { time: '2026-01-02T03:04:05.678+01:00' }],
   ['a time without milliseconds', { time: '2026-01-02T03:04:05Z' }],
-  ['a time that is none', { time: '2026-13-02T03:04:05.678Z' }],
+  ['a time that is not a date', { time: '2026-13-02T03:04:05.678Z' }],
   ['another version', { v: 2 }],
   ['an unknown event', { event: 'lock.thawed' }],
   ['a fraction of a millisecond', { heldMs: 1.5 }],
   ['a negative duration', { heldMs: -1 }],
   ['a token that is text', { fencingToken: '7' }],
-  ['a hash that is none', { auditHash: 'abc' }],
+  ['a hash that is not hexadecimal', { auditHash: 'abc' }],
 ])('%s is refused', (_, change) => {
   const released = { ...common, event: 'lock.released', heldMs: 1, auditHash };
   expect(isValid(released)).toBe(true);
   expect(isValid({ ...released, ...change })).toBe(false);
 });
 
-test('a token has to be there once the lock was acquired', () => {
+test('the token is required once the lock was acquired', () => {
   const exited = { ...common, event: 'child.exited', exitCode: 0, signal: null, durationMs: 1 };
   expect(isValid({ ...exited, fencingToken: undefined })).toBe(false);
   expect(isValid({ ...exited, signal: 'SIGTERM' })).toBe(false);

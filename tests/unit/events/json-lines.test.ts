@@ -24,7 +24,7 @@ function auditing(overrides: Partial<EventContext> = {}) {
   return { lines, stream };
 }
 
-test('a line an event, its fields in a fixed order, with what is known by then', () => {
+test('writes one line for each event, with its known fields in a fixed order', () => {
   const { lines, stream } = auditing();
   stream.emit({ event: 'error', message: 'no', code: 'X' });
   stream.context.fencingToken = 42;
@@ -37,7 +37,7 @@ test('a line an event, its fields in a fixed order, with what is known by then',
   for (const line of lines) parseAuditLine(line);
 });
 
-test('whatever a text holds, the line stays one line of plain JSON', () => {
+test('writes one line of plain JSON for any text', () => {
   const message = 'a\n\u001b[2J\u0085\u009b\u2028\u2029\u007f"é😀\ud800';
   const { lines, stream } = auditing();
   stream.emit({ event: 'error', code: 'X', message });
@@ -46,7 +46,7 @@ test('whatever a text holds, the line stays one line of plain JSON', () => {
   expect(parseAuditLine(lines[0] ?? '')).toMatchObject({ message });
 });
 
-test('a listener that throws stops neither the others nor the caller', () => {
+test('a listener that throws affects neither the other listeners nor the caller', () => {
   const heard: MigrateLockEvent[] = [];
   const throws = () => {
     throw new Error('no');

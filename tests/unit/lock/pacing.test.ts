@@ -18,28 +18,28 @@ const pace: Pace = { pollIntervalMs: 1_000, leftMs: 1e9, random: () => 0.5 };
 describe('a crowd', () => {
   const crowd = { ...outlook, queueLength: 100 };
 
-  test('polls 50 times a second together, and 20 times while a few of it are notified of a release', () => {
+  test('polls 50 times a second in total, and 20 times while some of it listen for a release', () => {
     expect(nextPause(crowd, pace).pauseMs).toBe(2_000);
     expect(nextPause({ ...crowd, listening: 1 }, pace).pauseMs).toBe(2_000);
     expect(nextPause({ ...crowd, listening: 2 }, pace).pauseMs).toBe(5_000);
   });
 
-  test('that looks at its run key polls to be counted only, and looks at least every two seconds', () => {
+  test('with a run key polls only to stay counted, and reads the key at least every two seconds', () => {
     const many = { ...outlook, queueLength: 200 };
     expect(nextPause(many, pace).pauseMs).toBe(4_000);
     expect(nextPause(many, { ...pace, checksRunKey: true }).pauseMs).toBe(18_000);
-    // A poll renews what has less than half of its time left, which is 60 s then (queue.sql).
+    // A poll renews an announcement with less than half of its time left, which is 60 s here (queue.sql).
     expect(nextPause(many, { ...pace, checksRunKey: true, random: () => 1 }).pauseMs).toBeLessThan(30_000);
     for (const edge of [0, 1]) expect(nextCheckMs(() => edge)).toBeLessThanOrEqual(2_000);
   });
 
-  test('of a few, or whose pace is faster, is not slowed down by its looks', () => {
+  test('that is small, or whose pace is faster, is not slowed down by reading the run key', () => {
     expect(nextPause(outlook, { ...pace, checksRunKey: true }).pauseMs).toBe(100);
   });
 });
 
 describe('a lone waiter', () => {
-  test('polls again after a tenth of what the holder has had, 100 ms to the poll interval', () => {
+  test('polls after a tenth of the time for which the lease has been held, between 100 ms and the poll interval', () => {
     for (const [heldMs, pauseMs] of [
       [0, 100],
       [500, 100],
@@ -50,20 +50,20 @@ describe('a lone waiter', () => {
     }
   });
 
-  test('times a random 0.5 to 1.5', () => {
+  test('multiplies its pause by a random factor from 0.5 to 1.5', () => {
     const pauses = [0, 1].map(
       (edge) => nextPause({ ...outlook, heldMs: 60_000 }, { ...pace, random: () => edge }).pauseMs,
     );
     expect(pauses).toEqual([500, 1_500]);
   });
 
-  test('looks soon after a known expiry', () => {
+  test('polls soon after a known expiry', () => {
     const { pauseMs } = nextPause({ ...outlook, heldMs: 29_800, expiresInMs: 200 }, pace);
     expect(pauseMs).toBeGreaterThan(200);
     expect(pauseMs).toBeLessThan(230);
   });
 
-  test('keeps its pace when the expiry has passed and something is still in the way', () => {
+  test('keeps its pace when the expiry has passed and the lock is still not free', () => {
     expect(nextPause({ ...outlook, heldMs: 30_500, expiresInMs: -500 }, pace)).toEqual({
       pauseMs: 1_000,
       isLast: false,
@@ -77,7 +77,7 @@ describe('a lone waiter', () => {
     });
   });
 
-  test('makes it just after the lease ends, when that is within one poll interval after the timeout', () => {
+  test('makes its last attempt just after the lease ends, when that is within one poll interval after the timeout', () => {
     const soon = nextPause({ ...outlook, heldMs: 29_000, expiresInMs: 950 }, { ...pace, leftMs: 100 });
     expect(soon.isLast).toBe(true);
     expect(soon.pauseMs).toBeGreaterThan(950);
@@ -89,7 +89,7 @@ describe('a lone waiter', () => {
   });
 });
 
-/** How many polls a second n waiters make, and the most in any 20 ms, by arithmetic: no process, no clock. */
+/** Polls a second of n waiters, and the most in any 20 ms, by arithmetic: no process and no clock is used. */
 function simulate(n: number, seconds: number, changes: Partial<Outlook> & { timeoutMs?: number } = {}) {
   const random = randomFrom(n);
   const times: number[] = [];
@@ -113,20 +113,20 @@ function simulate(n: number, seconds: number, changes: Partial<Outlook> & { time
 }
 
 describe('many waiters', () => {
-  test.each([50, 100, 1_000, 10_000])('%i together make some 50 polls a second', (n) => {
+  test.each([50, 100, 1_000, 10_000])('%i make about 50 polls a second in total', (n) => {
     const seconds = Math.max(60, n / 10);
     expect(simulate(n, seconds).perSecond).toBeLessThan(60);
   });
 
-  test.each([100, 1_000])('%i do not come together at a known expiry', (n) => {
+  test.each([100, 1_000])('%i spread their polls after a known expiry', (n) => {
     expect(simulate(n, 20, { expiresInMs: 10_000 }).mostIn20Ms).toBeLessThan(25);
   });
 
-  test.each([100, 1_000])('%i do not come together at a common timeout', (n) => {
+  test.each([100, 1_000])('%i spread their last attempts before a common timeout', (n) => {
     expect(simulate(n, 60, { timeoutMs: 30_000 }).mostIn20Ms).toBeLessThan(25);
   });
 
-  test('100 that started with a holder that crashed do not all give up before its lease ends', () => {
+  test('100 that started together with a crashed holder do not all give up before its lease ends', () => {
     const { times } = simulate(100, 60, { timeoutMs: 30_000, expiresInMs: 30_010 });
     expect(times.filter((time) => time > 30_010).length).toBeGreaterThan(50);
   });

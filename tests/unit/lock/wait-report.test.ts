@@ -15,7 +15,7 @@ const NAMELESS: Held = {
   retryAfterMs: null,
 };
 
-test('a holder that cannot be named is told of only when that lasts longer than a moment', async () => {
+test('reports a holder without a name only when the state lasts longer than a moment', async () => {
   const told: EventBody[] = [];
   const report = new WaitReport((event) => told.push(event), 30_000);
   const startedAtMs = performance.now();

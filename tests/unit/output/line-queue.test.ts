@@ -11,7 +11,7 @@ function contentOf(queue: LineQueue): string {
 }
 
 describe('LineQueue', () => {
-  test('gives lines back in order, in the parts that were taken', () => {
+  test('returns lines in order, in the parts that were taken', () => {
     const queue = new LineQueue();
     queue.add('one');
     queue.add('zwölf');
@@ -21,7 +21,7 @@ describe('LineQueue', () => {
     expect(queue.isEmpty).toBe(true);
   });
 
-  test('10,000 lines at most: the oldest go, the last one stays', () => {
+  test('keeps at most 10,000 lines: drops the oldest and keeps the last', () => {
     const queue = new LineQueue();
     for (let n = 0; n < 10_010; n++) queue.add(String(n));
     const lines = contentOf(queue).split('\n').slice(0, -1);
@@ -30,7 +30,7 @@ describe('LineQueue', () => {
     expect(lines.at(-1)).toBe('10009');
   });
 
-  test('a megabyte at most, and never less than the last line', () => {
+  test('keeps at most a megabyte, and always the last line', () => {
     const queue = new LineQueue();
     for (let n = 0; n < 200; n++) queue.add(String(n).padEnd(9_999, '.'));
     expect(contentOf(queue)).toHaveLength(1_000_000);
@@ -38,7 +38,7 @@ describe('LineQueue', () => {
     expect(contentOf(queue)).toHaveLength(2_000_001);
   });
 
-  test('keeps a line that is partly written when others have to go', () => {
+  test('keeps a partly written line when it drops others', () => {
     const queue = new LineQueue();
     queue.add('begun');
     queue.advance(3);
@@ -47,7 +47,7 @@ describe('LineQueue', () => {
     expect(contentOf(queue).split('\n')).toHaveLength(10_001);
   });
 
-  test('tells whether a dropped line lost its end', () => {
+  test('reports whether a dropped line lost its end', () => {
     const queue = new LineQueue();
     queue.add('whole');
     queue.add('cut');

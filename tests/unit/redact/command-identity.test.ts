@@ -3,7 +3,7 @@ import { describe, expect, test } from '@jest/globals';
 import { describeThisProcess } from '../../../src/lock/lease.js';
 import { commandIdentity } from '../../../src/redact/command-identity.js';
 
-describe('what a command is', () => {
+describe('the identity of a command', () => {
   test('is the SHA-256 of its words as JSON', () => {
     const expected = createHash('sha256').update('["knex","migrate:latest"]').digest('hex');
     expect(commandIdentity(['knex', 'migrate:latest'])).toBe(expected);
@@ -21,7 +21,7 @@ describe('what a command is', () => {
     [['knex'], ['knex\u001b[0m']],
     [['a\\u001b'], ['a\u001b']],
     [['a', '***'], ['a']],
-    // What is shown of both is the same: it is cut after 1,000 characters.
+    // Both are shown as the same text, because it is cut after 1,000 characters.
     [
       ['sh', '-c', 'x'.repeat(5_000)],
       ['sh', '-c', `${'x'.repeat(5_000)}y`],

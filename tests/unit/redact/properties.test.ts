@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { redactCommand } from '../../../src/redact/command.js';
 import { redactSecrets } from '../../../src/redact/secrets.js';
 
-/** In every part of a password, so that no part of it can be shown unnoticed. */
+/** In every part of a password, so that the test notices any part that is shown. */
 const MARK = 'ZQ7';
 const special = fc.oneof(
   fc.constantFrom(
@@ -98,7 +98,7 @@ const inScripts: [string, fc.Arbitrary<string[]>][] = [single, double].flatMap((
   ]),
 );
 
-test.each([...words, ...inScripts])('no part of a password is shown: %s', (_, argv) => {
+test.each([...words, ...inScripts])('hides every part of a password: %s', (_, argv) => {
   const commands = fc
     .tuple(argv, fc.boolean())
     .map(([secret, first]) => (first ? ['env', ...secret, 'x'] : secret));
@@ -108,7 +108,7 @@ test.each([...words, ...inScripts])('no part of a password is shown: %s', (_, ar
   );
 });
 
-test('known secrets are redacted in every form', () => {
+test('redacts known secrets in every form', () => {
   const forms: ((text: string) => string)[] = [
     (text) => text,
     encodeURIComponent,
@@ -127,11 +127,11 @@ test('known secrets are redacted in every form', () => {
   );
 });
 
-test('a secret as it is configured may be encoded', () => {
+test('redacts a configured secret also in its encoded forms', () => {
   expect(redactSecrets('FATAL: p@ss of p%40ss', ['p%40ss'])).toBe('FATAL: *** of ***');
 });
 
-test('what is too short to be told from any other text stays', () => {
+test('does not redact a secret that is too short to be recognized', () => {
   expect(redactSecrets('host is at a', ['', 'a', 'is'])).toBe('host is at a');
   expect(redactSecrets('nothing', [])).toBe('nothing');
   expect(redactSecrets('a ab abc abcd', ['abc', 'abcd'])).toBe('a ab *** ***');

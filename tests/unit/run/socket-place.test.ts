@@ -1,4 +1,4 @@
-/** Which sockets are believed to be of our own user, and stay so. */
+/** Which sockets count as created by the same user and safe from others. */
 import {
   chmodSync,
   lchownSync,
@@ -35,42 +35,42 @@ afterEach(() => {
   rmSync(base, { recursive: true });
 });
 
-test('one of ours, in a folder that only we may enter, is found', () => {
+test('finds a socket of the same user in a folder that only that user can enter', () => {
   expect(findOwnSocket(socket)).toBe(socket);
 });
 
-test('behind a link on the way to its folder it is found by its real path, which no link leads away from', () => {
+test('resolves links above the folder, and returns the real path', () => {
   symlinkSync(base, join(base, 'way'));
   expect(findOwnSocket(join(base, 'way', 'folder', 's'))).toBe(socket);
 });
 
-describe('refused is', () => {
-  test('one that is not there', () => {
+describe('refuses', () => {
+  test('a missing socket', () => {
     expect(() => findOwnSocket('/nowhere/folder/s')).toThrow(/ENOENT/);
     expect(() => findOwnSocket(join(folder, 'other'))).toThrow(/ENOENT/);
   });
 
-  test.each([0o755, 0o750, 0o770, 0o777, 0o1777])('one in a folder of mode %o', (mode) => {
+  test.each([0o755, 0o750, 0o770, 0o777, 0o1777])('a socket in a folder of mode %o', (mode) => {
     chmodSync(folder, mode);
     expect(() => findOwnSocket(socket)).toThrow(`other users may enter ${folder}`);
   });
 
-  test('one in a folder that is a link', () => {
+  test('a socket in a folder that is a link', () => {
     symlinkSync(folder, join(base, 'link'));
     expect(() => findOwnSocket(join(base, 'link', 's'))).toThrow('is not a folder');
   });
 
-  test('a link, and anything else that is no socket', () => {
+  test('a link, and any file that is not a socket', () => {
     symlinkSync('s', join(folder, 'link'));
     writeFileSync(join(folder, 'file'), '');
     for (const name of ['link', 'file'])
       expect(() => findOwnSocket(join(folder, name))).toThrow('is not a socket');
   });
 
-  test('one whose folder others may replace', () => {
+  test('a socket whose folder other users can replace', () => {
     chmodSync(base, 0o777);
     expect(() => findOwnSocket(socket)).toThrow(`other users may replace what is in ${base}`);
-    // As /tmp is.
+    // Like /tmp.
     chmodSync(base, 0o1777);
     expect(findOwnSocket(socket)).toBe(socket);
   });
@@ -85,13 +85,13 @@ describe('refused is', () => {
   });
 });
 
-describe('a place for one', () => {
-  test('is TMPDIR, then XDG_RUNTIME_DIR, /tmp and /dev/shm', () => {
+describe('the place of a new socket', () => {
+  test('is in TMPDIR, then XDG_RUNTIME_DIR, /tmp or /dev/shm', () => {
     expect(socketPlaces({ TMPDIR: '/a', XDG_RUNTIME_DIR: '/b' })).toEqual(['/a', '/b', '/tmp', '/dev/shm']);
     expect(socketPlaces({ TMPDIR: '', XDG_RUNTIME_DIR: '/tmp' })).toEqual(['/tmp', '/dev/shm']);
   });
 
-  test('is a new folder that only we may enter', () => {
+  test('is a new folder that only this user can enter', () => {
     const made = makeSocketFolder(base);
     expect(made).toMatch(new RegExp(`^${base}/migrate-lock-\\w{6}/s$`));
   });
@@ -106,7 +106,7 @@ describe('a place for one', () => {
     ],
     ['has a colon in its path', (at) => (mkdirSync(join(at, 'a:b')), join(at, 'a:b')), /its path contains :/],
     ['others may replace things in', (at) => (chmodSync(at, 0o777), at), /other users may replace/],
-  ])('is none that %s', (_, place, problem) => {
+  ])('is never a folder that %s', (_, place, problem) => {
     expect(() => makeSocketFolder(place(base))).toThrow(problem);
   });
 });

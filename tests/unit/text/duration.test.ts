@@ -26,7 +26,7 @@ describe('parseDuration', () => {
     expect(parseDuration(text)).toBe(ms);
   });
 
-  test('the longest one is still a timer to Node', () => {
+  test('accepts the longest timer of Node as the longest duration', () => {
     expect(MAX_DURATION_MS).toBeLessThan(2 ** 31);
   });
 
@@ -84,7 +84,7 @@ describe('formatDuration', () => {
     expect(formatDuration(ms)).toBe(text);
   });
 
-  test('a whole duration in one unit reads back as itself', () => {
+  test('a whole duration in one unit is parsed to the same value', () => {
     const whole = fc.oneof(
       fc.integer({ min: 0, max: 999 }),
       fc.integer({ min: 10, max: 59 }).map((seconds) => seconds * 1_000),
@@ -101,7 +101,7 @@ test.each([
   [7_200_000, '2h'],
   [1_500, '1500ms'],
   [0, '0ms'],
-])('%d ms is typed as %j', (ms, text) => {
+])('formats %d ms as the option value %j', (ms, text) => {
   expect(durationOption(ms)).toBe(text);
   expect(parseDuration(text)).toBe(ms);
 });

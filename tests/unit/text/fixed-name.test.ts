@@ -5,7 +5,7 @@ import { MigrationLock } from '../../../src/index.js';
 import { checkSchemaName } from '../../../src/schema/schema-name.js';
 import { processorTimeMs } from '../../support/processor-time.js';
 
-/** What nobody has expanded names nothing, neither a release nor a lock. */
+/** Values with a variable that was not expanded. */
 const UNEXPANDED = [
   ...[
     '$(GIT_SHA)',
@@ -116,43 +116,49 @@ const FIXED = [
 ];
 
 describe('a run key', () => {
-  test.each([...UNEXPANDED, ...BROKEN, ...UNSET, ...MOVING])('%j names nothing fixed', (key) => {
-    expect(() => checkRunKey(key)).toThrow(/^--once /);
-    try {
-      checkRunKey(key, 'MIGRATE_LOCK_ONCE');
-    } catch (error) {
-      expect(error).toMatchObject({ exitCode: 64, message: expect.stringMatching(/^MIGRATE_LOCK_ONCE /) });
-      expect(error).toHaveProperty('hint', expect.stringMatching(/Use a key.*git commit/));
-    }
-  });
+  test.each([...UNEXPANDED, ...BROKEN, ...UNSET, ...MOVING])(
+    '%j is refused: a variable in it is empty or was not expanded',
+    (key) => {
+      expect(() => checkRunKey(key)).toThrow(/^--once /);
+      try {
+        checkRunKey(key, 'MIGRATE_LOCK_ONCE');
+      } catch (error) {
+        expect(error).toMatchObject({ exitCode: 64, message: expect.stringMatching(/^MIGRATE_LOCK_ONCE /) });
+        expect(error).toHaveProperty('hint', expect.stringMatching(/Use a key.*git commit/));
+      }
+    },
+  );
 
-  test.each(FIXED)('%j is one', (key) => {
+  test.each(FIXED)('%j is accepted', (key) => {
     expect(checkRunKey(key)).toBe(key);
   });
 });
 
-describe('the name of a schema', () => {
-  test.each([...UNEXPANDED, ...BROKEN, ...UNSET])('%j is another lock than was meant', (name) => {
-    expect(() => checkSchemaName(name)).toThrow(/^--schema /);
-    expect(() => new MigrationLock({ connection: 'postgres://u@h/d', schema: name })).toThrow(/^schema /);
-  });
+describe('a schema name', () => {
+  test.each([...UNEXPANDED, ...BROKEN, ...UNSET])(
+    '%j is refused: a variable in it is empty or was not expanded',
+    (name) => {
+      expect(() => checkSchemaName(name)).toThrow(/^--schema /);
+      expect(() => new MigrationLock({ connection: 'postgres://u@h/d', schema: name })).toThrow(/^schema /);
+    },
+  );
 
   test.each(['pg_lock', 'information_schema'])("%j is PostgreSQL's own", (name) => {
     expect(() => checkSchemaName(name)).toThrow(/PostgreSQL's own/);
   });
 
   test.each(['migrate_lock', 'main', 'latest', 'Lock 2', 'app.lock', 'a"b', 'schéma'])(
-    '%j is one',
+    '%j is accepted',
     (name) => {
       expect(checkSchemaName(name)).toBe(name);
     },
   );
 });
 
-test('a text of any size is searched in linear time', async () => {
+test('searches a text of any size in linear time', async () => {
   const tookMs = await processorTimeMs(() => {
     for (const piece of ['$', '$(', '{', '{{', '%', '%(', '<', '<a', '@A', '`', '[object ', '-', '#{', ' ']) {
-      // Quadratic work on so long a text takes minutes; linear work some 100 ms, also of a processor that others share.
+      // Quadratic work on a text of this length takes minutes; linear work takes about 100 ms of processor time.
       findUnexpanded(piece.repeat(300_000));
     }
   });

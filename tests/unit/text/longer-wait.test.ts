@@ -19,7 +19,7 @@ test.each([
   expect(longerWait({ waitedMs, expiresInMs, holder: 'x' })).toBe(proposed);
 });
 
-test('what is proposed is accepted, longer than before, and covers the lease', () => {
+test('the proposed timeout is accepted, longer than the last one, and covers the lease', () => {
   const ms = fc.integer({ min: 0, max: MAX_DURATION_MS });
   fc.assert(
     fc.property(ms, ms, (waitedMs, expiresInMs) => {
@@ -29,14 +29,14 @@ test('what is proposed is accepted, longer than before, and covers the lease', (
   );
 });
 
-test('unlock is named only when the rest of the lease is long, and somebody can be named', () => {
+test('names unlock only when the rest of the lease is long and the holder is known', () => {
   const told = { waitedMs: 3_000, expiresInMs: 597_000, holder: 'x' };
   expect(insteadOfWaiting(told)).toContain('migrate-lock unlock --force --instance x');
   expect(insteadOfWaiting({ ...told, expiresInMs: 20_000 })).toBeUndefined();
   expect(insteadOfWaiting({ ...told, holder: null, expiresInMs: null })).toBeUndefined();
 });
 
-test('the error of the library says the same', () => {
+test("the library's error gives the same advice", () => {
   const holder = {
     ...{
       instanceId: 'x',

@@ -160,7 +160,7 @@ describe('describeEvent', () => {
       'That is the longest lease: split the migration.',
     ],
     [
-      // We were stopped, and somebody else may have taken over.
+      // This process was suspended, and another instance may have taken over.
       { event: 'child.deadline', ttlMs: 45_000, ranMs: 61_000, expiresInMs: 0 },
       'bad',
       'the command has run for 1m 1s, and its lease has expired: migrate-lock did not run in time; its remaining processes are ended now',
@@ -304,13 +304,13 @@ describe('describeEvent', () => {
     });
   });
 
-  test('the end of a run is no news', () => {
+  test('returns nothing for the end of a run', () => {
     expect(
       describeEvent(event({ event: 'run.finished', outcome: 'completed', exitCode: 0, durationMs: 1 })),
     ).toBeNull();
   });
 
-  test("a holder's command is shortened", () => {
+  test("shortens the holder's command", () => {
     const message = describeEvent(
       event({ event: 'lock.waiting', ...holder, holderCommand: 'x'.repeat(500), waitedMs: 0 }),
     );

@@ -7,7 +7,7 @@ import { wantsColour } from '../../../src/ui/colour.js';
 import { printable } from '../../../src/ui/printable.js';
 import { createReporter } from '../../../src/ui/reporter.js';
 
-/** What a terminal would obey, or take for another line. */
+/** Control characters of a terminal, or text that imitates another line. */
 // eslint-disable-next-line no-control-regex -- they are what must not be there
 const OBEYED = /[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/;
 
@@ -24,7 +24,7 @@ function reporting(options: { quiet?: boolean; colour?: boolean } = {}) {
 }
 
 describe('createReporter', () => {
-  test('writes a line a step, and a second one where there is something to do', () => {
+  test('writes one line for each step, and a second one for a hint', () => {
     const { lines, reporter, emit } = reporting();
     emit({ event: 'lock.released', heldMs: 5, auditHash: null });
     emit({ event: 'error', code: 'X', message: 'wrong', hint: 'do this' });
@@ -43,7 +43,7 @@ describe('createReporter', () => {
     ]);
   });
 
-  test('quiet leaves what went wrong', () => {
+  test('writes only failures with quiet', () => {
     const { lines, reporter, emit } = reporting({ quiet: true });
     emit({ event: 'lock.released', heldMs: 5, auditHash: null });
     emit({ event: 'child.leftover', count: 1 });
@@ -56,7 +56,7 @@ describe('createReporter', () => {
     ]);
   });
 
-  test('colour is by tone, and only on request', () => {
+  test('uses colour by tone, and only on request', () => {
     const { lines, emit } = reporting({ colour: true });
     emit({ event: 'lock.released', heldMs: 5, auditHash: null });
     emit({ event: 'lock.lost', holder: null });
@@ -65,7 +65,7 @@ describe('createReporter', () => {
     expect(bad).toContain('\u001b[31m');
   });
 
-  test('nothing that others wrote reaches the terminal as a command, or as a line of its own', () => {
+  test('prints control characters and line breaks of others as plain text', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (text) => {
         const { lines, reporter, emit } = reporting();
@@ -87,7 +87,7 @@ describe('createReporter', () => {
   });
 });
 
-test('printable shows what it takes away', () => {
+test('printable makes removed characters visible', () => {
   expect(printable('a\u001b[2J\r\n\tb\u009b\u202eé😀')).toBe('a\\x1b[2J\\r\\n\\tb\\x9b\\u202eé😀');
 });
 

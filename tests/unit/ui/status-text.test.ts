@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { describeStatus, type StatusReport } from '../../../src/ui/status-text.js';
 
-/** What a terminal would obey, or take for another line. */
+/** Control characters of a terminal, or text that imitates another line. */
 // eslint-disable-next-line no-control-regex -- they are what must not be there
 const OBEYED = /[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/;
 
@@ -33,7 +33,7 @@ const HELD: StatusReport = {
 };
 
 describe('describeStatus', () => {
-  test('held: by whom, since when, until when, and who waits', () => {
+  test('held: names the holder, the start, the end, and the waiters', () => {
     const waiters = [
       { ...CLIENT, instanceId: 'first', host: 'web-2', pid: 8, runKey: 'release 17', waitingMs: 4_000 },
       { ...CLIENT, instanceId: 'second', host: null, pid: null, command: null, waitingMs: 250 },
@@ -58,7 +58,7 @@ describe('describeStatus', () => {
     ]);
   });
 
-  test('expired: since when, and what comes next', () => {
+  test('expired: says since when, and what happens next', () => {
     const lines = describeStatus({
       ...HELD,
       state: 'expired',
@@ -73,7 +73,7 @@ describe('describeStatus', () => {
     expect(lines).toContain('1 waits:');
   });
 
-  test('free: who was the last to have it', () => {
+  test('free: names the last holder', () => {
     const lines = describeStatus({
       ...HELD,
       state: 'free',
@@ -85,7 +85,7 @@ describe('describeStatus', () => {
     expect(lines.at(-1)).toBe('There are no waiters.');
   });
 
-  test('free, and never used', () => {
+  test('free: says that the lock was never used', () => {
     expect(describeStatus({ ...HELD, state: 'free', lease: null })).toEqual([
       'The lock of app (schema migrate_lock) is free; it has not been used yet.',
       '',
@@ -93,11 +93,11 @@ describe('describeStatus', () => {
     ]);
   });
 
-  test('on a replica nobody knows who waits', () => {
+  test('on a replica: says that the waiters are not known', () => {
     expect(describeStatus({ ...HELD, isReplica: true }).at(-1)).toContain('replica');
   });
 
-  test('nothing that others wrote reaches the terminal as a command, or as a line of its own', () => {
+  test('prints control characters and line breaks of others as plain text', () => {
     const honest = describeStatus({ ...HELD, waiters: [{ ...CLIENT, waitingMs: 1 }] }).length;
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (text) => {

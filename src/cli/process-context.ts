@@ -2,8 +2,8 @@ import type { Command } from 'commander';
 import type { Output } from '../output/output.js';
 import type { Reporter } from '../ui/reporter.js';
 
-/** What a command gets of the process that it runs in. */
-export interface Surroundings {
+/** The environment, folder and outputs of the process, for a command. */
+export interface ProcessContext {
   env: NodeJS.ProcessEnv;
   cwd: string;
   /** How to start this program once more. */
@@ -17,6 +17,6 @@ export interface Surroundings {
 /** Adds one command with its options to the program. Its exit code goes to `onExitCode`. */
 export type AddCommand = (
   program: Command,
-  surroundings: Surroundings,
+  processContext: ProcessContext,
   onExitCode: (code: number) => void,
 ) => void;
