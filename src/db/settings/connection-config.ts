@@ -61,6 +61,10 @@ export function readConnectionConfig(source: ConnectionSource): ConnectionConfig
 
   const user = get('user') ?? systemUser();
   const database = get('dbname') ?? user;
+  // libpq takes one for a name, and then everybody is told it, password and all.
+  for (const name of ['dbname', 'user'])
+    if (get(name)?.includes('://') === true)
+      throw new UsageError(`${settings.nameOf(name)} holds a URL.`, 'Set DATABASE_URL to it instead.');
   const password = get('password');
   const addressed = readHosts(settings, source.isSocket ?? isSocket);
   checkDemands(

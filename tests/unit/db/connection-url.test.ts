@@ -400,6 +400,22 @@ describe('two answers to one question', () => {
   });
 });
 
+describe('a URL in the place of a name is not told to everybody', () => {
+  const URL_IN_IT = 'postgres://u:geheim@h/d';
+  test.each<[string, string, Record<string, string>]>([
+    ['PGDATABASE', 'postgres://u@h', { PGDATABASE: URL_IN_IT }],
+    ['PGUSER', 'postgres://h/d', { PGUSER: URL_IN_IT }],
+    [
+      'dbname in the database URL',
+      `postgres://u@h?dbname=${encodeURIComponent(URL_IN_IT).replaceAll('%40', 'x')}`,
+      {},
+    ],
+  ])('%s', (name, url, env) => {
+    const error = failure(() => read(url, env));
+    expect(error.message).toBe(`${name} holds a URL.`);
+  });
+});
+
 describe('a host that is neither a name nor an address', () => {
   test.each([
     'db:5432',
