@@ -1,5 +1,4 @@
 import { hostname } from 'node:os';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Guard } from '../child/guard.js';
 import { newMark } from '../child/instance-mark.js';
 import { resolveCommand } from '../child/resolve-command.js';
@@ -32,7 +31,7 @@ import { UnderLease } from './under-lease.js';
 export async function run(options: RunOptions, listeners: readonly EventListener[]): Promise<number> {
   const startedAtMs = performance.now();
   const database = new OwnDatabase(options.connection);
-  const context = await prepare(options, database, listeners);
+  const context = prepare(options, database, listeners);
   let result: RunResult;
   try {
     result = await runUnderLock(context);
@@ -78,11 +77,11 @@ async function runUnderLock(context: RunContext): Promise<RunResult> {
 }
 
 /** Everything that can be started before the database answers. */
-async function prepare(
+function prepare(
   options: RunOptions,
   database: OwnDatabase,
   listeners: readonly EventListener[],
-): Promise<RunContext> {
+): RunContext {
   const me = newIdentity();
   const events = createEventStream(
     {
@@ -96,8 +95,6 @@ async function prepare(
   );
   const signals = new SignalRouter();
   database.prepare(CALL_LIMIT_MS);
-  // The server gets the first packet before this process is blocked by starting the guard.
-  await nextTurn();
   const mark = newMark();
   const guard = startGuard(options, mark, events);
   const calls = new LockCalls(database, options.schema, options.orphans);
