@@ -146,8 +146,8 @@ function forbidden(schema: string, cause: Error): MigrateLockError {
     code: 'PERMISSION_DENIED',
     exit: 'denied',
     hint:
-      'If a rule of the database forbids it (an event trigger, for example), somebody whom it lets do it applies the schema once: ' +
-      'with `migrate-lock init`, or with what `migrate-lock init --print` prints.',
+      'If a rule of the database forbids it (an event trigger, for example), let a role that may create schemas apply it once, ' +
+      'with `migrate-lock init` or with the SQL of `migrate-lock init --print`.',
     cause,
   });
 }

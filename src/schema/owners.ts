@@ -5,7 +5,7 @@ import { MigrateLockError } from '../errors.js';
 import { CALLS } from '../generated/sql.js';
 import { renderSql } from './render.js';
 
-/** The owner of `public` from PostgreSQL 15 on: it stands for the database's owner, and nobody can connect as it. */
+/** The owner of `public` from PostgreSQL 15 on: it stands for the database's owner, and no client can connect as it. */
 const NO_LOGIN = 'pg_database_owner';
 
 /** Whose the lock schema is, as the catalog says; see sql/calls/owners.sql. */

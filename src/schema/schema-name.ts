@@ -7,7 +7,7 @@ const MAX_IDENTIFIER_BYTES = 63;
 /**
  * Checks the name of the lock's schema; it is quoted everywhere. `name` is where it was given.
  * @throws {UsageError} when PostgreSQL cannot have it, when it is a URL, or when a variable in it is empty or was not expanded:
- * another schema is another lock, which excludes nobody.
+ * another schema is another lock.
  */
 export function checkSchemaName(schema: string, name = '--schema'): string {
   const problem = problemOf(schema);

@@ -126,7 +126,7 @@ function takeTurn(
   const startedAtMs = performance.now();
   return new Promise((resolve, reject) => {
     let isGiven = false;
-    /** An extension that arrives before anybody watches. */
+    /** An extension that arrives before there is a listener. */
     let missed: (() => void) | undefined;
     let onChange: OnChange = (...change) => (missed = () => onChange(...change));
     let onGone: () => void = () => undefined;
