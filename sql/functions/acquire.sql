@@ -1,5 +1,5 @@
 -- How an instance gets the lease: poll() is the one call of an instance that wants it, and acquire() has the statement that gives
--- the lock away: INSERT ... ON CONFLICT ... WHERE expires_at <= now. It promises that the lease goes to nobody while another one
+-- the lock away: INSERT ... ON CONFLICT ... WHERE expires_at <= now. It promises that no lease is given while another one
 -- is held, that an expired lease is not taken over before its sessions have ended, and that each acquisition has a larger
 -- fencing token than the one before.
 
@@ -99,7 +99,7 @@ BEGIN
             p_instance_id, secret, p_host, p_pid, p_command, p_run_key, p_poll_interval_ms, p_last IS TRUE, p_listens IS TRUE,
             left_, answer -> 'holder');
     END IF;
-    -- An instance that acquires at once is not in the queue, and mostly nobody is.
+    -- An instance that acquires at once is not in the queue, and mostly the queue is empty.
     IF EXISTS (SELECT FROM "migrate_lock".migration_lock_waiter) THEN
         PERFORM "migrate_lock".forget_waiters(p_instance_id, secret);
     END IF;
@@ -160,10 +160,10 @@ BEGIN
     END IF;
 
     IF NOT is_first AND seen.released_at IS NULL THEN
-        -- An expired lease: its sessions have to end first. Nobody queues on the row. NO KEY: an assert_held() transaction
+        -- An expired lease: its sessions have to end first. No call queues on the row. NO KEY: an assert_held() transaction
         -- is one of these sessions, and must not keep us from ending it.
         SELECT * INTO seen FROM "migrate_lock".migration_lock WHERE id = 1
-           FOR NO KEY UPDATE SKIP LOCKED;  -- mark: nobody-queues
+           FOR NO KEY UPDATE SKIP LOCKED;  -- mark: row-skipped
         IF NOT FOUND THEN
             RETURN jsonb_build_object('outcome', 'held', 'holder', NULL);
         END IF;
@@ -192,7 +192,7 @@ BEGIN
            AND seen.fencing_token IS DISTINCT FROM expired_token THEN  -- mark: another-was-quicker
             RETURN jsonb_build_object('outcome', 'held', 'holder', "migrate_lock".describe(seen));
         END IF;
-        -- While the row is locked nobody can settle the work any more.
+        -- While the row is locked, no other run can settle the work.
         IF p_run_key IS NOT NULL THEN
             settled := "migrate_lock".settled_run(p_run_key, p_command_sha256, p_failure_memory_ms);  -- mark: settled-locked
             IF settled IS NOT NULL THEN
@@ -209,7 +209,7 @@ BEGIN
 
     -- An instance id names one acquisition for ever: a client that could choose a used one could be taken for its first owner.
     -- Only its own lease that ran out before its answer came is acquired again. After a release the same call is one that was
-    -- delayed on its way, and nobody would use what it brings.
+    -- delayed on its way, and its lease would not be used.
     IF EXISTS (
            SELECT FROM "migrate_lock".migration_lock_audit
             WHERE instance_id = p_instance_id AND event = 'lock.acquired')  -- mark: used-id

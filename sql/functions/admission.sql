@@ -164,7 +164,7 @@ BEGIN
 END
 $body$;
 
--- Expels a role: it may not use the lock any more, and is nobody's child role. With child roles, only these are taken from it.
+-- Expels a role: it may not use the lock any more, and is no role's child role. With child roles, only these are taken from it.
 -- A lease that it has runs out: it cannot release it. Answers the roles that lost their rights.
 CREATE OR REPLACE FUNCTION "migrate_lock".expel(p_db_role text, p_child_roles jsonb) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

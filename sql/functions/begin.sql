@@ -48,8 +48,8 @@ END
 $body$;
 
 -- Times leave the database as milliseconds since the start ('epoch': 1970), whatever DateStyle and TimeZone are. The end of a
--- lease that was set to infinity by hand is a moment later than all others: a lease that nobody could look at could not be
--- broken either.
+-- lease that was set to infinity by hand is a moment later than all others: without this, status() and
+-- unlock() would fail on it.
 CREATE OR REPLACE FUNCTION "migrate_lock".ms_between(start timestamptz, finish timestamptz) RETURNS bigint
     LANGUAGE plpgsql STABLE
 AS $body$

@@ -15,7 +15,7 @@ AS $body$
 $body$;
 
 -- Writes a row about a change, in the transaction of the change, and chains it to the one before. The caller has locked the row
--- of the lock, so nobody waits here who has not waited there. Answers the row's hash, in hexadecimal.
+-- of the lock, so no call waits here. Answers the row's hash, in hexadecimal.
 CREATE OR REPLACE FUNCTION "migrate_lock".record_change(
     p_event text, p_instance_id text, p_fencing_token bigint, p_details jsonb, p_secret_sha256 bytea DEFAULT NULL
 ) RETURNS text
@@ -60,7 +60,7 @@ BEGIN
     SELECT client.refused_at INTO recorded_at
       FROM "migrate_lock".migration_lock_client AS client
      WHERE client.kind = p_kind AND client.db_role = session_user::text AND client.address = client_at;
-    -- A clock that has stepped back silences nobody for long.
+    -- After a step back of the clock, refusals are recorded again soon.
     IF moment < recorded_at + interval '1 second' AND moment > recorded_at - interval '1 second' THEN  -- mark: refusal-recorded
         RETURN;
     END IF;
@@ -70,7 +70,7 @@ BEGIN
         p_details := p_details || jsonb_build_object('namedInstanceId', left(p_named_instance_id, 200));
     END IF;
     INSERT INTO "migrate_lock".migration_lock_audit (event, instance_id, details)
-    VALUES (p_event, NULL, p_details);  -- mark: refusal-names-nobody
+    VALUES (p_event, NULL, p_details);  -- mark: refusal-without-instance
 END
 $body$;
 

@@ -21,8 +21,8 @@ AS $body$
        AND command_sha256 = p_command_sha256  -- mark: same-command
 $body$;
 
--- What a waiter with a run key asks between two polls, in one read: whether its work is still to be done, and whether anybody has
--- the lock.
+-- What a waiter with a run key asks between two polls, in one read: whether its work is still to be done, and whether the lock is
+-- held.
 CREATE OR REPLACE FUNCTION "migrate_lock".look(p_run_key text, p_command_sha256 text, p_failure_memory_ms bigint)
     RETURNS jsonb
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

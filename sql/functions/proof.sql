@@ -1,5 +1,5 @@
 -- Who has the lease. Only who acquired it can release, extend or prove it: proves() is the test, by the secret's hash and by the
--- role. What is told of a lease is what describe() tells: never the secret's hash.
+-- role. describe() says what is shown of a lease: never the secret's hash.
 
 CREATE OR REPLACE FUNCTION "migrate_lock".describe(lease "migrate_lock".migration_lock) RETURNS jsonb
     LANGUAGE sql VOLATILE

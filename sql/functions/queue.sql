@@ -1,5 +1,5 @@
 -- The queue: who waits, and whom a release notifies. Nothing in it is needed for correctness: it paces the polls, and people see
--- it. Nobody waits for a row of it.
+-- it. No call waits for a row of it.
 
 -- Announces a waiter, or takes it out of the queue after its last attempt. Answers "queueLength": how many wait, the caller
 -- included; "listens": a release notifies this session; "listening": how many are notified.
@@ -43,7 +43,7 @@ BEGIN
 
     -- Each role has places of its own: another one cannot take them by waiters that do not exist.
     -- The first to come while a place is free, not the first in order: all places are then taken again a few polls after each
-    -- handover, however short the commands are. Where connections are few, nobody keeps one.
+    -- handover, however short the commands are. Where connections are few, no waiter keeps one.
     notified := p_wants_to_listen AND (mine.listens IS TRUE OR listening < 4) AND p_connections_left >= 5;
     IF notified THEN
         LISTEN "migrate_lock";

@@ -6,8 +6,8 @@
 -- https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm). The sequence counts in microseconds since 1970, a tenth of what
 -- an attempt costs: all addresses of a role together may make ten times what one may, and never more.
 
--- Locks the caller's row of this kind, and makes it where it is missing. Nobody waits here: a transaction that is left open keeps
--- its own client from being counted, and nobody else. Answers whether the row is the caller's now.
+-- Locks the caller's row of this kind, and makes it where it is missing. No call waits here: a transaction that is left open keeps
+-- only its own client from being counted. Answers whether the row is the caller's now.
 CREATE OR REPLACE FUNCTION "migrate_lock".lock_client(p_kind text, p_address text) RETURNS boolean
     LANGUAGE plpgsql
 AS $body$
@@ -43,7 +43,7 @@ $body$;
 -- Sees to an attempt that poll() cannot let pass by the number that it drew alone: it charges the client, or is over the rate, or
 -- the clock has moved. p_counter is the sequence of the caller's role (roles that can act as the owner share the owner's), ahead_us
 -- how far the number is ahead of the clock, due and p_counted are next_at and counted_at of the client. Answers null, or in how
--- many milliseconds the client may come back. Nobody waits here for another client.
+-- many milliseconds the client may come back. No call waits here for another client.
 CREATE OR REPLACE FUNCTION "migrate_lock".charge_client(
     p_counter regclass, p_rate integer, p_position bigint, ahead_us bigint, moment timestamptz, due timestamptz,
     p_counted timestamptz

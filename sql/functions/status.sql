@@ -1,4 +1,4 @@
--- What anybody who may use the lock can see of it now.
+-- What every role that may use the lock can see of it.
 
 -- The lease, and the instances that wait, in order of arrival. Reads only. A replica does not have the unlogged table of the
 -- waiters: not even planning to read it works there.

@@ -1,5 +1,5 @@
 -- For the lock's owner alone: ends the lease of the instance that is named, without its secret. Answers one of
---   free      nobody holds the lock: nothing is changed
+--   free      the lock is not held: nothing is changed
 --   refused   the holder is another one than named ("reason": "holder"), or the lease still runs and p_force is not
 --             given ("live"): nothing is changed
 --   orphans   sessions of the lease are still open: settle_orphans() has seen to them, call again

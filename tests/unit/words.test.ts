@@ -26,6 +26,7 @@ const TEXTS = [
   ...['README.md', 'SECURITY.md', 'CONTRIBUTING.md', 'CHANGELOG.md'],
   ...filesIn('docs', /\.md$/),
   ...filesIn('src', /\.(ts|json|sh)$/),
+  ...filesIn('sql', /\.sql$/),
 ];
 const TITLE = /\b(?:describe|test|it)(?:\.\w+)*(?:\([^()]*\))?\(\s*(["'`])((?:(?!\1).)+)\1/g;
 

@@ -165,7 +165,7 @@ export const FOUND_BY_THE_MODEL: readonly Mutation[] = [
   broken(
     'record_refusal',
     'the row is about the instance that was named',
-    at('refusal-names-nobody', 'VALUES (p_event, p_named_instance_id, p_details);'),
+    at('refusal-without-instance', 'VALUES (p_event, p_named_instance_id, p_details);'),
   ),
 ];
 
@@ -174,7 +174,7 @@ export const FOUND_BY_OVERLAPS: readonly Mutation[] = [
   broken('acquire', 'the upsert takes whatever is there', at('upsert', 'WHERE true')),
   broken('acquire', 'times from before the wait', at('first-row', NEVER), ...TIMES_FROM_BEFORE_THE_WAIT),
   broken('acquire', 'the times of the first row from before the wait', at('first-row', NEVER)),
-  broken('acquire', 'queues on the row', at('nobody-queues', 'FOR NO KEY UPDATE;')),
+  broken('acquire', 'queues on the row', at('row-skipped', 'FOR NO KEY UPDATE;')),
 ];
 
 /** What only shows when another one acquires between two statements of one call (second-look.test.ts). */
