@@ -41,8 +41,17 @@ export function explain(error: unknown, database: string, schema: string): Migra
       return new UsageError(`The connection cannot be opened (${database}): ${said}.`, LOCAL_HINT, error);
     case 'usage':
       return new UsageError(`${said.charAt(0).toUpperCase()}${said.slice(1)}.`, usageHint(error), error);
-    case 'denied':
     case 'absent':
+      return new MigrateLockError(
+        `The lock schema "${schema}" is missing or incomplete (${database}): ${said}.`,
+        {
+          code: 'PERMISSION_DENIED',
+          exit: 'denied',
+          hint: 'Create it with `migrate-lock init`. A migration must not drop it.',
+          cause: error,
+        },
+      );
+    case 'denied':
       return new MigrateLockError(`The database role lacks a right (${database}): ${said}.`, {
         code: 'PERMISSION_DENIED',
         exit: 'denied',

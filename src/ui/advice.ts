@@ -3,6 +3,9 @@ import type { EventOf, MigrateLockEvent } from '../events/events.js';
 import { insteadOfWaiting, longerWait } from '../text/longer-wait.js';
 import { unlockLine } from '../text/unlock-line.js';
 
+/** SQLSTATE: the schema does not exist. */
+const NO_SCHEMA = '3F000';
+
 /** What you can do after a wait has timed out. */
 export function adviceAfterWait(event: EventOf<'wait.timeout'>): string {
   const { handovers } = event;
@@ -32,6 +35,7 @@ export function adviceAfterFailedRelease({
 }: MigrateLockEvent & EventOf<'lock.release_failed'>): string {
   if (code === 'LEASE_EXPIRED')
     return 'Other runs can start: `migrate-lock history` shows what has happened since.';
+  if (code === NO_SCHEMA) return 'The lease went with the lock schema: other runs can start at once.';
   const ends = `The lease expires at ${expiresAt}; until then no other run can start.`;
   return code === 'ORPHANS_LEFT' ? `${ends} To end it earlier: \`${unlockLine(instanceId)}\`.` : ends;
 }

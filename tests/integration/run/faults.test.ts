@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
 import { startServer } from '../../support/embedded-server.mjs';
@@ -8,6 +11,7 @@ import { waitFor } from '../../support/wait-for.js';
 // These tests stop and restart a server, so they start their own and ignore TEST_DATABASE_URL.
 let server: Awaited<ReturnType<typeof startServer>>;
 let db: TestDatabase;
+const folder = mkdtempSync(join(tmpdir(), 'migrate-lock-faults-'));
 
 beforeAll(async () => {
   server = await startServer();
@@ -18,6 +22,7 @@ afterEach(async () => {
   await db.sql`DROP SCHEMA IF EXISTS migrate_lock CASCADE`;
 });
 afterAll(async () => {
+  rmSync(folder, { recursive: true });
   await db.sql.end({ timeout: 1 });
   await server.stop();
 });
@@ -124,4 +129,15 @@ describe('a database that is unavailable for a while', () => {
     await server.restart('fast');
     expect(results.map(({ code }) => code)).toEqual(results.map(() => 0));
   });
+});
+
+test('a lock schema that is dropped during the run: the sentences say so, and that other runs can start', async () => {
+  const holder = start(['--', 'sh', '-c', 'until [ -e "$0" ]; do sleep 0.05; done', join(folder, 'end')]);
+  await holder.waitForEvent('child.started');
+  await db.sql`DROP SCHEMA migrate_lock CASCADE`;
+  writeFileSync(join(folder, 'end'), '');
+  const { code, stderr } = await holder.done;
+  expect(code).toBe(0);
+  expect(stderr).toContain('The lock schema "migrate_lock" is missing or incomplete');
+  expect(stderr).toContain('other runs can start at once');
 });
