@@ -43,13 +43,15 @@ AS $body$
 DECLARE
     lease   "migrate_lock".migration_lock;
     is_held boolean;
+    is_own  boolean;  -- the caller's role is one of the lease's, or can act as the owner
 BEGIN
     -- First without a lock: the error of a call that is refused must not be sent while the row is locked.
     SELECT * INTO lease FROM "migrate_lock".migration_lock WHERE id = 1;
     is_held := "migrate_lock".is_held(lease, p_instance_id, p_fencing_token);
+    is_own  := to_regrole(quote_ident(session_user)) = ANY ("migrate_lock".lease_roles(lease))
+               OR pg_has_role(session_user, current_user, 'MEMBER');
     IF is_held IS TRUE
-       AND (to_regrole(quote_ident(session_user)) = ANY ("migrate_lock".lease_roles(lease))
-            OR pg_has_role(session_user, current_user, 'MEMBER')) IS NOT TRUE THEN  -- mark: asserts-own
+       AND is_own IS NOT TRUE THEN  -- mark: asserts-own
         RAISE EXCEPTION 'the lease is of the role %, and % is not one of its roles', lease.db_role, session_user
             USING ERRCODE = 'insufficient_privilege',
                   HINT = 'Let the owner of the lock name it: migrate-lock init --grant-to ... --child-role ...';
