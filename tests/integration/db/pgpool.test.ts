@@ -65,7 +65,7 @@ describe("a proxy that passes on the server's process id", () => {
   const onSocket = (folder: string, port: number | string): string => {
     const url = new URL(server.url);
     url.searchParams.set('host', folder);
-    url.searchParams.set('port', String(port));
+    url.port = String(port);
     return url.href;
   };
 
