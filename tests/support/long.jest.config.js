@@ -4,6 +4,7 @@ import base from '../../jest.config.js';
 /** @type {import('jest').Config} */
 export default {
   ...base,
+  maxWorkers: 2, // crowds of 100 and 200 processes
   rootDir: '../..',
   testMatch: ['<rootDir>/tests/**/*.long.test.ts'],
   testPathIgnorePatterns: ['/node_modules/'],
