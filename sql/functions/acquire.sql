@@ -19,6 +19,7 @@ DECLARE
     caller     record;  -- what rate-limit.sql keeps of it
     position_  bigint;
     ahead_us   bigint;
+    charges    boolean;  -- this attempt is the one that charges its client
     retry_ms   bigint;
     left_      bigint;
     answer     jsonb;
@@ -42,9 +43,7 @@ BEGIN
     IF caller.is_ours IS NOT TRUE THEN
         RETURN "migrate_lock".version() || '{"outcome": "schema"}';
     ELSIF p_ttl_ms NOT BETWEEN 1 AND caller.longest_ms THEN
-        PERFORM "migrate_lock".refuse(
-            format('a lease of %s ms is not allowed: this lock allows at most %s ms', p_ttl_ms, caller.longest_ms),
-            'Ask for less, or let the owner of the lock raise the limit with migrate-lock init --max-ttl.');
+        PERFORM "migrate_lock".refuse_ttl(p_ttl_ms, caller.longest_ms);
     ELSIF octet_length(p_instance_id) NOT BETWEEN 1 AND 200 OR octet_length(p_secret) NOT BETWEEN 1 AND 200 THEN
         PERFORM "migrate_lock".refuse(
             'the instance id or the secret is empty or longer than 200 bytes', 'Give ones that were never used before.');
@@ -59,9 +58,7 @@ BEGIN
     ELSIF p_poll_interval_ms NOT BETWEEN 1 AND 2147483647 OR p_failure_memory_ms NOT BETWEEN 0 AND 3155760000000 THEN
         PERFORM "migrate_lock".refuse('a duration is negative or too long', 'Give a number of milliseconds.');
     ELSIF caller.attempts IS NULL THEN
-        PERFORM "migrate_lock".refuse(
-            format('the role %s is not admitted to this lock itself', session_user),
-            'Rights that come from a group are not enough: let the owner of the lock run migrate-lock init --grant-to.', '42501');
+        PERFORM "migrate_lock".refuse_member();
     END IF;
     p_host    := left(p_host, 255);
     p_command := left(p_command, 2000);
@@ -69,10 +66,11 @@ BEGIN
     position_ := nextval(caller.attempts);
     ahead_us  := position_ - extract(epoch FROM caller.moment) * 1000000;
     -- Mostly the attempt is counted by that.
-    IF position_ / greatest(1, 100000 / caller.rate) % caller.rate = 0 OR ahead_us NOT BETWEEN -10000000 AND 9999999
+    charges   := position_ / greatest(1, 100000 / caller.rate) % caller.rate = 0;  -- the divisor is the sequence's increment
+    IF charges OR ahead_us NOT BETWEEN -10000000 AND 9999999
        OR caller.next_at > caller.moment + interval '10 seconds' THEN
         retry_ms := "migrate_lock".charge_client(
-            caller.attempts, caller.rate, position_, ahead_us, caller.moment, caller.next_at, caller.counted_at);
+            caller.attempts, caller.rate, position_, charges, ahead_us, caller.moment, caller.next_at, caller.counted_at);
     END IF;
     IF retry_ms IS NOT NULL THEN
         RETURN jsonb_build_object(

@@ -47,6 +47,22 @@ BEGIN
 END
 $body$;
 
+CREATE OR REPLACE FUNCTION "migrate_lock".refuse_ttl(p_ttl_ms bigint, p_longest_ms bigint) RETURNS void
+    LANGUAGE sql
+AS $body$
+    SELECT "migrate_lock".refuse(
+        format('a lease of %s ms is not allowed: this lock allows at most %s ms', p_ttl_ms, p_longest_ms),
+        'Ask for less, or let the owner of the lock raise the limit with migrate-lock init --max-ttl.')
+$body$;
+
+CREATE OR REPLACE FUNCTION "migrate_lock".refuse_member() RETURNS void
+    LANGUAGE sql
+AS $body$
+    SELECT "migrate_lock".refuse(
+        format('the role %s is not admitted to this lock itself', session_user),
+        'Rights that come from a group are not enough: let the owner of the lock run migrate-lock init --grant-to.', '42501')
+$body$;
+
 -- Times leave the database as milliseconds since the start ('epoch': 1970), whatever DateStyle and TimeZone are. The end of a
 -- lease that was set to infinity by hand is a moment later than all others: without this, status() and
 -- unlock() would fail on it.

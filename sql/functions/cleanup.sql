@@ -15,9 +15,7 @@ BEGIN
            SELECT FROM "migrate_lock".migration_lock_role
             WHERE role = to_regrole(quote_ident(session_user))
                OR (role = 0 AND pg_has_role(session_user, current_user, 'MEMBER'))) THEN
-        PERFORM "migrate_lock".refuse(
-            format('the role %s is not admitted to this lock itself', session_user),
-            'Rights that come from a group are not enough: let the owner of the lock run migrate-lock init --grant-to.', '42501');
+        PERFORM "migrate_lock".refuse_member();
     END IF;
     SELECT * INTO expired
       FROM "migrate_lock".migration_lock

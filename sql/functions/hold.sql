@@ -12,9 +12,7 @@ DECLARE
 BEGIN
     PERFORM "migrate_lock".begin_change(num_nulls(p_instance_id, p_secret, p_ttl_ms));
     IF (p_ttl_ms BETWEEN 1 AND longest_ms) IS NOT TRUE THEN
-        PERFORM "migrate_lock".refuse(
-            format('a lease of %s ms is not allowed: this lock allows at most %s ms', p_ttl_ms, longest_ms),
-            'Ask for less, or let the owner of the lock raise the limit with migrate-lock init --max-ttl.');
+        PERFORM "migrate_lock".refuse_ttl(p_ttl_ms, longest_ms);
     END IF;
     UPDATE "migrate_lock".migration_lock AS held
        SET expires_at = greatest(held.expires_at, clock_timestamp() + p_ttl_ms * interval '1 millisecond')  -- mark: extended-end

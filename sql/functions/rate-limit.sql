@@ -45,8 +45,8 @@ $body$;
 -- how far the number is ahead of the clock, due and p_counted are next_at and counted_at of the client. Answers null, or in how
 -- many milliseconds the client may come back. No call waits here for another client.
 CREATE OR REPLACE FUNCTION "migrate_lock".charge_client(
-    p_counter regclass, p_rate integer, p_position bigint, ahead_us bigint, moment timestamptz, due timestamptz,
-    p_counted timestamptz
+    p_counter regclass, p_rate integer, p_position bigint, charges boolean, ahead_us bigint, moment timestamptz,
+    due timestamptz, p_counted timestamptz
 ) RETURNS bigint
     LANGUAGE plpgsql
 AS $body$
@@ -54,7 +54,6 @@ DECLARE
     advance   CONSTANT interval := interval '10 seconds';
     client_at text        := coalesce(host(inet_client_addr()), '');
     latest    timestamptz := 'infinity';
-    charges   boolean     := p_position / greatest(1, 100000 / p_rate) % p_rate = 0;  -- the divisor is the sequence's increment
     is_free   boolean;
     wait_ms   bigint;
     charge    interval;

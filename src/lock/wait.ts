@@ -10,6 +10,7 @@ import {
 import { explain } from '../db/explain.js';
 import { codedError } from '../db/socket.js';
 import type { EventBody } from '../events/events.js';
+import { attemptLimitMs } from './attempt-limit.js';
 import type { Acquired, Attempt, Held, RunDescription } from './answers.js';
 import { CALL_LIMIT_MS, type LockCalls } from './calls.js';
 import { ensureSchema } from '../schema/apply.js';
@@ -51,8 +52,6 @@ const INSTANCE_ID_USED = '23505';
 const TOO_MANY_CONNECTIONS = '53300';
 /** With fewer connections left the holder keeps none, and queue() in sql/functions/queue.sql lets no waiter listen. */
 const FEW_CONNECTIONS = 5;
-/** The last attempt, made at the wait timeout, may take this long. */
-const LAST_ATTEMPT_MS = 800;
 /** Every role can send our notification. After one without a release, notifications are ignored for this long. */
 const QUIET_MS = 1_000;
 /** The number of waiters of one role that a release notifies. While there are fewer, a waiter polls again at once to listen. */
@@ -165,7 +164,11 @@ class Waiter {
       ttlMs,
       pollIntervalMs,
       isLast,
-      limitMs: this.#limitMs(),
+      limitMs: attemptLimitMs(this.#calls.database, {
+        timedOut: this.#silences,
+        waitTimeoutMs: this.#options.waitTimeoutMs,
+        leftMs: this.#leftMs(),
+      }),
       respect: this.#respect(),
       orphans: this.#lastSeen?.orphans ?? null,
       failureMemoryMs,
@@ -294,17 +297,6 @@ class Waiter {
   #mayListen(): boolean {
     const { notification, isDirect } = this.#calls.database;
     return this.#options.listen && isDirect && notification !== undefined && !this.#connectionsAreFew;
-  }
-
-  /**
-   * The time limit of an attempt: 5 s for each host, doubled after each attempt that timed out (a database may need time to
-   * resume), or `connect_timeout`. Not more than the rest of the wait, but enough for a last attempt.
-   */
-  #limitMs(): number {
-    const { hosts, connectTimeoutMs } = this.#calls.database;
-    const ownMs = hosts * (connectTimeoutMs ?? CALL_LIMIT_MS * 2 ** Math.min(this.#silences, 20));
-    if (this.#options.waitTimeoutMs === 0) return Math.min(ownMs, CALL_LIMIT_MS);
-    return Math.max(LAST_ATTEMPT_MS, Math.min(ownMs, this.#leftMs()));
   }
 
   /** Closes the connection that would be kept for the release, if the command may need it. */

@@ -3,11 +3,9 @@ import { backoffMs } from '../../db/backoff.js';
 import { classify, errorCode } from '../../db/classify.js';
 import type { EventStream } from '../../events/event-stream.js';
 import { explain } from '../../db/explain.js';
-import { CALL_LIMIT_MS, type LockCalls } from '../../lock/calls.js';
+import { attemptLimitMs } from '../../lock/attempt-limit.js';
+import type { LockCalls } from '../../lock/calls.js';
 import type { HolderDescription } from '../../lock/lease.js';
-
-/** The last attempt may take this long. */
-const LAST_ATTEMPT_MS = 800;
 
 /**
  * The holder of the lock, for a run that may be inside the holder's command: without it, the run would wait for itself. It
@@ -21,17 +19,12 @@ export async function currentHolder(
   waitTimeoutMs: number,
   signal: AbortSignal,
 ): Promise<HolderDescription | null> {
-  const { hosts, connectTimeoutMs, description } = calls.database;
   const giveUpAtMs = performance.now() + waitTimeoutMs;
-  // As for an attempt to acquire: doubled each time, and never more than the rest of the wait.
-  const limitMs = (attempt: number): number => {
-    const ownMs = hosts * (connectTimeoutMs ?? CALL_LIMIT_MS * 2 ** Math.min(attempt - 1, 20));
-    if (waitTimeoutMs === 0) return Math.min(ownMs, CALL_LIMIT_MS);
-    return Math.max(LAST_ATTEMPT_MS, Math.min(ownMs, giveUpAtMs - performance.now()));
-  };
   for (let attempts = 1; ; attempts++) {
     try {
-      const { state, lease } = await calls.status(limitMs(attempts));
+      const leftMs = giveUpAtMs - performance.now();
+      const limits = { timedOut: attempts - 1, waitTimeoutMs, leftMs };
+      const { state, lease } = await calls.status(attemptLimitMs(calls.database, limits));
       return state === 'held' ? lease : null;
     } catch (error) {
       signal.throwIfAborted();
@@ -40,7 +33,7 @@ export async function currentHolder(
       const pauseMs = backoffMs(attempts);
       if (performance.now() + pauseMs >= giveUpAtMs) {
         // The wait would be tried for as long once more.
-        if (kind === 'unavailable') throw explain(error, description, calls.schema);
+        if (kind === 'unavailable') throw explain(error, calls.database.description, calls.schema);
         return null;
       }
       if (attempts === 1) {
