@@ -15,13 +15,14 @@ const target = path.join(root, 'src', 'generated', 'sql.ts');
  * @type {Record<string, readonly string[]>}
  */
 const ORDER = {
-  v1: ['schema', 'version', 'lock', 'waiter', 'run', 'history', 'access'],
+  v1: ['schema', 'version', 'lock', 'waiter', 'run', 'unclean-end', 'history', 'access'],
   functions: [
     'acquire', // how an instance gets the lease
     'proof', // who holds it
     'release', // how it ends
     'hold', // what a holder can do with it
     'sessions', // the database sessions of a lease
+    'unclean-end', // what a command may have left behind
     'once', // work that needs to succeed once
     'queue', // who waits
     'begin', // how a call begins

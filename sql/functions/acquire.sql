@@ -110,7 +110,7 @@ END
 $body$;
 
 -- Answers one of
---   acquired  with "lease" and "takeover"
+--   acquired  with "lease", "takeover" and "previousEnd"
 --   held      with "holder": null while another transaction changes the row; and with "orphans": what a takeover of an
 --             expired lease waits for
 --   settled   with "run": the work of the run key is done
@@ -152,6 +152,7 @@ BEGIN
             PERFORM FROM "migrate_lock".migration_lock WHERE id = 1 FOR NO KEY UPDATE;
             RETURN jsonb_build_object(
                 'outcome', 'acquired', 'lease', "migrate_lock".describe(seen), 'takeover', NULL,
+                'previousEnd', "migrate_lock".unclean_end(p_command_sha256),
                 'auditHash', (SELECT acquired_hash FROM "migrate_lock".past(p_instance_id, p_secret_sha256)));
         END IF;
         RETURN jsonb_build_object('outcome', 'held', 'holder', "migrate_lock".describe(seen));
@@ -256,6 +257,7 @@ BEGIN
     END IF;
 
     IF takeover IS NOT NULL THEN  -- mark: takeover-recorded
+        PERFORM "migrate_lock".store_end(seen, 'expired', false, false);
         hash := "migrate_lock".record_change('lock.takeover', p_instance_id, acquired.fencing_token, takeover);
         takeover := takeover || jsonb_build_object('auditHash', hash);
     END IF;
@@ -273,6 +275,6 @@ BEGIN
     END IF;
     RETURN jsonb_build_object(
         'outcome', 'acquired', 'lease', "migrate_lock".describe(acquired), 'takeover', takeover, 'auditHash', hash,
-        'otherCommand', other);
+        'otherCommand', other, 'previousEnd', "migrate_lock".unclean_end(p_command_sha256));
 END
 $body$;

@@ -28,6 +28,7 @@ BEGIN
     END IF;
     IF expired.id IS NOT NULL AND orphans IS NULL THEN
         leases := 1;
+        PERFORM "migrate_lock".store_end(expired, 'expired', false, false);
         PERFORM "migrate_lock".end_lease(expired, 'cleanup', clock_timestamp(), jsonb_build_object(
             'heldMs', "migrate_lock".ms_between(expired.locked_at, expired.expires_at),
             'expiredMs', "migrate_lock".ms_between(expired.expires_at, clock_timestamp())));
@@ -38,7 +39,7 @@ END
 $body$;
 
 -- For the lock's owner alone: forgets what is longer ago than p_keep_ms, at most p_limit rows of each kind in one call: run
--- keys, whose work would be done once more, and history, from its old end. Rows about a lease that is held stay. The removal is
+-- keys, whose work would be done once more, unclean ends, and history, from its old end. Rows about a lease that is held stay. The removal is
 -- recorded with the hash of the last row that is gone. Answers how many rows went, and whether there are more.
 CREATE OR REPLACE FUNCTION "migrate_lock".prune(p_keep_ms bigint, p_limit integer) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -50,6 +51,7 @@ DECLARE
     last_seq  bigint;
     last_hash bytea;
     runs      bigint;
+    ends      bigint;
     rows      bigint := 0;
     unchained bigint;
 BEGIN
@@ -67,6 +69,10 @@ BEGIN
      WHERE ctid = ANY (ARRAY (
          SELECT ctid FROM "migrate_lock".migration_lock_run WHERE finished_at < cutoff LIMIT p_limit));
     GET DIAGNOSTICS runs = ROW_COUNT;
+    DELETE FROM "migrate_lock".migration_lock_unclean_end
+     WHERE ctid = ANY (ARRAY (
+         SELECT ctid FROM "migrate_lock".migration_lock_unclean_end WHERE ended_at < cutoff LIMIT p_limit));
+    GET DIAGNOSTICS ends = ROW_COUNT;
 
     -- The chain loses an unbroken piece of its old end: up to the first row that has to stay, or that comes after the limit.
     SELECT coalesce(min(kept.chain_seq), chain.head_seq + 1) - 1 INTO last_seq
@@ -94,6 +100,6 @@ BEGIN
             'upToSeq', chain.tail_seq, 'upToHash', encode(chain.tail_hash, 'hex')));
     END IF;
     RETURN jsonb_build_object(
-        'runs', runs, 'rows', rows + unchained, 'more', greatest(runs, rows, unchained) >= p_limit);
+        'runs', runs, 'rows', rows + unchained, 'more', greatest(runs, ends, rows, unchained) >= p_limit);
 END
 $body$;

@@ -1,6 +1,6 @@
 -- What every role that may use the lock can see of it.
 
--- The lease, and the instances that wait, in order of arrival. Reads only. A replica does not have the unlogged table of the
+-- The lease, the instances that wait, in order of arrival, and the commands whose last lease had an unclean end. Reads only. A replica does not have the unlogged table of the
 -- waiters: not even planning to read it works there.
 CREATE OR REPLACE FUNCTION "migrate_lock".status() RETURNS jsonb
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -31,6 +31,9 @@ BEGIN
         END,
         'lease', CASE WHEN lease.id IS NOT NULL THEN "migrate_lock".describe(lease) END,
         'waiters', waiters,
+        'uncleanEnds', (
+            SELECT coalesce(jsonb_agg("migrate_lock".unclean_end(command_sha256) ORDER BY ended_at), '[]')
+              FROM (SELECT * FROM "migrate_lock".migration_lock_unclean_end ORDER BY ended_at DESC LIMIT 100) AS newest),
         'isReplica', pg_is_in_recovery());
 END
 $body$;

@@ -38,6 +38,7 @@ BEGIN
     END IF;
 
     moment := clock_timestamp();
+    PERFORM "migrate_lock".store_end(lease, 'unlocked', false, false);
     RETURN "migrate_lock".end_lease(lease, 'unlock', moment, jsonb_build_object(
         'heldMs', "migrate_lock".ms_between(lease.locked_at, moment),
         'late', lease.expires_at <= moment,

@@ -3,7 +3,7 @@ import type { Database, Session } from '../db/database.js';
 import { CALLS } from '../generated/sql.js';
 import { readOwners, refuseSuperuser, untrusted, type SchemaOwners } from '../schema/owners.js';
 import { renderSql } from '../schema/render.js';
-import type { HistoryRow, LockStatus } from '../lock/answers.js';
+import type { HistoryRow, LockStatus, UncleanEnd } from '../lock/answers.js';
 
 /**
  * Status and history for a superuser, where the lock belongs to a role that is not one: a superuser calls no function
@@ -13,6 +13,8 @@ import type { HistoryRow, LockStatus } from '../lock/answers.js';
  */
 
 const LIMIT_MS = 15_000;
+/** As status() in sql/functions/status.sql. */
+const MOST_ENDS = 100;
 const PERMISSION_DENIED = '42501';
 
 type Row = (string | null)[];
@@ -71,6 +73,7 @@ export function readStatusTables(
     const lease = row === undefined ? null : leaseFromRow(row, nowMs);
     // A replica does not have the unlogged table of the waiters.
     const waiting = isReplica ? [] : await copy(session, CALLS.copyWaiters, schema);
+    const ends = await copy(session, CALLS.copyUncleanEnds, schema);
     return {
       state: lease?.releasedAtMs !== null ? 'free' : lease.expiresAtMs <= nowMs ? 'expired' : 'held',
       lease,
@@ -86,6 +89,15 @@ export function readStatusTables(
           runKey: runKey ?? null,
           waitingMs: nowMs - timeMs(arrivedAt),
         })),
+      uncleanEnds: ends
+        .map(([kind, instanceId, command, endedAt]) => ({
+          kind: text(kind) as UncleanEnd['kind'],
+          instanceId: text(instanceId),
+          command: command ?? null,
+          endedAtMs: timeMs(endedAt),
+        }))
+        .sort((a, b) => a.endedAtMs - b.endedAtMs)
+        .slice(-MOST_ENDS),
       isReplica,
     };
   });

@@ -7,19 +7,22 @@ import type { StatusReport } from '../ui/status-text.js';
 
 type Status = Awaited<ReturnType<LockCalls['status']>>;
 
+const NEVER_USED: Status = { state: 'free', lease: null, waiters: [], uncleanEnds: [], isReplica: false };
+
 /** What is known of the lock now. Reads only. */
 export async function readStatusReport(
   database: Database,
   databaseName: string,
   schema: string,
 ): Promise<StatusReport> {
-  const { state, lease, waiters, isReplica } = await readStatus(database, schema);
+  const { state, lease, waiters, uncleanEnds, isReplica } = await readStatus(database, schema);
   return {
     database: databaseName,
     schema,
     state,
     lease: lease === null ? null : withMoments(lease),
     waiters,
+    uncleanEnds: uncleanEnds.map(({ endedAtMs, ...end }) => ({ ...end, endedAt: formatMoment(endedAtMs) })),
     isReplica,
   };
 }
@@ -30,7 +33,7 @@ async function readStatus(database: Database, schema: string): Promise<Status> {
     return await new LockCalls(database, schema).status();
   } catch (error) {
     if (await mustReadTables(error, database, schema)) return readStatusTables(database, schema);
-    if (isAbsent(error)) return { state: 'free', lease: null, waiters: [], isReplica: false };
+    if (isAbsent(error)) return NEVER_USED;
     throw error;
   }
 }

@@ -61,6 +61,14 @@ export interface SessionSummary {
   openMs: number | null;
 }
 
+/** How the last lease of a command ended, if not by the command's own end. */
+export interface UncleanEndSummary {
+  kind: 'signalled' | 'deadline' | 'killed' | 'expired' | 'unlocked' | 'leftovers';
+  instanceId: string;
+  command: string | null;
+  endedAt: string;
+}
+
 export interface EventFields {
   /** The lock schema was created (fromVersion null) or upgraded. */
   'schema.applied': { fromVersion: number | null; toVersion: number };
@@ -69,12 +77,16 @@ export interface EventFields {
   'lock.waiting': HolderSummary & { queueLength: number; waitedMs: number };
   /** This client made too many attempts: this one was refused, and the next is allowed after `retryAfterMs`. */
   'lock.rate_limited': { retryAfterMs: number };
-  /** `runKeyOfOtherCommand`: the run key is also known with this other command, which counts as different work. */
+  /**
+   * `previousEnd`: the unclean end of the last lease of this command, null where that was clean or unknown.
+   * `runKeyOfOtherCommand`: the run key is also known with this other command, which counts as different work.
+   */
   'lock.acquired': {
     waitedMs: number;
     polls: number;
     ttlMs: number;
     expiresAt: string;
+    previousEnd: UncleanEndSummary | null;
     runKeyOfOtherCommand?: string;
   } & Audited;
   /** The lease has expired, but database sessions of it are still open; `denied` of them our role may not end. */

@@ -31,6 +31,19 @@ export interface Acquired {
   connectionsLeft: number | null;
   /** Another command that was run with our run key; null: none. */
   otherCommand: string | null;
+  /** How the last lease of our command ended, if that was unclean; null: it was not, or there was none. */
+  previousEnd: UncleanEnd | null;
+}
+
+/** How a lease under which a command was started ended. Every other end than `clean` is an unclean end. */
+export type LeaseEnd = 'clean' | 'signalled' | 'deadline' | 'killed' | 'expired' | 'unlocked' | 'leftovers';
+
+/** The unclean end of a command's last lease. */
+export interface UncleanEnd {
+  kind: Exclude<LeaseEnd, 'clean'>;
+  instanceId: string;
+  command: string | null;
+  endedAtMs: number;
 }
 
 export interface Takeover {
@@ -107,6 +120,8 @@ export interface LockStatus {
     runKey: string | null;
     waitingMs: number;
   }[];
+  /** The commands whose last lease had an unclean end, the newest 100, in order of time. */
+  uncleanEnds: UncleanEnd[];
 }
 
 export type ExtendAnswer =

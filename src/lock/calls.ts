@@ -10,6 +10,7 @@ import type {
   CleanupAnswer,
   ExtendAnswer,
   HistoryRow,
+  LeaseEnd,
   LockStatus,
   RunKeyState,
   Orphans,
@@ -65,6 +66,10 @@ export interface EndDetails {
   signal?: string | null;
   reason?: string;
   leftovers?: number;
+  /** What kind of end it was; null: no command was started. */
+  kind?: Exclude<LeaseEnd, 'expired' | 'unlocked'> | null;
+  /** What an earlier unclean end had left behind was recovered under this lease. */
+  recovered?: boolean;
 }
 
 /** The result of the work of a run key. */
@@ -147,6 +152,7 @@ export class LockCalls {
     const parameters = [
       ...[me.instanceId, me.secret, by, mode, seen],
       ...[end.exitCode ?? null, end.signal ?? null, end.reason ?? null, end.leftovers ?? null],
+      ...[end.kind ?? null, end.recovered ?? false],
       ...[succeeded, exitCode, durationMs],
     ];
     const answer = await this.#read(releaseShape, 'release', 'release the lease', parameters, limitMs);

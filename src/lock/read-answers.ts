@@ -29,6 +29,7 @@ import type {
   RunDescription,
   Settled,
   Takeover,
+  UncleanEnd,
   UnlockAnswer,
 } from './answers.js';
 import type { HolderDescription } from './lease.js';
@@ -93,6 +94,13 @@ const takeover = object<Takeover>({
   auditHash,
 });
 
+const uncleanEnd = object<UncleanEnd>({
+  kind: oneOf('signalled', 'deadline', 'killed', 'expired', 'unlocked', 'leftovers'),
+  instanceId: line,
+  command: lineOrNull,
+  endedAtMs: moment,
+});
+
 /** The rate limit answers with a second or two. A much longer time is not a valid answer. */
 const LONGEST_RETRY_MS = 3_600_000;
 
@@ -107,6 +115,7 @@ export const attemptShape = byOutcome<RawAttempt>({
     auditHash,
     connectionsLeft: optional(orNull(integer(-1e6, 1e6)), null),
     otherCommand: optional(lineOrNull, null),
+    previousEnd: orNull(uncleanEnd),
   }),
   held: object<Held>({
     outcome: oneOf('held'),
@@ -170,6 +179,7 @@ export const statusShape = object<LockStatus & { isReplica: boolean }>({
   state: oneOf('free', 'held', 'expired'),
   lease: orNull(holder),
   waiters: list(waiter),
+  uncleanEnds: list(uncleanEnd),
   isReplica: optional(truth, false),
 });
 

@@ -66,16 +66,20 @@ async function tryToRelease(
   const endsAtMs = startedAtMs + Math.max(SHORTEST_MS, Math.min(LONGEST_MS, lease.endsAtMs - startedAtMs));
   let orphans: Orphans | null = null;
   let isReported = false;
+  let end = options.end;
   for (let attempt = 1; ; attempt++) {
     const limitMs = Math.max(1, Math.min(CALL_LIMIT_MS, endsAtMs - performance.now()));
     let failure: unknown;
     let pauseMs: number;
     try {
-      const { by = 'holder', end, work = null } = options;
+      const { by = 'holder', work = null } = options;
       const releasing = calls.release(me, { by, end, work, orphans, limitMs });
       const answer = await orAborted(releasing, abandoned);
       if (answer.outcome !== 'orphans') return reportAnswer(answer, lease, options.emit);
       orphans = answer;
+      // A session that is idle is about to close.
+      const isLeft = calls.endsOrphans && answer.sessions.some(({ state }) => state !== 'idle');
+      if (isLeft && end.kind === 'clean') end = { ...end, kind: 'leftovers' };
       failure = new OrphansLeft(answer, me.instanceId, calls.endsOrphans);
       pauseMs = orphanPauseMs(attempt);
     } catch (error) {

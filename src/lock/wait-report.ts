@@ -1,4 +1,5 @@
 import type { HolderSummary, EventBody } from '../events/events.js';
+import { formatMoment } from '../text/moment.js';
 import type { Acquired, Held } from './answers.js';
 
 /** A change is reported at most this often, an unchanged state at least this often. */
@@ -74,7 +75,7 @@ export class WaitReport {
     this.#emit({ event: 'lock.rate_limited', retryAfterMs });
   }
 
-  acquired({ lease, takeover, auditHash, otherCommand }: Acquired): void {
+  acquired({ lease, takeover, auditHash, otherCommand, previousEnd }: Acquired): void {
     if (takeover !== null) this.#emit({ event: 'lock.takeover', ...takeover });
     this.#emit({
       event: 'lock.acquired',
@@ -83,6 +84,12 @@ export class WaitReport {
       ttlMs: this.#ttlMs,
       expiresAt: lease.expiresAt.toISOString(),
       auditHash,
+      previousEnd: previousEnd && {
+        kind: previousEnd.kind,
+        instanceId: previousEnd.instanceId,
+        command: previousEnd.command,
+        endedAt: formatMoment(previousEnd.endedAtMs),
+      },
       ...(otherCommand === null ? {} : { runKeyOfOtherCommand: otherCommand }),
     });
   }

@@ -96,7 +96,7 @@ async function releaseOrLeave({ identity, lease }: CrashRelease, calls: LockCall
   };
   const outcome = await releaseLease(calls, identity, held, {
     by: 'guard',
-    end: {},
+    end: { kind: 'killed' }, // also when no command is known: the holder may have been killed while it started one
     emit: () => undefined, // stdout has no reader; the release is in the database's history
   });
   return outcome === 'released';

@@ -1,6 +1,7 @@
 import type { ChildEnd } from '../child/supervise.js';
 import { EXIT_CODES } from '../exit-codes.js';
 import type { Outcome } from '../events/events.js';
+import type { EndDetails } from '../lock/calls.js';
 import type { ReleaseOutcome } from '../lock/release.js';
 import { signalExitCode } from './signals.js';
 
@@ -24,4 +25,15 @@ export function decideOutcome(
     return { outcome, exitCode: signalExitCode(child.signal) };
   }
   return { outcome: 'completed', exitCode: child.exitCode ?? EXIT_CODES.internal.code };
+}
+
+/** What kind of end the command had. A tool that is ended may leave a lock of its own, or half of its work. */
+export function kindOfEnd(
+  child: ChildEnd,
+  forwarded: ReadonlySet<NodeJS.Signals>,
+): NonNullable<EndDetails['kind']> {
+  if (child.reason === 'deadline') return 'deadline';
+  const isSignalled = child.exitCode === null || child.exitCode >= 128 || forwarded.size > 0;
+  if (isSignalled || child.reason === 'lost') return 'signalled';
+  return child.leftovers > 0 ? 'leftovers' : 'clean';
 }

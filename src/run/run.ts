@@ -19,7 +19,7 @@ import { reportFailure } from './failure.js';
 import { openHolderSocket, type HolderSocket } from './holder/holder-socket.js';
 import { findOuterRun, runNested } from './nested/nested-run.js';
 import { reportSkipped, resultOfWork } from './once.js';
-import { decideOutcome, type RunResult } from './outcome.js';
+import { decideOutcome, kindOfEnd, type RunResult } from './outcome.js';
 import type { RunContext, RunOptions } from './run-context.js';
 import { Interrupted, SignalRouter } from './signals.js';
 import { UnderLease } from './under-lease.js';
@@ -184,7 +184,7 @@ async function supervise(
   if (signal !== null && hasControllingTerminal() && terminalDelivers(signal)) signals.noteForwarded(signal);
   const work = options.once === null ? null : (resultOfWork(end, signals.forwarded) ?? null);
   const released = await release(context, under.lease, {
-    end: { exitCode, signal, reason, leftovers },
+    end: { exitCode, signal, reason, leftovers, kind: kindOfEnd(end, signals.forwarded) },
     work,
   });
   if (released !== 'released' && work?.succeeded === true) reportNotStored(context);

@@ -4,6 +4,7 @@ import type { EventOf, HolderSummary, MigrateLockEvent } from '../events/events.
 import { formatMoment } from '../text/moment.js';
 import { shorten } from '../text/shorten.js';
 import { aboutSurvivors } from './survivors.js';
+import { unclean } from './unclean-end.js';
 import { unlockLine } from '../text/unlock-line.js';
 
 export type Tone = 'info' | 'good' | 'warn' | 'bad';
@@ -225,6 +226,13 @@ function acquired(event: MigrateLockEvent & EventOf<'lock.acquired'>): Message {
   const text =
     `acquired the lock after ${formatDuration(event.waitedMs)} (token ${event.fencingToken ?? 'unknown'}), ` +
     `for ${formatDuration(event.ttlMs)}`;
+  if (event.previousEnd !== null) {
+    const { kind, instanceId, endedAt } = event.previousEnd;
+    return {
+      ...warn(text),
+      hint: `The last run of this command (${instanceId}, until ${endedAt}) had an unclean end: ${unclean(kind)}.`,
+    };
+  }
   if (event.runKeyOfOtherCommand === undefined) return good(text);
   return {
     ...warn(text),

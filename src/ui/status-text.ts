@@ -1,5 +1,6 @@
 import { formatDuration } from '../text/duration.js';
 import { printable } from './printable.js';
+import { unclean, type UncleanEndKind } from './unclean-end.js';
 
 interface Client {
   instanceId: string;
@@ -29,6 +30,8 @@ export interface StatusReport {
     | null;
   /** In order of arrival. */
   waiters: (Client & { waitingMs: number })[];
+  /** The commands whose last lease had an unclean end, the newest 100, in order of time. */
+  uncleanEnds: { kind: UncleanEndKind; instanceId: string; command: string | null; endedAt: string }[];
   /** True: read on a replica, which may lag behind and has no list of waiters. */
   isReplica: boolean;
 }
@@ -40,6 +43,7 @@ export function describeStatus(report: StatusReport): string[] {
     ...(report.lease === null ? [] : ['', ...describeLease(report.lease, report.state)]),
     '',
     ...describeWaiters(report),
+    ...describeUncleanEnds(report),
   ];
 }
 
@@ -97,4 +101,16 @@ function describeWaiter({
   const key = runKey === null ? '' : `, run key ${runKey}`;
   const what = command === null ? '' : `: ${command}`;
   return printable(`${instanceId}${place}, role ${dbRole}${key}, for ${formatDuration(waitingMs)}${what}`);
+}
+
+function describeUncleanEnds({ uncleanEnds }: StatusReport): string[] {
+  if (uncleanEnds.length === 0) return [];
+  return [
+    '',
+    'The last run of these commands had an unclean end:',
+    '',
+    ...uncleanEnds.map(({ kind, instanceId, command, endedAt }) =>
+      printable(`  ${command ?? 'unknown command'}: ${unclean(kind)}, at ${endedAt} (${instanceId})`),
+    ),
+  ];
 }

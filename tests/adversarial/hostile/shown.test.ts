@@ -159,6 +159,14 @@ const report = fc.record({
       maxLength: 3,
     },
   ),
+  uncleanEnds: fc.array(
+    fc.record({
+      kind: fc.constantFrom('signalled', 'deadline', 'killed', 'expired', 'unlocked', 'leftovers'),
+      instanceId: anyText,
+      command: textOrNull,
+      endedAt: anyText,
+    }),
+  ),
   isReplica: fc.boolean(),
 });
 const details = fc.oneof(

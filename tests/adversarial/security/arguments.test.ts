@@ -71,6 +71,7 @@ async function untouchable(lastId: number) {
     history: await sql`SELECT * FROM migrate_lock.migration_lock_audit WHERE id <= ${lastId} ORDER BY id`,
     chain: await sql`SELECT * FROM migrate_lock.migration_lock_chain`,
     runs: await sql`SELECT * FROM migrate_lock.migration_lock_run`,
+    uncleanEnds: await sql`SELECT * FROM migrate_lock.migration_lock_unclean_end`,
     settings: await sql`SELECT * FROM migrate_lock.migration_lock_setting`,
     roles: await sql`SELECT * FROM migrate_lock.migration_lock_role ORDER BY role`,
     sessions: await sql`

@@ -17,6 +17,7 @@ const TABLES = [
   'migration_lock_role',
   'migration_lock_run',
   'migration_lock_setting',
+  'migration_lock_unclean_end',
   'migration_lock_version',
   'migration_lock_waiter',
 ];

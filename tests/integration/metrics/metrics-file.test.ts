@@ -45,6 +45,7 @@ const acquired: EventBody = {
   ttlMs: 30_000,
   expiresAt,
   auditHash: null,
+  previousEnd: null,
 };
 const released: EventBody = { event: 'lock.released', heldMs: 1_250, auditHash: null };
 const completed: EventBody = {

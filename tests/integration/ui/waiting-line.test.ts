@@ -38,6 +38,7 @@ const acquired: EventBody = {
   ttlMs: 30_000,
   expiresAt: '2026-01-02T03:04:35.000Z',
   auditHash: null,
+  previousEnd: null,
 };
 const ACQUIRED = 'migrate-lock: acquired the lock after 12s (token unknown), for 30s';
 const finished: EventBody = { event: 'run.finished', outcome: 'error', exitCode: 1, durationMs: 1 };

@@ -47,8 +47,16 @@ export const SAMPLES: { [N in EventName]: Omit<EventOf<N>, 'event'>[] } = {
   ],
   'lock.rate_limited': [{ retryAfterMs: 250 }],
   'lock.acquired': [
-    { waitedMs: 2, polls: 1, ttlMs: 30_000, expiresAt, auditHash },
-    { waitedMs: 2, polls: 1, ttlMs: 30_000, expiresAt, auditHash, runKeyOfOtherCommand: 'true' },
+    { waitedMs: 2, polls: 1, ttlMs: 30_000, expiresAt, auditHash, previousEnd: null },
+    {
+      ...{ waitedMs: 2, polls: 1, ttlMs: 30_000, expiresAt, auditHash, runKeyOfOtherCommand: 'true' },
+      previousEnd: {
+        kind: 'deadline',
+        instanceId: 'V1StGXR8',
+        command: 'knex migrate:latest',
+        endedAt: expiresAt,
+      },
+    },
   ],
   'lock.orphans': [
     {

@@ -90,7 +90,15 @@ describe('describeEvent', () => {
       'too many attempts from this client; the next one is made in 250ms',
     ],
     [
-      { event: 'lock.acquired', waitedMs: 2_100, polls: 3, ttlMs: 30_000, expiresAt, auditHash: null },
+      {
+        event: 'lock.acquired',
+        waitedMs: 2_100,
+        polls: 3,
+        ttlMs: 30_000,
+        expiresAt,
+        auditHash: null,
+        previousEnd: null,
+      },
       'good',
       'acquired the lock after 2.1s (token 42), for 30s',
     ],

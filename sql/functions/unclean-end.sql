@@ -1,0 +1,38 @@
+-- How the last lease of a command ended. A tool that is killed may leave a lock of its own, or half of its work: the next run of
+-- the same command learns it when it acquires the lease. The row of a command goes when the command succeeds, and when its
+-- recovery did. Rows of other commands stay: two services on one lock do not hide each other's ends. A lease without a command's
+-- SHA-256 has none.
+
+-- Stores how a lease ends. p_kind is null where no command was started: nothing changes. An end that is not known is not clean.
+CREATE OR REPLACE FUNCTION "migrate_lock".store_end(
+    lease "migrate_lock".migration_lock, p_kind text, p_succeeded boolean, p_recovered boolean
+) RETURNS void
+    LANGUAGE plpgsql
+AS $body$
+BEGIN
+    IF p_recovered IS TRUE OR (p_kind = 'clean' AND p_succeeded IS TRUE) THEN
+        DELETE FROM "migrate_lock".migration_lock_unclean_end
+         WHERE command_sha256 = lease.command_sha256;
+    END IF;
+    IF p_kind <> 'clean' AND lease.command_sha256 IS NOT NULL THEN
+        INSERT INTO "migrate_lock".migration_lock_unclean_end (command_sha256, kind, ended_at, instance_id, command)
+        VALUES (lease.command_sha256, p_kind, clock_timestamp(), lease.instance_id, lease.command)
+        ON CONFLICT (command_sha256) DO UPDATE SET
+            kind        = excluded.kind,
+            ended_at    = excluded.ended_at,
+            instance_id = excluded.instance_id,
+            command     = excluded.command;
+    END IF;
+END
+$body$;
+
+-- The unclean end of a command's last lease; null: it had none.
+CREATE OR REPLACE FUNCTION "migrate_lock".unclean_end(p_command_sha256 text) RETURNS jsonb
+    LANGUAGE sql STABLE
+AS $body$
+    SELECT jsonb_build_object(
+               'kind', kind, 'instanceId', instance_id, 'command', command,
+               'endedAtMs', "migrate_lock".ms_between('epoch', ended_at))
+      FROM "migrate_lock".migration_lock_unclean_end
+     WHERE command_sha256 = p_command_sha256
+$body$;

@@ -1,0 +1,11 @@
+-- The commands whose last lease had an unclean end: one row for each command, until it succeeds or is recovered. Written in the
+-- transaction that ends the lease, or that takes it over.
+CREATE TABLE "migrate_lock".migration_lock_unclean_end (
+    command_sha256 text        PRIMARY KEY,
+    kind           text        NOT NULL,   -- signalled, deadline, killed, expired, unlocked, leftovers
+    ended_at       timestamptz NOT NULL,
+    instance_id    text        NOT NULL,
+    command        text
+);
+
+CREATE INDEX migration_lock_unclean_end_ended_at ON "migrate_lock".migration_lock_unclean_end (ended_at);
