@@ -78,6 +78,8 @@ export const CALLABLE = {
     p_signal: optional('text'),
     p_reason: optional('text'),
     p_leftovers: optional('integer'),
+    p_end: optional('text', 'clean'),
+    p_recovered: optional('boolean', 'true'),
     p_succeeded: optional('boolean', 'true'),
     p_work_exit_code: optional('integer', '0'),
     p_duration_ms: optional('bigint', '1'),

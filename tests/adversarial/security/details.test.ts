@@ -31,6 +31,7 @@ test('an end that is huge, negative or impossible is refused, and the lease stay
     { p_exit_code: 256 },
     { p_exit_code: -1 },
     { p_leftovers: -1 },
+    { p_end: 'expired' },
     { p_by: 'unlock' },
     { p_by: 'cleanup' },
     { p_by: '' },

@@ -129,6 +129,7 @@ export function release(sql: Asker, p_instance_id: string, p_secret: string, giv
   return call(sql, 'release', {
     ...{ p_instance_id, p_secret, p_by: 'holder', p_orphans: 'terminate', p_seen: null },
     ...{ p_exit_code: null, p_signal: null, p_reason: null, p_leftovers: null },
+    ...{ p_end: null, p_recovered: null },
     ...{ p_succeeded: null, p_work_exit_code: null, p_duration_ms: null },
     ...given,
   });

@@ -122,9 +122,9 @@ describe('mallory, who tries to keep the row locked', () => {
     const mallory = await open(stage.other);
     const huge = `repeat('x', 30000000)`;
     for (const call of [
-      `release('${me.instanceId}', ${huge}, 'holder', 'wait', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)`,
-      `release(${huge}, 's', 'holder', 'wait', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)`,
-      `release('${me.instanceId}', 's', ${huge}, ${huge}, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)`,
+      `release('${me.instanceId}', ${huge}, 'holder', 'wait', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)`,
+      `release(${huge}, 's', 'holder', 'wait', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)`,
+      `release('${me.instanceId}', 's', ${huge}, ${huge}, NULL, NULL, NULL, NULL, NULL, ${huge}, NULL, NULL, NULL, NULL)`,
       `extend(${huge}, ${huge}, 1000)`,
       `leave(${huge}, ${huge})`,
       `poll(1, ${huge}, ${huge}, 1000, ${huge}, NULL, ${huge}, ${huge}, ${huge}, 0, 0, ${huge}, NULL, 1000, false, false)`,
@@ -135,7 +135,7 @@ describe('mallory, who tries to keep the row locked', () => {
       mallory.send('ROLLBACK');
     }
     mallory.send(
-      `BEGIN; SELECT migrate_lock.release('${me.instanceId}', 'guess', 'holder', 'wait', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)`,
+      `BEGIN; SELECT migrate_lock.release('${me.instanceId}', 'guess', 'holder', 'wait', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)`,
     );
     mallory.send(`SELECT repeat('x', 30000000)`);
     await waitFor('it is stuck', () => isStuck(mallory), { limitMs: 120_000 });
