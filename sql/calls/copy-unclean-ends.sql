@@ -1,2 +1,2 @@
 COPY "migrate_lock".migration_lock_unclean_end
-    (kind, instance_id, command, ended_at) TO STDOUT
+    (kind, instance_id, command, locked_at, ended_at) TO STDOUT

@@ -39,8 +39,8 @@ END
 $body$;
 
 -- For the lock's owner alone: forgets what is longer ago than p_keep_ms, at most p_limit rows of each kind in one call: run
--- keys, whose work would be done once more, unclean ends, and history, from its old end. Rows about a lease that is held stay. The removal is
--- recorded with the hash of the last row that is gone. Answers how many rows went, and whether there are more.
+-- keys, whose work would be done once more, unclean ends, and history, from its old end. Rows about a lease that is held stay.
+-- The removal is recorded with the hash of the last row that is gone. Answers how many rows went, and whether there are more.
 CREATE OR REPLACE FUNCTION "migrate_lock".prune(p_keep_ms bigint, p_limit integer) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $body$

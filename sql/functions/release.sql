@@ -8,9 +8,9 @@
 --   refused           the caller does not prove that the lease is its own: nothing is changed
 --   orphans           sessions of the lease are still open: settle_orphans() has seen to them, call again
 -- p_by is holder or guard. p_exit_code, p_signal, p_reason and p_leftovers (processes) say how the command ended, where that is
--- known, and p_end what kind of end it was, as in store_end(): null where no command was started. p_recovered: what an earlier end
--- had left behind was recovered under this lease. With p_succeeded, the end of the work of the lease's run key is stored in the same transaction, with p_work_exit_code
--- and p_duration_ms.
+-- known, and p_end what kind of end it was, as in store_end(): null where no command was started. p_recovered: what an earlier
+-- end had left behind was recovered under this lease. With p_succeeded, the end of the work of the lease's run key is stored in
+-- the same transaction, with p_work_exit_code and p_duration_ms.
 CREATE OR REPLACE FUNCTION "migrate_lock".release(
     p_instance_id text, p_secret text, p_by text, p_orphans text, p_seen jsonb,
     p_exit_code integer, p_signal text, p_reason text, p_leftovers integer,
@@ -31,7 +31,8 @@ BEGIN
     PERFORM "migrate_lock".begin_change(
         num_nulls(p_instance_id, p_secret, p_by, p_orphans), p_orphans, p_seen);  -- mark: release-needs
     IF p_by NOT IN ('holder', 'guard') OR p_exit_code NOT BETWEEN 0 AND 255 OR p_leftovers < 0
-       OR p_end NOT IN ('clean', 'signalled', 'deadline', 'killed', 'leftovers') OR octet_length(p_signal) > 500 OR octet_length(p_reason) > 500
+       OR octet_length(p_signal) > 500 OR octet_length(p_reason) > 500
+       OR p_end NOT IN ('clean', 'signalled', 'deadline', 'killed', 'leftovers')
        OR (p_succeeded IS NOT NULL AND num_nulls(p_work_exit_code, p_duration_ms) > 0)
        OR p_work_exit_code NOT BETWEEN 0 AND 255 OR p_duration_ms NOT BETWEEN 0 AND 3155760000000 THEN
         PERFORM "migrate_lock".refuse('this is not how a command ends', 'Give codes up to 255, and texts up to 500 bytes.');

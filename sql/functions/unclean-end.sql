@@ -1,9 +1,9 @@
--- How the last lease of a command ended. A tool that is killed may leave a lock of its own, or half of its work: the next run of
--- the same command learns it when it acquires the lease. The row of a command goes when the command succeeds, and when its
--- recovery did. Rows of other commands stay: two services on one lock do not hide each other's ends. A lease without a command's
--- SHA-256 has none.
+-- How the last lease of a command ended, where that end was unclean. A tool that is killed may leave a lock of its own, or half
+-- of its work: the next run of the same command is told so when it acquires the lease. The row is removed when that command
+-- succeeds, or when its recovery does. Rows of other commands stay, so two services on one lock do not hide each other's ends. A
+-- lease without a command's SHA-256 has no row.
 
--- Stores how a lease ends. p_kind is null where no command was started: nothing changes. An end that is not known is not clean.
+-- Stores how a lease ends. p_kind is null where no command was started: nothing changes. An unknown end is not clean.
 CREATE OR REPLACE FUNCTION "migrate_lock".store_end(
     lease "migrate_lock".migration_lock, p_kind text, p_succeeded boolean, p_recovered boolean
 ) RETURNS void
@@ -15,10 +15,13 @@ BEGIN
          WHERE command_sha256 = lease.command_sha256;
     END IF;
     IF p_kind <> 'clean' AND lease.command_sha256 IS NOT NULL THEN
-        INSERT INTO "migrate_lock".migration_lock_unclean_end (command_sha256, kind, ended_at, instance_id, command)
-        VALUES (lease.command_sha256, p_kind, clock_timestamp(), lease.instance_id, lease.command)
+        INSERT INTO "migrate_lock".migration_lock_unclean_end
+            (command_sha256, kind, locked_at, ended_at, instance_id, command)
+        VALUES (
+            lease.command_sha256, p_kind, lease.locked_at, clock_timestamp(), lease.instance_id, lease.command)
         ON CONFLICT (command_sha256) DO UPDATE SET
             kind        = excluded.kind,
+            locked_at   = excluded.locked_at,
             ended_at    = excluded.ended_at,
             instance_id = excluded.instance_id,
             command     = excluded.command;
@@ -32,6 +35,7 @@ CREATE OR REPLACE FUNCTION "migrate_lock".unclean_end(p_command_sha256 text) RET
 AS $body$
     SELECT jsonb_build_object(
                'kind', kind, 'instanceId', instance_id, 'command', command,
+               'lockedAtMs', "migrate_lock".ms_between('epoch', locked_at),
                'endedAtMs', "migrate_lock".ms_between('epoch', ended_at))
       FROM "migrate_lock".migration_lock_unclean_end
      WHERE command_sha256 = p_command_sha256

@@ -90,10 +90,11 @@ export function readStatusTables(
           waitingMs: nowMs - timeMs(arrivedAt),
         })),
       uncleanEnds: ends
-        .map(([kind, instanceId, command, endedAt]) => ({
-          kind: text(kind) as UncleanEnd['kind'],
-          instanceId: text(instanceId),
+        .map(([kind, instanceId, command, lockedAt, endedAt]) => ({
+          kind: textOrEmpty(kind) as UncleanEnd['kind'],
+          instanceId: textOrEmpty(instanceId),
           command: command ?? null,
+          lockedAtMs: timeMs(lockedAt),
           endedAtMs: timeMs(endedAt),
         }))
         .sort((a, b) => a.endedAtMs - b.endedAtMs)

@@ -22,7 +22,12 @@ export async function readStatusReport(
     state,
     lease: lease === null ? null : withMoments(lease),
     waiters,
-    uncleanEnds: uncleanEnds.map(({ endedAtMs, ...end }) => ({ ...end, endedAt: formatMoment(endedAtMs) })),
+    uncleanEnds: uncleanEnds.map(({ kind, instanceId, command, endedAtMs }) => ({
+      kind,
+      instanceId,
+      command,
+      endedAt: formatMoment(endedAtMs),
+    })),
     isReplica,
   };
 }

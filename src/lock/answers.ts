@@ -43,6 +43,8 @@ export interface UncleanEnd {
   kind: Exclude<LeaseEnd, 'clean'>;
   instanceId: string;
   command: string | null;
+  /** When its lease began. */
+  lockedAtMs: number;
   endedAtMs: number;
 }
 

@@ -98,6 +98,7 @@ const uncleanEnd = object<UncleanEnd>({
   kind: oneOf('signalled', 'deadline', 'killed', 'expired', 'unlocked', 'leftovers'),
   instanceId: line,
   command: lineOrNull,
+  lockedAtMs: moment,
   endedAtMs: moment,
 });
 

@@ -84,7 +84,7 @@ describe('rows written through the functions', () => {
     // A refusal is fine too; then an ordinary client has the lock.
     await pollInSql(attacker, instanceId, hostile).catch(() => pollInSql(attacker, 'b', { ttlMs: 600_000 }));
     await pollInSql(attacker, `w${instanceId}`, hostile).catch(() => undefined);
-    await attacker`SELECT migrate_lock.release(${TEXT.slice(0, 100)}, 'wrong', 'holder', 'ignore', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)`;
+    await attacker`SELECT migrate_lock.release(${TEXT.slice(0, 100)}, 'wrong', 'holder', 'ignore', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)`;
     await attacker`SELECT migrate_lock.unlock(${TEXT.slice(0, 100)}, false, false, 'ignore', NULL)`;
     await expectHarmless(OF_A_HELD_LOCK);
   });

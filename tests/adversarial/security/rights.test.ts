@@ -190,7 +190,7 @@ describe('search_path and pg_temp', () => {
     const { me } = await tryToAcquire(lock);
     const ask = (statement: string) => evil.unsafe<{ answer: string }[]>(statement);
     const [released] = await ask(
-      `SELECT migrate_lock.release('${me.instanceId}', 'guess', 'holder', 'wait', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)::pg_catalog.text AS answer`,
+      `SELECT migrate_lock.release('${me.instanceId}', 'guess', 'holder', 'wait', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)::pg_catalog.text AS answer`,
     );
     expect(released?.answer).toBe('{"outcome": "refused"}');
     const [polled] = await ask(

@@ -41,6 +41,7 @@ describe('migrate-lock status', () => {
       database: db.name,
       schema: 'migrate_lock',
       state: 'free',
+      uncleanEnds: [],
       lease: null,
       waiters: [],
       isReplica: false,

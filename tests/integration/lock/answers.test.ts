@@ -52,8 +52,8 @@ const LEASE = `jsonb_build_object(
   'instanceId', p_instance_id, 'fencingToken', 7, 'host', 'h', 'pid', 1, 'dbRole', 'r', 'command', 'c', 'runKey', NULL,
   'lockedAtMs', 1790000000000, 'expiresAtMs', 1790000030000, 'heldMs', 0, 'expiresInMs', 30000, 'releasedAtMs', NULL)`;
 const acquired = (lease: string, rest = '{}') =>
-  `jsonb_build_object('outcome', 'acquired', 'lease', ${LEASE} || ${literal(lease)}, 'takeover', NULL, 'auditHash', NULL)
-     || ${literal(rest)}`;
+  `jsonb_build_object('outcome', 'acquired', 'lease', ${LEASE} || ${literal(lease)}, 'takeover', NULL, 'auditHash', NULL,
+     'previousEnd', NULL) || ${literal(rest)}`;
 const held = (rest: string) =>
   `jsonb_build_object('outcome', 'held', 'holder', NULL, 'queueLength', 1) || ${literal(rest)}`;
 
