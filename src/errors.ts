@@ -13,6 +13,7 @@ export type ErrorCode =
   | 'SCHEMA_NOT_TRUSTED'
   | 'SCHEMA_TOO_NEW'
   | 'SCHEMA_CONFLICT'
+  | 'CHECK_TIMEOUT'
   | 'LOCK_WAIT_TIMEOUT'
   | 'LOCK_MISUSED'
   | 'ORPHANS_LEFT'

@@ -7,8 +7,8 @@ export interface SpawnOptions {
   command: string;
   args: readonly string[];
   env: NodeJS.ProcessEnv;
-  /** The descriptors that become its 0, 1 and 2. */
-  stdio: readonly [stdin: number, stdout: number, stderr: number];
+  /** The descriptors that become its 0, 1 and 2; `ignore`: /dev/null. */
+  stdio: readonly [stdin: number | 'ignore', stdout: number, stderr: number];
   /** In its own session and group, without a controlling terminal. */
   ownGroup: boolean;
 }

@@ -30,8 +30,8 @@ export interface ChildOptions {
   env: NodeJS.ProcessEnv;
   /** Unique to this run. It identifies processes that leave the child's group (instance-mark.ts). */
   mark: string;
-  /** The descriptors that become the child's 0, 1 and 2. */
-  stdio: readonly [stdin: number, stdout: number, stderr: number];
+  /** The descriptors that become the child's 0, 1 and 2; `ignore`: /dev/null. */
+  stdio: readonly [stdin: number | 'ignore', stdout: number, stderr: number];
   timeline: Timeline;
   /** From SIGTERM to SIGKILL, for leftover processes and for stop(). */
   killGraceMs: number;

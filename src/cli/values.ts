@@ -66,3 +66,12 @@ export const readFilePath: Reader = (value, name) => {
   const example = '/var/lib/node_exporter/migrate-lock.prom';
   throw new UsageError(`${name} ${problem}.`, `Write for example ${written(name, example)}.`);
 };
+
+/** Reads a line for the shell. */
+export const readShellCommand: Reader = (value, name) => {
+  if (value.trim() !== '' && !value.includes('\0')) return value;
+  throw new UsageError(
+    `${name} is empty.`,
+    `Write for example ${written(name, "'./migrations-pending.sh'")}.`,
+  );
+};

@@ -10,13 +10,14 @@ export const OUTCOMES = [
   'skipped',
   'conflict',
   'deadline',
+  'unrecovered',
   'lost',
   'interrupted',
   'error',
 ] as const;
 /**
- * How a run ended. `completed`: the child ended by itself, whatever its exit code. `skipped`: there was nothing to do for its
- * run key.
+ * How a run ended. `completed`: the child ended by itself, whatever its exit code. `skipped`: there was nothing to do.
+ * `unrecovered`: its recovery failed, so the command was not started.
  */
 export type Outcome = (typeof OUTCOMES)[number];
 
@@ -128,18 +129,30 @@ export interface EventFields {
   'lock.lost': { holder: string | null };
   /** `handovers`: how often the lock changed hands while we waited. */
   'wait.timeout': HolderSummary & { queueLength: number; waitedMs: number; polls: number; handovers: number };
-  /** The work of this run key is done (`succeeded`), or has just failed, in the run `by`: nothing was run here. */
+  /**
+   * The command was not run. `once`: the work of the run key is done (`succeeded`), or has just failed, in the run `by`.
+   * `check`: the check found nothing pending. The fields of the other run are then null.
+   */
   'run.skipped': {
-    runKey: string;
+    reason: 'once' | 'check';
+    runKey: string | null;
     succeeded: boolean;
     exitCode: number;
-    by: string;
+    by: string | null;
     byHost: string | null;
     /** Its command line, redacted. */
     byCommand: string | null;
-    finishedAt: string;
-    ranMs: number;
+    finishedAt: string | null;
+    ranMs: number | null;
   };
+  /** A program is run first, because the last lease of the command had an unclean end. */
+  'recover.started': { childPid: number; command: string; deadlineMs: number };
+  /** With another exit code than 0, the command is not started. */
+  'recover.exited': { exitCode: number | null; signal: string | null; durationMs: number };
+  /** The check is run: before the lock is asked for, and again under the lease. */
+  'check.started': { childPid: number; command: string; deadlineMs: number };
+  /** With exit code 0, nothing is pending. */
+  'check.exited': { exitCode: number | null; signal: string | null; durationMs: number };
   /** The work of our run key succeeded here, but that could not be stored: the next run with this key may do it again. */
   'run.not_stored': { runKey: string };
   /** The guard of the child had exited; another one was started. */
@@ -179,6 +192,10 @@ const ALL_EVENTS: Record<EventName, true> = {
   'lock.lost': true,
   'wait.timeout': true,
   'run.skipped': true,
+  'recover.started': true,
+  'recover.exited': true,
+  'check.started': true,
+  'check.exited': true,
   'run.not_stored': true,
   'guard.restarted': true,
   'guard.absent': true,

@@ -84,11 +84,13 @@ export interface RunDescription {
   durationMs: number;
 }
 
-/** What a waiter with a run key reads between two polls. */
+/** What a waiter with a run key reads between two polls, and a run whose check found nothing to do. */
 export interface RunKeyState {
   /** null: the work is not done yet. */
   run: RunDescription | null;
   isHeld: boolean;
+  /** A lease was not released, or the last lease of our command had an unclean end. */
+  mayBeUnfinished: boolean;
 }
 
 /** The work of the run key is done, or has just failed. */

@@ -136,7 +136,7 @@ export function isAboutSchema(answer: unknown): boolean {
   return object({ outcome: text() })(answer, 'poll()').outcome === 'schema';
 }
 
-export const runKeyShape = object<RunKeyState>({ run: orNull(run), isHeld: truth });
+export const runKeyShape = object<RunKeyState>({ run: orNull(run), isHeld: truth, mayBeUnfinished: truth });
 
 const released = object<Extract<ReleaseAnswer, { outcome: 'released' }>>({
   outcome: oneOf('released'),

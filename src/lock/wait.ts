@@ -11,7 +11,7 @@ import { explain } from '../db/explain.js';
 import { codedError } from '../db/socket.js';
 import type { EventBody } from '../events/events.js';
 import { attemptLimitMs } from './attempt-limit.js';
-import type { Acquired, Attempt, Held, RunDescription } from './answers.js';
+import type { Acquired, Attempt, Held, RunDescription, UncleanEnd } from './answers.js';
 import { CALL_LIMIT_MS, type LockCalls } from './calls.js';
 import { ensureSchema } from '../schema/apply.js';
 import type { ClientDescription, Identity, Lease } from './lease.js';
@@ -57,9 +57,15 @@ const QUIET_MS = 1_000;
 /** The number of waiters of one role that a release notifies. While there are fewer, a waiter polls again at once to listen. */
 const PLACES = 4;
 
+export interface Acquisition {
+  lease: Lease;
+  /** The unclean end of the last lease of our command; null: it was clean or unknown. */
+  previousEnd: UncleanEnd | null;
+}
+
 /** How a wait ends. */
 export type WaitResult =
-  | { outcome: 'acquired'; lease: Lease }
+  | ({ outcome: 'acquired' } & Acquisition)
   /** The work of the client's run key is done, or has just failed. */
   | { outcome: 'settled'; run: RunDescription }
   | { outcome: 'timed-out'; error: LockWaitTimeoutError }
@@ -149,7 +155,7 @@ class Waiter {
       case 'acquired':
         this.#reportAcquired(answer);
         await this.#spareConnection(answer);
-        return { outcome: 'acquired', lease: answer.lease };
+        return { outcome: 'acquired', lease: answer.lease, previousEnd: answer.previousEnd };
       case 'settled':
         return { outcome: 'settled', run: answer.run };
       case 'held':

@@ -40,7 +40,7 @@ export function timesUnder(
 export class Deadline {
   #times: Times;
   #isPassed = false;
-  readonly #subscribers: Subscriber[] = [];
+  readonly #subscribers = new Set<Subscriber>();
 
   constructor(times: Times) {
     this.#times = times;
@@ -55,9 +55,10 @@ export class Deadline {
     return this.#isPassed || performance.now() >= this.#times.termAtMs;
   }
 
-  /** `onMoved` is called at every change of the command's times. */
-  subscribe(onMoved: Subscriber): void {
-    this.#subscribers.push(onMoved);
+  /** `onMoved` is called at every change of the command's times. @returns a function that ends this. */
+  subscribe(onMoved: Subscriber): () => void {
+    this.#subscribers.add(onMoved);
+    return () => this.#subscribers.delete(onMoved);
   }
 
   /** The command has exited or is being ended. */

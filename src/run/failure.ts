@@ -22,6 +22,8 @@ export function reportFailure(error: unknown, options: RunOptions, events: Event
     message: redact(error instanceof Error ? error.message : String(error)),
     ...(hint === undefined ? {} : { hint: redact(hint) }),
   });
+  if (known && error.exitCode === EXIT_CODES.conflict.code)
+    return { outcome: 'conflict', exitCode: options.conflictExitCode };
   if (known && error.exitCode === EXIT_CODES.deadline.code)
     return { outcome: 'deadline', exitCode: error.exitCode };
   return { outcome: 'error', exitCode: known ? error.exitCode : EXIT_CODES.internal.code };

@@ -4,13 +4,20 @@ import type { RunDescription } from '../lock/answers.js';
 import type { WorkResult } from '../lock/calls.js';
 import { formatMoment } from '../text/moment.js';
 import { decideOutcome, type RunResult } from './outcome.js';
+import type { Program } from './program.js';
 import type { RunContext } from './run-context.js';
 
 /**
  * The result of the work. A child that exited with 0 after a forwarded signal, or with leftover processes, may not have
  * finished: that is neither a success nor a failure, and the next run tries again.
  */
-export function resultOfWork(end: ChildEnd, forwarded: ReadonlySet<NodeJS.Signals>): WorkResult | undefined {
+export function resultOfWork(
+  end: ChildEnd,
+  program: Program['kind'],
+  forwarded: ReadonlySet<NodeJS.Signals>,
+): WorkResult | undefined {
+  // A check that ends the run found the work done. A recovery is not the work.
+  if (program === 'recovery' || (program === 'check' && end.exitCode !== 0)) return undefined;
   if (forwarded.size > 0 || end.reason === 'lost') return undefined;
   const { exitCode } = decideOutcome(end, 'released', forwarded);
   const durationMs = Math.round(end.durationMs);
@@ -25,7 +32,8 @@ export function reportSkipped(run: RunDescription, { options, events }: RunConte
   const exitCode = exitCodeOf(run);
   events.emit({
     event: 'run.skipped',
-    runKey: once?.runKey ?? '',
+    reason: 'once',
+    runKey: once?.runKey ?? null,
     succeeded,
     exitCode,
     by: instanceId,

@@ -20,6 +20,10 @@ export interface RunOptions {
   orphans: OrphanMode;
   /** Whether a waiter may keep a connection to be notified of a release. */
   listen: boolean;
+  /** A shell command that is run first when the last lease of this command had an unclean end; null: known tools recover. */
+  recover: string | null;
+  /** A shell command: with exit code 0, nothing is pending. null: the command is always run. */
+  check: string | null;
   /** Work that needs to succeed once; null: every run runs the command. */
   once: OnceOptions | null;
   /** The program and its arguments that the guard runs to release the lease of a killed holder. */

@@ -1,18 +1,24 @@
 import { hostname } from 'node:os';
-import { Guard } from '../child/guard.js';
 import { newMark } from '../child/instance-mark.js';
-import { resolveCommand } from '../child/resolve-command.js';
-import type { ChildEnd } from '../child/supervise.js';
 import { hasControllingTerminal, terminalDelivers } from '../child/controlling-terminal.js';
 import { OwnDatabase } from '../db/own-database.js';
-import { createEventStream, type EventStream } from '../events/event-stream.js';
+import { createEventStream } from '../events/event-stream.js';
 import type { EventListener } from '../events/events.js';
 import { CALL_LIMIT_MS, LockCalls, type EndDetails, type WorkResult } from '../lock/calls.js';
 import { newIdentity, type Lease } from '../lock/lease.js';
 import { childTimes } from '../lock/lease-times.js';
 import { orAborted } from '../lock/or-aborted.js';
 import { releaseLease, type ReleaseOutcome } from '../lock/release.js';
-import { waitForLease, type WaitResult } from '../lock/wait.js';
+import { waitForLease, type Acquisition, type WaitResult } from '../lock/wait.js';
+import {
+  checkAndRun,
+  checkBeforeLock,
+  findCheck,
+  isSkipped,
+  reportNothingPending,
+  type Ended,
+  type Programs,
+} from './check.js';
 import { orderGuard } from './crash-release.js';
 import { describeRun } from './describe-run.js';
 import { reportFailure } from './failure.js';
@@ -20,8 +26,11 @@ import { openHolderSocket, type HolderSocket } from './holder/holder-socket.js';
 import { findOuterRun, runNested } from './nested/nested-run.js';
 import { reportSkipped, resultOfWork } from './once.js';
 import { decideOutcome, kindOfEnd, type RunResult } from './outcome.js';
+import { findCommand } from './program.js';
+import { recover, refuseWithoutShell } from './recover.js';
 import type { RunContext, RunOptions } from './run-context.js';
 import { Interrupted, SignalRouter } from './signals.js';
+import { startGuard } from './start-guard.js';
 import { UnderLease } from './under-lease.js';
 
 /**
@@ -50,15 +59,23 @@ export async function run(options: RunOptions, listeners: readonly EventListener
 /** @throws an error that reportFailure() reports. */
 async function runUnderLock(context: RunContext): Promise<RunResult> {
   const { options, events, signals } = context;
-  const file = resolveCommand(options.command, options.env, options.cwd);
-  const interrupt = signals.interruptible();
+  const command = findCommand(options);
+  const check = findCheck(options);
+  refuseWithoutShell(options);
+  const startedAtMs = performance.now();
+  let interrupt = signals.interruptible();
   const socket = await prepareSocket(context);
   try {
     if (socket.path === undefined) events.emit({ event: 'socket.absent', reason: socket.problem });
-    const askedAtMs = performance.now();
+    if (check !== undefined) {
+      interrupt.throwIfAborted();
+      if (await checkBeforeLock(context, check, socket.path)) return reportNothingPending(context);
+      interrupt = signals.interruptible();
+    }
     const outer = await orAborted(findOuterRun(context, interrupt), interrupt);
-    const leftMs = Math.max(0, Math.round(options.waitTimeoutMs - (performance.now() - askedAtMs)));
-    if (outer !== undefined) return await runNested(context, file, outer, socket, leftMs, interrupt);
+    const leftMs = Math.max(0, Math.round(options.waitTimeoutMs - (performance.now() - startedAtMs)));
+    if (outer !== undefined)
+      return await runNested(context, { command, check }, outer, socket, leftMs, interrupt);
 
     const waited = await wait(context, socket, leftMs, interrupt);
     switch (waited.outcome) {
@@ -69,7 +86,7 @@ async function runUnderLock(context: RunContext): Promise<RunResult> {
       case 'interrupted':
         throw waited.reason;
       case 'acquired':
-        return await supervise(context, file, waited.lease, socket, interrupt);
+        return await supervise(context, { command, check }, waited, socket, interrupt);
     }
   } finally {
     socket.close();
@@ -94,30 +111,12 @@ function prepare(
     listeners,
   );
   const signals = new SignalRouter();
-  database.prepare(CALL_LIMIT_MS);
+  // A check comes first, and its processes may need the connection.
+  if (options.check === null) database.prepare(CALL_LIMIT_MS);
   const mark = newMark();
   const guard = startGuard(options, mark, events);
   const calls = new LockCalls(database, options.schema, options.orphans);
   return { options, mark, me, events, signals, calls, guard };
-}
-
-/** The variables that the guard and its release program get. None of them contains a secret. */
-const GUARD_VARIABLES = [
-  ...['PATH', 'HOME', 'LANG', 'TZ'],
-  ...['NODE_EXTRA_CA_CERTS', 'SSL_CERT_FILE', 'SSL_CERT_DIR'],
-];
-
-function startGuard(options: RunOptions, mark: string, { emit }: EventStream): Guard {
-  let restarts = 0;
-  return new Guard({
-    mark,
-    releaseProgram: options.releaseProgram,
-    env: Object.fromEntries(GUARD_VARIABLES.map((name) => [name, options.env[name]])),
-    on: (event) => {
-      if (event.type === 'restarted') emit({ event: 'guard.restarted', restarts: ++restarts });
-      else emit({ event: 'guard.absent', reason: event.reason });
-    },
-  });
 }
 
 /** The guard gets its orders when the directory exists, so that the directory is removed after a crash. */
@@ -154,41 +153,63 @@ function wait(
   });
 }
 
-/** Runs the command under the lease, and releases the lease when the command's process tree has ended. */
+/** Under the lease: recovers, checks, runs the command; releases the lease when its processes have ended. */
 async function supervise(
   context: RunContext,
-  file: string,
-  lease: Lease,
+  { command, check }: Programs,
+  { lease, previousEnd }: Acquisition,
   socket: HolderSocket,
   interrupt: AbortSignal,
 ): Promise<RunResult> {
-  const { options, signals } = context;
   const under = new UnderLease(context, lease, socket);
   socket.answerWith((request, asker) => under.answer(request, asker));
-  let end: ChildEnd;
+  let recovered = false;
+  let ended: Ended;
   try {
     interrupt.throwIfAborted();
-    end = await under.run(file);
+    const recovery = await recover(context, under, previousEnd);
+    recovered = recovery.outcome === 'recovered';
+    if (recovery.outcome === 'failed') ended = { program: 'recovery', end: recovery.end };
+    else ended = await checkAndRun(under, { command, check });
   } catch (error) {
     const reason = error instanceof Interrupted ? 'interrupted' : 'the command could not be started';
-    await release(context, lease, { end: { reason } });
+    await under.close();
+    await release(context, lease, { end: { reason, recovered } });
     throw error;
   }
+  await under.close();
+  return finish(context, under, { ...ended, recovered });
+}
+/** Releases the lease, unless processes may still run, and decides how the run ends. */
+async function finish(
+  context: RunContext,
+  under: UnderLease,
+  { program, end, recovered }: Ended & { recovered: boolean },
+): Promise<RunResult> {
+  const { options, signals } = context;
+  const isCommand = program === 'command';
   if (!end.gone) {
     reportKept(context, under);
-    if (end.exitCode === 0 && end.reason === 'exited') reportNotStored(context);
+    if (isCommand && end.exitCode === 0 && end.reason === 'exited') reportNotStored(context);
     return decideOutcome(end, 'failed', signals.forwarded);
   }
   const { exitCode, signal, reason, leftovers } = end;
   // The terminal sends Ctrl-C to both processes, and the child may exit before we get the signal.
   if (signal !== null && hasControllingTerminal() && terminalDelivers(signal)) signals.noteForwarded(signal);
-  const work = options.once === null ? null : (resultOfWork(end, signals.forwarded) ?? null);
+  const work = options.once === null ? null : (resultOfWork(end, program, signals.forwarded) ?? null);
+  const kind = isCommand ? kindOfEnd(end, signals.forwarded) : null;
   const released = await release(context, under.lease, {
-    end: { exitCode, signal, reason, leftovers, kind: kindOfEnd(end, signals.forwarded) },
+    end: isCommand
+      ? { exitCode, signal, reason, leftovers, kind, recovered }
+      : { reason: program, recovered },
     work,
   });
   if (released !== 'released' && work?.succeeded === true) reportNotStored(context);
-  return decideOutcome(end, released, signals.forwarded);
+  if (isSkipped({ program, end })) return reportNothingPending(context);
+  const result = decideOutcome(end, released, signals.forwarded);
+  return program === 'recovery' && result.outcome === 'completed'
+    ? { ...result, outcome: 'unrecovered' }
+    : result;
 }
 
 /** A signal stops the retries. It may be the signal that has ended the child. */

@@ -64,6 +64,11 @@ export class SignalRouter {
     this.#forwarded.add(signal);
   }
 
+  /** @throws {Interrupted} when a child got a signal: the run ends. */
+  throwIfForwarded(): void {
+    for (const signal of this.#forwarded) throw new Interrupted(signal);
+  }
+
   /** Restores the default effect of the signals. */
   close(): void {
     for (const signal of FORWARDED) process.off(signal, this.#take);

@@ -15,7 +15,8 @@ import { Turns } from './holder/turns.js';
 import { LeaseKeeper } from './keep-lease.js';
 import { orderGuard } from './crash-release.js';
 import type { RunContext } from './run-context.js';
-import { startCommand } from './start-command.js';
+import type { Program } from './program.js';
+import { startProgram } from './start-program.js';
 import { watchSuspend } from './suspend.js';
 
 /** The part of the command's time after which `lease.expiring` is emitted, so that there is time to extend the lease. */
@@ -30,12 +31,13 @@ const LEASE_OVER: HolderAnswer = {
 /** With these signals, a run gives up waiting for processes that cannot be ended. */
 const GIVE_UP_SIGNALS = new Set<NodeJS.Signals>(['SIGINT', 'SIGTERM']);
 
-/** Runs the command under a lease of this run, and answers the command's requests. */
+/** Runs programs under a lease of this run, one after the other, and answers their requests. */
 export class UnderLease {
   readonly #deadline: Deadline;
   readonly #turns = new Turns();
   /** When the lease began, on performance.now()'s clock. */
   readonly #beganAtMs: number;
+  readonly #stopWatching: () => void;
   #lease: Lease;
   #child: RunningChild | undefined;
   #keeper: LeaseKeeper | undefined;
@@ -49,6 +51,14 @@ export class UnderLease {
     this.#lease = lease;
     this.#beganAtMs = lease.endsAtMs - context.options.ttlMs;
     this.#deadline = new Deadline(this.#timesOf(lease));
+    // The guard has its orders before there is a child.
+    orderGuard(context, socket.path, lease, this.#deadline.times.guardKillAtMs);
+    this.#deadline.subscribe(({ guardKillAtMs }, why) => {
+      // The guard's clock advances while the machine is suspended.
+      if (why === 'extended') context.guard.moveDeadline(guardKillAtMs);
+      this.#warnInTime();
+    });
+    this.#stopWatching = watchSuspend((suspendedMs) => this.#deadline.resumeAfter(suspendedMs));
   }
 
   /** The current lease: it may have been extended. */
@@ -62,18 +72,16 @@ export class UnderLease {
   }
 
   /**
-   * Starts the command and waits until its whole process tree has ended. Forwards signals to it.
+   * Starts a program and waits until its whole process tree has ended. Forwards signals to it.
    * @throws {MigrateLockError} when it could not be started, {Interrupted} when a signal arrived before that.
    */
-  async run(file: string): Promise<ChildEnd> {
+  async run(program: Program): Promise<ChildEnd> {
     const { options, signals } = this.context;
     const held = signals.hold();
-    // The guard has its orders before there is a child.
-    orderGuard(this.context, this.socket.path, this.#lease, this.#deadline.times.guardKillAtMs);
-    const stopWatching = watchSuspend((suspendedMs) => this.#deadline.resumeAfter(suspendedMs));
+    // A signal that ended the program before ends the run.
+    signals.throwIfForwarded();
     try {
-      const child = await startCommand(this.context, this.#deadline, {
-        file,
+      const child = await startProgram(this.context, this.#deadline, program, {
         lease: this.#lease,
         socketList: writeSocketList(this.socket.path, readSocketList(options.env)),
         signals: held,
@@ -84,7 +92,6 @@ export class UnderLease {
         },
       });
       this.#child = child;
-      this.#deadline.subscribe(() => this.#warnInTime());
       this.#warnInTime();
       held.routeTo((signal) => {
         if (this.#keeper !== undefined && GIVE_UP_SIGNALS.has(signal)) return this.#keeper.giveUp();
@@ -93,11 +100,15 @@ export class UnderLease {
       });
       return await child.ended;
     } finally {
-      this.#deadline.pass();
-      await this.#keeper?.stop();
       this.#stopWarning();
-      stopWatching();
     }
+  }
+
+  /** No other program is started: the lease is not extended any more. */
+  async close(): Promise<void> {
+    this.#deadline.pass();
+    await this.#keeper?.stop();
+    this.#stopWatching();
   }
 
   /** If this process was stopped after it sent the acquisition, another instance may hold the lock by now. */

@@ -54,6 +54,30 @@ export function describeEvent(event: MigrateLockEvent): Message | null {
       );
     case 'child.exited':
       return exited(event.exitCode, event.signal, event.durationMs);
+    case 'recover.started':
+      return info(
+        `the last run had an unclean end: running ${event.command} (pid ${event.childPid}) first; it must be done within ` +
+          formatDuration(event.deadlineMs),
+      );
+    case 'recover.exited':
+      return event.exitCode === 0
+        ? good(`the recovery succeeded after ${formatDuration(event.durationMs)}`)
+        : {
+            ...bad(
+              `the recovery ${failure(event.exitCode, event.signal)} after ${formatDuration(event.durationMs)}`,
+            ),
+            hint: 'The command is not started. The next run of it recovers again.',
+          };
+    case 'check.started':
+      return info(
+        `checking whether anything is pending: ${event.command} (pid ${event.childPid}), for ${formatDuration(event.deadlineMs)} at most`,
+      );
+    case 'check.exited':
+      return event.exitCode === 0
+        ? info(`the check found nothing pending after ${formatDuration(event.durationMs)}`)
+        : info(
+            `the check ${failure(event.exitCode, event.signal)} after ${formatDuration(event.durationMs)}`,
+          );
     case 'lease.expiring':
       return {
         ...warn(`the command is still running and will be ended in ${formatDuration(event.deadlineMs)}`),
@@ -216,6 +240,11 @@ function exited(exitCode: number | null, signal: string | null, durationMs: numb
     : warn(`the command failed with exit code ${exitCode ?? 'unknown'} ${after}`);
 }
 
+/** `ended with exit code 3`, `was ended by SIGTERM` */
+function failure(exitCode: number | null, signal: string | null): string {
+  return signal === null ? `ended with exit code ${exitCode ?? 'unknown'}` : `was ended by ${signal}`;
+}
+
 function orphan({ pid, role, client, openMs }: EventOf<'lock.orphans'>['sessions'][number]): string {
   const where = client === null ? '' : ` at ${client}`;
   const since = openMs === null ? '' : `, in a transaction for ${formatDuration(openMs)}`;
@@ -243,8 +272,10 @@ function acquired(event: MigrateLockEvent & EventOf<'lock.acquired'>): Message {
 }
 
 function skipped(event: EventOf<'run.skipped'>): Message {
-  const { runKey, byHost, by, byCommand, finishedAt, exitCode } = event;
-  const who = `${shorten(byHost ?? by, MAX_NAME_LENGTH, '…')}${byCommand === null ? '' : ` (${shortened(byCommand)})`}`;
+  const { byHost, by, byCommand, exitCode } = event;
+  if (event.reason === 'check') return good('nothing to run: the check found nothing pending');
+  const [runKey, finishedAt] = [event.runKey ?? '', event.finishedAt ?? ''];
+  const who = `${shorten(byHost ?? by ?? '', MAX_NAME_LENGTH, '…')}${byCommand === null ? '' : ` (${shortened(byCommand)})`}`;
   if (!event.succeeded) {
     return {
       ...bad(

@@ -13,7 +13,7 @@ import type { OrphanMode } from '../../lock/poll-call.js';
 import { checkRunKey } from '../../lock/run-key.js';
 import { checkTimes } from '../check-times.js';
 import { nameGiven, type OwnOption } from '../own-option.js';
-import { numberReader, readFilePath } from '../values.js';
+import { numberReader, readFilePath, readShellCommand } from '../values.js';
 
 export const addRun: AddCommand = (program, processContext, onExitCode) => {
   const run = program
@@ -48,6 +48,14 @@ export function runOptions(): OwnOption[] {
       ['auto', 'terminate', 'wait', 'ignore'],
     ),
     option('--no-listen', 'only poll: keep no connection to be notified of a release'),
+    option(
+      '--recover <command>',
+      "a shell command that is run first, when the last run of this command had an unclean end; none: not even a known tool's own",
+    ).readBy(readShellCommand),
+    option(
+      '--check <command>',
+      'a shell command that exits with 0 when nothing is pending: then the lock is not asked for, and nothing is run',
+    ).readBy(readShellCommand),
     option(
       '--once <key>',
       "work that needs to succeed once, named by a key that is new for each release, as the release's git commit",
@@ -88,6 +96,8 @@ export interface RunOptionValues extends ConnectionOptionValues {
   killGrace: number;
   orphans: OrphanMode;
   listen: boolean;
+  recover?: string;
+  check?: string;
   once?: string;
   onFailure: 'retry' | 'fail';
   failureMemory: number;
@@ -130,6 +140,8 @@ async function runCommand(
       killGraceMs: values.killGrace,
       orphans: values.orphans,
       listen: values.listen,
+      recover: values.recover ?? null,
+      check: values.check ?? null,
       once: readOnce(values),
       releaseProgram: [...program, RELEASE_AFTER_CRASH],
       childStdout: values.childStdout,

@@ -141,6 +141,7 @@ function takeTurn(
           onChange = change;
           onGone = gone;
           missed?.();
+          missed = undefined;
           if (socket.destroyed) gone();
         },
         giveUp: () => {

@@ -1,3 +1,4 @@
+import { checkAndRun, isSkipped, reportNothingPending, type Programs } from '../check.js';
 import { describeRun } from '../describe-run.js';
 import type { HolderDescription } from '../../lock/lease.js';
 import { LockWaitTimeoutError } from '../../lock/lock-wait-timeout-error.js';
@@ -41,10 +42,10 @@ export async function findOuterRun(
   return undefined;
 }
 
-/** Runs the command under the outer run's lease. */
+/** Runs the check and the command under the outer run's lease. The outer run is the one that recovers. */
 export async function runNested(
   context: RunContext,
-  file: string,
+  programs: Programs,
   outer: OuterRun,
   socket: HolderSocket,
   waitTimeoutMs: number,
@@ -70,12 +71,15 @@ export async function runNested(
   const { instanceId: holder, fencingToken, expiresAt } = inherited.lease;
   events.context.fencingToken = fencingToken;
   events.emit({ event: 'lock.inherited', holder, expiresAt: expiresAt.toISOString() });
+  const under = new UnderInheritedLease(context, inherited, socket);
   try {
-    const under = new UnderInheritedLease(context, inherited, socket);
     socket.answerWith((request, asker) => under.answer(request, asker));
-    const end = await under.run(file);
+    const ended = await checkAndRun(under, programs);
+    if (isSkipped(ended)) return reportNothingPending(context);
+    const { end } = ended;
     return decideOutcome(end, end.reason === 'lost' ? 'lost' : 'released', signals.forwarded);
   } finally {
+    under.close();
     inherited.giveUp();
   }
 }

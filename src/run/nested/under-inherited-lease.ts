@@ -8,11 +8,12 @@ import { ANSWER_BEFORE_MS, notGiven, TRYING } from '../holder/holder-answer.js';
 import { keepTrying } from '../../lock/keep-trying.js';
 import type { RunContext } from '../run-context.js';
 import { Deadline, type Times } from '../deadline.js';
-import { startCommand } from '../start-command.js';
+import type { Program } from '../program.js';
+import { startProgram } from '../start-program.js';
 import { readSocketList, writeSocketList } from '../holder/socket-list.js';
 import { Turns } from '../holder/turns.js';
 
-/** Runs the command under the lease of an outer run, with the deadline that the lease already has. */
+/** Runs programs under the lease of an outer run, with the deadline that the lease already has. */
 export class UnderInheritedLease {
   readonly #turns = new Turns();
   readonly #deadline: Deadline;
@@ -27,39 +28,45 @@ export class UnderInheritedLease {
   ) {
     this.#lease = inherited.lease;
     this.#deadline = new Deadline(timesOf(inherited.lease));
+    context.guard.moveDeadline(this.#deadline.times.guardKillAtMs);
+    this.#deadline.subscribe(({ guardKillAtMs }, why) => {
+      // The guard's clock advances while the machine is suspended.
+      if (why === 'extended') context.guard.moveDeadline(guardKillAtMs);
+    });
   }
 
   /**
-   * Starts the command and waits until its whole process tree has ended. Forwards signals to it.
+   * Starts a program and waits until its whole process tree has ended. Forwards signals to it.
    * @throws {MigrateLockError} when it could not be started, {Interrupted} when a signal came before that.
    */
-  async run(file: string): Promise<ChildEnd> {
-    const { signals, guard } = this.context;
+  async run(program: Program): Promise<ChildEnd> {
+    const { signals } = this.context;
     const held = signals.hold();
-    guard.moveDeadline(this.#deadline.times.guardKillAtMs);
-    try {
-      const child = await startCommand(this.context, this.#deadline, {
-        file,
-        lease: this.#lease,
-        socketList: this.#socketList(),
-        signals: held,
-      });
-      this.inherited.watch(
-        (described, describedAtMs) => void this.#follow(described, describedAtMs).catch(() => undefined), // on failure the deadline stays
-        () => {
-          // The outer run does not hold the lease for us any more.
-          this.#deadline.pass();
-          child.stop('lost');
-        },
-      );
-      held.routeTo((signal) => {
-        signals.noteForwarded(signal);
-        child.forward(signal);
-      });
-      return await child.ended;
-    } finally {
-      this.#deadline.pass();
-    }
+    // A signal that ended the program before ends the run.
+    signals.throwIfForwarded();
+    const child = await startProgram(this.context, this.#deadline, program, {
+      lease: this.#lease,
+      socketList: this.#socketList(),
+      signals: held,
+    });
+    this.inherited.watch(
+      (described, describedAtMs) => void this.#follow(described, describedAtMs).catch(() => undefined), // on failure the deadline stays
+      () => {
+        // The outer run does not hold the lease for us any more.
+        this.#deadline.pass();
+        child.stop('lost');
+      },
+    );
+    held.routeTo((signal) => {
+      signals.noteForwarded(signal);
+      child.forward(signal);
+    });
+    return child.ended;
+  }
+
+  /** No other program is started: the lease is not extended any more. */
+  close(): void {
+    this.#deadline.pass();
   }
 
   /** Answers a request of our child. A turn is given here; a request for more time is forwarded to the outer run. */

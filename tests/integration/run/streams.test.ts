@@ -91,7 +91,7 @@ describe.each(['stdout', 'stderr'] as const)('a stalled reader of %s', (stream) 
       'trap "" PIPE; (while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done) & sleep 1000',
     ];
     const redirected = stream === 'stdout' ? ['--child-stdout', 'stdout'] : [];
-    const args = [CLI, 'run', ...redirected, '--ttl', '3s', '--kill-grace', '200ms', '--', ...command];
+    const args = [CLI, 'run', ...redirected, '--ttl', '8s', '--kill-grace', '200ms', '--', ...command];
     const file = openSync(join(folder, 'other'), 'w');
     const program =
       kind === 'socket'

@@ -104,6 +104,7 @@ export const SAMPLES: { [N in EventName]: Omit<EventOf<N>, 'event'>[] } = {
   ],
   'run.skipped': [
     {
+      reason: 'once',
       runKey: '4f2c1d',
       succeeded: true,
       exitCode: 0,
@@ -114,6 +115,7 @@ export const SAMPLES: { [N in EventName]: Omit<EventOf<N>, 'event'>[] } = {
       ranMs: 1_200,
     },
     {
+      reason: 'once',
       runKey: '4f2c1d',
       succeeded: false,
       exitCode: 3,
@@ -123,6 +125,27 @@ export const SAMPLES: { [N in EventName]: Omit<EventOf<N>, 'event'>[] } = {
       finishedAt: '2026-01-02T03:04:05.000Z',
       ranMs: 0,
     },
+    {
+      reason: 'check',
+      runKey: null,
+      succeeded: true,
+      exitCode: 0,
+      by: null,
+      byHost: null,
+      byCommand: null,
+      finishedAt: null,
+      ranMs: null,
+    },
+  ],
+  'recover.started': [{ childPid: 7, command: "sh -c 'knex migrate:unlock'", deadlineMs: 23_000 }],
+  'recover.exited': [
+    { exitCode: 0, signal: null, durationMs: 900 },
+    { exitCode: 3, signal: null, durationMs: 900 },
+  ],
+  'check.started': [{ childPid: 8, command: "sh -c './pending.sh'", deadlineMs: 30_000 }],
+  'check.exited': [
+    { exitCode: 0, signal: null, durationMs: 400 },
+    { exitCode: null, signal: 'SIGTERM', durationMs: 400 },
   ],
   'run.not_stored': [{ runKey: '4f2c1d' }],
   'guard.restarted': [{ restarts: 1 }],

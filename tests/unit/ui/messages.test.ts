@@ -25,6 +25,7 @@ const holder = {
   queueLength: 9,
 };
 const skipped = {
+  reason: 'once' as const,
   runKey: '4f2c1d',
   succeeded: true,
   exitCode: 0,
