@@ -7,7 +7,7 @@
 #     orders DUE LEFT GRACE PID START GROUP RELEASE
 #
 #     DUE    when the tree is killed, in tenths of a second of /proc/uptime, which is not affected by changes of the date
-#     LEFT   the same, counted from now, for systems without /proc/uptime; `-` before there is a lease, and so a child
+#     LEFT   the same, counted from now, for systems without /proc/uptime; `-` before there is a child's deadline
 #     GRACE  tenths of a second from SIGTERM to SIGKILL
 #     PID    the child, START its start time (field 22 of /proc/PID/stat), GROUP `own` if it leads its own process group,
 #            `shared` if it is in the holder's; each is `-` before the child is started
@@ -235,7 +235,7 @@ kill_at=$((now + grace)) scans=0 empty=0
 while [ "$empty" -lt 2 ]; do
   scan
   read_clock
-  # Without a lease there was no child.
+  # Without a deadline there is no child.
   if [ -n "$gone$killed" ] || [ "$foreign$left" = yes- ] || { [ -n "$seen" ] && [ "$tree" = ' ' ]; }; then
     empty=$((empty + 1))
   else

@@ -38,7 +38,7 @@ function recoveryIn(options: RunOptions, previousEnd?: UncleanEnd): Program {
   return findProgram('recovery', shellArgv(options.recover ?? ''), options, variablesOf(previousEnd));
 }
 
-/** What the recovery is told of the lease that had the unclean end. */
+/** What the recovery gets: the lease that had the unclean end. */
 function variablesOf(previousEnd: UncleanEnd | undefined): NodeJS.ProcessEnv {
   return {
     MIGRATE_LOCK_PREVIOUS_END: previousEnd?.kind,
