@@ -1,6 +1,5 @@
 import { hostname } from 'node:os';
 import { newMark } from '../child/instance-mark.js';
-import { hasControllingTerminal, terminalDelivers } from '../child/controlling-terminal.js';
 import { OwnDatabase } from '../db/own-database.js';
 import { createEventStream } from '../events/event-stream.js';
 import type { EventListener } from '../events/events.js';
@@ -174,7 +173,7 @@ async function supervise(
   } catch (error) {
     const reason = error instanceof Interrupted ? 'interrupted' : 'the command could not be started';
     await under.close();
-    await release(context, lease, { end: { reason, recovered } });
+    await release(context, under.lease, { end: { reason, recovered } });
     throw error;
   }
   await under.close();
@@ -194,8 +193,6 @@ async function finish(
     return decideOutcome(end, 'failed', signals.forwarded);
   }
   const { exitCode, signal, reason, leftovers } = end;
-  // The terminal sends Ctrl-C to both processes, and the child may exit before we get the signal.
-  if (signal !== null && hasControllingTerminal() && terminalDelivers(signal)) signals.noteForwarded(signal);
   const work = options.once === null ? null : (resultOfWork(end, program, signals.forwarded) ?? null);
   const kind = isCommand ? kindOfEnd(end, signals.forwarded) : null;
   const released = await release(context, under.lease, {

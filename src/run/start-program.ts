@@ -1,3 +1,4 @@
+import { hasControllingTerminal, terminalDelivers } from '../child/controlling-terminal.js';
 import { startChild, type ChildEvent, type RunningChild } from '../child/supervise.js';
 import type { Lease } from '../lock/lease.js';
 import { childEnvironment } from './child-environment.js';
@@ -45,6 +46,7 @@ export async function startProgram(
     killGraceMs: options.killGraceMs,
     guard,
     on: (event) => {
+      if (event.type === 'exited') noteTerminalSignal(context, event.signal);
       if (event.type === 'deadline' || (event.type === 'exited' && program.kind === 'command'))
         deadline.pass();
       on?.(event);
@@ -55,6 +57,11 @@ export async function startProgram(
   void child.ended.then(deadline.subscribe(follow));
   follow(); // the deadline may have moved while the child was being started
   return child;
+}
+
+/** The terminal sends Ctrl-C to both processes, and the child may exit before we get the signal. */
+function noteTerminalSignal({ signals }: RunContext, signal: NodeJS.Signals | null): void {
+  if (signal !== null && hasControllingTerminal() && terminalDelivers(signal)) signals.noteForwarded(signal);
 }
 
 const STARTED = { command: 'child.started', recovery: 'recover.started', check: 'check.started' } as const;
