@@ -1,4 +1,5 @@
 import { classify, errorCode, UNTRUSTED_SCHEMA } from '../db/classify.js';
+import { copyRows, type CopiedRow } from '../db/copy-rows.js';
 import type { Database, Session } from '../db/database.js';
 import { CALLS } from '../generated/sql.js';
 import { readOwners, refuseSuperuser, untrusted, type SchemaOwners } from '../schema/owners.js';
@@ -7,17 +8,13 @@ import type { HistoryRow, LockStatus, UncleanEnd } from '../lock/answers.js';
 
 /**
  * Status and history for a superuser, where the lock belongs to a role that is not one: a superuser calls no function
- * of it.
- * COPY of a table reads rows and runs no code (no view, no rule, no function, no planner), and fails for other
- * relations.
+ * of it. COPY runs no code.
  */
 
 const LIMIT_MS = 15_000;
 /** As status() in sql/functions/status.sql. */
 const MOST_ENDS = 100;
 const PERMISSION_DENIED = '42501';
-
-type Row = (string | null)[];
 
 /**
  * Whether the tables have to be read, because `error` refused the functions to this role. Where other roles can change
@@ -121,7 +118,7 @@ export function readHistoryTable(
   });
 }
 
-function leaseFromRow(row: Row, nowMs: number): NonNullable<LockStatus['lease']> {
+function leaseFromRow(row: CopiedRow, nowMs: number): NonNullable<LockStatus['lease']> {
   const [instanceId, token, host, pid, dbRole, command, runKey, lockedAt, expiresAt, releasedAt] = row;
   return {
     instanceId: textOrEmpty(instanceId),
@@ -139,7 +136,7 @@ function leaseFromRow(row: Row, nowMs: number): NonNullable<LockStatus['lease']>
   };
 }
 
-function historyRow(row: Row): HistoryRow {
+function historyRow(row: CopiedRow): HistoryRow {
   const [id, at, event, instanceId, token, dbRole, address, applicationName, details, hash] = row;
   return {
     id: numberOrNull(id) ?? 0,
@@ -155,20 +152,8 @@ function historyRow(row: Row): HistoryRow {
   };
 }
 
-async function copy(session: Session, statement: string, schema: string): Promise<Row[]> {
-  const chunks: Buffer[] = [];
-  const stream = await session.unsafe(renderSql(statement, schema)).readable();
-  for await (const chunk of stream) chunks.push(chunk as Buffer);
-  const lines = Buffer.concat(chunks).toString('utf8').split('\n').slice(0, -1);
-  return lines.map((line) => line.split('\t').map(readField));
-}
-
-const ESCAPES: Record<string, string> = { b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v' };
-
-/** One field of COPY's text format. */
-function readField(field: string): string | null {
-  if (field === '\\N') return null;
-  return field.replace(/\\(.)/g, (_, letter: string) => ESCAPES[letter] ?? letter);
+function copy(session: Session, statement: string, schema: string): Promise<CopiedRow[]> {
+  return copyRows(session, renderSql(statement, schema));
 }
 
 function textOrEmpty(field: string | null | undefined): string {

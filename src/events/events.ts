@@ -70,6 +70,33 @@ export interface UncleanEndSummary {
   endedAt: string;
 }
 
+/** An INVALID index, with the statements that drop it or build it again; null: that is not possible. */
+export interface InvalidIndexSummary {
+  schema: string;
+  table: string;
+  name: string;
+  drop: string | null;
+  reindex: string | null;
+}
+
+/** A prepared transaction, with the statements that end it. */
+export interface PreparedSummary {
+  gid: string;
+  role: string;
+  preparedAt: string;
+  commit: string;
+  rollback: string;
+}
+
+/** A table in which a migration tool says that it still runs. */
+export interface ToolLockSummary {
+  tool: 'knex' | 'liquibase' | 'prisma';
+  schema: string;
+  table: string;
+  /** What can be given as --recover. */
+  recover: string;
+}
+
 export interface EventFields {
   /** The lock schema was created (fromVersion null) or upgraded. */
   'schema.applied': { fromVersion: number | null; toVersion: number };
@@ -92,6 +119,18 @@ export interface EventFields {
   } & Audited;
   /** The lease has expired, but database sessions of it are still open; `denied` of them our role may not end. */
   'lock.orphans': { holder: string; sessions: SessionSummary[]; denied: number };
+  /**
+   * This command had an unclean end, and the database has what a migration that was cut off can leave, from whichever run: INVALID
+   * indexes that no session is building, and prepared transactions of our role; null: there are none. migrate-lock changes none of them.
+   */
+  'database.leftovers': {
+    indexes: InvalidIndexSummary[] | null;
+    preparedTransactions: PreparedSummary[] | null;
+  };
+  /**
+   * The command failed after an unclean end, and a migration tool's own lock, or its unfinished migration, is in the database.
+   */
+  'tool.locked': { locks: ToolLockSummary[] };
   /** This run is inside the command of another run, which holds the lock: it runs under that lease, and its deadline. */
   'lock.inherited': { holder: string; expiresAt: string };
   /** The acquired lease had expired without a release. */
@@ -176,6 +215,8 @@ const ALL_EVENTS: Record<EventName, true> = {
   'lock.rate_limited': true,
   'lock.acquired': true,
   'lock.orphans': true,
+  'database.leftovers': true,
+  'tool.locked': true,
   'lock.inherited': true,
   'lock.takeover': true,
   'child.started': true,

@@ -2,6 +2,7 @@ import { adviceAfterDeadline, adviceAfterFailedRelease, adviceAfterWait } from '
 import { formatDuration } from '../text/duration.js';
 import type { EventOf, HolderSummary, MigrateLockEvent } from '../events/events.js';
 import { formatMoment } from '../text/moment.js';
+import { aboutLeftovers, aboutToolLocks } from './leftovers.js';
 import { shorten } from '../text/shorten.js';
 import { aboutSurvivors } from './survivors.js';
 import { unclean } from './unclean-end.js';
@@ -98,6 +99,10 @@ export function describeEvent(event: MigrateLockEvent): Message | null {
               `ended. To end one: SELECT pg_terminate_backend(${event.sessions[0]?.pid ?? 'pid'}). If no role can end them: ` +
               `\`${unlockLine(event.holder)}\`. If they are not the command's, name its roles with init --child-role.`,
       };
+    case 'database.leftovers':
+      return { ...aboutLeftovers(event), tone: 'warn' };
+    case 'tool.locked':
+      return { ...aboutToolLocks(event), tone: 'warn' };
     case 'lock.inherited':
       return info(`running under the lease of ${event.holder}, inside its command`);
     case 'lease.extended':

@@ -66,6 +66,34 @@ export const SAMPLES: { [N in EventName]: Omit<EventOf<N>, 'event'>[] } = {
     },
     { holder: 'V1StGXR8', sessions: [{ pid: 4711, role: null, client: null, openMs: null }], denied: 0 },
   ],
+  'database.leftovers': [
+    {
+      indexes: [
+        {
+          ...{ schema: 'app', table: 'users', name: 'users_email' },
+          drop: 'DROP INDEX CONCURRENTLY app.users_email',
+          reindex: 'REINDEX INDEX CONCURRENTLY app.users_email',
+        },
+        { schema: 'app', table: 'users', name: 'users_key', drop: null, reindex: null },
+      ],
+      preparedTransactions: [
+        {
+          ...{ gid: 'x', role: 'app', preparedAt: expiresAt },
+          commit: "COMMIT PREPARED 'x'",
+          rollback: "ROLLBACK PREPARED 'x'",
+        },
+      ],
+    },
+    { indexes: null, preparedTransactions: null },
+  ],
+  'tool.locked': [
+    {
+      locks: [
+        { tool: 'knex', schema: 'public', table: 'knex_migrations_lock', recover: 'npx knex migrate:unlock' },
+        { tool: 'prisma', schema: 'public', table: '_prisma_migrations', recover: 'prisma' },
+      ],
+    },
+  ],
   'lock.inherited': [{ holder: 'V1StGXR8', expiresAt }],
   'lock.takeover': [{ previousInstanceId: 'V1StGXR8', expiredMs: 12, sessionsEnded: 0, auditHash: null }],
   'child.started': [{ childPid: 42, command: 'knex migrate:latest', deadlineMs: 23_000 }],

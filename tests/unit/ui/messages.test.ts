@@ -298,6 +298,48 @@ describe('describeEvent', () => {
         "If they are not the command's, name its roles with init --child-role.",
     ],
     [
+      {
+        event: 'database.leftovers',
+        indexes: [
+          {
+            ...{ schema: 'app', table: 'users', name: 'mail' },
+            drop: 'DROP INDEX CONCURRENTLY app.mail',
+            reindex: 'REINDEX INDEX CONCURRENTLY app.mail',
+          },
+          {
+            ...{ schema: 'app', table: 'users', name: 'mail_ccnew', reindex: null },
+            drop: 'DROP INDEX CONCURRENTLY app.mail_ccnew',
+          },
+        ],
+        preparedTransactions: [
+          {
+            ...{ gid: 'x', role: 'app', preparedAt: expiresAt },
+            commit: "COMMIT PREPARED 'x'",
+            rollback: "ROLLBACK PREPARED 'x'",
+          },
+        ],
+      },
+      'warn',
+      'the database has INVALID indexes that no session is building: app.mail (on users), app.mail_ccnew (on users), and prepared ' +
+        `transactions of our role, which keep their locks: x (since ${expiresAt})`,
+      'migrate-lock does not change them. A migration with IF NOT EXISTS does not build such an index again. What you can run: ' +
+        'REINDEX INDEX CONCURRENTLY app.mail or DROP INDEX CONCURRENTLY app.mail; DROP INDEX CONCURRENTLY app.mail_ccnew; ' +
+        "COMMIT PREPARED 'x' or ROLLBACK PREPARED 'x'.",
+    ],
+    [
+      {
+        event: 'tool.locked',
+        locks: [
+          { tool: 'knex', schema: 'app', table: 'knex_migrations_lock', recover: 'npx knex migrate:unlock' },
+          { tool: 'prisma', schema: 'public', table: '_prisma_migrations', recover: 'prisma' },
+        ],
+      },
+      'warn',
+      'a lock of the migration tool itself may be the reason: app.knex_migrations_lock is taken (knex), public._prisma_migrations has an ' +
+        'unfinished migration (prisma)',
+      "If nothing else runs that tool, let the next run recover: --recover 'npx knex migrate:unlock', or --recover 'prisma'.",
+    ],
+    [
       { event: 'lock.inherited', holder: 'x', expiresAt },
       'info',
       'running under the lease of x, inside its command',

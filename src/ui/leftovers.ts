@@ -1,0 +1,68 @@
+import type { EventOf } from '../events/events.js';
+
+/** As many as are named. */
+const MOST_NAMED = 5;
+
+interface Sentences {
+  text: string;
+  hint: string;
+}
+
+/** The message about what a migration that was cut off can leave in the database. */
+export function aboutLeftovers(
+  leftovers: Pick<EventOf<'database.leftovers'>, 'indexes' | 'preparedTransactions'>,
+): Sentences {
+  const indexes = leftovers.indexes ?? [];
+  const preparedTransactions = leftovers.preparedTransactions ?? [];
+  const texts = [
+    ...(indexes.length === 0
+      ? []
+      : [
+          'INVALID indexes that no session is building: ' +
+            named(indexes.map(({ schema, name, table }) => `${schema}.${name} (on ${table})`)),
+        ]),
+    ...(preparedTransactions.length === 0
+      ? []
+      : [
+          'prepared transactions of our role, which keep their locks: ' +
+            named(preparedTransactions.map(({ gid, preparedAt }) => `${gid} (since ${preparedAt})`)),
+        ]),
+  ];
+  const statements = [
+    ...indexes.map(({ drop, reindex }) => [reindex, drop]),
+    ...preparedTransactions.map(({ commit, rollback }) => [commit, rollback]),
+  ].map((either) => either.filter((statement) => statement !== null).join(' or '));
+  return {
+    text: `the database has ${texts.join(', and ')}`,
+    hint:
+      'migrate-lock does not change them. A migration with IF NOT EXISTS does not build such an index again. What you can run: ' +
+      `${named(
+        statements.filter((text) => text !== ''),
+        '; ',
+      )}.`,
+  };
+}
+
+/** The message about a tool that says that it still runs. */
+export function aboutToolLocks({ locks }: Pick<EventOf<'tool.locked'>, 'locks'>): Sentences {
+  const recover = [...new Set(locks.map(({ recover }) => recover))].map(
+    (command) => `--recover '${command}'`,
+  );
+  return {
+    text:
+      'a lock of the migration tool itself may be the reason: ' +
+      named(
+        locks.map(({ tool, schema, table }) =>
+          tool === 'prisma'
+            ? `${schema}.${table} has an unfinished migration (prisma)`
+            : `${schema}.${table} is taken (${tool})`,
+        ),
+      ),
+    hint: `If nothing else runs that tool, let the next run recover: ${recover.join(', or ')}.`,
+  };
+}
+
+function named(names: readonly string[], separator = ', '): string {
+  const more = names.length - MOST_NAMED;
+  return [...names.slice(0, MOST_NAMED), ...(more > 0 ? [`${more} more`] : [])].join(separator);
+}
