@@ -156,7 +156,13 @@ export interface EventFields {
     last: boolean;
   } & Audited;
   /** The child reached its deadline and is being ended. `ttlMs`: the whole lease, with its extensions. `expiresInMs`: what is left of its lease; 0: it has expired. */
-  'child.deadline': { ttlMs: number; ranMs: number; expiresInMs: number };
+  'child.deadline': {
+    ttlMs: number;
+    ranMs: number;
+    expiresInMs: number;
+    /** What recovers at the next run of this command: `command` is its --recover, others are tools; null: nothing does. */
+    recovery: string | null;
+  };
   /** Processes that the child left running when it ended; they are being ended. */
   'child.leftover': { count: number };
   'lock.released': { heldMs: number } & Audited;
@@ -188,6 +194,8 @@ export interface EventFields {
   'recover.started': { childPid: number; command: string; deadlineMs: number };
   /** With another exit code than 0, the command is not started. */
   'recover.exited': { exitCode: number | null; signal: string | null; durationMs: number };
+  /** The lock of the migration tool itself may be taken, and was not released; the command is started. */
+  'recover.skipped': { tool: string; recovery: string; reason: string };
   /** The check is run: before the lock is asked for, and again under the lease. */
   'check.started': { childPid: number; command: string; deadlineMs: number };
   /** With exit code 0, nothing is pending. */
@@ -235,6 +243,7 @@ const ALL_EVENTS: Record<EventName, true> = {
   'run.skipped': true,
   'recover.started': true,
   'recover.exited': true,
+  'recover.skipped': true,
   'check.started': true,
   'check.exited': true,
   'run.not_stored': true,

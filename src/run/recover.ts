@@ -1,11 +1,13 @@
 import type { ChildEnd } from '../child/supervise.js';
 import type { UncleanEnd } from '../lock/answers.js';
+import { databaseLeftovers } from '../recover/leftovers.js';
+import type { RecognizedTool } from '../recover/recognize.js';
+import { redactCommand } from '../redact/command.js';
+import { isToolLocked, sessionsOfLease, takenToolLocks } from '../recover/tool-locks.js';
 import { findProgram, shellArgv, type Program } from './program.js';
+import { recoveryPlan } from './recovery-plan.js';
 import type { RunContext, RunOptions } from './run-context.js';
 import type { UnderLease } from './under-lease.js';
-
-/** `--recover none`: known tools do not recover either. */
-export const NO_RECOVERY = 'none';
 
 /** What was done about the unclean end of the command's last lease. */
 export type Recovery =
@@ -15,38 +17,81 @@ export type Recovery =
   /** The command must not be started. */
   | { outcome: 'failed'; end: ChildEnd };
 
-/** @throws {MigrateLockError} when there is no shell for the recovery (exit 126 or 127) */
-export function refuseWithoutShell(options: RunOptions): void {
-  if (options.recover !== null && options.recover !== NO_RECOVERY) recoveryIn(options);
-}
-
-/** Runs the recovery under the lease, if the last lease of the command had an unclean end. */
+/** Reports and recovers what an unclean end of the command's last lease left behind, under the lease. */
 export async function recover(
-  { options, signals }: RunContext,
+  context: RunContext,
   under: UnderLease,
   previousEnd: UncleanEnd | null,
 ): Promise<Recovery> {
-  if (previousEnd === null || options.recover === null || options.recover === NO_RECOVERY)
-    return { outcome: 'none' };
-  const end = await under.run(recoveryIn(options, previousEnd));
+  if (previousEnd === null) return { outcome: 'none' };
+  const { options, calls } = context;
+  const plan = recoveryPlan(options);
+  try {
+    await reportLeftovers(context);
+    if (plan.by === 'nothing') return { outcome: 'none' };
+    if (plan.by === 'tool' && !(await mayRelease(context, plan.recognized, previousEnd)))
+      return { outcome: 'none' };
+  } finally {
+    // The recovery and the command may need the connection.
+    calls.database.disconnect();
+  }
+  const argv = plan.by === 'tool' ? plan.recognized.recovery : shellArgv(plan.line);
+  const end = await under.run(recoveryFor(argv, options, previousEnd));
+  if (!end.gone || end.reason !== 'exited') return { outcome: 'failed', end };
   // It may have ended with 0 before it was done.
-  if (end.gone) signals.throwIfForwarded();
-  return succeeded(end) ? { outcome: 'recovered' } : { outcome: 'failed', end };
+  context.signals.throwIfForwarded();
+  if (end.exitCode === 0) return { outcome: 'recovered' };
+  if (plan.by === 'command') return { outcome: 'failed', end };
+  skip(context, plan.recognized, 'the command that releases it failed');
+  return { outcome: 'none' };
 }
 
-function recoveryIn(options: RunOptions, previousEnd?: UncleanEnd): Program {
-  return findProgram('recovery', shellArgv(options.recover ?? ''), options, variablesOf(previousEnd));
+/** After a command has failed that was not recovered: a lock of its tool may be the reason. */
+export async function reportToolLocks({ calls, events }: RunContext): Promise<void> {
+  // The failure of the command is what counts, not that of this look.
+  const locks = await takenToolLocks(calls.database).catch(() => []);
+  if (locks.length > 0) events.emit({ event: 'tool.locked', locks });
 }
 
-/** What the recovery gets: the lease that had the unclean end. */
-function variablesOf(previousEnd: UncleanEnd | undefined): NodeJS.ProcessEnv {
-  return {
-    MIGRATE_LOCK_PREVIOUS_END: previousEnd?.kind,
-    MIGRATE_LOCK_PREVIOUS_INSTANCE_ID: previousEnd?.instanceId,
-    MIGRATE_LOCK_PREVIOUS_COMMAND: previousEnd?.command ?? '',
-  };
+function recoveryFor(argv: readonly string[], options: RunOptions, previousEnd: UncleanEnd): Program {
+  return findProgram('recovery', argv, options, {
+    MIGRATE_LOCK_PREVIOUS_END: previousEnd.kind,
+    MIGRATE_LOCK_PREVIOUS_INSTANCE_ID: previousEnd.instanceId,
+    MIGRATE_LOCK_PREVIOUS_COMMAND: previousEnd.command ?? '',
+  });
 }
 
-function succeeded({ exitCode, reason, gone }: ChildEnd): boolean {
-  return gone && reason === 'exited' && exitCode === 0;
+async function reportLeftovers({ calls, events }: RunContext): Promise<void> {
+  // A look that fails is no reason to keep the command from running.
+  const leftovers = await databaseLeftovers(calls.database).catch(() => null);
+  if (leftovers !== null) events.emit({ event: 'database.leftovers', ...leftovers });
+}
+
+/** Whether the tool's own lock is taken, and nothing of the last lease can still need it. */
+async function mayRelease(
+  context: RunContext,
+  recognized: RecognizedTool,
+  previousEnd: UncleanEnd,
+): Promise<boolean> {
+  const { database } = context.calls;
+  try {
+    if (!(await isToolLocked(database, recognized.tool, previousEnd))) return false;
+    const reason =
+      previousEnd.kind === 'unlocked'
+        ? '`migrate-lock unlock` ends a lease and not its command, which may still run'
+        : (await sessionsOfLease(database, previousEnd.instanceId)) > 0
+          ? 'a database session of the last run is still open'
+          : undefined;
+    if (reason === undefined) return true;
+    skip(context, recognized, reason);
+  } catch (error) {
+    skip(context, recognized, error instanceof Error ? error.message : String(error));
+  }
+  return false;
+}
+
+/** The tool's own lock stays as it is, and the command is started. */
+function skip({ options, events }: RunContext, { tool, recovery }: RecognizedTool, reason: string): void {
+  const shown = redactCommand(recovery, options.connection.secrets);
+  events.emit({ event: 'recover.skipped', tool, recovery: shown, reason });
 }

@@ -26,7 +26,8 @@ import { findOuterRun, runNested } from './nested/nested-run.js';
 import { reportSkipped, resultOfWork } from './once.js';
 import { decideOutcome, kindOfEnd, type RunResult } from './outcome.js';
 import { findCommand } from './program.js';
-import { recover, refuseWithoutShell } from './recover.js';
+import { recover, reportToolLocks } from './recover.js';
+import { refuseWithoutShell } from './recovery-plan.js';
 import type { RunContext, RunOptions } from './run-context.js';
 import { Interrupted, SignalRouter } from './signals.js';
 import { startGuard } from './start-guard.js';
@@ -177,13 +178,14 @@ async function supervise(
     throw error;
   }
   await under.close();
-  return finish(context, under, { ...ended, recovered });
+  return finish(context, under, { ...ended, recovered, isMarked: previousEnd !== null });
 }
+
 /** Releases the lease, unless processes may still run, and decides how the run ends. */
 async function finish(
   context: RunContext,
   under: UnderLease,
-  { program, end, recovered }: Ended & { recovered: boolean },
+  { program, end, recovered, isMarked }: Ended & { recovered: boolean; isMarked: boolean },
 ): Promise<RunResult> {
   const { options, signals } = context;
   const isCommand = program === 'command';
@@ -203,6 +205,8 @@ async function finish(
   });
   if (released !== 'released' && work?.succeeded === true) reportNotStored(context);
   if (isSkipped({ program, end })) return reportNothingPending(context);
+  if (released === 'released' && kind === 'clean' && exitCode !== 0 && isMarked && !recovered)
+    await reportToolLocks(context);
   const result = decideOutcome(end, released, signals.forwarded);
   return program === 'recovery' && result.outcome === 'completed'
     ? { ...result, outcome: 'unrecovered' }

@@ -10,6 +10,8 @@ import type { HeldSignals } from './signals.js';
 export interface StartOptions {
   /** null: a check, before the lock is asked for. */
   lease: Pick<Lease, 'instanceId' | 'fencingToken' | 'expiresAt'> | null;
+  /** What recovers after this command; see describePlan(). */
+  recovery?: string | null;
   /** The value of MIGRATE_LOCK_SOCKET for the program. */
   socketList?: string | undefined;
   /** Signals that arrived before the program is started. */
@@ -27,7 +29,7 @@ export async function startProgram(
   context: RunContext,
   deadline: Deadline,
   program: Program,
-  { lease, socketList, signals, check, on }: StartOptions,
+  { lease, recovery = null, socketList, signals, check, on }: StartOptions,
 ): Promise<RunningChild> {
   const { options, mark, guard } = context;
   await guard.ready;
@@ -50,7 +52,8 @@ export async function startProgram(
       if (event.type === 'deadline' || (event.type === 'exited' && program.kind === 'command'))
         deadline.pass();
       on?.(event);
-      report(context, deadline, program, event, lease !== null);
+      if (event.type === 'deadline' && lease === null) return; // the caller reports it
+      report(context, deadline, program, event, recovery);
     },
   });
   const follow = (): void => void child.moveTimeline(deadline.times);
@@ -72,7 +75,7 @@ function report(
   deadline: Deadline,
   program: Program,
   event: ChildEvent,
-  hasLease: boolean,
+  recovery: string | null,
 ): void {
   const nowMs = performance.now();
   const leftMs = (atMs: number): number => Math.max(0, Math.round(atMs - nowMs));
@@ -91,12 +94,12 @@ function report(
       return emit({ event: EXITED[program.kind], exitCode, signal, durationMs: Math.round(durationMs) });
     }
     case 'deadline':
-      if (!hasLease) return;
       return emit({
         event: 'child.deadline',
         ttlMs: Math.round(deadline.times.leaseLastsMs),
         ranMs: Math.round(event.ranMs),
         expiresInMs: leftMs(deadline.times.leaseEndsAtMs),
+        recovery,
       });
     case 'leftover':
       return emit({ event: 'child.leftover', count: event.count });

@@ -16,6 +16,7 @@ import { LeaseKeeper } from './keep-lease.js';
 import { orderGuard } from './crash-release.js';
 import type { RunContext } from './run-context.js';
 import type { Program } from './program.js';
+import { describePlan } from './recovery-plan.js';
 import { startProgram } from './start-program.js';
 import { watchSuspend } from './suspend.js';
 
@@ -83,6 +84,7 @@ export class UnderLease {
     try {
       const child = await startProgram(this.context, this.#deadline, program, {
         lease: this.#lease,
+        recovery: describePlan(options),
         socketList: writeSocketList(this.socket.path, readSocketList(options.env)),
         signals: held,
         check: () => this.#refuseLateStart(),

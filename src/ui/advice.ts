@@ -19,13 +19,21 @@ export function adviceAfterWait(event: EventOf<'wait.timeout'>): string {
   return instead === undefined ? moved : `${moved} ${instead}`;
 }
 
-export function adviceAfterDeadline({ ttlMs, expiresInMs }: EventOf<'child.deadline'>): string {
+export function adviceAfterDeadline({ ttlMs, expiresInMs, recovery }: EventOf<'child.deadline'>): string {
   if (expiresInMs <= 0) {
     return 'It may have run at the same time as the next run: check the database. assert_held() in the migration prevents that.';
   }
-  if (ttlMs >= MAX_DURATION_MS) return 'That is the longest lease: split the migration.';
+  if (ttlMs >= MAX_DURATION_MS) return `That is the longest lease: split the migration. ${nextRun(recovery)}`;
   const longer = durationOption(Math.min(MAX_DURATION_MS, Math.ceil((2 * ttlMs) / 1_000) * 1_000));
-  return `The lease lasts ${formatDuration(ttlMs)}. Try a larger one, for example --ttl ${longer}`;
+  return `The lease lasts ${formatDuration(ttlMs)}. Try a larger one, for example --ttl ${longer}. ${nextRun(recovery)}`;
+}
+
+/** What the next run of a command does that was ended at its deadline. */
+function nextRun(recovery: string | null): string {
+  if (recovery === 'command') return 'The next run of this command runs its --recover first.';
+  if (recovery !== null)
+    return `The next run of this command first releases the lock of ${recovery} itself, if it is taken.`;
+  return 'If the migration tool keeps a lock of its own, the next run may find it taken: see --recover.';
 }
 
 export function adviceAfterFailedRelease({

@@ -69,6 +69,11 @@ export function describeEvent(event: MigrateLockEvent): Message | null {
             ),
             hint: 'The command is not started. The next run of it recovers again.',
           };
+    case 'recover.skipped':
+      return {
+        ...warn(`the lock of ${event.tool} itself was not released: ${event.reason}`),
+        hint: `The command is started. If it says that migrations are locked: make sure that none runs, then \`${event.recovery}\`.`,
+      };
     case 'check.started':
       return info(
         `checking whether anything is pending: ${event.command} (pid ${event.childPid}), for ${formatDuration(event.deadlineMs)} at most`,

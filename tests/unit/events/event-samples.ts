@@ -118,8 +118,8 @@ export const SAMPLES: { [N in EventName]: Omit<EventOf<N>, 'event'>[] } = {
     { processes: null, ttlMs: 30_000, expiresAt, last: true, auditHash: null },
   ],
   'child.deadline': [
-    { ttlMs: 30_000, ranMs: 23_000, expiresInMs: 7_000 },
-    { ttlMs: 30_000, ranMs: 40_000, expiresInMs: 0 },
+    { ttlMs: 30_000, ranMs: 23_000, expiresInMs: 7_000, recovery: null },
+    { ttlMs: 30_000, ranMs: 40_000, expiresInMs: 0, recovery: null },
   ],
   'child.leftover': [{ count: 2 }],
   'lock.released': [{ heldMs: 1_234, auditHash }],
@@ -170,6 +170,7 @@ export const SAMPLES: { [N in EventName]: Omit<EventOf<N>, 'event'>[] } = {
     { exitCode: 0, signal: null, durationMs: 900 },
     { exitCode: 3, signal: null, durationMs: 900 },
   ],
+  'recover.skipped': [{ tool: 'knex', recovery: 'knex migrate:unlock', reason: 'a session is still open' }],
   'check.started': [{ childPid: 8, command: "sh -c './pending.sh'", deadlineMs: 30_000 }],
   'check.exited': [
     { exitCode: 0, signal: null, durationMs: 400 },

@@ -157,20 +157,22 @@ describe('describeEvent', () => {
       `extended the lease: it now ends at ${expiresAt}`,
     ],
     [
-      { event: 'child.deadline', ttlMs: 45_000, ranMs: 38_000, expiresInMs: 7_000 },
+      { event: 'child.deadline', ttlMs: 45_000, ranMs: 38_000, expiresInMs: 7_000, recovery: null },
       'bad',
       'the command has run for 38s; it is ended now, before its lease expires',
-      'The lease lasts 45s. Try a larger one, for example --ttl 90s',
+      'The lease lasts 45s. Try a larger one, for example --ttl 90s. If the migration tool keeps a lock of its own, the next run may ' +
+        'find it taken: see --recover.',
     ],
     [
-      { event: 'child.deadline', ttlMs: MAX_DURATION_MS, ranMs: 38_000, expiresInMs: 1 },
+      { event: 'child.deadline', ttlMs: MAX_DURATION_MS, ranMs: 38_000, expiresInMs: 1, recovery: 'knex' },
       'bad',
       'the command has run for 38s; it is ended now, before its lease expires',
-      'That is the longest lease: split the migration.',
+      'That is the longest lease: split the migration. The next run of this command first releases the lock of knex itself, if it ' +
+        'is taken.',
     ],
     [
       // This process was suspended, and another instance may have taken over.
-      { event: 'child.deadline', ttlMs: 45_000, ranMs: 61_000, expiresInMs: 0 },
+      { event: 'child.deadline', ttlMs: 45_000, ranMs: 61_000, expiresInMs: 0, recovery: null },
       'bad',
       'the command has run for 1m 1s, and its lease has expired: migrate-lock did not run in time; its remaining processes are ended now',
       'It may have run at the same time as the next run: check the database. assert_held() in the migration prevents that.',
