@@ -13,6 +13,7 @@ import { LIBPQ } from '../../src/db/settings/libpq-parameters.js';
 import { EVENT_NAMES } from '../../src/events/events.js';
 import { EXIT_CODES } from '../../src/exit-codes.js';
 import { MigrationLock } from '../../src/index.js';
+import { SELF_RECOVERING } from '../../src/recover/tools.js';
 import { childTimes, marginMs } from '../../src/lock/lease-times.js';
 import { blocksOf, DOCUMENTS, plain, proseOf, readDocument, ROOT, tableOf } from '../support/documents.js';
 
@@ -85,6 +86,36 @@ describe('the time that a command has with the defaults', () => {
     expect([...new Set(figures)].sort()).toEqual([...moments].sort());
     for (const [figure] of drawing.matchAll(/(?<=grace )\d+ s/g)) expect(figure).toBe(inSeconds(killGrace));
     for (const [figure] of drawing.matchAll(/(?<=m=)\d+ s/g)) expect(figure).toBe(inSeconds(margin));
+  });
+});
+
+describe('docs/recover.md', () => {
+  /** Liquibase reads `update-count` and `updateCount`, the table of tools has `updatecount`. */
+  const short = (name: string, anyCase: boolean) =>
+    anyCase ? name.replaceAll('-', '') : name.replace(/^(migrate:|--)/, '');
+
+  test('has the tools that recover by themselves, with their commands', () => {
+    const rows = tableOf('docs/recover.md', 'tool', 'commands', 'its lock', 'recovery', 'source');
+    expect(rows.map(([tool = '']) => tool.toLowerCase())).toEqual(SELF_RECOVERING.map(({ name }) => name));
+    SELF_RECOVERING.forEach(({ commands, anyCase }, index) => {
+      const documented = plain(rows[index]?.[1] ?? '').split(', ');
+      expect(sorted(documented.map((name) => short(name, anyCase)))).toEqual(
+        sorted([...commands.keys()].map((name) => short(name, anyCase))),
+      );
+    });
+  });
+
+  test('has the options that are passed on', () => {
+    for (const { name, options, anyCase } of SELF_RECOVERING) {
+      const item = proseOf('docs/recover.md')
+        .split(/\n(?=- |\n)/)
+        .find((text) => text.toLowerCase().startsWith(`- ${name}: \`--`));
+      const documented = [...(item ?? '').matchAll(/`(--[\w-]+)`/g)].map(([, option = '']) => option);
+      const known = [...options].filter(([, { connects }]) => connects).map(([option]) => option);
+      expect(sorted(documented.map((option) => short(option, anyCase)))).toEqual(
+        sorted(known.map((option) => short(option, anyCase))),
+      );
+    }
   });
 });
 
