@@ -2,6 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { UsageError } from '../../../src/errors.js';
 import { refuseCheck } from '../../../src/run/refuse-check.js';
 import { REFUSED_CHECKS } from '../../../src/run/refused-checks.js';
+import { plain, tableOf } from '../../support/documents.js';
 
 function refusal(script: string): UsageError | undefined {
   try {
@@ -289,5 +290,17 @@ describe('a check that always exits 0', () => {
   test('is tested for every row of the table', () => {
     const tested = new Set(REFUSED.map(([name]) => name));
     expect(REFUSED_CHECKS.map(({ name }) => name).filter((name) => !tested.has(name))).toEqual([]);
+  });
+
+  test('is in docs/check.md for every row of the table', () => {
+    const documented = tableOf('docs/check.md', 'refused', 'also').map(([name = '']) => plain(name));
+    expect(documented.sort()).toEqual([...new Set(REFUSED_CHECKS.map(({ name }) => name))].sort());
+  });
+
+  test('is none of the checks in docs/check.md', () => {
+    const rows = tableOf('docs/check.md', 'tool', 'check', 'pending', 'error', 'source');
+    const checks = rows.map(([, check = '']) => /`(.+)`/.exec(check)?.[1] ?? '');
+    expect(checks.length).toBeGreaterThan(20);
+    expect(checks.filter((check) => check === '' || refusal(check) !== undefined)).toEqual([]);
   });
 });
