@@ -1,9 +1,12 @@
 // A check for `migrate-lock run --check`. Exits 0 when nothing is pending, 1 when something is, 2 on an error.
 import { runner } from 'node-pg-migrate';
 
+const { DATABASE_URL } = process.env;
+if (DATABASE_URL === undefined) throw new Error('set DATABASE_URL');
+
 try {
   const pending = await runner({
-    databaseUrl: process.env.DATABASE_URL,
+    databaseUrl: DATABASE_URL,
     dir: 'migrations',
     migrationsTable: 'pgmigrations',
     direction: 'up',

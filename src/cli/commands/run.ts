@@ -4,6 +4,7 @@ import { readConnectionConfig } from '../../db/settings/connection-config.js';
 import { UsageError } from '../../errors.js';
 import { MetricsFile } from '../../metrics/metrics-file.js';
 import { hasOwnApplicationName } from '../../run/child-environment.js';
+import { refuseCheck } from '../../run/refuse-check.js';
 import { run } from '../../run/run.js';
 import type { OnceOptions } from '../../run/run-context.js';
 import { choice, connectionOptions, duration, option, type ConnectionOptionValues } from '../options.js';
@@ -55,7 +56,7 @@ export function runOptions(): OwnOption[] {
     option(
       '--check <command>',
       'a shell command that exits with 0 when nothing is pending: then the lock is not asked for, and nothing is run',
-    ).readBy(readShellCommand),
+    ).readBy(readCheck),
     option(
       '--once <key>',
       "work that needs to succeed once, named by a key that is new for each release, as the release's git commit",
@@ -160,4 +161,10 @@ async function runCommand(
 function readOnce({ once, onFailure, failureMemory }: RunOptionValues): OnceOptions | null {
   if (once === undefined) return null;
   return { runKey: once, failureMemoryMs: onFailure === 'fail' ? failureMemory : null };
+}
+
+function readCheck(value: string, name: string): unknown {
+  readShellCommand(value, name);
+  refuseCheck(value);
+  return value;
 }
