@@ -32,13 +32,7 @@ export async function prismaRecovery(
   argv: readonly string[],
   folder: string,
 ): Promise<(readonly string[])[]> {
-  const prisma = recognizePrisma(argv);
-  if (prisma === undefined) {
-    throw new PrismaRecoveryError(
-      'the command is not one that is known to run `prisma migrate deploy`',
-      "Give the command itself: --recover 'npx prisma migrate resolve --rolled-back NAME'.",
-    );
-  }
+  const prisma = requirePrisma(argv);
   const tables = (await readToolTables(database))
     .filter(({ tool }) => tool === 'prisma')
     .map(({ schema, rows }) => ({ schema, unfinished: rows.filter(isUnfinished) }))
@@ -51,6 +45,16 @@ export async function prismaRecovery(
   }
   const names = (tables[0]?.unfinished ?? []).map((row) => checked(row, placesOf(prisma.connection, folder)));
   return [...new Set(names)].map((name) => [...prisma.resolve, '--rolled-back', name]);
+}
+
+/** @throws {PrismaRecoveryError} when the command is not one that is known to run `prisma migrate deploy`. */
+export function requirePrisma(argv: readonly string[]): NonNullable<ReturnType<typeof recognizePrisma>> {
+  const prisma = recognizePrisma(argv);
+  if (prisma !== undefined) return prisma;
+  throw new PrismaRecoveryError(
+    'the command is not one that is known to run `prisma migrate deploy`',
+    "Give the command itself: --recover 'npx prisma migrate resolve --rolled-back NAME'.",
+  );
 }
 
 const BY_HAND =

@@ -1,11 +1,14 @@
 import type { ChildEnd } from '../child/supervise.js';
 import type { UncleanEnd } from '../lock/answers.js';
+import { CALL_LIMIT_MS } from '../lock/calls.js';
+import { explain } from '../db/explain.js';
 import { databaseLeftovers } from '../recover/leftovers.js';
 import type { RecognizedTool } from '../recover/recognize.js';
 import { redactCommand } from '../redact/command.js';
+import { prismaRecovery } from '../recover/prisma.js';
 import { isToolLocked, sessionsOfLease, takenToolLocks } from '../recover/tool-locks.js';
 import { findProgram, shellArgv, type Program } from './program.js';
-import { recoveryPlan } from './recovery-plan.js';
+import { recoveryPlan, type RecoveryPlan } from './recovery-plan.js';
 import type { RunContext, RunOptions } from './run-context.js';
 import type { UnderLease } from './under-lease.js';
 
@@ -22,28 +25,54 @@ export async function recover(
   context: RunContext,
   under: UnderLease,
   previousEnd: UncleanEnd | null,
+  interrupt: AbortSignal,
 ): Promise<Recovery> {
   if (previousEnd === null) return { outcome: 'none' };
-  const { options, calls } = context;
+  const { options, calls, signals } = context;
   const plan = recoveryPlan(options);
+  let commands: readonly (readonly string[])[];
   try {
     await reportLeftovers(context);
-    if (plan.by === 'nothing') return { outcome: 'none' };
-    if (plan.by === 'tool' && !(await mayRelease(context, plan.recognized, previousEnd)))
-      return { outcome: 'none' };
+    commands = await commandsOf(plan, context, previousEnd);
+    interrupt.throwIfAborted();
   } finally {
     // The recovery and the command may need the connection.
     calls.database.disconnect();
   }
-  const argv = plan.by === 'tool' ? plan.recognized.recovery : shellArgv(plan.line);
-  const end = await under.run(recoveryFor(argv, options, previousEnd));
-  if (!end.gone || end.reason !== 'exited') return { outcome: 'failed', end };
-  // It may have ended with 0 before it was done.
-  context.signals.throwIfForwarded();
-  if (end.exitCode === 0) return { outcome: 'recovered' };
-  if (plan.by === 'command') return { outcome: 'failed', end };
-  skip(context, plan.recognized, 'the command that releases it failed');
-  return { outcome: 'none' };
+  for (const argv of commands) {
+    const end = await under.run(recoveryFor(argv, options, previousEnd));
+    if (!end.gone || end.reason !== 'exited') return { outcome: 'failed', end };
+    // It may have ended with 0 before it was done.
+    signals.throwIfForwarded();
+    if (end.exitCode === 0) continue;
+    if (plan.by !== 'tool') return { outcome: 'failed', end };
+    skip(context, plan.recognized, 'the command that releases it failed');
+    return { outcome: 'none' };
+  }
+  return { outcome: commands.length > 0 ? 'recovered' : 'none' };
+}
+
+/** @throws {MigrateLockError} when a preset that was named cannot be used. */
+async function commandsOf(
+  plan: RecoveryPlan,
+  context: RunContext,
+  previousEnd: UncleanEnd,
+): Promise<readonly (readonly string[])[]> {
+  const { options, calls } = context;
+  switch (plan.by) {
+    case 'nothing':
+      return [];
+    case 'command':
+      return [shellArgv(plan.line)];
+    case 'tool':
+      return (await mayRelease(context, plan.recognized, previousEnd)) ? [plan.recognized.recovery] : [];
+    case 'prisma':
+      try {
+        return await prismaRecovery(calls.database, [options.command, ...options.args], options.cwd);
+      } catch (error) {
+        throw explain(error, calls.database.description, calls.schema);
+      }
+  }
 }
 
 /** After a command has failed that was not recovered: a lock of its tool may be the reason. */
@@ -75,6 +104,8 @@ async function mayRelease(
 ): Promise<boolean> {
   const { database } = context.calls;
   try {
+    // Behind a pooler, an idle session with the lease's name may be another client's.
+    await database.findPooler(CALL_LIMIT_MS);
     if (!(await isToolLocked(database, recognized.tool, previousEnd))) return false;
     const reason =
       previousEnd.kind === 'unlocked'

@@ -27,7 +27,7 @@ import { reportSkipped, resultOfWork } from './once.js';
 import { decideOutcome, kindOfEnd, type RunResult } from './outcome.js';
 import { findCommand } from './program.js';
 import { recover, reportToolLocks } from './recover.js';
-import { refuseWithoutShell } from './recovery-plan.js';
+import { refuseWrongRecovery } from './recovery-plan.js';
 import type { RunContext, RunOptions } from './run-context.js';
 import { Interrupted, SignalRouter } from './signals.js';
 import { startGuard } from './start-guard.js';
@@ -61,7 +61,7 @@ async function runUnderLock(context: RunContext): Promise<RunResult> {
   const { options, events, signals } = context;
   const command = findCommand(options);
   const check = findCheck(options);
-  refuseWithoutShell(options);
+  refuseWrongRecovery(options);
   const startedAtMs = performance.now();
   let interrupt = signals.interruptible();
   const socket = await prepareSocket(context);
@@ -167,7 +167,7 @@ async function supervise(
   let ended: Ended;
   try {
     interrupt.throwIfAborted();
-    const recovery = await recover(context, under, previousEnd);
+    const recovery = await recover(context, under, previousEnd, interrupt);
     recovered = recovery.outcome === 'recovered';
     if (recovery.outcome === 'failed') ended = { program: 'recovery', end: recovery.end };
     else ended = await checkAndRun(under, { command, check });

@@ -168,7 +168,14 @@ describe('under the lease', () => {
   });
 
   test('it has the deadline of the lease', async () => {
-    const result = await run(before('exit 1', 'exec sleep 60'), 'echo never', '--ttl', '3s', '--kill-grace', '1s');
+    const result = await run(
+      before('exit 1', 'exec sleep 60'),
+      'echo never',
+      '--ttl',
+      '3s',
+      '--kill-grace',
+      '1s',
+    );
     expect(result).toMatchObject({ code: 124 });
     expect(names(result)).toContain('lock.released');
   });
@@ -176,7 +183,7 @@ describe('under the lease', () => {
   test('it comes after the recovery', async () => {
     await run('exit 1', 'kill -KILL $$');
     const result = await run('exit 1', 'true', '--recover', 'exit 0');
-    expect(names(result).filter((name) => name.endsWith("started"))).toEqual([
+    expect(names(result).filter((name) => name.endsWith('started'))).toEqual([
       ...['check.started', 'recover.started', 'check.started', 'child.started'],
     ]);
   });
