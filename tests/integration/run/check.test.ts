@@ -189,7 +189,7 @@ describe('under the lease', () => {
   });
 
   test('inside another run on the same lock, it is run there too', async () => {
-    const script = '"$NODE" "$PROGRAM" run --check "exit 0" -- sh -c "echo never"';
+    const script = '"$NODE" "$PROGRAM" run --check "test 1" -- sh -c "echo never"';
     const result = await runCli(['run', '--', 'sh', '-c', script], {
       env: { ...options('', '').env, NODE: process.execPath, PROGRAM: CLI },
     });
