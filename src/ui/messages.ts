@@ -25,6 +25,12 @@ const MAX_NAME_LENGTH = 64;
 /** For a line with other fields. */
 const SHORT_COMMAND_LENGTH = 40;
 
+const UNRECOVERED: Message = {
+  text: 'the command was not started, because its recovery failed',
+  tone: 'bad',
+  hint: 'The next run of this command recovers again. If that cannot succeed, mend what the last run left, and run with --recover none.',
+};
+
 /** The message for an event; null when there is none. */
 export function describeEvent(event: MigrateLockEvent): Message | null {
   switch (event.event) {
@@ -63,12 +69,9 @@ export function describeEvent(event: MigrateLockEvent): Message | null {
     case 'recover.exited':
       return event.exitCode === 0
         ? good(`the recovery succeeded after ${formatDuration(event.durationMs)}`)
-        : {
-            ...bad(
-              `the recovery ${failure(event.exitCode, event.signal)} after ${formatDuration(event.durationMs)}`,
-            ),
-            hint: 'The command is not started. The next run of it recovers again.',
-          };
+        : bad(
+            `the recovery ${failure(event.exitCode, event.signal)} after ${formatDuration(event.durationMs)}`,
+          );
     case 'recover.skipped':
       return {
         ...warn(`the lock of ${event.tool} itself was not released: ${event.reason}`),
@@ -184,7 +187,7 @@ export function describeEvent(event: MigrateLockEvent): Message | null {
     case 'error':
       return { ...bad(event.message), hint: event.hint };
     case 'run.finished':
-      return null;
+      return event.outcome === 'unrecovered' ? UNRECOVERED : null;
   }
 }
 
