@@ -25,6 +25,7 @@ const ORDER = {
     'unclean-end', // what a command may have left behind
     'once', // work that needs to succeed once
     'queue', // who waits
+    'watch', // who waits for a run key
     'begin', // how a call begins
     'rate-limit', // how often a client may ask
     'history', // what happened

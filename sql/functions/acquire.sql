@@ -94,8 +94,8 @@ BEGIN
     answer := answer || jsonb_build_object('connectionsLeft', left_);
     IF answer ->> 'outcome' = 'held' THEN
         RETURN answer || "migrate_lock".queue(
-            p_instance_id, secret, p_host, p_pid, p_command, p_run_key, p_poll_interval_ms, p_last IS TRUE, p_listens IS TRUE,
-            left_, answer -> 'holder');
+            p_instance_id, secret, p_host, p_pid, p_command, p_command_sha256, p_run_key, p_poll_interval_ms, p_last IS TRUE,
+            p_listens IS TRUE, left_, answer -> 'holder');
     END IF;
     -- An instance that acquires at once is not in the queue, and mostly the queue is empty.
     IF EXISTS (SELECT FROM "migrate_lock".migration_lock_waiter) THEN

@@ -39,7 +39,8 @@ END
 $body$;
 
 -- For the lock's owner alone: forgets what is longer ago than p_keep_ms, at most p_limit rows of each kind in one call: run
--- keys, whose work would be done once more, unclean ends, and history, from its old end. Rows about a lease that is held stay.
+-- keys, whose work would be done once more, unclean ends, and history, from its old end. Rows about a lease that is held stay,
+-- and so do the newest 100 keys that have succeeded: containers of that release may still start, and wait for its key.
 -- The removal is recorded with the hash of the last row that is gone. Answers how many rows went, and whether there are more.
 CREATE OR REPLACE FUNCTION "migrate_lock".prune(p_keep_ms bigint, p_limit integer) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -67,7 +68,12 @@ BEGIN
 
     DELETE FROM "migrate_lock".migration_lock_run
      WHERE ctid = ANY (ARRAY (
-         SELECT ctid FROM "migrate_lock".migration_lock_run WHERE finished_at < cutoff LIMIT p_limit));
+         SELECT ctid FROM "migrate_lock".migration_lock_run
+          WHERE finished_at < cutoff
+            AND run_key <> ALL (ARRAY (  -- mark: newest-keys-stay
+                SELECT run_key FROM "migrate_lock".migration_lock_run WHERE succeeded
+                 GROUP BY run_key ORDER BY max(finished_at) DESC LIMIT 100))
+          LIMIT p_limit));
     GET DIAGNOSTICS runs = ROW_COUNT;
     DELETE FROM "migrate_lock".migration_lock_unclean_end
      WHERE ctid = ANY (ARRAY (

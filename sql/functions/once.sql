@@ -1,20 +1,26 @@
 -- Work that needs to succeed once. A success counts for ever, a failure only for a caller that gives p_failure_memory_ms, and
 -- for that long. The same key with another command is other work. release() stores how the work ended.
 
+CREATE OR REPLACE FUNCTION "migrate_lock".describe_run(run "migrate_lock".migration_lock_run) RETURNS jsonb
+    LANGUAGE sql STABLE
+AS $body$
+    SELECT jsonb_build_object(
+        'succeeded', run.succeeded,
+        'exitCode', run.exit_code,
+        'instanceId', run.instance_id,
+        'host', run.host,
+        'command', run.command,
+        'finishedAtMs', "migrate_lock".ms_between('epoch', run.finished_at),
+        'durationMs', run.duration_ms)
+$body$;
+
 -- How the work of a run key stands: null while it is still to be done.
 CREATE OR REPLACE FUNCTION "migrate_lock".settled_run(p_run_key text, p_command_sha256 text, p_failure_memory_ms bigint)
     RETURNS jsonb
     LANGUAGE sql STABLE
 AS $body$
-    SELECT jsonb_build_object(
-               'succeeded', succeeded,
-               'exitCode', exit_code,
-               'instanceId', instance_id,
-               'host', host,
-               'command', command,
-               'finishedAtMs', "migrate_lock".ms_between('epoch', finished_at),
-               'durationMs', duration_ms)
-      FROM "migrate_lock".migration_lock_run
+    SELECT "migrate_lock".describe_run(run)
+      FROM "migrate_lock".migration_lock_run AS run
      WHERE (succeeded OR  -- mark: success-counts
             finished_at > clock_timestamp() - p_failure_memory_ms * interval '1 millisecond')  -- mark: failure-counts
        AND run_key = p_run_key  -- mark: same-key

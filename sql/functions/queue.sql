@@ -4,7 +4,8 @@
 -- Announces a waiter, or takes it out of the queue after its last attempt. Answers "queueLength": how many wait, the caller
 -- included; "listens": a release notifies this session; "listening": how many are notified.
 CREATE OR REPLACE FUNCTION "migrate_lock".queue(
-    p_instance_id text, p_secret_sha256 bytea, p_host text, p_pid integer, p_command text, p_run_key text,
+    p_instance_id text, p_secret_sha256 bytea, p_host text, p_pid integer, p_command text,
+    p_command_sha256 text, p_run_key text,
     p_poll_interval_ms bigint, p_last boolean, p_wants_to_listen boolean, p_connections_left bigint, p_holder jsonb
 ) RETURNS jsonb
     LANGUAGE plpgsql
@@ -60,9 +61,11 @@ BEGIN
        AND (SELECT was_holder OR NOT was_used FROM "migrate_lock".past(p_instance_id, p_secret_sha256)) THEN
         -- DO NOTHING: an id that another client has announced stays that client's, and DO UPDATE would lock its row.
         INSERT INTO "migrate_lock".migration_lock_waiter
-            (instance_id, secret_sha256, arrived_at, counts_until, host, pid, db_role, command, run_key, listens)
+            (instance_id, secret_sha256, arrived_at, counts_until, host, pid, db_role, command, command_sha256, run_key,
+             listens)
         VALUES (
-            p_instance_id, p_secret_sha256, moment, moment + counts_for, p_host, p_pid, session_user, p_command, p_run_key, notified)
+            p_instance_id, p_secret_sha256, moment, moment + counts_for, p_host, p_pid, session_user, p_command,
+            p_command_sha256, p_run_key, notified)
         ON CONFLICT (instance_id) DO NOTHING;
     ELSIF (mine.counts_until - moment > counts_for / 2 AND notified = mine.listens) IS NOT TRUE THEN
         -- A row that another transaction has locked is just being forgotten: the next poll announces this waiter again.

@@ -16,15 +16,16 @@ BEGIN
     END IF;
     IF p_kind <> 'clean' AND lease.command_sha256 IS NOT NULL THEN
         INSERT INTO "migrate_lock".migration_lock_unclean_end
-            (command_sha256, kind, locked_at, ended_at, instance_id, command)
+            (command_sha256, kind, locked_at, ended_at, instance_id, command, run_key)
         VALUES (
-            lease.command_sha256, p_kind, lease.locked_at, clock_timestamp(), lease.instance_id, lease.command)
+            lease.command_sha256, p_kind, lease.locked_at, clock_timestamp(), lease.instance_id, lease.command, lease.run_key)
         ON CONFLICT (command_sha256) DO UPDATE SET
             kind        = excluded.kind,
             locked_at   = excluded.locked_at,
             ended_at    = excluded.ended_at,
             instance_id = excluded.instance_id,
-            command     = excluded.command;
+            command     = excluded.command,
+            run_key     = excluded.run_key;
     END IF;
 END
 $body$;

@@ -6,7 +6,9 @@ CREATE TABLE "migrate_lock".migration_lock_unclean_end (
     locked_at      timestamptz NOT NULL,   -- when the lease began
     ended_at       timestamptz NOT NULL,
     instance_id    text        NOT NULL,
-    command        text
+    command        text,
+    run_key        text                    -- null: the lease had none
 );
 
 CREATE INDEX migration_lock_unclean_end_ended_at ON "migrate_lock".migration_lock_unclean_end (ended_at);
+CREATE INDEX migration_lock_unclean_end_run_key ON "migrate_lock".migration_lock_unclean_end (run_key);

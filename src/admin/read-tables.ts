@@ -68,8 +68,9 @@ export function readStatusTables(
     const { nowMs = Date.now(), isReplica = false } = clock?.answer ?? {};
     const [row] = await copy(session, CALLS.copyLock, schema);
     const lease = row === undefined ? null : leaseFromRow(row, nowMs);
-    // A replica does not have the unlogged table of the waiters.
+    // A replica does not have the unlogged tables of those who wait.
     const waiting = isReplica ? [] : await copy(session, CALLS.copyWaiters, schema);
+    const watching = isReplica ? null : await copy(session, CALLS.copyWatchers, schema);
     const ends = await copy(session, CALLS.copyUncleanEnds, schema);
     return {
       state: lease?.releasedAtMs !== null ? 'free' : lease.expiresAtMs <= nowMs ? 'expired' : 'held',
@@ -86,6 +87,7 @@ export function readStatusTables(
           runKey: runKey ?? null,
           waitingMs: nowMs - timeMs(arrivedAt),
         })),
+      watchers: watching?.filter(([until]) => timeMs(until) > nowMs).length ?? null,
       uncleanEnds: ends
         .map(([kind, instanceId, command, lockedAt, endedAt]) => ({
           kind: textOrEmpty(kind) as UncleanEnd['kind'],

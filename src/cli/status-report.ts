@@ -7,7 +7,14 @@ import type { StatusReport } from '../ui/status-text.js';
 
 type Status = Awaited<ReturnType<LockCalls['status']>>;
 
-const NEVER_USED: Status = { state: 'free', lease: null, waiters: [], uncleanEnds: [], isReplica: false };
+const NEVER_USED: Status = {
+  state: 'free',
+  lease: null,
+  waiters: [],
+  watchers: 0,
+  uncleanEnds: [],
+  isReplica: false,
+};
 
 /** What is known of the lock now. Reads only. */
 export async function readStatusReport(
@@ -15,13 +22,14 @@ export async function readStatusReport(
   databaseName: string,
   schema: string,
 ): Promise<StatusReport> {
-  const { state, lease, waiters, uncleanEnds, isReplica } = await readStatus(database, schema);
+  const { state, lease, waiters, watchers, uncleanEnds, isReplica } = await readStatus(database, schema);
   return {
     database: databaseName,
     schema,
     state,
     lease: lease === null ? null : withMoments(lease),
     waiters,
+    watchers,
     uncleanEnds: uncleanEnds.map(({ kind, instanceId, command, endedAtMs }) => ({
       kind,
       instanceId,

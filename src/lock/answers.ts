@@ -93,6 +93,26 @@ export interface RunKeyState {
   mayBeUnfinished: boolean;
 }
 
+/** What a watcher reads of its run key. */
+export interface WatchAnswer {
+  /** Every command that is known, waits or runs under the key has succeeded at its newest run, and at least one has. */
+  done: boolean;
+  /** The newest run that succeeded. */
+  success: RunDescription | null;
+  /** The newest run of a command that failed at its last run. */
+  failure: RunDescription | null;
+  /** How long ago that run finished, on the database's clock. */
+  failedAgoMs: number | null;
+  /** The unclean end of a command that has not succeeded since. */
+  uncleanEnd: UncleanEnd | null;
+  /** A run waits or runs under the key. */
+  isAwaited: boolean;
+  /** The holder of the lock now, whatever it runs. */
+  holder: HolderDescription | null;
+  /** The number of watchers, this one included; null: it could not be announced. */
+  watchers: number | null;
+}
+
 /** The work of the run key is done, or has just failed. */
 export interface Settled {
   outcome: 'settled';
@@ -124,6 +144,8 @@ export interface LockStatus {
     runKey: string | null;
     waitingMs: number;
   }[];
+  /** How many instances wait for a run key; null: not known, on a replica. */
+  watchers: number | null;
   /** The commands whose last lease had an unclean end, the newest 100, in order of time. */
   uncleanEnds: UncleanEnd[];
 }

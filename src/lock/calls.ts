@@ -16,6 +16,7 @@ import type {
   Orphans,
   ReleaseAnswer,
   UnlockAnswer,
+  WatchAnswer,
 } from './answers.js';
 import { endOwnSessions } from './end-own-sessions.js';
 import { inAscii, type ClientDescription, type Identity } from './lease.js';
@@ -40,6 +41,7 @@ import {
   releaseShape,
   statusShape,
   unlockShape,
+  watchShape,
 } from './read-answers.js';
 
 /** The time limit of a call. After it, the connection counts as lost. */
@@ -137,6 +139,11 @@ export class LockCalls {
   ): Promise<RunKeyState> {
     const parameters = [runKey, commandSha256, failureMemoryMs];
     return this.#read(runKeyShape, 'look', 'read the run key', parameters, limitMs);
+  }
+
+  /** One look of a watcher. `watcher` is a random name of its own; after the last look it does not count any more. */
+  watch(runKey: string, watcher: string, isLast: boolean, limitMs = CALL_LIMIT_MS): Promise<WatchAnswer> {
+    return this.#read(watchShape, 'watch', 'look at the run key', [runKey, watcher, isLast], limitMs);
   }
 
   /** Leaves the queue, and releases a lease that an attempt may have acquired without its answer being read. */

@@ -31,6 +31,7 @@ import type {
   Takeover,
   UncleanEnd,
   UnlockAnswer,
+  WatchAnswer,
 } from './answers.js';
 import type { HolderDescription } from './lease.js';
 
@@ -138,6 +139,17 @@ export function isAboutSchema(answer: unknown): boolean {
 
 export const runKeyShape = object<RunKeyState>({ run: orNull(run), isHeld: truth, mayBeUnfinished: truth });
 
+export const watchShape = object<WatchAnswer>({
+  done: truth,
+  success: orNull(run),
+  failure: orNull(run),
+  failedAgoMs: orNull(moment),
+  uncleanEnd: orNull(uncleanEnd),
+  isAwaited: truth,
+  holder: orNull(holder),
+  watchers: orNull(count),
+});
+
 const released = object<Extract<ReleaseAnswer, { outcome: 'released' }>>({
   outcome: oneOf('released'),
   heldMs: moment,
@@ -180,6 +192,7 @@ export const statusShape = object<LockStatus & { isReplica: boolean }>({
   state: oneOf('free', 'held', 'expired'),
   lease: orNull(holder),
   waiters: list(waiter),
+  watchers: orNull(count),
   uncleanEnds: list(uncleanEnd),
   isReplica: optional(truth, false),
 });

@@ -30,6 +30,8 @@ export interface StatusReport {
     | null;
   /** In order of arrival. */
   waiters: (Client & { waitingMs: number })[];
+  /** How many instances wait for a run key (`migrate-lock wait`); null: not known, on a replica. */
+  watchers: number | null;
   /** The commands whose last lease had an unclean end, the newest 100, in order of time. */
   uncleanEnds: { kind: UncleanEndKind; instanceId: string; command: string | null; endedAt: string }[];
   /** True: read on a replica, which may lag behind and has no list of waiters. */
@@ -43,6 +45,7 @@ export function describeStatus(report: StatusReport): string[] {
     ...(report.lease === null ? [] : ['', ...describeLease(report.lease, report.state)]),
     '',
     ...describeWaiters(report),
+    ...describeWatchers(report),
     ...describeUncleanEnds(report),
   ];
 }
@@ -85,6 +88,11 @@ function describeWaiters({ waiters, isReplica }: StatusReport): string[] {
     '',
     ...waiters.map((waiter, at) => `  ${at + 1}. ${describeWaiter(waiter)}`),
   ];
+}
+
+function describeWatchers({ watchers }: StatusReport): string[] {
+  if (watchers === null || watchers === 0) return [];
+  return ['', `${watchers} ${watchers === 1 ? 'waits' : 'wait'} for a run key (migrate-lock wait).`];
 }
 
 /** `V1StGXR8_Z5jdHi6B-myT on web-2 (pid 9), role app, for 4s: knex migrate:latest` */

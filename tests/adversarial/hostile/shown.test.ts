@@ -159,6 +159,7 @@ const report = fc.record({
       maxLength: 3,
     },
   ),
+  watchers: fc.option(fc.nat()),
   uncleanEnds: fc.array(
     fc.record({
       kind: fc.constantFrom('signalled', 'deadline', 'killed', 'expired', 'unlocked', 'leftovers'),

@@ -68,6 +68,11 @@ export const CALLABLE = {
     p_command_sha256: optional('text', 'sha'),
     p_failure_memory_ms: optional('bigint'),
   },
+  watch: {
+    p_run_key: needed('text', 'key'),
+    p_watcher: needed('text', 'a watcher'),
+    p_last: optional('boolean', 'false'),
+  },
   release: {
     p_instance_id: instanceId,
     p_secret: secret,

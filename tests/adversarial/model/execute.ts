@@ -281,10 +281,10 @@ async function rolledBack(real: RealLock, call: () => Promise<Answer>): Promise<
   return answer;
 }
 
-/** Waiters that arrived in the same microsecond have no order. */
+/** Waiters that arrived in the same microsecond have no order. Watchers are no part of the model. */
 function inOrder(answer: Answer): Answer {
   if (answer === '' || !('waiters' in answer)) return answer;
   const waiters = [...(answer.waiters as { instanceId: string; waitingMs: number }[])];
   waiters.sort((a, b) => b.waitingMs - a.waitingMs || a.instanceId.localeCompare(b.instanceId));
-  return { ...answer, waiters };
+  return { ...answer, waiters, watchers: 0 };
 }

@@ -212,6 +212,7 @@ export class LockModel {
     const { lease } = this;
     const isFree = lease?.releasedAt !== null;
     return {
+      watchers: 0,
       isReplica: false,
       state: isFree ? 'free' : this.isHeld ? 'held' : 'expired',
       lease: lease === null ? null : this.#describe(lease),

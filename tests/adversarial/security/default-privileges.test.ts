@@ -54,7 +54,8 @@ async function rights(role: string): Promise<string[]> {
   return rows.map(({ name }) => name);
 }
 
-const ADMITTED = 'assert_held chain cleanup extend history leave look poll release schema status version';
+const ADMITTED =
+  'assert_held chain cleanup extend history leave look poll release schema status version watch';
 
 describe.each([
   ['init creates', () => cli(['init'])],

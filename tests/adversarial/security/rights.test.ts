@@ -20,6 +20,7 @@ const TABLES = [
   'migration_lock_unclean_end',
   'migration_lock_version',
   'migration_lock_waiter',
+  'migration_lock_watcher',
 ];
 const USED = [
   'assert_held',
@@ -33,6 +34,7 @@ const USED = [
   'release',
   'status',
   'version',
+  'watch',
 ];
 const TRIGGER_FUNCTIONS = ['record_manipulation', 'refuse_audit_change'];
 /** How many functions the lock schema has. */

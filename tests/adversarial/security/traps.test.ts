@@ -76,7 +76,7 @@ const version = () => lie('version() RETURNS jsonb', `'{"version": 1, "oldestPro
 /** Every function that the program calls, created by evil, with the caller's rights. */
 function everything(): string {
   const names =
-    'poll look release leave extend assert_held cleanup status history chain unlock prune configure admit expel';
+    'poll look watch release leave extend assert_held cleanup status history chain unlock prune configure admit expel';
   return `${version()} ${VERSION_TABLE}
     DO $do$ BEGIN
       ${names

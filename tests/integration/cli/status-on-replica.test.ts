@@ -34,6 +34,7 @@ test('a replica shows the holder, and says that it does not know the waiters', a
     state: 'held',
     lease: { instanceId: me.instanceId },
     waiters: [],
+    watchers: null,
     isReplica: true,
   });
   expect(await status()).toMatchObject({

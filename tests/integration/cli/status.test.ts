@@ -44,6 +44,7 @@ describe('migrate-lock status', () => {
       uncleanEnds: [],
       lease: null,
       waiters: [],
+      watchers: 0,
       isReplica: false,
     });
     expect((await status()).stdout).toContain('it has not been used yet');

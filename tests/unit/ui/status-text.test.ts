@@ -29,6 +29,7 @@ const HELD: StatusReport = {
   state: 'held',
   lease: LEASE,
   waiters: [],
+  watchers: 0,
   uncleanEnds: [],
   isReplica: false,
 };
