@@ -38,7 +38,7 @@ export function describeEvents(schema) {
 # Events
 
 \`migrate-lock run\` writes one JSON object a line to stdout: its events. \`init\` writes \`schema.applied\` when it created or upgraded the lock
-schema. Nothing else goes to stdout, unless you ask for it (\`--child-stdout stdout\`). People read stderr.
+schema, and \`wait\` its two. Nothing else goes to stdout, unless you ask for it (\`--child-stdout stdout\`). People read stderr.
 
 \`\`\`json
 ${JSON.stringify(SAMPLE)}

@@ -27,9 +27,12 @@ export async function main(
   const colour = wantsColour(env, tty.isatty(2));
   const redact = (text: string): string => redactInput(text, args, env);
   const reporterFor = (quiet: boolean): Reporter => createReporter(stderr, { quiet, colour, live, redact });
+  const flush = async (): Promise<void> => {
+    await Promise.all([stdout.flush(FLUSH_LIMIT_MS), stderr.flush(FLUSH_LIMIT_MS)]);
+  };
   let exitCode = 0;
   try {
-    const processContext = { env, cwd: currentDirectory(), program, stdout, reporterFor };
+    const processContext = { env, cwd: currentDirectory(), program, stdout, reporterFor, flush };
     const commands = createProgram(processContext, (code) => (exitCode = code));
     for (const command of [commands, ...commands.commands]) {
       command.exitOverride().configureOutput({
@@ -52,7 +55,7 @@ export async function main(
         shown instanceof Object && 'exitCode' in shown ? Number(shown.exitCode) : EXIT_CODES.internal.code;
     }
   }
-  await Promise.all([stdout.flush(FLUSH_LIMIT_MS), stderr.flush(FLUSH_LIMIT_MS)]);
+  await flush();
   stdout.close();
   stderr.close();
   return exitCode;

@@ -12,6 +12,8 @@ export interface ProcessContext {
   stdout: Output;
   /** What people read. */
   reporterFor: (quiet: boolean) => Reporter;
+  /** Waits until both outputs are written, for a limited time. */
+  flush: () => Promise<void>;
 }
 
 /** Adds one command with its options to the program. Its exit code goes to `onExitCode`. */

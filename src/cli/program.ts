@@ -9,6 +9,7 @@ import { addReleaseAfterCrash } from './commands/release-after-crash.js';
 import { addRun } from './commands/run.js';
 import { addStatus } from './commands/status.js';
 import { addUnlock } from './commands/unlock.js';
+import { addWait } from './commands/wait.js';
 import { OwnCommand } from './own-command.js';
 import { readVariables } from './own-option.js';
 import type { ProcessContext } from './process-context.js';
@@ -16,7 +17,7 @@ import { VERSION } from './version.js';
 
 /** In the order of `--help`. */
 const COMMANDS = [
-  ...[addRun, addInit, addExtend, addAssert, addStatus, addHistory, addUnlock, addCleanup],
+  ...[addRun, addWait, addInit, addExtend, addAssert, addStatus, addHistory, addUnlock, addCleanup],
   addReleaseAfterCrash,
 ];
 

@@ -97,6 +97,19 @@ export interface ToolLockSummary {
   recover: string;
 }
 
+/** How `wait` ended. `failed`: a run of the key failed (`--on-failure fail`). */
+export type WaitOutcome = 'succeeded' | 'failed' | 'timeout' | 'interrupted' | 'error';
+
+/** A run of the work of a run key. */
+export interface RunSummary {
+  instanceId: string;
+  host: string | null;
+  /** Its command line, redacted. */
+  command: string | null;
+  exitCode: number;
+  finishedAt: string;
+}
+
 export interface EventFields {
   /** The lock schema was created (fromVersion null) or upgraded. */
   'schema.applied': { fromVersion: number | null; toVersion: number };
@@ -174,6 +187,22 @@ export interface EventFields {
   'lock.lost': { holder: string | null };
   /** `handovers`: how often the lock changed hands while we waited. */
   'wait.timeout': HolderSummary & { queueLength: number; waitedMs: number; polls: number; handovers: number };
+  /** `wait` looks until the work of the run key is done, for `waitTimeoutMs` at most. It takes no lock. */
+  'wait.started': { runKey: string; waitTimeoutMs: number };
+  /**
+   * The end of `wait`. `run`: the run of the key that succeeded, or the last one that failed. At a timeout, `uncleanEnd`: of a
+   * command of the key; `isAwaited`: a run waits or runs under the key; and the holder of the lock, whatever it runs.
+   */
+  'wait.finished': HolderSummary & {
+    runKey: string;
+    outcome: WaitOutcome;
+    exitCode: number;
+    run: RunSummary | null;
+    uncleanEnd: UncleanEndSummary | null;
+    isAwaited: boolean;
+    waitedMs: number;
+    looks: number;
+  };
   /**
    * The command was not run. `once`: the work of the run key is done (`succeeded`), or has just failed, in the run `by`.
    * `check`: the check found nothing pending. The fields of the other run are then null.
@@ -240,6 +269,8 @@ const ALL_EVENTS: Record<EventName, true> = {
   'lock.release_failed': true,
   'lock.lost': true,
   'wait.timeout': true,
+  'wait.started': true,
+  'wait.finished': true,
   'run.skipped': true,
   'recover.started': true,
   'recover.exited': true,

@@ -9,7 +9,11 @@ import type { RunOptions } from './run-context.js';
 import { Interrupted, signalExitCode } from './signals.js';
 
 /** Emits an `error` event for a failure that ends the run, and returns its outcome. A signal emits no event. */
-export function reportFailure(error: unknown, options: RunOptions, events: EventStream): RunResult {
+export function reportFailure(
+  error: unknown,
+  options: Pick<RunOptions, 'command' | 'connection'> & Partial<Pick<RunOptions, 'conflictExitCode'>>,
+  events: EventStream,
+): RunResult {
   if (error instanceof Interrupted) return { outcome: 'interrupted', exitCode: signalExitCode(error.signal) };
   const known = error instanceof MigrateLockError;
   const hint = known ? error.hint : reachedLimit(error);
@@ -23,7 +27,7 @@ export function reportFailure(error: unknown, options: RunOptions, events: Event
     ...(hint === undefined ? {} : { hint: redact(hint) }),
   });
   if (known && error.exitCode === EXIT_CODES.conflict.code)
-    return { outcome: 'conflict', exitCode: options.conflictExitCode };
+    return { outcome: 'conflict', exitCode: options.conflictExitCode ?? error.exitCode };
   if (known && error.exitCode === EXIT_CODES.deadline.code)
     return { outcome: 'deadline', exitCode: error.exitCode };
   return { outcome: 'error', exitCode: known ? error.exitCode : EXIT_CODES.internal.code };

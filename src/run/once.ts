@@ -46,7 +46,7 @@ export function reportSkipped(run: RunDescription, { options, events }: RunConte
 }
 
 /** The value was stored by another client, which may write anything: a failure must never exit with 0. */
-function exitCodeOf({ succeeded, exitCode }: RunDescription): number {
+export function exitCodeOf({ succeeded, exitCode }: RunDescription): number {
   if (succeeded) return 0;
   return exitCode >= 1 && exitCode <= 255 ? exitCode : EXIT_CODES.internal.code;
 }

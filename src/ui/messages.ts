@@ -1,11 +1,11 @@
 import { adviceAfterDeadline, adviceAfterFailedRelease, adviceAfterWait } from './advice.js';
 import { formatDuration } from '../text/duration.js';
-import type { EventOf, HolderSummary, MigrateLockEvent } from '../events/events.js';
-import { formatMoment } from '../text/moment.js';
+import type { EventOf, MigrateLockEvent } from '../events/events.js';
+import { heldSinceUntil, holderName, holding, shortened, whoRan } from './holder-text.js';
 import { aboutLeftovers, aboutToolLocks } from './leftovers.js';
-import { shorten } from '../text/shorten.js';
 import { aboutSurvivors } from './survivors.js';
 import { unclean } from './unclean-end.js';
+import { describeWaitEnd } from './wait-end.js';
 import { unlockLine } from '../text/unlock-line.js';
 
 export type Tone = 'info' | 'good' | 'warn' | 'bad';
@@ -18,10 +18,6 @@ export interface Message {
   hint?: string | undefined;
 }
 
-/** Enough to recognize a holder's command. */
-const MAX_COMMAND_LENGTH = 80;
-/** The longest host name; another client may have stored a longer one. */
-const MAX_NAME_LENGTH = 64;
 /** For a line with other fields. */
 const SHORT_COMMAND_LENGTH = 40;
 
@@ -162,6 +158,12 @@ export function describeEvent(event: MigrateLockEvent): Message | null {
         ),
         hint: adviceAfterWait(event),
       };
+    case 'wait.started':
+      return info(
+        `waiting until the work of ${event.runKey} is done, for ${formatDuration(event.waitTimeoutMs)} at most`,
+      );
+    case 'wait.finished':
+      return describeWaitEnd(event);
     case 'run.skipped':
       return skipped(event);
     case 'run.not_stored':
@@ -204,36 +206,6 @@ export function describeWait(event: EventOf<'lock.waiting'>, sinceMs: number): s
     ...(lease === null ? [] : [lease > 0 ? `lease ends in ${inSeconds(lease + 999)}` : 'lease has expired']),
     ...(event.queueLength > 1 ? [`${event.queueLength} waiting`] : []),
   ].join(' · ');
-}
-
-/** `held by web-7f9 (knex migrate:latest) for 18s, its lease ends in 11s` */
-function holding(holder: HolderSummary): string {
-  const lease = holder.expiresInMs;
-  const parts = [
-    `${holderName(holder)}${holder.heldMs === null ? '' : ` for ${formatDuration(holder.heldMs)}`}`,
-    ...(lease === null
-      ? []
-      : [lease > 0 ? `its lease ends in ${formatDuration(lease)}` : 'its lease has expired']),
-  ];
-  return parts.join(', ');
-}
-
-/** As holding(), but with timestamps, for a line that is read later. */
-function heldSinceUntil(event: HolderSummary & { time: string }): string {
-  const at = (offsetMs: number): string => formatMoment(Date.parse(event.time) + offsetMs);
-  const since = event.heldMs === null ? '' : ` since ${at(-event.heldMs)}`;
-  const until = event.expiresInMs === null ? '' : `, until ${at(event.expiresInMs)} at the latest`;
-  return `${holderName(event)}${since}${until}`;
-}
-
-function holderName({ holder, holderHost, holderCommand }: HolderSummary, length?: number): string {
-  if (holder === null) return 'another instance is just acquiring or releasing it';
-  const command = holderCommand === null ? '' : ` (${shortened(holderCommand, length)})`;
-  return `held by ${shorten(holderHost ?? holder, MAX_NAME_LENGTH, '…')}${command}`;
-}
-
-function shortened(command: string, length = MAX_COMMAND_LENGTH): string {
-  return shorten(command, length, '…');
 }
 
 /** Whole seconds: half ones would only flicker. */
@@ -288,7 +260,7 @@ function skipped(event: EventOf<'run.skipped'>): Message {
   const { byHost, by, byCommand, exitCode } = event;
   if (event.reason === 'check') return good('nothing to run: the check found nothing pending');
   const [runKey, finishedAt] = [event.runKey ?? '', event.finishedAt ?? ''];
-  const who = `${shorten(byHost ?? by ?? '', MAX_NAME_LENGTH, '…')}${byCommand === null ? '' : ` (${shortened(byCommand)})`}`;
+  const who = whoRan(byHost ?? by ?? '', byCommand);
   if (!event.succeeded) {
     return {
       ...bad(

@@ -165,6 +165,7 @@ describe('the options of the other commands', () => {
 
   test.each([
     ['extend', 'docs/cli.md', ['option of `extend`', '']],
+    ['wait', 'docs/once.md', ['option of `wait`', 'default', '']],
     ['status', 'docs/operations.md', ['option of `status`', '']],
     ['history', 'docs/operations.md', ['option of `history`', 'default', '']],
     ['unlock', 'docs/operations.md', ['option of `unlock`', '']],

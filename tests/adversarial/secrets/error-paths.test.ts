@@ -31,6 +31,7 @@ async function expectNoSecret(args: string[], env: Record<string, string>, codes
 
 const COMMANDS = [
   ['run', '--wait-timeout', '0', '--', 'true'],
+  ['wait', '--wait-timeout', '0', '--once', 'release 1', '--', 'true'],
   ...[['status'], ['history'], ['unlock'], ['init'], ['cleanup']],
 ];
 
@@ -78,12 +79,19 @@ test('a URL that is invalid because its password is not encoded', async () => {
   }
 });
 
-const noWait = (command: string) => (command === 'run' ? ['--wait-timeout', '0'] : []);
+const noWait = (command: string) => (/^(run|wait)$/.test(command) ? ['--wait-timeout', '0'] : []);
 
 /** Every option that takes a value, once. */
 function options(): { command: string; long: string; variable: string | undefined }[] {
   const commands = createProgram(
-    { env: {}, cwd: '/', program: [], stdout: undefined as never, reporterFor: undefined as never },
+    {
+      env: {},
+      cwd: '/',
+      program: [],
+      stdout: undefined as never,
+      reporterFor: undefined as never,
+      flush: undefined as never,
+    },
     () => undefined,
   ).commands;
   const all = commands.flatMap((command) =>

@@ -1,6 +1,7 @@
 import { beforeAll, expect, test } from '@jest/globals';
 import { Command } from 'commander';
 import { runOptions } from '../../../src/cli/commands/run.js';
+import { waitOptions } from '../../../src/cli/commands/wait.js';
 import { connectionOptions } from '../../../src/cli/options.js';
 import { EXIT_CODES } from '../../../src/exit-codes.js';
 import { childTimes } from '../../../src/lock/lease-times.js';
@@ -9,9 +10,10 @@ import { runCli } from '../../support/run-cli.js';
 const OPTIONS = [...connectionOptions(), ...runOptions()];
 let program: string;
 let run: string;
+let wait: string;
 
 beforeAll(async () => {
-  [program, run] = await Promise.all([help('--help'), help('run', '--help')]);
+  [program, run, wait] = await Promise.all([help('--help'), help('run', '--help'), help('wait', '--help')]);
 });
 
 test('--help lists every exit code with its meaning', () => {
@@ -21,10 +23,13 @@ test('--help lists every exit code with its meaning', () => {
   expect(program).toMatch(/^ +128\+n /m);
 });
 
-test('run --help lists every option with its variable and its default', () => {
-  for (const option of OPTIONS) {
+test.each([
+  ['run', OPTIONS, () => run],
+  ['wait', [...connectionOptions(), ...waitOptions()], () => wait],
+] as const)('%s --help lists every option with its variable and its default', (_, options, textOf) => {
+  for (const option of options) {
     const [, entry = ''] =
-      new RegExp(`^  ${escaped(option.flags)} ([\\s\\S]*?)(?=^  -|^$)`, 'm').exec(run) ?? [];
+      new RegExp(`^  ${escaped(option.flags)} ([\\s\\S]*?)(?=^  -|^$)`, 'm').exec(textOf()) ?? [];
     const text = entry.replace(/\s+/g, ' ');
     expect(text).toContain(option.description);
     expect(text).toContain(`env: ${option.variable ?? '?'}`);

@@ -15,7 +15,7 @@ import { processorTimeMs } from '../../support/processor-time.js';
 const HUGE = ['x', '"', "'", '\\', '$(', '://', '=', ' ', '\u{1F600}', '{"a":'].map((piece) =>
   piece.repeat(1_000_000 / piece.length),
 );
-const PROCESS_CONTEXT = { cwd: '/', program: [], env: {} };
+const PROCESS_CONTEXT = { cwd: '/', program: [], env: {}, flush: () => Promise.resolve() };
 
 interface Given {
   command: string;
@@ -117,7 +117,11 @@ const TAKING = OPTIONS.filter(({ takesValue }) => takesValue);
 const VARIABLES = OPTIONS.filter(({ variable }) => variable !== undefined);
 
 /** The words that a command needs to get as far as the missing database. */
-const REST: Partial<Record<string, string[]>> = { run: ['--', 'true'], extend: ['--ttl', '5m'] };
+const REST: Partial<Record<string, string[]>> = {
+  run: ['--', 'true'],
+  wait: ['--once', 'release 1'],
+  extend: ['--ttl', '5m'],
+};
 const plain = (command: string) => [command, ...(REST[command] ?? [])];
 
 describe('an option does not take the next word as its value by accident', () => {
@@ -185,7 +189,9 @@ describe('an environment variable', () => {
     async ({ command, option, variable = '' }) => {
       // A line for the shell may contain anything.
       const wrong = ['--recover', '--check'].includes(option) ? ' ' : '${X}://';
-      const ended = await outcome(plain(command), { [variable]: wrong });
+      // The flag would win.
+      const words = plain(command).includes(option) ? [command] : plain(command);
+      const ended = await outcome(words, { [variable]: wrong });
       expect(ended).toMatchObject({ exitCode: 64, message: expect.stringMatching(`^${variable} `) });
       expect(`${String(ended)} ${(ended as MigrateLockError).hint}`).not.toContain(`${option} `);
     },

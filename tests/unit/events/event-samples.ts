@@ -1,21 +1,21 @@
 import { EVENT_VERSION, OUTCOMES, type EventName, type EventOf } from '../../../src/events/events.js';
 
-const holder = {
+const holds = {
   holder: 'V1StGXR8',
   holderHost: 'web-7f9',
   holderCommand: 'knex migrate:latest',
   heldMs: 18_000,
   expiresInMs: -3,
-  queueLength: 9,
 };
-const nobody = {
+const holder = { ...holds, queueLength: 9 };
+const nobodyHolds = {
   holder: null,
   holderHost: null,
   holderCommand: null,
   heldMs: null,
   expiresInMs: null,
-  queueLength: 0,
 };
+const nobody = { ...nobodyHolds, queueLength: 0 };
 const expiresAt = '2026-01-02T03:04:05.678Z';
 export const auditHash = '0f'.repeat(32);
 
@@ -129,6 +129,27 @@ export const SAMPLES: { [N in EventName]: Omit<EventOf<N>, 'event'>[] } = {
   'wait.timeout': [
     { ...holder, waitedMs: 30_000, polls: 31, handovers: 3 },
     { ...nobody, waitedMs: 30_000, polls: 0, handovers: 0 },
+  ],
+  'wait.started': [{ runKey: 'release 1', waitTimeoutMs: 600_000 }],
+  'wait.finished': [
+    {
+      ...{ ...nobodyHolds, runKey: 'release 1', outcome: 'succeeded', exitCode: 0, waitedMs: 12, looks: 1 },
+      ...{ uncleanEnd: null, isAwaited: false },
+      run: { instanceId: 'a', host: 'web-1', command: 'knex', exitCode: 0, finishedAt: expiresAt },
+    },
+    {
+      ...{
+        ...holds,
+        runKey: 'release 1',
+        outcome: 'timeout',
+        exitCode: 75,
+        waitedMs: 12,
+        looks: 9,
+        run: null,
+      },
+      uncleanEnd: { kind: 'killed', instanceId: 'V1StGXR8', command: null, endedAt: expiresAt },
+      isAwaited: true,
+    },
   ],
   'run.skipped': [
     {

@@ -45,8 +45,64 @@ const nobody = {
 };
 const expiresAt = '2026-01-02T03:04:35.000Z';
 
+const waitEnd = {
+  ...{ holder: null, holderHost: null, holderCommand: null, heldMs: null, expiresInMs: null },
+  ...{ runKey: '4f2c1d', outcome: 'timeout' as const, exitCode: 75, run: null, uncleanEnd: null },
+  ...{ isAwaited: false, waitedMs: 600_000, looks: 9 },
+} as const;
+const ranThere = {
+  ...{ instanceId: 'V1StGXR8', host: 'web-7f9', command: 'knex migrate:latest' },
+  ...{ exitCode: 3, finishedAt: '2026-01-02T03:04:00.000Z' },
+};
+
 describe('describeEvent', () => {
   const rows: [EventBody, string, string, string?][] = [
+    [
+      { event: 'wait.started', runKey: '4f2c1d', waitTimeoutMs: 600_000 },
+      'info',
+      'waiting until the work of 4f2c1d is done, for 10m at most',
+    ],
+    [
+      {
+        event: 'wait.finished',
+        ...waitEnd,
+        outcome: 'succeeded',
+        exitCode: 0,
+        run: { ...ranThere, exitCode: 0 },
+      },
+      'good',
+      'the work of 4f2c1d was done by web-7f9 (knex migrate:latest) at 2026-01-02T03:04:00.000Z',
+    ],
+    [
+      { event: 'wait.finished', ...waitEnd, outcome: 'failed', exitCode: 3, run: ranThere },
+      'bad',
+      'the work of 4f2c1d failed on web-7f9 (knex migrate:latest) at 2026-01-02T03:04:00.000Z, with exit code 3',
+      'To wait for the next run of it, use --on-failure retry.',
+    ],
+    [
+      { event: 'wait.finished', ...waitEnd },
+      'bad',
+      'gave up after 10m: the work of 4f2c1d is not done: no run of it is known',
+      'Start it with migrate-lock run --once and the same key, in the same database and --schema.',
+    ],
+    [
+      {
+        ...{ event: 'wait.finished', ...waitEnd, ...holder, run: ranThere },
+        uncleanEnd: { kind: 'killed', instanceId: 'a', command: null, endedAt: '2026-01-02T03:04:00.000Z' },
+      } as EventBody,
+      'bad',
+      'gave up after 10m: the work of 4f2c1d is not done: the lock is held by web-7f9 (knex migrate:latest) since ' +
+        '2026-01-02T03:03:47.000Z, until 2026-01-02T03:04:16.000Z at the latest; its last run failed on web-7f9 (knex ' +
+        'migrate:latest) at 2026-01-02T03:04:00.000Z, with exit code 3; its run a had an unclean end: migrate-lock was ' +
+        'killed, and the guard ended the command',
+      'To wait longer, use --wait-timeout, for example --wait-timeout 20m',
+    ],
+    [
+      { event: 'wait.finished', ...waitEnd, isAwaited: true },
+      'bad',
+      'gave up after 10m: the work of 4f2c1d is not done: a run of it waits, or its lease expired without a release',
+      'To wait longer, use --wait-timeout, for example --wait-timeout 20m',
+    ],
     [
       { event: 'schema.applied', fromVersion: null, toVersion: 2 },
       'info',

@@ -1,0 +1,40 @@
+/** The approximate rate of all watchers together: below 100 a second also where it is exceeded by chance. */
+const LOOKS_PER_SECOND = 80;
+const SHORTEST_PAUSE_MS = 1_000;
+/** Watchers that cannot announce themselves (a replica, no lock schema, no database) do not know how many they are. */
+const FIRST_ALONE_MS = 2_000;
+const LONGEST_ALONE_MS = 10_000;
+/** With a few watchers, the last look is made at the wait timeout. */
+const FEW = 5;
+
+/** The result of the last look. */
+export interface Crowd {
+  /** The number of watchers, this one included; null: not known. */
+  watchers: number | null;
+  /** How many looks in a row did not show that. */
+  looksAlone: number;
+}
+
+export interface LookPause {
+  pauseMs: number;
+  /** The look after this pause is the last one. */
+  isLast: boolean;
+}
+
+/**
+ * The pause before the next look: long enough that n watchers together look less than 100 times a second, and randomized. Where
+ * their number is not known, it grows from 2 s to 10 s.
+ */
+export function nextLook(crowd: Crowd, leftMs: number, random: () => number = Math.random): LookPause {
+  const sharedMs = ownPauseMs(crowd);
+  const pauseMs = sharedMs * (0.5 + random());
+  // The last looks before a common timeout are spread, over half of the remaining time at most.
+  const isFew = crowd.watchers !== null && crowd.watchers <= FEW;
+  const lastMs = Math.max(0, leftMs - (isFew ? 0 : random() * Math.min(sharedMs, leftMs / 2)));
+  return pauseMs < lastMs ? { pauseMs, isLast: false } : { pauseMs: lastMs, isLast: true };
+}
+
+function ownPauseMs({ watchers, looksAlone }: Crowd): number {
+  if (watchers !== null) return Math.max(SHORTEST_PAUSE_MS, (watchers * 1000) / LOOKS_PER_SECOND);
+  return Math.min(LONGEST_ALONE_MS, FIRST_ALONE_MS * 1.25 ** Math.max(0, looksAlone - 1));
+}

@@ -1,0 +1,48 @@
+import { describe, expect, test } from '@jest/globals';
+import { nextLook } from '../../../src/watch/pace.js';
+
+const FAR_MS = 1e9;
+const pauses = (crowd: { watchers: number | null; looksAlone?: number }, times = 1_000) =>
+  Array.from({ length: times }, () => nextLook({ looksAlone: 0, ...crowd }, FAR_MS).pauseMs);
+const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+
+describe('the pause between two looks', () => {
+  test.each([50, 200, 1_000])(
+    'is long enough that %i watchers look less than 100 times a second',
+    (watchers) => {
+      expect((watchers * 1_000) / mean(pauses({ watchers }))).toBeLessThan(95);
+    },
+  );
+
+  test('is about a second for a few watchers', () => {
+    for (const pauseMs of pauses({ watchers: 1 })) {
+      expect(pauseMs).toBeGreaterThanOrEqual(500);
+      expect(pauseMs).toBeLessThanOrEqual(1_500);
+    }
+  });
+
+  test('grows from 2 s to 10 s where the number of watchers is not known', () => {
+    const grown = [1, 2, 4, 8, 20, 1e6].map((looksAlone) => mean(pauses({ watchers: null, looksAlone })));
+    expect(grown).toEqual([...grown].sort((a, b) => a - b));
+    expect(grown[0]).toBeGreaterThan(1_800);
+    expect(grown[0]).toBeLessThan(2_200);
+    expect(grown.at(-1)).toBeGreaterThan(9_000);
+    expect(grown.at(-1)).toBeLessThan(11_000);
+  });
+});
+
+describe('the last look', () => {
+  test('is made at the wait timeout by a few watchers', () => {
+    const crowd = { watchers: 5, looksAlone: 0 };
+    expect(nextLook(crowd, 400, () => 0.5)).toEqual({ pauseMs: 400, isLast: true });
+    expect(nextLook(crowd, 0, () => 0.5)).toEqual({ pauseMs: 0, isLast: true });
+  });
+
+  test('is spread over half of the remaining time by many', () => {
+    const last = Array.from({ length: 1_000 }, () => nextLook({ watchers: 1_000, looksAlone: 0 }, 6_000));
+    expect(last.every(({ isLast }) => isLast)).toBe(true);
+    const times = last.map(({ pauseMs }) => pauseMs);
+    expect(Math.min(...times)).toBeGreaterThanOrEqual(3_000);
+    expect(Math.max(...times) - Math.min(...times)).toBeGreaterThan(2_500);
+  });
+});
