@@ -89,7 +89,7 @@ describe('describeEvent', () => {
       {
         ...{ event: 'wait.finished', ...waitEnd, ...holder, run: ranThere },
         uncleanEnd: { kind: 'killed', instanceId: 'a', command: null, endedAt: '2026-01-02T03:04:00.000Z' },
-      } as EventBody,
+      },
       'bad',
       'gave up after 10m: the work of 4f2c1d is not done: the lock is held by web-7f9 (knex migrate:latest) since ' +
         '2026-01-02T03:03:47.000Z, until 2026-01-02T03:04:16.000Z at the latest; its last run failed on web-7f9 (knex ' +
