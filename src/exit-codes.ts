@@ -14,6 +14,7 @@ export const EXIT_CODES = {
     code: 70,
     meaning: 'the lease was lost: another instance held the lock before this run released it',
   },
+  notStored: { code: 73, meaning: 'with --once: the command succeeded, but that could not be recorded' },
   conflict: { code: 75, meaning: 'the lock was not acquired in time (--conflict-exit-code changes it)' },
   denied: { code: 77, meaning: 'the database role lacks a right' },
   refused: {

@@ -25,6 +25,22 @@ export function resultOfWork(
   return end.leftovers === 0 ? { succeeded: true, exitCode, durationMs } : undefined;
 }
 
+/**
+ * With a run key, exit 0 means that the success is stored, which only the release does: others wait for it. Otherwise the run
+ * has to be tried again, so it exits with a code of its own.
+ */
+export function exitAsStored(
+  result: RunResult,
+  isReleased: boolean,
+  work: WorkResult | null,
+  { options: { once }, events }: Pick<RunContext, 'options' | 'events'>,
+): RunResult {
+  const hasSucceeded = work?.succeeded === true;
+  if (once === null || (isReleased && hasSucceeded)) return result;
+  if (hasSucceeded || result.exitCode === 0) events.emit({ event: 'run.not_stored', runKey: once.runKey });
+  return result.exitCode === 0 ? { ...result, exitCode: EXIT_CODES.notStored.code } : result;
+}
+
 /** Reports that nothing is run: another run has done the work, or has just failed. */
 export function reportSkipped(run: RunDescription, { options, events }: RunContext): RunResult {
   const { once } = options;

@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import { newMark } from '../child/instance-mark.js';
 import { OwnDatabase } from '../db/own-database.js';
 import { createEventStream } from '../events/event-stream.js';
+import { EXIT_CODES } from '../exit-codes.js';
 import type { EventListener } from '../events/events.js';
 import { CALL_LIMIT_MS, LockCalls, type EndDetails, type WorkResult } from '../lock/calls.js';
 import { newIdentity, type Lease } from '../lock/lease.js';
@@ -23,9 +24,9 @@ import { describeRun } from './describe-run.js';
 import { reportFailure } from './failure.js';
 import { openHolderSocket, type HolderSocket } from './holder/holder-socket.js';
 import { findOuterRun, runNested } from './nested/nested-run.js';
-import { reportSkipped, resultOfWork } from './once.js';
+import { exitAsStored, reportSkipped, resultOfWork } from './once.js';
 import { decideOutcome, kindOfEnd, type RunResult } from './outcome.js';
-import { findCommand } from './program.js';
+import { findCommand, type Program } from './program.js';
 import { recover, reportToolLocks } from './recover.js';
 import { refuseWrongRecovery } from './recovery-plan.js';
 import type { RunContext, RunOptions } from './run-context.js';
@@ -191,8 +192,8 @@ async function finish(
   const isCommand = program === 'command';
   if (!end.gone) {
     reportKept(context, under);
-    if (isCommand && end.exitCode === 0 && end.reason === 'exited') reportNotStored(context);
-    return decideOutcome(end, 'failed', signals.forwarded);
+    const kept = exitAsStored(decideOutcome(end, 'failed', signals.forwarded), false, null, context);
+    return isCommand ? kept : notStarted(kept, program);
   }
   const { exitCode, signal, reason, leftovers } = end;
   const work = options.once === null ? null : (resultOfWork(end, program, signals.forwarded) ?? null);
@@ -203,14 +204,23 @@ async function finish(
       : { reason: program, recovered },
     work,
   });
-  if (released !== 'released' && work?.succeeded === true) reportNotStored(context);
-  if (isSkipped({ program, end })) return reportNothingPending(context);
+  if (isSkipped({ program, end })) {
+    return exitAsStored(reportNothingPending(context), released === 'released', work, context);
+  }
   if (released === 'released' && kind === 'clean' && exitCode !== 0 && isMarked && !recovered)
     await reportToolLocks(context);
   const result = decideOutcome(end, released, signals.forwarded);
-  return program === 'recovery' && result.outcome === 'completed'
-    ? { ...result, outcome: 'unrecovered' }
-    : result;
+  return isCommand
+    ? exitAsStored(result, released === 'released', work, context)
+    : notStarted(result, program);
+}
+
+/** The command was not started: the recovery or the check before it did not end as it has to. It must not look like a success. */
+function notStarted({ outcome, exitCode }: RunResult, program: Program['kind']): RunResult {
+  return {
+    outcome: outcome !== 'completed' ? outcome : program === 'recovery' ? 'unrecovered' : 'error',
+    exitCode: exitCode === 0 ? EXIT_CODES.internal.code : exitCode,
+  };
 }
 
 /** A signal stops the retries. It may be the signal that has ended the child. */
@@ -225,11 +235,6 @@ function release(
     enough.abort(new Interrupted(signal));
   });
   return releaseLease(calls, me, lease, { end, work, signal: enough.signal, emit: events.emit });
-}
-
-/** Only the release stores the success of a run key. */
-function reportNotStored({ options: { once }, events }: RunContext): void {
-  if (once !== null) events.emit({ event: 'run.not_stored', runKey: once.runKey });
 }
 
 /** Processes that could not be ended may still run: the lease is kept, and expires. */

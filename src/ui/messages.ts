@@ -169,7 +169,7 @@ export function describeEvent(event: MigrateLockEvent): Message | null {
     case 'run.not_stored':
       return {
         ...bad(`the success of ${event.runKey} could not be stored`),
-        hint: 'The next run with this key may run the command again.',
+        hint: 'Run it again with this key: others that wait for it do not go on.',
       };
     case 'guard.restarted':
       return warn('the guard of the command had exited; started another one');
@@ -252,7 +252,7 @@ function acquired(event: MigrateLockEvent & EventOf<'lock.acquired'>): Message {
     ...warn(text),
     hint:
       `The run key was also used with another command: ${shortened(event.runKeyOfOtherCommand)}. The same key with another ` +
-      'command is different work.',
+      'command is different work. A key that others wait for (migrate-lock wait) should belong to one command.',
   };
 }
 

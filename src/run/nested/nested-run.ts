@@ -1,3 +1,5 @@
+import { explain } from '../../db/explain.js';
+import { UsageError } from '../../errors.js';
 import { checkAndRun, isSkipped, reportNothingPending, type Programs } from '../check.js';
 import { describeRun } from '../describe-run.js';
 import type { HolderDescription } from '../../lock/lease.js';
@@ -54,11 +56,12 @@ export async function runNested(
   const { options, calls, events, signals, mark } = context;
   if (options.once !== null) {
     const reading = calls.readRunKey(describeRun(options), options.once.failureMemoryMs);
-    const state = await orAborted(
-      reading.catch(() => null),
-      interrupt,
-    );
-    if (state?.run != null) return reportSkipped(state.run, context);
+    const { run } = await orAborted(reading, interrupt).catch((error: unknown) => {
+      interrupt.throwIfAborted();
+      throw explain(error, calls.database.description, calls.schema);
+    });
+    if (run === null) throw notStorable(outer.holder);
+    return reportSkipped(run, context);
   }
   let inherited: InheritedLease;
   try {
@@ -82,6 +85,14 @@ export async function runNested(
     under.close();
     inherited.giveUp();
   }
+}
+
+/** The lease is the outer run's: only that run can store a success, and others would wait for this one for ever. */
+function notStorable({ instanceId }: HolderDescription): UsageError {
+  return new UsageError(
+    `A run with --once inside another run on the same lock (${instanceId}) could not store its success.`,
+    'Give --once to the outer run, or to none of the two.',
+  );
 }
 
 /** Other runs inside the same command had the turns until the wait timeout. */

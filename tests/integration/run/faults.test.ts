@@ -112,7 +112,7 @@ describe('a database that is unavailable for a while', () => {
     cli.kill('SIGTERM');
     const { code, events, stderr } = await cli.done;
     await server.start();
-    expect(code).toBe(0);
+    expect(code).toBe(73);
     expect(events.at(-2)).toMatchObject({ event: 'run.not_stored', runKey: 'v1.2' });
     expect(stderr).toContain('the success of v1.2 could not be stored');
   });

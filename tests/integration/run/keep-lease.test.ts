@@ -130,7 +130,7 @@ ifPossible(
       `${stubborn('c', 'c-go')} & sleep 0.3`,
     ]);
     const { code, events, stderr } = await holder.done;
-    expect(code).toBe(0);
+    expect(code).toBe(73);
     const names = events.map(({ event }) => event);
     expect(names.filter((name) => name === 'lease.kept')).toHaveLength(1);
     expect(events.find(({ event }) => event === 'lease.kept')).toMatchObject({ last: true });

@@ -149,7 +149,11 @@ describe('work that did not succeed', () => {
     await run.waitForEvent('child.started');
     await waitFor('the command to be ready', () => run.stderr().includes('ready'));
     if (signal !== undefined) run.kill(signal);
-    expect(await run.done).toMatchObject({ code: 0 });
+    // Exit 0 would mean that the success is stored, and others wait for it.
+    const { code, events } = await run.done;
+    expect(code).toBe(73);
+    expect(events.some(({ event }) => event === 'run.not_stored')).toBe(true);
+    expect(events.at(-1)).toMatchObject({ event: 'run.finished', exitCode: 73 });
     expect(await stored()).toHaveLength(0);
     expect(ran(await once(['--', 'true']))).toBe(true);
   });
@@ -180,6 +184,24 @@ test('a nested run also finds its work done', async () => {
   const outer = await runCli(['run', '--', 'sh', '-c', inner], { env: { ...env(), CLI } });
   expect(outer).toMatchObject({ code: 0 });
   expect(outer.stderr).toContain('"event":"run.skipped"');
+});
+
+test('a nested run whose work is not done is refused: it could not store its success', async () => {
+  const { CLI } = await import('../../support/run-cli.js');
+  const inner = (words: string) =>
+    runCli(['run', '--', 'sh', '-c', `"${process.execPath}" "$CLI" run ${words} -- echo ran`], {
+      env: { ...env(), CLI },
+    });
+  const refused = await inner('--once "release 1"');
+  expect(refused).toMatchObject({ code: 64, stderr: expect.stringContaining('could not store its success') });
+  expect(refused.stderr).not.toMatch(/^ran$/m);
+  expect(await inner('')).toMatchObject({ code: 0, stderr: expect.stringMatching(/^ran$/m) });
+});
+
+test('without --once, a command that left processes behind exits with 0', async () => {
+  const script = ['sh', '-c', '(trap "" HUP; sleep 600) & echo ready'];
+  const run = await runCli(['run', '--kill-grace', '100ms', '--', ...script], { env: env() });
+  expect(run).toMatchObject({ code: 0 });
 });
 
 test.each([
