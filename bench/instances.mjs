@@ -2,19 +2,19 @@ import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { environmentOf, followToEnd } from './processes.mjs';
 
-const PROGRAM = fileURLToPath(new URL('./waiting-instances.mjs', import.meta.url));
-
-/** Library instances that wait, in some processes. */
+/** Instances that wait, in some processes. */
 export class Instances {
   #processes;
 
   /**
    * @param {string} url
    * @param {number} processes
+   * @param {string} [program] what each of the processes runs
    */
-  constructor(url, processes) {
+  constructor(url, processes, program = 'waiting-instances.mjs') {
+    const file = fileURLToPath(new URL(program, import.meta.url));
     this.#processes = Array.from({ length: processes }, () => {
-      const child = fork(PROGRAM, [], { env: environmentOf({ DATABASE_URL: url }), execArgv: [] });
+      const child = fork(file, [], { env: environmentOf({ DATABASE_URL: url }), execArgv: [] });
       followToEnd(child);
       return { child, ready: said(child, 'ready') };
     });

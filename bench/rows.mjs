@@ -9,6 +9,7 @@ import { once } from './once.mjs';
 import { startUp } from './start-up.mjs';
 import { storm } from './storm.mjs';
 import { waiter } from './waiter.mjs';
+import { watchers } from './watchers.mjs';
 import { wal } from './wal.mjs';
 
 /**
@@ -30,6 +31,7 @@ export const ROWS = [
   longTransaction,
   wal,
   once,
+  watchers,
   killedHolder,
   abuse,
   storm,
