@@ -1,5 +1,8 @@
 /** The approximate rate of all watchers together: below 100 a second also where it is exceeded by chance. */
 const LOOKS_PER_SECOND = 80;
+/** How many connections all watchers together have open, where looks take long: the server is busy then. */
+const CONNECTIONS = 16;
+const LONGEST_PAUSE_MS = 40_000;
 const SHORTEST_PAUSE_MS = 1_000;
 /** Watchers that cannot announce themselves (a replica, no lock schema, no database) do not know how many they are. */
 const FIRST_ALONE_MS = 2_000;
@@ -11,6 +14,8 @@ const FEW = 5;
 export interface Crowd {
   /** The number of watchers, this one included; null: not known. */
   watchers: number | null;
+  /** How long the last look took, its connection included. */
+  lookMs: number;
   /** How many looks in a row did not show that. */
   looksAlone: number;
 }
@@ -22,7 +27,7 @@ export interface LookPause {
 }
 
 /**
- * The pause before the next look: long enough that n watchers together look less than 100 times a second, and randomized. Where
+ * The pause before the next look: long enough that n watchers together look less than 100 times a second, over less than 20 connections, and randomized. Where
  * their number is not known, it grows from 2 s to 10 s.
  */
 export function nextLook(crowd: Crowd, leftMs: number, random: () => number = Math.random): LookPause {
@@ -34,7 +39,10 @@ export function nextLook(crowd: Crowd, leftMs: number, random: () => number = Ma
   return pauseMs < lastMs ? { pauseMs, isLast: false } : { pauseMs: lastMs, isLast: true };
 }
 
-function ownPauseMs({ watchers, looksAlone }: Crowd): number {
-  if (watchers !== null) return Math.max(SHORTEST_PAUSE_MS, (watchers * 1000) / LOOKS_PER_SECOND);
+function ownPauseMs({ watchers, lookMs, looksAlone }: Crowd): number {
+  if (watchers !== null) {
+    const busyMs = Math.min(LONGEST_PAUSE_MS, (watchers * lookMs) / CONNECTIONS);
+    return Math.max(SHORTEST_PAUSE_MS, (watchers * 1000) / LOOKS_PER_SECOND, busyMs);
+  }
   return Math.min(LONGEST_ALONE_MS, FIRST_ALONE_MS * 1.25 ** Math.max(0, looksAlone - 1));
 }

@@ -37,7 +37,8 @@ export class KeyWatcher {
   /** Its name among the watchers. No event and no message has it. */
   readonly #name = newIdentity().instanceId;
   #looks = 0;
-  #crowd: Crowd = { watchers: null, looksAlone: 0 };
+  #crowd: Crowd = { watchers: null, lookMs: 0, looksAlone: 0 };
+  #lookedAtMs = 0;
   /** undefined: no look was answered yet. */
   #seen: WatchAnswer | null | undefined;
   #silences = 0;
@@ -75,6 +76,7 @@ export class KeyWatcher {
     const { runKey, waitTimeoutMs, signal } = this.options;
     const { database } = this.calls;
     this.#looks++;
+    this.#lookedAtMs = performance.now();
     try {
       signal.throwIfAborted();
       const limits = { timedOut: this.#silences, waitTimeoutMs, leftMs: this.#leftMs() };
@@ -95,7 +97,8 @@ export class KeyWatcher {
     this.#silences = 0;
     this.#failedWith = '';
     const watchers = seen?.watchers ?? null;
-    this.#crowd = { watchers, looksAlone: watchers === null ? this.#crowd.looksAlone + 1 : 0 };
+    const lookMs = performance.now() - this.#lookedAtMs;
+    this.#crowd = { watchers, lookMs, looksAlone: watchers === null ? this.#crowd.looksAlone + 1 : 0 };
     if (seen?.done === true && seen.success !== null) return { outcome: 'succeeded', run: seen.success };
     if (seen?.failure != null && this.#counts(seen.failedAgoMs)) {
       return { outcome: 'failed', run: seen.failure };
@@ -126,7 +129,7 @@ export class KeyWatcher {
       const message = error instanceof Error ? error.message : String(error);
       this.options.emit({ event: 'database.unavailable', code, message, attempts: this.#failures });
     }
-    this.#crowd = { watchers: null, looksAlone: this.#crowd.looksAlone + 1 };
+    this.#crowd = { watchers: null, lookMs: 0, looksAlone: this.#crowd.looksAlone + 1 };
     return undefined;
   }
 
