@@ -6,6 +6,7 @@ export async function createEvidence(sql: postgres.Sql): Promise<void> {
     CREATE TABLE ran (instance_id text PRIMARY KEY, token bigint, pid integer, started_at text, during tstzrange,
                       EXCLUDE USING gist (during WITH &&));
     CREATE TABLE written (id bigserial, token bigint, instance_id text, at timestamptz);
+    CREATE TABLE recovered (instance_id text, previous text);
     CREATE TABLE shared (n bigint);
     INSERT INTO shared VALUES (0)`);
 }
@@ -29,6 +30,38 @@ export async function lateWrites(sql: postgres.Sql): Promise<string[]> {
     ({ token, newer, at, committed }) =>
       `token ${token} wrote after token ${newer}: at ${at}, committed ${committed}`,
   );
+}
+
+/**
+ * Commands that were started without a recovery, though the lease before had an unclean end. All runs have the same command. An end
+ * that the history does not show for certain (sessions that were ended) asks for none.
+ */
+export async function notRecovered(sql: postgres.Sql): Promise<string[]> {
+  const rows = await sql<
+    { event: string; instanceId: string; by: string; reason: string; signal: string | null; code: number }[]
+  >`
+    SELECT event, instance_id AS "instanceId", details ->> 'by' AS by, details ->> 'reason' AS reason,
+           details ->> 'signal' AS signal, (details ->> 'exitCode')::int AS code
+      FROM migrate_lock.migration_lock_audit
+     WHERE event IN ('lock.acquired', 'lock.released', 'lock.takeover') ORDER BY id`;
+  const ran = new Set((await sql`SELECT instance_id FROM ran`).map((row) => String(row.instance_id)));
+  const recovered = new Set(
+    (await sql`SELECT instance_id FROM recovered`).map((row) => String(row.instance_id)),
+  );
+  const found: string[] = [];
+  let unclean: string | null = null;
+  for (const { event, instanceId, by, reason, signal, code } of rows) {
+    if (event === 'lock.acquired') {
+      if (unclean !== null && ran.has(instanceId) && !recovered.has(instanceId)) {
+        found.push(`${instanceId} started its command without a recovery after ${unclean}`);
+      }
+      if (recovered.has(instanceId)) unclean = null;
+    } else if (event === 'lock.takeover') unclean = `the takeover by ${instanceId}`;
+    else if (by === 'guard' || reason === 'deadline' || signal !== null || code >= 128)
+      unclean = `${instanceId} (${by})`;
+    else if (reason === 'exited' && code === 0) unclean = null;
+  }
+  return found;
 }
 
 export interface Beat {

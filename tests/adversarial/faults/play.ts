@@ -6,7 +6,7 @@ import { createDatabase } from '../../support/database.js';
 import type { EmbeddedServer } from '../../support/embedded-server.mjs';
 import { CLI } from '../../support/run-cli.js';
 import { waitFor } from '../../support/wait-for.js';
-import { createEvidence, lateWrites, overlaps, parseBeat, taggedSessions } from './evidence.js';
+import { createEvidence, lateWrites, notRecovered, overlaps, parseBeat, taggedSessions } from './evidence.js';
 import { FRESH, Patience } from './fresh-run.js';
 import { inflict } from './inflict.js';
 import { endAll, processesOf } from './processes-of.js';
@@ -48,7 +48,15 @@ export async function play(
   const db = await createDatabase(server.url);
   const startedAtMs = performance.now();
   const runs: FaultyRun[] = [];
-  const setup = { folder, server, databaseUrl: db.url, program, preload, options };
+  const setup = {
+    folder,
+    server,
+    databaseUrl: db.url,
+    program,
+    preload,
+    options,
+    recovers: schedule.recovers === true,
+  };
   try {
     await createEvidence(db.sql);
     const deeds = schedule.runs.map(async (plan, index) => {
@@ -86,6 +94,7 @@ export async function play(
     // A statement that should have been ended gets the time to cause its damage.
     if (!left) await sleep(6_000);
     violations.push(...(await lateWrites(db.sql)));
+    if (setup.recovers) violations.push(...(await notRecovered(db.sql)));
     const beats = runs.flatMap((run) => run.beats()).map(parseBeat);
     violations.push(...overlaps(beats));
     for (const run of runs) violations.push(...brokenEvents(run));

@@ -58,6 +58,8 @@ export interface Schedule {
   seed: number;
   runs: RunPlan[];
   faults: Fault[];
+  /** Every run has a --recover. */
+  recovers?: boolean;
 }
 
 const HOUR_MS = 3_600_000;
@@ -70,7 +72,7 @@ export function drawSchedule(seed: number): Schedule {
     const run = index === 0 ? 0 : random.between(0, runs.length - 1);
     return drawFault(random, run, runs[run]?.ttlMs ?? 0);
   });
-  return { seed, runs, faults };
+  return { seed, runs, faults, recovers: seed % 2 === 0 };
 }
 
 function drawRun(random: Random, index: number): RunPlan {

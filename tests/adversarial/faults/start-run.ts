@@ -8,7 +8,10 @@ import { startRelay, type Relay } from '../../support/relay.js';
 import type { RunPlan } from './schedule.js';
 
 export const CHILD = fileURLToPath(new URL('../../support/fixtures/faults/child.mjs', import.meta.url));
+const RECOVERY = fileURLToPath(new URL('../../support/fixtures/faults/recovery.mjs', import.meta.url));
 const CLOCK_SKEW = fileURLToPath(new URL('../../support/fixtures/faults/clock-skew.cjs', import.meta.url));
+
+const RECOVER = 'exec "$FAULTS_NODE" "$FAULTS_RECOVERY"';
 
 /** One `migrate-lock run` of a schedule, with its own relay. */
 export interface FaultyRun {
@@ -32,12 +35,13 @@ export interface RunSetup {
   program: string;
   preload: string | undefined;
   options: readonly string[];
+  recovers: boolean;
 }
 
 export async function startRun(
   name: string,
   plan: RunPlan,
-  { folder, server, databaseUrl, program, preload, options }: RunSetup,
+  { folder, server, databaseUrl, program, preload, options, recovers }: RunSetup,
 ): Promise<FaultyRun> {
   const home = join(folder, name);
   mkdirSync(home);
@@ -52,7 +56,15 @@ export async function startRun(
       ...(plan.skewMs === 0 ? [] : ['--require', CLOCK_SKEW]),
       ...(preload === undefined ? [] : ['--require', preload]),
       ...[program, 'run', '--ttl', `${plan.ttlMs}ms`, '--kill-grace', `${plan.killGraceMs}ms`],
-      ...['--wait-timeout', '60s', ...options, '--', process.execPath, CHILD],
+      ...[
+        '--wait-timeout',
+        '60s',
+        ...(recovers ? ['--recover', RECOVER] : []),
+        ...options,
+        '--',
+        process.execPath,
+        CHILD,
+      ],
     ],
     {
       env: {
@@ -64,6 +76,8 @@ export async function startRun(
         FAULTS_URL: plan.childThroughRelay ? url : databaseUrl,
         FAULTS_CHILD: JSON.stringify(plan.child),
         FAULTS_BEATS: beatsFile,
+        FAULTS_NODE: process.execPath,
+        FAULTS_RECOVERY: RECOVERY,
         FAULTS_SKEW_MS: String(plan.skewMs),
       },
       detached: true,
