@@ -85,6 +85,7 @@ const SAMPLE = {
   polls: 1,
   ttlMs: 30000,
   expiresAt: '2026-01-31T12:00:30.000Z',
+  previousEnd: null,
   auditHash: '450ec9976ca6b2293fefc926704d70025623adb2e7057ff2489c5e760c04da0b',
 };
 
