@@ -5,6 +5,7 @@ import { handover } from './handover.mjs';
 import { killedHolder } from './killed-holder.mjs';
 import { longTransaction } from './long-transaction.mjs';
 import { manyWaiters } from './many-waiters.mjs';
+import { nothingPending } from './nothing-pending.mjs';
 import { once } from './once.mjs';
 import { startUp } from './start-up.mjs';
 import { storm } from './storm.mjs';
@@ -31,6 +32,7 @@ export const ROWS = [
   longTransaction,
   wal,
   once,
+  nothingPending,
   watchers,
   killedHolder,
   abuse,
