@@ -23,8 +23,11 @@ export interface ReleaseLeaseOptions {
   emit: (event: EventBody) => void;
 }
 
-/** `lost`: before its end, the lease was another instance's or removed. `expired`: it had expired and was taken over. */
-export type ReleaseOutcome = 'released' | 'lost' | 'expired' | 'failed';
+/**
+ * `unclean`: released, but a session that was still busy had to be ended, so a success of the work is not stored.
+ * `lost`: before its end, the lease was another instance's or removed. `expired`: it had expired and was taken over.
+ */
+export type ReleaseOutcome = 'released' | 'unclean' | 'lost' | 'expired' | 'failed';
 
 /** A release is retried until the lease ends, but not longer than this. */
 const LONGEST_MS = 30_000;
@@ -66,20 +69,26 @@ async function tryToRelease(
   const endsAtMs = startedAtMs + Math.max(SHORTEST_MS, Math.min(LONGEST_MS, lease.endsAtMs - startedAtMs));
   let orphans: Orphans | null = null;
   let isReported = false;
-  let end = options.end;
+  let { end, work = null } = options;
   for (let attempt = 1; ; attempt++) {
     const limitMs = Math.max(1, Math.min(CALL_LIMIT_MS, endsAtMs - performance.now()));
     let failure: unknown;
     let pauseMs: number;
     try {
-      const { by = 'holder', work = null } = options;
+      const { by = 'holder' } = options;
       const releasing = calls.release(me, { by, end, work, orphans, limitMs });
       const answer = await orAborted(releasing, abandoned);
-      if (answer.outcome !== 'orphans') return reportAnswer(answer, lease, options.emit);
+      if (answer.outcome !== 'orphans') {
+        const outcome = reportAnswer(answer, lease, options.emit);
+        return outcome === 'released' && end !== options.end ? 'unclean' : outcome;
+      }
       orphans = answer;
       // A session that is idle is about to close.
       const isLeft = calls.endsOrphans && answer.sessions.some(({ state }) => state !== 'idle');
-      if (isLeft && end.kind === 'clean') end = { ...end, kind: 'leftovers' };
+      if (isLeft && end.kind === 'clean') {
+        end = { ...end, kind: 'leftovers' };
+        if (work?.succeeded === true) work = null;
+      }
       failure = new OrphansLeft(answer, me.instanceId, calls.endsOrphans);
       pauseMs = orphanPauseMs(attempt);
     } catch (error) {

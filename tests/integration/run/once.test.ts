@@ -1,4 +1,8 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import postgres from 'postgres';
 import { commandIdentity } from '../../../src/redact/command-identity.js';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
 import { assertNothingLeft, runCli, startCli, type CliResult } from '../../support/run-cli.js';
@@ -156,6 +160,34 @@ describe('work that did not succeed', () => {
     expect(events.at(-1)).toMatchObject({ event: 'run.finished', exitCode: 73 });
     expect(await stored()).toHaveLength(0);
     expect(ran(await once(['--', 'true']))).toBe(true);
+  });
+
+  test('when a database session that was still busy had to be ended', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'once-'));
+    const script = 'while ! [ -e "$DONE" ]; do sleep 0.1; done';
+    const run = startCli(['run', '--once', 'release 1', '--', 'sh', '-c', script], {
+      env: { ...env(), DONE: join(folder, 'done') },
+    });
+    await run.waitForEvent('child.started');
+    const session = postgres(db.url, {
+      max: 1,
+      onnotice: () => undefined,
+      connection: { application_name: `migrate-lock:${run.events()[0]?.instanceId ?? ''}` },
+    });
+    const busy = session`SELECT pg_sleep(60)`.catch((error: unknown) => error);
+    await waitFor('the session to be busy', async () => {
+      const found =
+        await db.sql`SELECT FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(60)%' AND state = 'active'`;
+      return found.length > 0;
+    });
+    writeFileSync(join(folder, 'done'), '');
+    const { code, events } = await run.done;
+    rmSync(folder, { recursive: true });
+    expect(await busy).toBeInstanceOf(Error);
+    await session.end();
+    expect(code).toBe(73);
+    expect(events.some(({ event }) => event === 'run.not_stored')).toBe(true);
+    expect(await stored()).toHaveLength(0);
   });
 
   test('when its deadline passed, even if it then ended with 0', async () => {
