@@ -3,7 +3,9 @@
 -- succeeds, or when its recovery does. Rows of other commands stay, so two services on one lock do not hide each other's ends. A
 -- lease without a command's SHA-256 has no row.
 
--- Stores how a lease ends. p_kind is null where no command was started: nothing changes. An unknown end is not clean.
+-- Stores how a lease ends. p_kind is null where no command was started: nothing changes. An unknown end is not clean. A row that
+-- stays is extended: what the first of several unclean ends left behind is still there. One of unlock() is not replaced, because
+-- unlock() does not end the command.
 CREATE OR REPLACE FUNCTION "migrate_lock".store_end(
     lease "migrate_lock".migration_lock, p_kind text, p_succeeded boolean, p_recovered boolean
 ) RETURNS void
@@ -15,17 +17,18 @@ BEGIN
          WHERE command_sha256 = lease.command_sha256;
     END IF;
     IF p_kind <> 'clean' AND lease.command_sha256 IS NOT NULL THEN
-        INSERT INTO "migrate_lock".migration_lock_unclean_end
+        INSERT INTO "migrate_lock".migration_lock_unclean_end AS known
             (command_sha256, kind, locked_at, ended_at, instance_id, command, run_key)
         VALUES (
             lease.command_sha256, p_kind, lease.locked_at, clock_timestamp(), lease.instance_id, lease.command, lease.run_key)
         ON CONFLICT (command_sha256) DO UPDATE SET
             kind        = excluded.kind,
-            locked_at   = excluded.locked_at,
+            locked_at   = least(known.locked_at, excluded.locked_at),
             ended_at    = excluded.ended_at,
             instance_id = excluded.instance_id,
             command     = excluded.command,
-            run_key     = excluded.run_key;
+            run_key     = excluded.run_key
+        WHERE known.kind <> 'unlocked';
     END IF;
 END
 $body$;

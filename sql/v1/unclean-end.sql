@@ -3,7 +3,7 @@
 CREATE TABLE "migrate_lock".migration_lock_unclean_end (
     command_sha256 text        PRIMARY KEY,
     kind           text        NOT NULL,   -- signalled, deadline, killed, expired, unlocked, leftovers
-    locked_at      timestamptz NOT NULL,   -- when the lease began
+    locked_at      timestamptz NOT NULL,   -- when the lease began, the first of several
     ended_at       timestamptz NOT NULL,
     instance_id    text        NOT NULL,
     command        text,

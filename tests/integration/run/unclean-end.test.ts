@@ -99,6 +99,25 @@ describe('an unclean end is stored', () => {
   });
 });
 
+describe('of several unclean ends', () => {
+  test('the time is that from the first on: what it left behind is still there', async () => {
+    await run('kill -KILL $$');
+    const lockedAt = () => db.sql`SELECT locked_at, kind FROM migrate_lock.migration_lock_unclean_end`;
+    const [first] = await lockedAt();
+    expect(await run('sleep 60 & exit 0')).toMatchObject({ code: 0 });
+    expect(await lockedAt()).toEqual([{ ...first, kind: 'leftovers' }]);
+  });
+
+  test('that of `unlock` is not replaced: its command may still run', async () => {
+    await run('kill -KILL $$');
+    await db.sql`UPDATE migrate_lock.migration_lock_unclean_end SET kind = 'unlocked', instance_id = 'the first'`;
+    await run('exit 137');
+    expect(await stored()).toMatchObject([{ kind: 'unlocked', instanceId: 'the first' }]);
+    expect(await run('true')).toMatchObject({ code: 0 });
+    expect(await stored()).toHaveLength(0);
+  });
+});
+
 describe('no unclean end is stored', () => {
   test('when the command exits by itself with a code below 128', async () => {
     expect(await run('exit 3')).toMatchObject({ code: 3 });
