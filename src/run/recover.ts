@@ -39,17 +39,20 @@ export async function recover(
     // The recovery and the command may need the connection.
     calls.database.disconnect();
   }
+  let leftovers = 0;
   for (const argv of commands) {
     const end = await under.run(recoveryFor(argv, options, previousEnd));
     if (!end.gone || end.reason !== 'exited') return { outcome: 'failed', end };
     // It may have ended with 0 before it was done.
     signals.throwIfForwarded();
+    leftovers += end.leftovers;
     if (end.exitCode === 0) continue;
     if (plan.by !== 'tool') return { outcome: 'failed', end };
     skip(context, plan.recognized, 'the command that releases it failed');
     return { outcome: 'none' };
   }
-  return { outcome: commands.length > 0 ? 'recovered' : 'none' };
+  // A recovery with processes that had to be ended may not have finished: the unclean end stays until the command succeeds.
+  return { outcome: commands.length > 0 && leftovers === 0 ? 'recovered' : 'none' };
 }
 
 /** @throws {MigrateLockError} when a preset that was named cannot be used. */

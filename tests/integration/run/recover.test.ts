@@ -70,6 +70,13 @@ describe('a recovery', () => {
     expect(names(next)).toContain('lock.released');
   });
 
+  test('that ended with 0 but left a process behind may not have finished: the unclean end stays', async () => {
+    const ended = await endUncleanly();
+    const next = await run('exit 4', 'sleep 60 & exit 0');
+    expect(next).toMatchObject({ code: 4 });
+    expect(await stored()).toMatchObject([{ instanceId: ended.events[0]?.instanceId }]);
+  });
+
   test('that hangs is ended at the deadline, and the unclean end stays', async () => {
     await endUncleanly();
     const next = await run('echo never', 'exec sleep 60', '--ttl', '3s', '--kill-grace', '1s');
