@@ -1,5 +1,5 @@
 import type { ChildEnd } from '../child/supervise.js';
-import { classify } from '../db/classify.js';
+import { ABSENT_SCHEMA, errorCode } from '../db/classify.js';
 import { MigrateLockError } from '../errors.js';
 import { formatDuration } from '../text/duration.js';
 import { Deadline } from './deadline.js';
@@ -74,14 +74,17 @@ export interface Ended {
 
 /**
  * Runs the check, and the command unless nothing is pending.
- * @throws as the runner does, and {MigrateLockError} when the check could not run.
+ * @throws as the runner does, {MigrateLockError} when the check could not run, {Interrupted} when it got a signal.
  */
 export async function checkAndRun(
+  { signals }: RunContext,
   runner: { run: (program: Program) => Promise<ChildEnd> },
   { command, check }: Programs,
 ): Promise<Ended> {
   if (check !== undefined) {
     const end = await runner.run(check);
+    // A program that a signal ends may exit with 0.
+    if (end.gone && end.reason === 'exited') signals.throwIfForwarded();
     if (!end.gone || end.reason !== 'exited' || isNothingPending(end)) return { program: 'check', end };
   }
   return { program: 'command', end: await runner.run(command) };
@@ -111,7 +114,8 @@ async function isLockIdle({ calls, options }: RunContext): Promise<boolean> {
     const { mayBeUnfinished } = await calls.readRunKey(describeRun(options), null);
     return !mayBeUnfinished;
   } catch (error) {
-    return classify(error) === 'absent';
+    // A schema without this function is one of another version, or damaged.
+    return errorCode(error) === ABSENT_SCHEMA;
   }
 }
 

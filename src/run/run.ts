@@ -171,7 +171,7 @@ async function supervise(
     const recovery = await recover(context, under, previousEnd, interrupt);
     recovered = recovery.outcome === 'recovered';
     if (recovery.outcome === 'failed') ended = { program: 'recovery', end: recovery.end };
-    else ended = await checkAndRun(under, { command, check });
+    else ended = await checkAndRun(context, under, { command, check });
   } catch (error) {
     const reason = error instanceof Interrupted ? 'interrupted' : 'the command could not be started';
     await under.close();

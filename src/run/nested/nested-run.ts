@@ -77,7 +77,7 @@ export async function runNested(
   const under = new UnderInheritedLease(context, inherited, socket);
   try {
     socket.answerWith((request, asker) => under.answer(request, asker));
-    const ended = await checkAndRun(under, programs);
+    const ended = await checkAndRun(context, under, programs);
     if (isSkipped(ended)) return reportNothingPending(context);
     const { end } = ended;
     return decideOutcome(end, end.reason === 'lost' ? 'lost' : 'released', signals.forwarded);

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
 import { assertNothingLeft, CLI, runCli, startCli, type CliResult } from '../../support/run-cli.js';
+import { waitFor } from '../../support/wait-for.js';
 
 /** `--check COMMAND`: where nothing is pending, no lock is needed. */
 
@@ -99,6 +100,13 @@ describe('before the lock', () => {
     expect(names(result)).toContain('run.skipped');
   });
 
+  test('0, where the lock schema cannot be read: it takes the lock', async () => {
+    await run('exit 1');
+    await db.sql`DROP FUNCTION migrate_lock.look`;
+    const result = await run('exit 0', 'echo never');
+    expect(names(result)).toContain('lock.acquired');
+  });
+
   test('it is ended at the wait timeout, with the exit code of a wait', async () => {
     const started = performance.now();
     const result = await run('exec sleep 60', 'echo never', '--wait-timeout', '1s');
@@ -164,6 +172,17 @@ describe('under the lease', () => {
   test('127 ends the run, and the lease is released', async () => {
     const result = await run(before('exit 1', 'exit 127'), 'echo never');
     expect(result).toMatchObject({ code: 127 });
+    expect(names(result)).toContain('lock.released');
+  });
+
+  test('0 after a signal is no answer: the run is interrupted', async () => {
+    const check = before('exit 1', 'trap "exit 0" TERM; echo ready >&2; while :; do sleep 0.1; done');
+    const running = startCli(['run', ...CHECK, ...COMMAND], options(check, 'echo never'));
+    await waitFor('the check to be ready', () => running.stderr().includes('ready'));
+    running.kill('SIGTERM');
+    const result = await running.done;
+    expect(result).toMatchObject({ code: 143 });
+    expect(names(result)).not.toContain('run.skipped');
     expect(names(result)).toContain('lock.released');
   });
 
