@@ -184,7 +184,7 @@ describe('work that did not succeed', () => {
     const { code, events } = await run.done;
     rmSync(folder, { recursive: true });
     expect(await busy).toBeInstanceOf(Error);
-    await session.end();
+    await session.end({ timeout: 0 });
     expect(code).toBe(73);
     expect(events.some(({ event }) => event === 'run.not_stored')).toBe(true);
     expect(await stored()).toHaveLength(0);
