@@ -18,12 +18,11 @@ SELECT coalesce(jsonb_agg(to_jsonb(found) ORDER BY found.schema, found."table", 
       JOIN pg_class AS heap ON heap.oid = index.indrelid
       JOIN pg_namespace AS namespace ON namespace.oid = class.relnamespace
      WHERE NOT index.indisvalid AND class.relkind = 'i' AND class.relpersistence <> 't'
-       AND NOT EXISTS (
-           SELECT FROM pg_lock_status() AS held
+       AND index.indrelid <> ALL (ARRAY (  -- read once, not for each index
+           SELECT held.relation FROM pg_lock_status() AS held
             WHERE held.locktype = 'relation' AND held.mode = 'ShareUpdateExclusiveLock' AND held.granted
-              AND held.relation = index.indrelid
               AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-              AND held.pid IS DISTINCT FROM pg_backend_pid())
+              AND held.pid IS DISTINCT FROM pg_backend_pid()))
      ORDER BY 1, 2, 3
      LIMIT 100
   ) AS found
