@@ -16,8 +16,10 @@ export type RecoveryPlan =
   | { by: 'tool'; recognized: RecognizedTool };
 
 export function recoveryPlan({ recover: line, command, args }: RunOptions): RecoveryPlan {
-  if (line === NO_RECOVERY) return { by: 'nothing' };
-  if (line === PRISMA) return { by: 'prisma' };
+  // A block of YAML ends with a newline.
+  const name = line?.trim();
+  if (name === NO_RECOVERY) return { by: 'nothing' };
+  if (name === PRISMA) return { by: 'prisma' };
   if (line !== null) return { by: 'command', line };
   const recognized = recognizeTool([command, ...args]);
   return recognized === undefined ? { by: 'nothing' } : { by: 'tool', recognized };

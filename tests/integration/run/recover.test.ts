@@ -129,6 +129,13 @@ describe('a recovery', () => {
     expect(next.stderr.match(/for the command/g)).toHaveLength(1);
   });
 
+  test('`none` switches it off, also with a newline as a block of YAML has it', async () => {
+    await endUncleanly();
+    const other = await runCli(['run', '--recover', 'none\n', ...COMMAND], options('exit 4', ''));
+    expect(other).toMatchObject({ code: 4 });
+    expect(names(other)).not.toContain('recover.started');
+  });
+
   test('`none` switches it off', async () => {
     await endUncleanly();
     const next = await runCli(['run', '--recover', 'none', ...COMMAND], options('true', ''));
