@@ -20,18 +20,25 @@ async function runKeys(): Promise<string[]> {
   return rows.map(({ run_key }) => run_key);
 }
 
-test('removes run keys whose last run is older, and only on request', async () => {
+test('removes run keys whose last run is older, and only on request; the newest successes stay', async () => {
   (await openLock(db.url)).database.disconnect();
   await db.sql`INSERT INTO migrate_lock.migration_lock_run VALUES
-    ('old', '', true, 0, now() - interval '91 d', 1, 'a', 1, NULL, 'app', NULL),
+    ('old', '', true, 0, now() - interval '92 d', 1, 'a', 1, NULL, 'app', NULL),
     ('old failure', '', false, 1, now() - interval '91 d', 1, 'a', 1, NULL, 'app', NULL),
     ('recent', '', true, 0, now() - interval '89 d', 1, 'a', 1, NULL, 'app', NULL)`;
+  await db.sql`
+    INSERT INTO migrate_lock.migration_lock_run
+    SELECT 'kept ' || n, '', true, 0, now() - interval '91 d', 1, 'a', 1, NULL, 'app', NULL FROM generate_series(1, 99) AS n`;
   expect(await cleanup()).toMatchObject({ code: 0, stdout: '' });
-  expect(await runKeys()).toEqual(['old', 'old failure', 'recent']);
+  expect(await runKeys()).toHaveLength(102);
   const pruned = await cleanup('--keep', '90d');
   expect(pruned).toMatchObject({ code: 0, stdout: '' });
   expect(pruned.stderr).toContain('removed 2 run keys');
-  expect(await runKeys()).toEqual(['recent']);
+  const left = await runKeys();
+  expect(left).toHaveLength(100);
+  expect(left).toContain('recent');
+  expect(left).toContain('kept 1');
+  expect(left).not.toContain('old');
 });
 
 test('clears an expired lease, and leaves a held one', async () => {

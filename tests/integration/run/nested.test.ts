@@ -95,7 +95,7 @@ test('a deadline after an extension is reported with the length of the extended 
   const deadline = events.find(({ event }) => event === 'child.deadline');
   expect(deadline).toHaveProperty('ttlMs', expect.any(Number));
   expect(deadline !== undefined && 'ttlMs' in deadline && deadline.ttlMs).toBeGreaterThan(5_000);
-  expect(stderr).toMatch(/for example --ttl \d+s\n/);
+  expect(stderr).toMatch(/for example --ttl \d+s\. /);
 });
 
 test('a signal ends an inner run while the outer run does not answer', async () => {
