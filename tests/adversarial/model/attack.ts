@@ -88,7 +88,7 @@ export async function executeAttack(
     expect(JSON.stringify(row.details).length).toBeLessThan(1000);
   }
   const others = withoutWaitersOf(attacker.dbRole, tables, model.now);
-  model.adoptRefusal(rows[0], others.waiters);
+  model.adoptRefusal(rows[0], others);
   if (!isDeepStrictEqual(others, model.tables())) expect(others).toStrictEqual(model.tables());
   await observer.forgetWaitersOf(attacker.dbRole);
 }

@@ -24,6 +24,17 @@ export interface PollRequest {
   failureMemoryMs: number | null;
 }
 
+export interface LookRequest {
+  client: ModelClient;
+  failureMemoryMs: number | null;
+}
+
+export interface WatchRequest {
+  runKey: string;
+  watcher: string;
+  isLast: boolean;
+}
+
 export interface ReleaseRequest {
   by: 'holder' | 'guard';
   end: EndDetails;
@@ -58,6 +69,13 @@ export interface Tables {
   waiters: Record<string, { arrivedAt: number; countsUntil: number; secretSha256: string; dbRole: string }>;
   /** By run key and command. */
   runs: Record<string, { succeeded: boolean; instanceId: string; finishedAt: number }>;
+  /** The unclean ends, by command. */
+  ends: Record<
+    string,
+    { kind: string; instanceId: string; runKey: string | null; lockedAt: number; endedAt: number }
+  >;
+  /** By name: until when it counts. */
+  watchers: Record<string, number>;
   /** Since the run began. */
   audit: AuditRow[];
 }

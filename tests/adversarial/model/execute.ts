@@ -13,7 +13,7 @@ import {
 } from './calls.js';
 import { LockModel } from './lock-model.js';
 import type { Hashes, RealLock } from './real-lock.js';
-import { CLIENTS, LAST_HOLDER, type Step, type Who } from './steps.js';
+import { CLIENTS, LAST_HOLDER, type OtherWork, type Step, type Who } from './steps.js';
 
 /** Far enough from the clock's zero for any number of steps back. */
 const START_US = 1e12;
@@ -100,6 +100,8 @@ class Run {
       case 'assert':
       case 'cleanup':
       case 'status':
+      case 'look':
+      case 'watch':
       case 'attack':
         model.now = this.#passed + this.#ahead;
         await this.#call(step);
@@ -145,6 +147,15 @@ class Run {
         return this.#compare(() => real.cleanup(), model.cleanup());
       case 'status':
         return this.#compare(async () => inOrder(await real.status()), inOrder(model.status()));
+      case 'look': {
+        const { failureMemoryMs } = step;
+        const request = { client: described(this.#client(step.client), step.otherWork), failureMemoryMs };
+        return this.#compare(() => real.look(request), model.look(request));
+      }
+      case 'watch': {
+        const predicted = model.watch(step);
+        return predicted === null ? undefined : this.#compare(() => real.watch(step), predicted);
+      }
       case 'attack':
         return this.#attack(step);
     }
@@ -157,12 +168,8 @@ class Run {
     const { seen } = client;
     const respect = step.isRespectful && seen !== null && this.#passed < seen.endsAt ? seen.token : null;
     const { ttlMs, isLast, pollIntervalMs, failureMemoryMs } = step;
-    const description = {
-      ...client.description,
-      ...(step.otherWork === 'key' ? { runKey: 'other' } : {}),
-      ...(step.otherWork === 'command' ? { commandSha256: 'other' } : {}),
-    };
-    const request = { ttlMs, isLast, pollIntervalMs, failureMemoryMs, respect, client: description };
+    const work = described(client, step.otherWork);
+    const request = { ttlMs, isLast, pollIntervalMs, failureMemoryMs, respect, client: work };
     if (step.fate === 'rolledBack') {
       return this.#compare(
         () => rolledBack(real, () => real.poll(me, request)),
@@ -230,6 +237,14 @@ class Run {
   }
 }
 
+function described({ description }: Client, otherWork: OtherWork): ModelClient {
+  return {
+    ...description,
+    ...(otherWork === 'key' ? { runKey: 'other' } : {}),
+    ...(otherWork === 'command' ? { commandSha256: 'other' } : {}),
+  };
+}
+
 const HASHED: Record<string, string> = {
   acquired: 'lock.acquired',
   released: 'lock.released',
@@ -267,12 +282,14 @@ function expectSound({ leases, audit }: Tables): void {
   for (const [n, token] of tokens.entries()) if (n > 0) expect(token).toBeGreaterThan(tokens[n - 1] ?? 0);
 }
 
-function releaseRequest({ by, work }: Extract<Step, { do: 'release' }>): ReleaseRequest {
+function releaseRequest(step: Extract<Step, { do: 'release' }>): ReleaseRequest {
+  const { by, work, end: kind, isRecovered: recovered } = step;
   // The guard does not know the work's result.
-  if (by === 'guard') return { by, end: {}, work: null };
-  if (work === 'unknown') return { by, end: { exitCode: 0 }, work: null };
-  const succeeded = work === 'done';
-  return { by, end: {}, work: { succeeded, exitCode: succeeded ? 0 : 3, durationMs: 12 } };
+  if (by === 'guard') return { by, end: { kind, recovered }, work: null };
+  const exitCode = work === 'failed' ? 3 : 0;
+  const end = { kind, recovered, exitCode };
+  if (work === 'unknown') return { by, end, work: null };
+  return { by, end, work: { succeeded: work === 'done', exitCode, durationMs: 12 } };
 }
 
 /** Sent together with the statements before and after it on the connection. */
@@ -281,10 +298,12 @@ async function rolledBack(real: RealLock, call: () => Promise<Answer>): Promise<
   return answer;
 }
 
-/** Waiters that arrived in the same microsecond have no order. Watchers are no part of the model. */
+/** Waiters that arrived in the same microsecond have no order, and nor have ends. */
 function inOrder(answer: Answer): Answer {
   if (answer === '' || !('waiters' in answer)) return answer;
   const waiters = [...(answer.waiters as { instanceId: string; waitingMs: number }[])];
   waiters.sort((a, b) => b.waitingMs - a.waitingMs || a.instanceId.localeCompare(b.instanceId));
-  return { ...answer, waiters, watchers: 0 };
+  const uncleanEnds = [...(answer.uncleanEnds as { endedAtMs: number; instanceId: string }[])];
+  uncleanEnds.sort((a, b) => a.endedAtMs - b.endedAtMs || a.instanceId.localeCompare(b.instanceId));
+  return { ...answer, waiters, uncleanEnds };
 }

@@ -16,7 +16,15 @@ const poll = (who: Extract<Step, { do: 'poll' }>['who']): Step => ({
   failureMemoryMs: null,
   otherWork: 'none',
 });
-const release: Step = { do: 'release', who: first, by: 'holder', work: 'unknown', isForged: false };
+const release: Step = {
+  do: 'release',
+  who: first,
+  by: 'holder',
+  work: 'unknown',
+  end: null,
+  isRecovered: false,
+  isForged: false,
+};
 
 const attack = (attack: Attack): Step => ({ do: 'attack', calls: [{ who: first, attack }] });
 const NULL = 0;

@@ -3,16 +3,20 @@ import {
   type Answer,
   type AuditRow,
   type Caller,
+  type LookRequest,
   type ModelClient,
   type PollRequest,
   type ReleaseRequest,
   type Tables,
+  type WatchRequest,
 } from './calls.js';
+import { EndsModel } from './ends-model.js';
 import { CLOCK_BASE_MS } from './model-schema.js';
 import { QueueModel } from './queue-model.js';
 import { isRefusal, RefusalsModel } from './refusals-model.js';
-import { RunsModel } from './runs-model.js';
+import { describeRun, RunsModel } from './runs-model.js';
 import { sha256 } from './sha256.js';
+import { WatchersModel } from './watchers-model.js';
 
 /** Times are microseconds on the database's clock, counted from CLOCK_BASE_MS. */
 interface ModelLease {
@@ -37,6 +41,8 @@ export class LockModel {
   #audit: AuditRow[] = [];
   #queue = new QueueModel();
   #runs = new RunsModel();
+  #ends = new EndsModel();
+  #watchers = new WatchersModel();
   #refusals = new RefusalsModel();
   /** The secret of each acquisition, by its instance id. */
   #acquired = new Map<string, string>();
@@ -56,6 +62,8 @@ export class LockModel {
     copy.#audit = [...this.#audit];
     copy.#queue = this.#queue.copy();
     copy.#runs = this.#runs.copy();
+    copy.#ends = this.#ends.copy();
+    copy.#watchers = this.#watchers.copy();
     copy.#refusals = this.#refusals.copy();
     copy.#acquired = new Map(this.#acquired);
     copy.#released = new Set(this.#released);
@@ -71,7 +79,14 @@ export class LockModel {
       const times = { lockedAt, expiresAt, releasedAt, releasedBy };
       leases.push({ instanceId, token, ...times, secretSha256: sha256(secret), dbRole: this.dbRole });
     }
-    return { leases, waiters: this.#queue.table(), runs: this.#runs.table(), audit: [...this.#audit] };
+    return {
+      leases,
+      waiters: this.#queue.table(),
+      runs: this.#runs.table(),
+      ends: this.#ends.table(),
+      watchers: this.#watchers.table(),
+      audit: [...this.#audit],
+    };
   }
 
   /** A lease that no other client may take, on the database's clock. */
@@ -125,7 +140,8 @@ export class LockModel {
     const last = this.lease;
     const isMine = this.#isProven(me);
     if (last?.releasedAt === null) {
-      if (last.expiresAt > this.now && isMine) return this.#acquiredAnswer(last, null);
+      if (last.expiresAt > this.now && isMine)
+        return { ...this.#acquiredAnswer(last, null), previousEnd: this.#ends.of(client) };
       if (last.expiresAt > this.now || last.token === respect)
         return { outcome: 'held', holder: this.#describe(last) };
     }
@@ -145,10 +161,13 @@ export class LockModel {
     const lease = { ...me, token, lockedAt: this.now, expiresAt, releasedAt: null, releasedBy: null, client };
     this.lease = lease;
     this.#acquired.set(me.instanceId, me.secret);
-    if (takeover !== null) this.#record('lock.takeover', me.instanceId, token, takeover);
+    if (last !== null && takeover !== null) {
+      this.#ends.store(last, 'expired', {}, this.now);
+      this.#record('lock.takeover', me.instanceId, token, takeover);
+    }
     this.#record('lock.acquired', me.instanceId, token, { ttlMs, ...shown(client) });
     const otherCommand = this.#runs.otherCommand(client);
-    return { ...this.#acquiredAnswer(lease, takeover), otherCommand };
+    return { ...this.#acquiredAnswer(lease, takeover), otherCommand, previousEnd: this.#ends.of(client) };
   }
 
   release(me: Caller, { by, end, work }: ReleaseRequest): Answer {
@@ -165,7 +184,14 @@ export class LockModel {
       return { outcome: 'refused' };
     }
     if (lease.releasedAt !== null) return { outcome: 'already_released' };
-    const told = { ...end, by, heldMs: ms(this.now - lease.lockedAt), late: lease.expiresAt <= this.now };
+    const { kind = null, recovered = false, ...shownEnd } = end;
+    const told = {
+      ...shownEnd,
+      by,
+      heldMs: ms(this.now - lease.lockedAt),
+      late: lease.expiresAt <= this.now,
+    };
+    this.#ends.store(lease, kind, { succeeded: end.exitCode === 0, recovered }, this.now);
     lease.expiresAt = Math.min(lease.expiresAt, this.now);
     lease.lockedAt = Math.min(lease.lockedAt, this.now - 1);
     this.#end(lease, by, told);
@@ -197,10 +223,41 @@ export class LockModel {
     return this.isHeld && lease?.instanceId === instanceId && lease.token === token ? '' : NOT_HELD;
   }
 
+  look({ client, failureMemoryMs }: LookRequest): Answer {
+    return {
+      run: this.#runs.settled(client, failureMemoryMs, this.now),
+      isHeld: this.isHeld,
+      mayBeUnfinished: this.#ends.has(client) || this.lease?.releasedAt === null,
+    };
+  }
+
+  /** @returns null: two runs ended in the same microsecond, so one of two answers is right. Nothing was changed. */
+  watch({ runKey, watcher, isLast }: WatchRequest): Answer | null {
+    const { lease } = this;
+    const [success = null, ...successes] = this.#runs.lastOf(runKey, true);
+    const [failure = null, ...failures] = this.#runs.lastOf(runKey, false);
+    const hasSucceeded = (commandSha256: string): boolean => this.#runs.hasSucceeded(runKey, commandSha256);
+    const [uncleanEnd = null, ...uncleanEnds] = this.#ends.lastOf(runKey, (sha) => !hasSucceeded(sha));
+    if (successes.length + failures.length + uncleanEnds.length > 0) return null;
+    const begun = this.#queue.counting(this.now).map(([, { client }]) => client);
+    if (lease?.releasedAt === null) begun.push(lease.client);
+    const isAwaited = begun.some((client) => client.runKey === runKey && !hasSucceeded(client.commandSha256));
+    const done = success !== null && failure === null && uncleanEnd === null && !isAwaited;
+    return {
+      ...{ done, uncleanEnd, isAwaited },
+      success: success && describeRun(success),
+      failure: failure && describeRun(failure),
+      failedAgoMs: failure && ms(this.now - failure.finishedAt),
+      holder: lease !== null && this.isHeld ? this.#describe(lease) : null,
+      watchers: this.#watchers.look(watcher, done || isLast, this.now),
+    };
+  }
+
   cleanup(): Answer {
     const { lease } = this;
     const isOver = lease?.releasedAt === null && !this.isHeld;
     if (isOver) {
+      this.#ends.store(lease, 'expired', {}, this.now);
       const heldMs = ms(lease.expiresAt - lease.lockedAt);
       const expiredMs = ms(this.now - lease.expiresAt);
       this.#end(lease, 'cleanup', { by: 'cleanup', heldMs, expiredMs });
@@ -212,7 +269,8 @@ export class LockModel {
     const { lease } = this;
     const isFree = lease?.releasedAt !== null;
     return {
-      watchers: 0,
+      watchers: this.#watchers.counting(this.now),
+      uncleanEnds: this.#ends.list(),
       isReplica: false,
       state: isFree ? 'free' : this.isHeld ? 'held' : 'expired',
       lease: lease === null ? null : this.#describe(lease),
@@ -272,7 +330,7 @@ export class LockModel {
    * waiters
    * that do not count any more. Nothing else changes.
    */
-  adoptRefusal(row: AuditRow | undefined, waiters: Tables['waiters']): void {
+  adoptRefusal(row: AuditRow | undefined, { waiters, watchers }: Pick<Tables, 'waiters' | 'watchers'>): void {
     if (row !== undefined) {
       if (!isRefusal(row.event) || row.isChained || row.instanceId !== null || row.token !== null)
         throw new Error(`a row that is not about an attempt: ${JSON.stringify(row)}`);
@@ -281,6 +339,7 @@ export class LockModel {
       this.#audit.push(row);
     }
     this.#queue.adopt(waiters, this.now);
+    this.#watchers.adopt(watchers, this.now);
   }
 
   #record(

@@ -7,7 +7,15 @@ import { ensureSchema } from '../../../src/schema/apply.js';
 import { SCHEMA_VERSION } from '../../../src/schema/schema-version.js';
 import { renderSql } from '../../../src/schema/render.js';
 import { openDatabase } from '../../support/lock.js';
-import type { Answer, Caller, PollRequest, ReleaseRequest, Tables } from './calls.js';
+import type {
+  Answer,
+  Caller,
+  LookRequest,
+  PollRequest,
+  ReleaseRequest,
+  Tables,
+  WatchRequest,
+} from './calls.js';
 import { CLOCK_BASE_MS, modelDefinition, type Mutation } from './model-schema.js';
 
 /** The content of the chained rows of the history, by their hash. */
@@ -27,6 +35,11 @@ SELECT jsonb_build_object(
   'runs', (SELECT coalesce(jsonb_object_agg(concat(run_key, ' ', command_sha256), jsonb_build_object(
       'succeeded', succeeded, 'instanceId', instance_id, 'finishedAt', ${us('finished_at')})), '{}')
       FROM "migrate_lock".migration_lock_run),
+  'ends', (SELECT coalesce(jsonb_object_agg(command_sha256, jsonb_build_object('kind', kind, 'instanceId', instance_id,
+      'runKey', run_key, 'lockedAt', ${us('locked_at')}, 'endedAt', ${us('ended_at')})), '{}')
+      FROM "migrate_lock".migration_lock_unclean_end),
+  'watchers', (SELECT coalesce(jsonb_object_agg(watcher, ${us('counts_until')}), '{}')
+      FROM "migrate_lock".migration_lock_watcher WHERE db_role = session_user),
   'audit', (SELECT coalesce(jsonb_agg(jsonb_build_object('event', event, 'instanceId', instance_id,
       'token', fencing_token, 'dbRole', db_role, 'isChained', hash IS NOT NULL, 'details', details) ORDER BY id), '[]')
       FROM "migrate_lock".migration_lock_audit WHERE id > $1),
@@ -70,7 +83,9 @@ export class RealLock {
     await this.#ask(`WITH row AS (DELETE FROM "migrate_lock".migration_lock),
                           clients AS (DELETE FROM "migrate_lock".migration_lock_client),
                           waiters AS (DELETE FROM "migrate_lock".migration_lock_waiter),
-                          runs AS (DELETE FROM "migrate_lock".migration_lock_run) SELECT true AS answer`);
+                          runs AS (DELETE FROM "migrate_lock".migration_lock_run),
+                          ends AS (DELETE FROM "migrate_lock".migration_lock_unclean_end),
+                          watchers AS (DELETE FROM "migrate_lock".migration_lock_watcher) SELECT true AS answer`);
     const { firstAuditId, ...start } = (await this.#ask(`
       SELECT jsonb_build_object('dbRole', session_user,
         'firstAuditId', (SELECT coalesce(max(id), 0) FROM "migrate_lock".migration_lock_audit),
@@ -119,7 +134,16 @@ export class RealLock {
     const { succeeded = null, exitCode = null, durationMs = null } = work ?? {};
     const told = [end.exitCode ?? null, end.signal ?? null, end.reason ?? null, end.leftovers ?? null];
     const parameters = [...secretly(me), by, 'terminate', null, ...told];
-    return this.#call(CALLS.release, [...parameters, succeeded, exitCode, durationMs]);
+    const ended = [end.kind ?? null, end.recovered ?? false];
+    return this.#call(CALLS.release, [...parameters, ...ended, succeeded, exitCode, durationMs]);
+  }
+
+  look({ client, failureMemoryMs }: LookRequest): Promise<Answer> {
+    return this.#call(CALLS.look, [client.runKey, client.commandSha256, failureMemoryMs]);
+  }
+
+  watch({ runKey, watcher, isLast }: WatchRequest): Promise<Answer> {
+    return this.#call(CALLS.watch, [runKey, watcher, isLast]);
   }
 
   leave(me: Caller): Promise<Answer> {
@@ -147,9 +171,13 @@ export class RealLock {
     return this.#call(statement, parameters);
   }
 
-  /** A role's waiters leave: nothing else of it is left. */
+  /** A role's waiters and watchers leave: nothing else of it is left. */
   async forgetWaitersOf(dbRole: string): Promise<void> {
-    await this.#ask('DELETE FROM "migrate_lock".migration_lock_waiter WHERE db_role = $1', [dbRole]);
+    await this.#ask(
+      `WITH watchers AS (DELETE FROM "migrate_lock".migration_lock_watcher WHERE db_role = $1)
+       DELETE FROM "migrate_lock".migration_lock_waiter WHERE db_role = $1`,
+      [dbRole],
+    );
   }
 
   async begin(): Promise<void> {

@@ -31,12 +31,21 @@ export class RunsModel {
   settled(waiter: ModelClient, failureMemoryMs: number | null, now: number): Record<string, unknown> | null {
     const run = waiter.runKey === null ? undefined : this.#runs.get(workOf(waiter));
     if (run === undefined) return null;
-    const { succeeded, exitCode, durationMs, instanceId, client, finishedAt } = run;
-    const isRecent = failureMemoryMs !== null && finishedAt > now - failureMemoryMs * 1000;
-    if (!succeeded && !isRecent) return null;
-    const { host, command } = client;
-    const finishedAtMs = CLOCK_BASE_MS + Math.floor(finishedAt / 1000);
-    return { succeeded, exitCode, durationMs, instanceId, host, command, finishedAtMs };
+    const isRecent = failureMemoryMs !== null && run.finishedAt > now - failureMemoryMs * 1000;
+    return run.succeeded || isRecent ? describeRun(run) : null;
+  }
+
+  hasSucceeded(runKey: string, commandSha256: string): boolean {
+    return this.#runs.get(`${runKey} ${commandSha256}`)?.succeeded === true;
+  }
+
+  /** The newest run of the key that succeeded, or failed. More than one ended in the same microsecond. */
+  lastOf(runKey: string, succeeded: boolean): Run[] {
+    const runs = [...this.#runs.values()].filter(
+      (run) => run.client.runKey === runKey && run.succeeded === succeeded,
+    );
+    const last = Math.max(...runs.map(({ finishedAt }) => finishedAt));
+    return runs.filter(({ finishedAt }) => finishedAt === last);
   }
 
   /** Another command of the same key, the one whose work ended last; null: none. */
@@ -56,6 +65,14 @@ export class RunsModel {
       ]),
     );
   }
+}
+
+/** What a client sees of a run. */
+export function describeRun({ client, finishedAt, ...run }: Run): Record<string, unknown> {
+  const { succeeded, exitCode, durationMs, instanceId } = run;
+  const { host, command } = client;
+  const finishedAtMs = CLOCK_BASE_MS + Math.floor(finishedAt / 1000);
+  return { succeeded, exitCode, durationMs, instanceId, host, command, finishedAtMs };
 }
 
 function workOf({ runKey, commandSha256 }: ModelClient): string {

@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import type { EndDetails } from '../../../src/lock/calls.js';
 import { attack, type Attack } from './attack.js';
 
 /** The identity of a call: a client's present one (0), an earlier one, or the last holder's (LAST_HOLDER). */
@@ -8,6 +9,8 @@ export interface Who {
 }
 
 export const LAST_HOLDER = -1;
+
+export type OtherWork = 'none' | 'key' | 'command';
 
 /** The possible steps. Every step can be taken in every state, so that any part of a run is a run. */
 export type Step =
@@ -25,13 +28,16 @@ export type Step =
       /** How long a failure of the same work counts for it; null: not at all. */
       failureMemoryMs: number | null;
       /** Waits for other work than usual: another run key, or another command under the same one. */
-      otherWork: 'none' | 'key' | 'command';
+      otherWork: OtherWork;
     }
   | {
       do: 'release';
       who: Who;
       by: 'holder' | 'guard';
       work: 'done' | 'failed' | 'unknown';
+      /** How the command ended; null: none was started. */
+      end: (EndDetails['kind'] & string) | null;
+      isRecovered: boolean;
       isForged: boolean;
     }
   | { do: 'leave'; who: Who; isForged: boolean }
@@ -41,6 +47,10 @@ export type Step =
   /** Another role tries everything while an instance holds the lock; each call names an instance. */
   | { do: 'attack'; calls: { who: Who; attack: Attack }[] }
   | { do: 'status' }
+  /** What a waiter reads between two polls. */
+  | { do: 'look'; client: number; otherWork: OtherWork; failureMemoryMs: number | null }
+  /** Somebody waits for a run key without the lock. */
+  | { do: 'watch'; runKey: string; watcher: string; isLast: boolean }
   /** The client ends without a call; what comes after it is another run. */
   | { do: 'crash'; client: number }
   /** Time passes: for all, as during a suspension of the holder (SIGSTOP). */
@@ -71,6 +81,16 @@ const rarely = fc.oneof(
   { weight: 1, arbitrary: fc.constant(true) },
 );
 
+const otherWork = fc.oneof(
+  { weight: 6, arbitrary: fc.constant('none' as const) },
+  { weight: 1, arbitrary: fc.constantFrom('key' as const, 'command' as const) },
+);
+const failureMemoryMs = fc.constantFrom(null, 1, 60_000);
+const end = fc.oneof(
+  fc.constantFrom('clean' as const, null),
+  fc.constantFrom('signalled' as const, 'deadline' as const, 'killed' as const, 'leftovers' as const),
+);
+
 const step: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 9,
@@ -86,11 +106,8 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       pollIntervalMs: fc.constantFrom(100, 1000, 10_000),
       isRespectful: fc.boolean(),
       isForged: rarely,
-      failureMemoryMs: fc.constantFrom(null, 1, 60_000),
-      otherWork: fc.oneof(
-        { weight: 6, arbitrary: fc.constant('none' as const) },
-        { weight: 1, arbitrary: fc.constantFrom('key' as const, 'command' as const) },
-      ),
+      failureMemoryMs,
+      otherWork,
     }),
   },
   {
@@ -105,6 +122,8 @@ const step: fc.Arbitrary<Step> = fc.oneof(
         { weight: 4, arbitrary: fc.constant('failed' as const) },
         { weight: 1, arbitrary: fc.constant('unknown' as const) },
       ),
+      end,
+      isRecovered: rarely,
       isForged: rarely,
     }),
   },
@@ -123,6 +142,19 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('cleanup' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('status' as const) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant('look' as const), client, otherWork, failureMemoryMs }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant('watch' as const),
+      runKey: fc.constantFrom('key', 'key', 'other'),
+      watcher: fc.constantFrom('one', 'two'),
+      isLast: rarely,
+    }),
+  },
   { weight: 6, arbitrary: fc.record({ do: fc.constant('attack' as const), calls }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('crash' as const), client }) },
   {
