@@ -303,7 +303,9 @@ function inOrder(answer: Answer): Answer {
   if (answer === '' || !('waiters' in answer)) return answer;
   const waiters = [...(answer.waiters as { instanceId: string; waitingMs: number }[])];
   waiters.sort((a, b) => b.waitingMs - a.waitingMs || a.instanceId.localeCompare(b.instanceId));
-  const uncleanEnds = [...(answer.uncleanEnds as { endedAtMs: number; instanceId: string }[])];
-  uncleanEnds.sort((a, b) => a.endedAtMs - b.endedAtMs || a.instanceId.localeCompare(b.instanceId));
+  const uncleanEnds = [...(answer.uncleanEnds as Record<string, unknown>[])];
+  const order = (end: Record<string, unknown>): string =>
+    [end.endedAtMs, end.lockedAtMs, end.instanceId, end.kind].join(' ');
+  uncleanEnds.sort((a, b) => order(a).localeCompare(order(b)));
   return { ...answer, waiters, uncleanEnds };
 }
