@@ -11,11 +11,11 @@ CREATE OR REPLACE FUNCTION "migrate_lock".watch(p_run_key text, p_watcher text, 
 AS $body$
 DECLARE
     lease     "migrate_lock".migration_lock;
-    succeeded text[];    -- the commands that have
     success   "migrate_lock".migration_lock_run;
     failure   "migrate_lock".migration_lock_run;
-    unclean   text;      -- a command that has not
+    unclean   text;      -- a command that has not succeeded since
     begun     text[] := '{}';  -- the commands that wait or run
+    awaited   boolean;
     done      boolean;
 BEGIN
     PERFORM "migrate_lock".begin_change(num_nulls(p_run_key, p_watcher));
@@ -38,22 +38,28 @@ BEGIN
      WHERE run_key = p_run_key AND NOT run.succeeded ORDER BY finished_at DESC LIMIT 1;
     SELECT * INTO success FROM "migrate_lock".migration_lock_run AS run
      WHERE run_key = p_run_key AND run.succeeded ORDER BY finished_at DESC LIMIT 1;
-    SELECT coalesce(array_agg(command_sha256), '{}') INTO succeeded
-      FROM "migrate_lock".migration_lock_run AS run
-     WHERE run_key = p_run_key AND run.succeeded;
+    -- By the index for each command: a key may have any number of them.
+    awaited := EXISTS (
+        SELECT FROM unnest(begun) AS command (sha256)
+         WHERE NOT EXISTS (
+                   SELECT FROM "migrate_lock".migration_lock_run AS run
+                    WHERE run_key = p_run_key AND command_sha256 = command.sha256 AND run.succeeded));  -- mark: watched-begun
     SELECT command_sha256 INTO unclean
-      FROM "migrate_lock".migration_lock_unclean_end
-     WHERE run_key = p_run_key AND command_sha256 <> ALL (succeeded)  -- mark: watched-ended
+      FROM "migrate_lock".migration_lock_unclean_end AS ended
+     WHERE run_key = p_run_key
+       AND NOT EXISTS (
+               SELECT FROM "migrate_lock".migration_lock_run AS run
+                WHERE run.run_key = p_run_key AND run.command_sha256 = ended.command_sha256 AND run.succeeded)  -- mark: watched-ended
      ORDER BY ended_at DESC LIMIT 1;
 
-    done := success.run_key IS NOT NULL AND failure.run_key IS NULL AND unclean IS NULL AND begun <@ succeeded;  -- mark: watched-done
+    done := success.run_key IS NOT NULL AND failure.run_key IS NULL AND unclean IS NULL AND NOT awaited;  -- mark: watched-done
     RETURN jsonb_build_object(
         'done', done,
         'success', CASE WHEN success.run_key IS NOT NULL THEN "migrate_lock".describe_run(success) END,
         'failure', CASE WHEN failure.run_key IS NOT NULL THEN "migrate_lock".describe_run(failure) END,
         'failedAgoMs', "migrate_lock".ms_between(failure.finished_at, clock_timestamp()),
         'uncleanEnd', "migrate_lock".unclean_end(unclean),
-        'isAwaited', NOT begun <@ succeeded,
+        'isAwaited', awaited,
         'holder', CASE WHEN lease.released_at IS NULL AND lease.expires_at > clock_timestamp()
                        THEN "migrate_lock".describe(lease) END,
         'watchers', CASE WHEN current_setting('transaction_read_only') = 'off'

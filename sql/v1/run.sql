@@ -15,4 +15,6 @@ CREATE TABLE "migrate_lock".migration_lock_run (
     PRIMARY KEY (run_key, command_sha256)
 );
 
+-- The newest run of a key, of each kind: without it, PostgreSQL may read the runs of all keys by their time.
+CREATE INDEX migration_lock_run_newest ON "migrate_lock".migration_lock_run (run_key, succeeded, finished_at);
 CREATE INDEX migration_lock_run_finished_at ON "migrate_lock".migration_lock_run (finished_at);

@@ -11,4 +11,4 @@ CREATE TABLE "migrate_lock".migration_lock_unclean_end (
 );
 
 CREATE INDEX migration_lock_unclean_end_ended_at ON "migrate_lock".migration_lock_unclean_end (ended_at);
-CREATE INDEX migration_lock_unclean_end_run_key ON "migrate_lock".migration_lock_unclean_end (run_key);
+CREATE INDEX migration_lock_unclean_end_run_key ON "migrate_lock".migration_lock_unclean_end (run_key, ended_at);

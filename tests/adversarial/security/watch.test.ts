@@ -62,6 +62,40 @@ test('a role takes no place of a watcher of another role, and slows the others d
   expect(rows).toEqual({ of_other: 1_000, of_app: 1 });
 });
 
+test('a look reads few rows, with 100,000 keys, and with 100,000 commands under its key', async () => {
+  const { sql } = stage.db;
+  // Two kinds: those of other keys, and those of one key. No statistics: PostgreSQL does not know that.
+  for (const [key, command] of [
+    ["repeat('x', 500) || n", "'sha'"],
+    ["'crowded'", 'sha256(n::text::bytea)::text'],
+  ] as const) {
+    await sql.unsafe(`
+      INSERT INTO migrate_lock.migration_lock_run
+        (run_key, command_sha256, succeeded, exit_code, finished_at, duration_ms, instance_id, fencing_token, db_role)
+      SELECT ${key}, ${command}, true, 0, now() - n * interval '1 s', 1, 'i', 1, 'r' FROM generate_series(1, 100000) AS n`);
+  }
+  await sql.unsafe(`
+    INSERT INTO migrate_lock.migration_lock_waiter
+      (instance_id, secret_sha256, arrived_at, counts_until, db_role, run_key, command_sha256, listens)
+    SELECT 'i' || n, '', now(), now() + interval '1 h', 'r', 'crowded', sha256(n::text::bytea)::text, false
+      FROM generate_series(1, 1000) AS n`);
+  try {
+    for (const key of ['crowded', 'unknown']) {
+      const read = await sql.begin(async (session) => {
+        const [answer] = await session`SELECT migrate_lock.watch(${key}, 'mine', true) AS said`;
+        expect(answer?.said).toMatchObject({ done: key === 'crowded', isAwaited: false });
+        const [rows] = await session<{ read: number }[]>`
+          SELECT (seq_tup_read + idx_tup_fetch)::int AS read FROM pg_stat_xact_user_tables WHERE relname = 'migration_lock_run'`;
+        return rows?.read;
+      });
+      expect(read).toBeLessThan(5_000);
+    }
+  } finally {
+    await sql`DELETE FROM migrate_lock.migration_lock_run`;
+    await sql`DELETE FROM migrate_lock.migration_lock_waiter`;
+  }
+});
+
 test('a missing or too long argument is refused', async () => {
   for (const [key, name] of [
     [null, 'mine'],
