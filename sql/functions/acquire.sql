@@ -257,7 +257,7 @@ BEGIN
     END IF;
 
     IF takeover IS NOT NULL THEN  -- mark: takeover-recorded
-        PERFORM "migrate_lock".store_end(seen, 'expired', false, false);
+        PERFORM "migrate_lock".store_end(seen, 'expired', false, false);  -- mark: takeover-unclean
         hash := "migrate_lock".record_change('lock.takeover', p_instance_id, acquired.fencing_token, takeover);
         takeover := takeover || jsonb_build_object('auditHash', hash);
     END IF;

@@ -28,7 +28,7 @@ BEGIN
     END IF;
     IF expired.id IS NOT NULL AND orphans IS NULL THEN
         leases := 1;
-        PERFORM "migrate_lock".store_end(expired, 'expired', false, false);
+        PERFORM "migrate_lock".store_end(expired, 'expired', false, false);  -- mark: cleanup-unclean
         PERFORM "migrate_lock".end_lease(expired, 'cleanup', clock_timestamp(), jsonb_build_object(
             'heldMs', "migrate_lock".ms_between(expired.locked_at, expired.expires_at),
             'expiredMs', "migrate_lock".ms_between(expired.expires_at, clock_timestamp())));

@@ -41,5 +41,5 @@ AS $body$
              WHERE id = 1 AND released_at IS NULL AND expires_at > clock_timestamp()),
         'mayBeUnfinished',
             EXISTS (SELECT FROM "migrate_lock".migration_lock_unclean_end WHERE command_sha256 = p_command_sha256)
-            OR EXISTS (SELECT FROM "migrate_lock".migration_lock WHERE released_at IS NULL))
+            OR EXISTS (SELECT FROM "migrate_lock".migration_lock WHERE released_at IS NULL))  -- mark: looked-unreleased
 $body$;

@@ -12,11 +12,11 @@ CREATE OR REPLACE FUNCTION "migrate_lock".store_end(
     LANGUAGE plpgsql
 AS $body$
 BEGIN
-    IF p_recovered IS TRUE OR (p_kind = 'clean' AND p_succeeded IS TRUE) THEN
+    IF p_recovered IS TRUE OR (p_kind = 'clean' AND p_succeeded IS TRUE) THEN  -- mark: end-cleared
         DELETE FROM "migrate_lock".migration_lock_unclean_end
          WHERE command_sha256 = lease.command_sha256;
     END IF;
-    IF p_kind <> 'clean' AND lease.command_sha256 IS NOT NULL THEN
+    IF p_kind <> 'clean' AND lease.command_sha256 IS NOT NULL THEN  -- mark: end-stored
         INSERT INTO "migrate_lock".migration_lock_unclean_end AS known
             (command_sha256, kind, locked_at, ended_at, instance_id, command, run_key)
         VALUES (
@@ -42,5 +42,5 @@ AS $body$
                'lockedAtMs', "migrate_lock".ms_between('epoch', locked_at),
                'endedAtMs', "migrate_lock".ms_between('epoch', ended_at))
       FROM "migrate_lock".migration_lock_unclean_end
-     WHERE command_sha256 = p_command_sha256
+     WHERE command_sha256 = p_command_sha256  -- mark: end-of-command
 $body$;

@@ -160,6 +160,41 @@ export const FOUND_BY_THE_MODEL: readonly Mutation[] = [
   broken('settled_run', 'any key will do', at('same-key', '')),
   broken('settled_run', 'any command will do', at('same-command', '')),
 
+  broken(
+    'store_end',
+    'a failure clears the end',
+    at('end-cleared', "IF p_recovered IS TRUE OR p_kind = 'clean' THEN"),
+  ),
+  broken(
+    'store_end',
+    'any end with exit code 0 clears it',
+    at('end-cleared', 'IF p_recovered IS TRUE OR p_succeeded IS TRUE THEN'),
+  ),
+  broken(
+    'store_end',
+    'a recovery clears nothing',
+    at('end-cleared', "IF p_kind = 'clean' AND p_succeeded IS TRUE THEN"),
+  ),
+  broken('store_end', 'a clean end is stored', at('end-stored', 'IF p_kind IS NOT NULL THEN')),
+  broken('store_end', 'no end is stored', at('end-stored', NEVER)),
+  broken('unclean_end', 'of any command', at('end-of-command', 'LIMIT 1')),
+  broken('acquire', 'a takeover stores no end', at('takeover-unclean', '')),
+  broken('cleanup', 'stores no end', at('cleanup-unclean', '')),
+  broken('look', 'an expired lease left nothing', at('looked-unreleased', ')')),
+
+  broken('watch', 'those who wait do not count', at('watched-waits', 'WHERE false')),
+  broken('watch', 'the run does not count', at('watched-runs', NEVER)),
+  broken('watch', 'whoever began keeps it waiting', at('watched-begun', '));')),
+  broken('watch', 'an unclean end counts after a success', at('watched-ended', ')')),
+  broken('watch', 'unclean ends do not count', at('watched-ended', ') AND false')),
+  broken(
+    'watch',
+    'an unknown key is done',
+    at('watched-done', 'done := failure.run_key IS NULL AND unclean IS NULL AND NOT awaited;'),
+  ),
+  broken('count_watchers', 'its own row stays', at('forgets-own-watcher', 'WHERE (false)')),
+  broken('count_watchers', 'it never removes one', at('watchers-bounded', NEVER)),
+
   broken('record_refusal', 'every refusal is told', at('refusal-recorded', NEVER)),
   broken('record_refusal', 'no refusal is told', at('refusal-recorded', 'IF true THEN')),
   broken(
