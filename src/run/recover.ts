@@ -1,6 +1,7 @@
 import type { ChildEnd } from '../child/supervise.js';
 import type { UncleanEnd } from '../lock/answers.js';
 import { CALL_LIMIT_MS } from '../lock/calls.js';
+import { orAborted } from '../lock/or-aborted.js';
 import { explain } from '../db/explain.js';
 import { databaseLeftovers } from '../recover/leftovers.js';
 import type { RecognizedTool } from '../recover/recognize.js';
@@ -32,8 +33,9 @@ export async function recover(
   const plan = recoveryPlan(options);
   let commands: readonly (readonly string[])[];
   try {
-    await reportLeftovers(context);
-    commands = await commandsOf(plan, context, previousEnd);
+    // A signal does not wait for a database that does not answer.
+    await orAborted(reportLeftovers(context), interrupt);
+    commands = await orAborted(commandsOf(plan, context, previousEnd, interrupt), interrupt);
     interrupt.throwIfAborted();
   } finally {
     // The recovery and the command may need the connection.
@@ -60,6 +62,7 @@ async function commandsOf(
   plan: RecoveryPlan,
   context: RunContext,
   previousEnd: UncleanEnd,
+  interrupt: AbortSignal,
 ): Promise<readonly (readonly string[])[]> {
   const { options, calls } = context;
   switch (plan.by) {
@@ -68,7 +71,9 @@ async function commandsOf(
     case 'command':
       return [shellArgv(plan.line)];
     case 'tool':
-      return (await mayRelease(context, plan.recognized, previousEnd)) ? [plan.recognized.recovery] : [];
+      return (await mayRelease(context, plan.recognized, previousEnd, interrupt))
+        ? [plan.recognized.recovery]
+        : [];
     case 'prisma':
       try {
         return await prismaRecovery(calls.database, [options.command, ...options.args], options.cwd);
@@ -104,6 +109,7 @@ async function mayRelease(
   context: RunContext,
   recognized: RecognizedTool,
   previousEnd: UncleanEnd,
+  interrupt: AbortSignal,
 ): Promise<boolean> {
   const { database } = context.calls;
   try {
@@ -119,6 +125,7 @@ async function mayRelease(
     if (reason === undefined) return true;
     skip(context, recognized, reason);
   } catch (error) {
+    interrupt.throwIfAborted();
     skip(context, recognized, error instanceof Error ? error.message : String(error));
   }
   return false;

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
 import { assertNothingLeft, runCli, startCli, type CliResult } from '../../support/run-cli.js';
+import { startRelay } from '../../support/relay.js';
 
 /** `--recover COMMAND`: after an unclean end of a command, the next run of it recovers first. */
 
@@ -95,6 +96,27 @@ describe('a recovery', () => {
     expect(result).toMatchObject({ code: 143 });
     expect(names(result)).not.toContain('child.started');
     expect(await stored()).toMatchObject([{ kind: 'signalled' }]);
+  });
+
+  test('a signal does not wait for a database that does not answer a look', async () => {
+    await endUncleanly();
+    const { hostname, port } = new URL(db.url);
+    const relay = await startRelay({ host: hostname, port: Number(port) });
+    const running = startCli(['run', ...RECOVER, ...COMMAND], {
+      env: { ...options('echo never', '').env, DATABASE_URL: relay.through(db.url) },
+    });
+    relay.beforeRequest('indisvalid', () => {
+      relay.set('silent');
+      running.kill('SIGTERM');
+      // This connection stays silent.
+      setImmediate(() => relay.set('pass'));
+    });
+    const result = await running.done;
+    await relay.close();
+    expect(result).toMatchObject({ code: 143 });
+    expect(result.events.at(-1)).toMatchObject({ event: 'run.finished', outcome: 'interrupted' });
+    const { heldMs } = result.events.find((event) => event.event === 'lock.released') ?? { heldMs: Infinity };
+    expect(heldMs).toBeLessThan(10_000);
   });
 
   test('that is killed with its run is repeated', async () => {
