@@ -37,8 +37,12 @@ export class EndsModel {
   ): void {
     const { commandSha256 } = client;
     if (recovered || (kind === 'clean' && succeeded)) this.#ends.delete(commandSha256);
-    if (kind !== null && kind !== 'clean')
-      this.#ends.set(commandSha256, { kind, instanceId, client, lockedAt, endedAt: now });
+    if (kind === null || kind === 'clean') return;
+    const known = this.#ends.get(commandSha256);
+    // unlock() does not end the command: what follows does not hide that.
+    if (known?.kind === 'unlocked') return;
+    const since = Math.min(lockedAt, known?.lockedAt ?? lockedAt);
+    this.#ends.set(commandSha256, { kind, instanceId, client, lockedAt: since, endedAt: now });
   }
 
   has({ commandSha256 }: ModelClient): boolean {
