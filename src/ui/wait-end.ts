@@ -43,7 +43,9 @@ function reasons(event: WaitEnd): string[] {
     ...(run === null ? [] : [`its last run failed on ${by(run)}, with exit code ${run.exitCode}`]),
     ...(uncleanEnd === null
       ? []
-      : [`its run ${uncleanEnd.instanceId} had an unclean end: ${unclean(uncleanEnd.kind)}`]),
+      : [
+          `its run ${whoRan(uncleanEnd.instanceId, uncleanEnd.command)} had an unclean end: ${unclean(uncleanEnd.kind)}`,
+        ]),
   ];
   if (found.length > 0) return found;
   return [isAwaited ? 'a run of it waits, or its lease expired without a release' : 'no run of it is known'];
@@ -53,7 +55,7 @@ function hint({ holder, run, uncleanEnd, isAwaited, waitedMs }: WaitEnd): string
   if (holder === null && !isAwaited) {
     return run === null && uncleanEnd === null
       ? 'Start it with migrate-lock run --once and the same key, in the same database and --schema.'
-      : 'Run it again, with migrate-lock run --once and the same key.';
+      : 'Run the same command again, with migrate-lock run --once and the same key.';
   }
   const longerMs = Math.min(MAX_DURATION_MS, Math.max(300_000, Math.ceil((2 * waitedMs) / 60_000) * 60_000));
   return `To wait longer, use --wait-timeout, for example --wait-timeout ${durationOption(longerMs)}`;

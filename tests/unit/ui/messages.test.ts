@@ -98,6 +98,19 @@ describe('describeEvent', () => {
       'To wait longer, use --wait-timeout, for example --wait-timeout 20m',
     ],
     [
+      {
+        ...{ event: 'wait.finished', ...waitEnd },
+        uncleanEnd: {
+          ...{ kind: 'killed', instanceId: 'a', command: 'knex migrate:latest' },
+          endedAt: '2026-01-02T03:04:00.000Z',
+        },
+      },
+      'bad',
+      'gave up after 10m: the work of 4f2c1d is not done: its run a (knex migrate:latest) had an unclean end: ' +
+        'migrate-lock was killed, and the guard ended the command',
+      'Run the same command again, with migrate-lock run --once and the same key.',
+    ],
+    [
       { event: 'wait.finished', ...waitEnd, isAwaited: true },
       'bad',
       'gave up after 10m: the work of 4f2c1d is not done: a run of it waits, or its lease expired without a release',
