@@ -4,7 +4,7 @@
 -- lease without a command's SHA-256 has no row.
 
 -- Stores how a lease ends. p_kind is null where no command was started: nothing changes. An unknown end is not clean. A row that
--- stays is extended: what the first of several unclean ends left behind is still there. One of unlock() is not replaced, because
+-- stays is extended: what the first of several unclean ends left behind is still there. That it was unlock() stays too, because
 -- unlock() does not end the command.
 CREATE OR REPLACE FUNCTION "migrate_lock".store_end(
     lease "migrate_lock".migration_lock, p_kind text, p_succeeded boolean, p_recovered boolean
@@ -22,13 +22,12 @@ BEGIN
         VALUES (
             lease.command_sha256, p_kind, lease.locked_at, clock_timestamp(), lease.instance_id, lease.command, lease.run_key)
         ON CONFLICT (command_sha256) DO UPDATE SET
-            kind        = excluded.kind,
+            kind        = CASE known.kind WHEN 'unlocked' THEN known.kind ELSE excluded.kind END,
             locked_at   = least(known.locked_at, excluded.locked_at),
             ended_at    = excluded.ended_at,
-            instance_id = excluded.instance_id,
+            instance_id = CASE known.kind WHEN 'unlocked' THEN known.instance_id ELSE excluded.instance_id END,
             command     = excluded.command,
-            run_key     = excluded.run_key
-        WHERE known.kind <> 'unlocked';
+            run_key     = excluded.run_key;
     END IF;
 END
 $body$;

@@ -111,8 +111,11 @@ describe('of several unclean ends', () => {
   test('that of `unlock` is not replaced: its command may still run', async () => {
     await run('kill -KILL $$');
     await db.sql`UPDATE migrate_lock.migration_lock_unclean_end SET kind = 'unlocked', instance_id = 'the first'`;
-    await run('exit 137');
+    await run('exit 137', '--once', 'release 2');
     expect(await stored()).toMatchObject([{ kind: 'unlocked', instanceId: 'the first' }]);
+    // A watcher of the key has to find it.
+    const [{ key } = {}] = await db.sql`SELECT run_key AS key FROM migrate_lock.migration_lock_unclean_end`;
+    expect(key).toBe('release 2');
     expect(await run('true')).toMatchObject({ code: 0 });
     expect(await stored()).toHaveLength(0);
   });
