@@ -39,10 +39,10 @@ export class EndsModel {
     if (recovered || (kind === 'clean' && succeeded)) this.#ends.delete(commandSha256);
     if (kind === null || kind === 'clean') return;
     const known = this.#ends.get(commandSha256);
-    // unlock() does not end the command: what follows does not hide that.
-    if (known?.kind === 'unlocked') return;
     const since = Math.min(lockedAt, known?.lockedAt ?? lockedAt);
-    this.#ends.set(commandSha256, { kind, instanceId, client, lockedAt: since, endedAt: now });
+    // unlock() does not end the command: what follows does not hide that.
+    const shown = known?.kind === 'unlocked' ? known : { kind, instanceId };
+    this.#ends.set(commandSha256, { ...shown, client, lockedAt: since, endedAt: now });
   }
 
   has({ commandSha256 }: ModelClient): boolean {
