@@ -32,7 +32,7 @@ function start(args: string[]) {
 }
 
 test('a holder that dies together with its guard keeps the lease until it expires; then it is taken over', async () => {
-  const holder = start(['--ttl', '3s', '--kill-grace', '100ms', '--', 'sleep', '1000']);
+  const holder = start(['--ttl', '8s', '--kill-grace', '100ms', '--', 'sleep', '1000']);
   await holder.waitForEvent('child.started');
   const acquired = await holder.waitForEvent('lock.acquired');
   holder.kill('SIGSTOP'); // otherwise it would replace its guard
