@@ -4,6 +4,7 @@ import { errorCode } from '../db/classify.js';
 import { explain } from '../db/explain.js';
 import { MigrateLockError } from '../errors.js';
 import type { ExtendAnswer } from '../lock/answers.js';
+import { assertLease } from '../lock/assert-lease.js';
 import type { Lease } from '../lock/lease.js';
 import { formatDuration } from '../text/duration.js';
 import { Deadline, timesUnder, type Times } from './deadline.js';
@@ -82,6 +83,7 @@ export class UnderLease {
     // A signal that ended the program before ends the run.
     signals.throwIfForwarded();
     try {
+      if (this.#child !== undefined) await this.#assertLease();
       const child = await startProgram(this.context, this.#deadline, program, {
         lease: this.#lease,
         recovery: describePlan(options),
@@ -103,6 +105,17 @@ export class UnderLease {
       return await child.ended;
     } finally {
       this.#stopWarning();
+    }
+  }
+
+  /** The program before can have taken long, and `unlock` can have ended the lease. */
+  async #assertLease(): Promise<void> {
+    const { calls } = this.context;
+    try {
+      await assertLease(calls, this.#lease);
+    } finally {
+      // The next program may need the connection.
+      calls.database.disconnect();
     }
   }
 

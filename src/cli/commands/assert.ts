@@ -1,8 +1,7 @@
 import { readConnectionConfig } from '../../db/settings/connection-config.js';
-import { errorCode } from '../../db/classify.js';
 import { OwnDatabase } from '../../db/own-database.js';
-import { explain } from '../../db/explain.js';
-import { MigrateLockError, UsageError } from '../../errors.js';
+import { UsageError } from '../../errors.js';
+import { assertLease } from '../../lock/assert-lease.js';
 import { LockCalls } from '../../lock/calls.js';
 import { findEnclosing } from '../../run/holder/enclosing.js';
 import { readSocketList } from '../../run/holder/socket-list.js';
@@ -19,9 +18,6 @@ export const addAssert: AddCommand = (program, processContext, onExitCode) => {
   });
 };
 
-/** SQLSTATE with which assert_held says that the lease is not held. */
-const NOT_HELD = '55000';
-
 /** Run inside the command: exits 0 while its lease is held, 70 when it is not. */
 async function assertCommand(
   values: ConnectionOptionValues,
@@ -37,15 +33,7 @@ async function assertCommand(
   const connection = readConnectionConfig({ url: values.databaseUrl, urlFile: values.databaseUrlFile, env });
   const database = new OwnDatabase(connection);
   try {
-    await new LockCalls(database, values.schema).assertHeld(instanceId, fencingToken);
-  } catch (error) {
-    if (errorCode(error) !== NOT_HELD) throw explain(error, connection.describe, values.schema);
-    throw new MigrateLockError(`The lease ${instanceId} (token ${fencingToken}) is not held any more.`, {
-      code: 'LEASE_NOT_HELD',
-      exit: 'lost',
-      hint: 'It has expired, or another instance holds the lock: stop here, and run the migration again.',
-      cause: error,
-    });
+    await assertLease(new LockCalls(database, values.schema), { instanceId, fencingToken });
   } finally {
     database.disconnect();
   }

@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
 import { assertNothingLeft, runCli, startCli, type CliResult } from '../../support/run-cli.js';
@@ -138,6 +141,21 @@ describe('a recovery', () => {
     const next = await run('true', 'true');
     expect(next).toMatchObject({ code: 0 });
     expect(names(next)).toContain('recover.exited');
+  });
+
+  test('during which `unlock` ended the lease is not followed by the command', async () => {
+    await endUncleanly();
+    const folder = mkdtempSync(join(tmpdir(), 'migrate-lock-test-'));
+    const gate = join(folder, 'gate');
+    const running = start('echo never', `until [ -e '${gate}' ]; do sleep 0.1; done`);
+    await running.waitForEvent('recover.started');
+    const unlock = ['unlock', '--force', `--instance=${running.events()[0]?.instanceId ?? ''}`];
+    expect(await runCli(unlock, { ...options('', ''), auditOnly: false })).toMatchObject({ code: 0 });
+    writeFileSync(gate, '');
+    const result = await running.done;
+    rmSync(folder, { recursive: true });
+    expect(result).toMatchObject({ code: 70 });
+    expect(names(result)).not.toContain('child.started');
   });
 
   test('never gets the stdin of the command', async () => {
