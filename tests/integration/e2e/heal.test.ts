@@ -57,11 +57,11 @@ async function knexPid(running: RunningCli): Promise<number> {
 
 const WAYS: [string, string[], (running: RunningCli) => Promise<void>][] = [
   ['kill -9 of migrate-lock', [], (running) => Promise.resolve(void signalProcess(running.pid, 'SIGKILL'))],
-  ['the deadline', ['--ttl', '6s', '--kill-grace', '500ms'], () => Promise.resolve()],
+  ['the deadline', ['--ttl', '15s', '--kill-grace', '500ms'], () => Promise.resolve()],
   ['kill -9 of knex alone', [], async (running) => void signalProcess(await knexPid(running), 'SIGKILL')],
   [
     'kill -9 of the container: migrate-lock, its guard and knex',
-    ['--ttl', '6s', '--kill-grace', '500ms'],
+    ['--ttl', '15s', '--kill-grace', '500ms'],
     async (running) => {
       signalProcess(running.pid, 'SIGSTOP'); // so that it starts no other guard
       for (const pid of childrenOf(running.pid)) await endProcess(pid);
