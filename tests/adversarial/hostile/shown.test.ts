@@ -34,6 +34,8 @@ const NEVER_EMPTY = new Set([
   'command',
   'hint',
   'runKey',
+  'tool',
+  'recovery',
 ]);
 
 const samples = EVENT_NAMES.flatMap((event) => SAMPLES[event].map((own) => ({ ...common, ...own, event })));
