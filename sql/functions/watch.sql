@@ -38,18 +38,20 @@ BEGIN
      WHERE run_key = p_run_key AND NOT run.succeeded ORDER BY finished_at DESC LIMIT 1;
     SELECT * INTO success FROM "migrate_lock".migration_lock_run AS run
      WHERE run_key = p_run_key AND run.succeeded ORDER BY finished_at DESC LIMIT 1;
-    -- By the index for each command: a key may have any number of them.
+    -- By the primary key for each command, as a scalar subquery is never planned otherwise: a key may have any number of them.
     awaited := EXISTS (
         SELECT FROM unnest(begun) AS command (sha256)
-         WHERE NOT EXISTS (
-                   SELECT FROM "migrate_lock".migration_lock_run AS run
-                    WHERE run_key = p_run_key AND command_sha256 = command.sha256 AND run.succeeded));  -- mark: watched-begun
+         WHERE (SELECT run.succeeded
+                  FROM "migrate_lock".migration_lock_run AS run
+                 WHERE run_key = p_run_key AND command_sha256 = command.sha256)
+               IS NOT TRUE);  -- mark: watched-begun
     SELECT command_sha256 INTO unclean
       FROM "migrate_lock".migration_lock_unclean_end AS ended
      WHERE run_key = p_run_key
-       AND NOT EXISTS (
-               SELECT FROM "migrate_lock".migration_lock_run AS run
-                WHERE run.run_key = p_run_key AND run.command_sha256 = ended.command_sha256 AND run.succeeded)  -- mark: watched-ended
+       AND (SELECT run.succeeded
+              FROM "migrate_lock".migration_lock_run AS run
+             WHERE run.run_key = p_run_key AND run.command_sha256 = ended.command_sha256)
+           IS NOT TRUE  -- mark: watched-ended
      ORDER BY ended_at DESC LIMIT 1;
 
     done := success.run_key IS NOT NULL AND failure.run_key IS NULL AND unclean IS NULL AND NOT awaited;  -- mark: watched-done

@@ -184,9 +184,9 @@ export const FOUND_BY_THE_MODEL: readonly Mutation[] = [
 
   broken('watch', 'those who wait do not count', at('watched-waits', 'WHERE false')),
   broken('watch', 'the run does not count', at('watched-runs', NEVER)),
-  broken('watch', 'whoever began keeps it waiting', at('watched-begun', '));')),
-  broken('watch', 'an unclean end counts after a success', at('watched-ended', ')')),
-  broken('watch', 'unclean ends do not count', at('watched-ended', ') AND false')),
+  broken('watch', 'whoever began keeps it waiting', at('watched-begun', 'IS NULL);')),
+  broken('watch', 'an unclean end counts after a success', at('watched-ended', 'IS NULL')),
+  broken('watch', 'unclean ends do not count', at('watched-ended', 'IS NOT TRUE AND false')),
   broken(
     'watch',
     'an unknown key is done',

@@ -80,8 +80,8 @@ test.each(WAYS)(
       const first = startCli(['run', ...args, ...command], options());
       await first.waitForEvent('child.started');
       await waitFor('the migration at the gate', async () => {
-        const waiting =
-          await db.sql`SELECT FROM pg_locks WHERE locktype IN ('tuple', 'transactionid') AND NOT granted`;
+        const waiting = await db.sql`
+          SELECT FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted AND datname = current_database()`;
         return waiting.length > 0;
       });
       await cutOff(first);

@@ -66,8 +66,8 @@ async function cutOff(command: string[], end: 'kill' | 'unlock' = 'kill'): Promi
     const running = startCli(['run', '--', ...command], options());
     const { childPid } = await running.waitForEvent('child.started');
     await waitFor('the command at the gate', async () => {
-      const waiting =
-        await db.sql`SELECT FROM pg_locks WHERE locktype IN ('tuple', 'transactionid') AND NOT granted`;
+      const waiting = await db.sql`
+          SELECT FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted AND datname = current_database()`;
       return waiting.length > 0;
     });
     if (end === 'unlock') {
