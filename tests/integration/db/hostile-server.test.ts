@@ -19,7 +19,7 @@ import { waitFor } from '../../support/wait-for.js';
 
 const PASSWORD = 'secret-of-the-database';
 const MEGABYTE = 1024 * 1024;
-const LIMIT_MS = 3_000;
+const LIMIT_MS = 6_000;
 
 let certificates: Certificates;
 let certificate: Certificate | undefined;
