@@ -1,4 +1,5 @@
 import { isAbsent } from '../db/classify.js';
+import { endSummary } from '../lock/end-summary.js';
 import type { Database } from '../db/database.js';
 import { LockCalls } from '../lock/calls.js';
 import { mustReadTables, readStatusTables } from '../admin/read-tables.js';
@@ -30,12 +31,7 @@ export async function readStatusReport(
     lease: lease === null ? null : withMoments(lease),
     waiters,
     watchers,
-    uncleanEnds: uncleanEnds.map(({ kind, instanceId, command, endedAtMs }) => ({
-      kind,
-      instanceId,
-      command,
-      endedAt: formatMoment(endedAtMs),
-    })),
+    uncleanEnds: uncleanEnds.map(endSummary),
     isReplica,
   };
 }

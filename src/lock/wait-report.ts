@@ -1,5 +1,5 @@
 import type { HolderSummary, EventBody } from '../events/events.js';
-import { formatMoment } from '../text/moment.js';
+import { endSummary } from './end-summary.js';
 import type { Acquired, Held } from './answers.js';
 
 /** A change is reported at most this often, an unchanged state at least this often. */
@@ -84,12 +84,7 @@ export class WaitReport {
       ttlMs: this.#ttlMs,
       expiresAt: lease.expiresAt.toISOString(),
       auditHash,
-      previousEnd: previousEnd && {
-        kind: previousEnd.kind,
-        instanceId: previousEnd.instanceId,
-        command: previousEnd.command,
-        endedAt: formatMoment(previousEnd.endedAtMs),
-      },
+      previousEnd: previousEnd && endSummary(previousEnd),
       ...(otherCommand === null ? {} : { runKeyOfOtherCommand: otherCommand }),
     });
   }

@@ -79,7 +79,7 @@ export const REFUSED_CHECKS: readonly RefusedCheck[] = [
     commands: [['db:migrate:status']],
     instead: OF_A_SCRIPT,
   },
-  // https://github.com/typeorm/typeorm/blob/master/src/commands/MigrationShowCommand.ts: process.exit(0), since 0.2.42.
+  // https://github.com/typeorm/typeorm/blob/master/src/commands/MigrationShowCommand.ts: exit code 0, since 0.2.42.
   {
     name: 'typeorm migration:show',
     programs: ['typeorm', 'typeorm-ts-node-commonjs', 'typeorm-ts-node-esm'],

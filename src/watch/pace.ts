@@ -27,8 +27,8 @@ export interface LookPause {
 }
 
 /**
- * The pause before the next look: long enough that n watchers together look less than 100 times a second, over less than 20 connections, and randomized. Where
- * their number is not known, it grows from 2 s to 10 s.
+ * The pause before the next look, randomized: long enough that n watchers together look less than 100 times a second, over less
+ * than 20 connections. Where their number is not known, it grows from 2 s to 10 s.
  */
 export function nextLook(crowd: Crowd, leftMs: number, random: () => number = Math.random): LookPause {
   const sharedMs = ownPauseMs(crowd);

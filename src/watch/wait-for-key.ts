@@ -5,6 +5,7 @@ import { OwnDatabase } from '../db/own-database.js';
 import { createEventStream } from '../events/event-stream.js';
 import type { EventListener, EventOf } from '../events/events.js';
 import { EXIT_CODES } from '../exit-codes.js';
+import { endSummary } from '../lock/end-summary.js';
 import type { HolderDescription } from '../lock/lease.js';
 import type { RunDescription, WatchAnswer } from '../lock/answers.js';
 import { LockCalls } from '../lock/calls.js';
@@ -125,12 +126,7 @@ function summary({
       exitCode: exitCodeOf(run),
       finishedAt: formatMoment(run.finishedAtMs),
     },
-    uncleanEnd: unclean && {
-      kind: unclean.kind,
-      instanceId: unclean.instanceId,
-      command: unclean.command,
-      endedAt: formatMoment(unclean.endedAtMs),
-    },
+    uncleanEnd: unclean && endSummary(unclean),
     holder: holder?.instanceId ?? null,
     holderHost: holder?.host ?? null,
     holderCommand: holder?.command ?? null,
