@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import type { CopiedRow } from '../db/copy-rows.js';
 import type { Database } from '../db/database.js';
 import { MigrateLockError } from '../errors.js';
 import { endsTransaction } from './migration-script.js';
+import { mayUseDriverAdapter } from './prisma-config.js';
 import { recognizePrisma } from './recognize.js';
 import { readToolTables } from './tool-locks.js';
 
@@ -43,7 +44,15 @@ export async function prismaRecovery(
       BY_HAND,
     );
   }
-  const names = (tables[0]?.unfinished ?? []).map((row) => checked(row, placesOf(prisma.connection, folder)));
+  const config = prisma.connection.get('--config');
+  const unfinished = tables[0]?.unfinished ?? [];
+  if (unfinished.length > 0 && mayUseDriverAdapter(folder, config && resolve(folder, config))) {
+    throw new PrismaRecoveryError(
+      "Prisma's configuration names a driver adapter, which sends the statements of a migration one by one: a part of it may be applied",
+      BY_HAND,
+    );
+  }
+  const names = unfinished.map((row) => checked(row, placesOf(prisma.connection, folder)));
   return [...new Set(names)].map((name) => [...prisma.resolve, '--rolled-back', name]);
 }
 

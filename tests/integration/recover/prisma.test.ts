@@ -170,6 +170,20 @@ describe('refuses', () => {
   });
 
   test.each([
+    ['prisma.config.ts', DEPLOY],
+    ['.config/prisma.mjs', DEPLOY],
+    ['web/config.ts', [...DEPLOY, '--config', 'web/config.ts']],
+  ])('a driver adapter, which sends the statements one by one: %s', async (file, argv) => {
+    await migration();
+    await migration({ path: 'web/prisma/migrations' });
+    mkdirSync(dirname(join(folder, file)), { recursive: true });
+    writeFileSync(join(folder, file), `import { PrismaPg } from '@prisma/adapter-pg';`);
+    await expect(recovery(argv)).rejects.toThrow(/names a driver adapter/);
+    writeFileSync(join(folder, file), `export default { schema: 'prisma/schema.prisma' };`);
+    expect((await recovery(argv)).length).toBeGreaterThan(0);
+  });
+
+  test.each([
     [['npm', 'run', 'migrate']],
     [['prisma', 'migrate', 'dev']],
     [['sh', '-c', 'npx prisma migrate deploy']],
