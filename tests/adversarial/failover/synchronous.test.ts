@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import type { EmbeddedServer } from '../../support/embedded-server.mjs';
-import { assertNothingLeft } from '../../support/run-cli.js';
+import { assertNothingLeft, runCli, startCli } from '../../support/run-cli.js';
 import { waitFor } from '../../support/wait-for.js';
 import { query, ReplicatedPair } from './replicated-pair.js';
 import { Stage } from './stage.js';
@@ -61,6 +61,22 @@ test('a release is repeated until there is a promoted primary', async () => {
   expect(code).toBe(143);
   expect(events.map(({ event }) => event)).toContain('lock.released');
   expect(await stage.holder()).toBeUndefined();
+});
+
+test('a wait for a run key goes on through a failover, until the work is done on the new primary', async () => {
+  const env = { DATABASE_URL: pair.url };
+  await runCli(['init'], { env });
+  const waiting = startCli(['wait', '--once', 'after the failover', '--', 'true'], { env });
+  const question = 'SELECT FROM migrate_lock.migration_lock_watcher';
+  await waitFor('it is announced', async () => (await query(pair.primary.url, question)).length === 1);
+  await pair.primary.kill();
+  await waiting.waitForEvent('database.unavailable');
+  pair.address.leadTo(pair.standby);
+  await pair.promote();
+  expect(await runCli(['run', '--once', 'after the failover', '--', 'true'], { env })).toMatchObject({
+    code: 0,
+  });
+  expect(await waiting.done).toMatchObject({ code: 0 });
 });
 
 test('a role with synchronous_commit = local gets its answer only when the standby has the lease', async () => {
