@@ -1,5 +1,6 @@
 import { formatDuration, MAX_DURATION_MS, parseDuration } from '../text/duration.js';
 import { UsageError } from '../errors.js';
+import { EVENT_NAMES } from '../events/events.js';
 import { findUnexpanded } from '../text/fixed-name.js';
 import { written, type Reader } from './own-option.js';
 
@@ -73,5 +74,16 @@ export const readShellCommand: Reader = (value, name) => {
   throw new UsageError(
     `${name} is empty.`,
     `Write for example ${written(name, "'./migrations-pending.sh'")}.`,
+  );
+};
+
+/** Reads names of events, with commas. */
+export const readEventNames: Reader = (value, name) => {
+  const given = value.split(',').map((word) => word.trim());
+  const unknown = given.find((word) => !EVENT_NAMES.some((known) => known === word));
+  if (unknown === undefined) return given;
+  throw new UsageError(
+    `${name} names an event that does not exist: ${JSON.stringify(unknown)}.`,
+    `Write for example ${written(name, 'run.finished,lock.takeover')}. The events are: ${EVENT_NAMES.join(', ')}.`,
   );
 };

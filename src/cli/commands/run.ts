@@ -1,10 +1,12 @@
 import { resolve } from 'node:path';
+import type { EventName } from '../../events/events.js';
 import { createAuditLog } from '../../events/json-lines.js';
 import { readConnectionConfig } from '../../db/settings/connection-config.js';
 import { UsageError } from '../../errors.js';
 import { MetricsFile } from '../../metrics/metrics-file.js';
 import { hasOwnApplicationName } from '../../run/child-environment.js';
 import { refuseCheck } from '../../run/refuse-check.js';
+import { EventCommand } from '../../run/event-command.js';
 import { run } from '../../run/run.js';
 import type { OnceOptions } from '../../run/run-context.js';
 import { choice, connectionOptions, duration, option, type ConnectionOptionValues } from '../options.js';
@@ -14,7 +16,7 @@ import type { OrphanMode } from '../../lock/poll-call.js';
 import { checkRunKey } from '../../lock/run-key.js';
 import { checkTimes } from '../check-times.js';
 import { nameGiven, type OwnOption } from '../own-option.js';
-import { numberReader, readFilePath, readShellCommand } from '../values.js';
+import { numberReader, readEventNames, readFilePath, readShellCommand } from '../values.js';
 
 export const addRun: AddCommand = (program, processContext, onExitCode) => {
   const run = program
@@ -74,6 +76,14 @@ export function runOptions(): OwnOption[] {
     option('--metrics-file <path>', 'a file for Prometheus metrics of the run, written at its end').readBy(
       readFilePath,
     ),
+    option(
+      '--on-event <command>',
+      'a shell command that is run for an event, with the event as JSON on its stdin',
+    ).readBy(readShellCommand),
+    option(
+      '--on-events <names>',
+      'the events for --on-event, with commas; default: those that need attention',
+    ).readBy(readEventNames),
   ];
 }
 
@@ -105,6 +115,8 @@ export interface RunOptionValues extends ConnectionOptionValues {
   childStdout: 'stderr' | 'stdout';
   conflictExitCode: number;
   metricsFile?: string;
+  onEvent?: string;
+  onEvents?: EventName[];
 }
 
 async function runCommand(
@@ -127,6 +139,7 @@ async function runCommand(
     reporter.warn('PGAPPNAME is set: database sessions of the command cannot be found if it is killed');
   }
   const metrics = values.metricsFile === undefined ? null : new MetricsFile(resolve(cwd, values.metricsFile));
+  const eventCommand = readEventCommand(values, env, cwd);
   const exitCode = await run(
     {
       command,
@@ -148,14 +161,35 @@ async function runCommand(
       childStdout: values.childStdout,
       conflictExitCode: values.conflictExitCode,
     },
-    [createAuditLog(stdout), reporter.onEvent, ...(metrics === null ? [] : [metrics.onEvent])],
+    [
+      createAuditLog(stdout),
+      reporter.onEvent,
+      ...(metrics === null ? [] : [metrics.onEvent]),
+      ...(eventCommand === null ? [] : [eventCommand.onEvent]),
+    ],
   );
   await metrics?.write().catch((error: unknown) => {
     reporter.warn(
       `the metrics could not be written: ${error instanceof Error ? error.message : String(error)}`,
     );
   });
+  const problem = await eventCommand?.finish();
+  if (problem !== undefined) reporter.warn(`the command of --on-event failed: ${problem}`);
   return exitCode;
+}
+
+function readEventCommand(
+  { onEvent, onEvents }: RunOptionValues,
+  env: NodeJS.ProcessEnv,
+  cwd: string,
+): EventCommand | null {
+  if (onEvent !== undefined)
+    return new EventCommand({ command: onEvent, events: onEvents ?? null, env, cwd });
+  if (onEvents === undefined) return null;
+  throw new UsageError(
+    '--on-events names events, and there is no command for them.',
+    "Give the command too: --on-event './notify.sh'.",
+  );
 }
 
 function readOnce({ once, onFailure, failureMemory }: RunOptionValues): OnceOptions | null {

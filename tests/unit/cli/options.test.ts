@@ -188,7 +188,7 @@ describe('an environment variable', () => {
     'an error about $variable of $command names the variable, not the flag',
     async ({ command, option, variable = '' }) => {
       // A line for the shell may contain anything.
-      const wrong = ['--recover', '--check'].includes(option) ? ' ' : '${X}://';
+      const wrong = ['--recover', '--check', '--on-event'].includes(option) ? ' ' : '${X}://';
       // The flag would win.
       const words = plain(command).includes(option) ? [command] : plain(command);
       const ended = await outcome(words, { [variable]: wrong });
