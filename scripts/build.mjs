@@ -5,6 +5,7 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { bundledPackages, LICENCES, licencesOf } from './licences.mjs';
 
 const root = path.join(path.dirname(fileURLToPath(import.meta.url)), '..');
 const { version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
@@ -17,6 +18,7 @@ const common = {
   target: 'node20',
   define: { MIGRATE_LOCK_VERSION: JSON.stringify(version) },
   logLevel: 'warning',
+  metafile: true,
   write: false,
 };
 
@@ -58,11 +60,21 @@ const results = await Promise.all([
 ]);
 const dist = path.join(root, 'dist');
 const schema = path.join(dist, 'event.schema.json');
+const licences = path.join(dist, LICENCES);
 const files = results.flatMap(({ outputFiles = [] }) => outputFiles);
 for (const { path: file, contents } of files) place(file, contents);
+place(
+  licences,
+  Buffer.from(
+    licencesOf(
+      root,
+      results.flatMap(({ metafile }) => bundledPackages(metafile)),
+    ),
+  ),
+);
 place(schema, readFileSync(path.join(root, 'src/events', path.basename(schema))));
 placeTypes();
-removeOthers([...files.map((file) => file.path), schema, path.join(dist, 'types')]);
+removeOthers([...files.map((file) => file.path), licences, schema, path.join(dist, 'types')]);
 
 /**
  * The package has all of dist/: what a build of older sources left there goes. Another build may be putting files in place now,

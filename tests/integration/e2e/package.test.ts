@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
@@ -38,6 +38,7 @@ describe('the package', () => {
     expect(packed().filter((path) => !types().includes(path))).toEqual([
       'LICENSE',
       'README.md',
+      'dist/THIRD-PARTY-LICENSES.txt',
       'dist/drawing.cjs',
       'dist/event.schema.json',
       'dist/index.js',
@@ -100,6 +101,22 @@ describe('the package', () => {
       'strip-ansi',
     ];
     expect(brought.sort()).toEqual([...own, ...others].sort());
+  });
+
+  test('has the licences of all packages that are bundled in it', () => {
+    const text = read(installed(), 'dist/THIRD-PARTY-LICENSES.txt');
+    const named = [...text.matchAll(/^(\S+) (\d\S+) \((\S+)\)$/gm)].map(([, name]) => name);
+    // What installing them brings is what the bundle was made from: a package that is left out is not used.
+    const lock = JSON.parse(read(consumer, 'package-lock.json')) as { packages: Record<string, object> };
+    const brought = Object.keys(lock.packages).flatMap((path) => path.split('node_modules/').slice(-1));
+    expect(new Set(named).size).toBe(named.length);
+    expect(brought).toEqual(expect.arrayContaining(named));
+    for (const name of ['chalk', 'commander', 'nanoid', 'postgres', 'prom-client', '@mongodb-js/saslprep'])
+      expect(named).toContain(name);
+    // A licence whose text has a notice of copyright is there with it.
+    expect(text.match(/copyright|unlicense/gi)?.length).toBeGreaterThanOrEqual(named.length);
+    // Bundled packages keep their names in the bundle's own list of sources.
+    expect(named.length).toBeGreaterThanOrEqual(18);
   });
 
   test('has a reason in CONTRIBUTING for each dependency', () => {
@@ -197,6 +214,50 @@ describe('the installed library', () => {
       worked: true,
       state: 'free',
     });
+  });
+
+  test('can be required by CommonJS, where Node can', async () => {
+    writeFileSync(
+      join(consumer, 'use.cjs'),
+      `const viaImport = import('migrate-lock');
+       viaImport.then(({ withMigrationLock }) =>
+         withMigrationLock({ connection: process.env.DATABASE_URL }, async ({ fencingToken }) => {
+           const required = process.features.require_module ? Object.keys(require('migrate-lock')) : null;
+           const { version } = require('migrate-lock/package.json');
+           console.log(JSON.stringify({ held: fencingToken > 0, required, version }));
+         }));`,
+    );
+    const { code, stdout, stderr } = await use('node', 'use.cjs');
+    expect({ code, stderr: stderr.replaceAll(/^\(.*\n/gm, '') }).toEqual({ code: 0, stderr: '' });
+    const { held, required, version } = JSON.parse(stdout) as Record<string, unknown>;
+    expect({ held, version }).toEqual({ held: true, version: expect.stringMatching(/^\d+\.\d+\.\d+/) });
+    if (required !== null)
+      expect(required).toEqual(expect.arrayContaining(['MigrationLock', 'withMigrationLock']));
+  });
+
+  test.each([
+    ['CommonJS', 'commonjs', "import lock = require('migrate-lock');"],
+    ['an ES module', 'module', "import * as lock from 'migrate-lock';"],
+  ])('is used by a TypeScript program that is compiled to %s, and runs', async (_, type, line) => {
+    const project = join(consumer, `typescript-${type}`);
+    mkdirSync(project);
+    writeFileSync(join(project, 'package.json'), JSON.stringify({ type }));
+    const imported = type === 'module' ? line : "const loading = import('migrate-lock');";
+    const name = type === 'module' ? 'lock' : '(await loading)';
+    writeFileSync(
+      join(project, 'use.ts'),
+      `${imported}
+       const main = async (): Promise<void> => {
+         const connection = process.env.DATABASE_URL ?? '';
+         const token: number = await ${name}.withMigrationLock({ connection }, async ({ fencingToken }) => fencingToken);
+         console.log(token > 0);
+       };
+       void main();`,
+    );
+    const compiler = COMPILER.filter((word) => word !== '--noEmit');
+    const compiled = await use(...compiler, join(project, 'use.ts'));
+    expect({ code: compiled.code, stdout: compiled.stdout }).toEqual({ code: 0, stdout: '' });
+    expect(await use('node', join(project, 'use.js'))).toMatchObject({ code: 0, stdout: 'true\n' });
   });
 
   test('exports no internal module', async () => {
