@@ -9,6 +9,8 @@ import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const CLI = join(ROOT, 'dist', 'migrate-lock.cjs');
+/** What `npm run build:binary` makes; it need not be there. */
+export const EXECUTABLE = join(ROOT, 'dist', 'bin', `migrate-lock-${process.platform}-${process.arch}`);
 const WITHLOCK = createRequire(import.meta.url).resolve('advisory-lock/package.json');
 
 /**
@@ -22,6 +24,14 @@ export function migrateLock(url, options = []) {
     args: [CLI, 'run', ...options, '--', ...command],
     env: { DATABASE_URL: url },
   });
+}
+
+/**
+ * @param {string} url
+ * @returns {Contender}
+ */
+export function executable(url) {
+  return (command) => ({ file: EXECUTABLE, args: ['run', '--', ...command], env: { DATABASE_URL: url } });
 }
 
 /**

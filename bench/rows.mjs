@@ -1,5 +1,6 @@
 import { abuse } from './abuse.mjs';
 import { crowd } from './crowd.mjs';
+import { executableStartUp } from './executable.mjs';
 import { fewConnections } from './few-connections.mjs';
 import { handover } from './handover.mjs';
 import { killedHolder } from './killed-holder.mjs';
@@ -24,6 +25,7 @@ import { wal } from './wal.mjs';
 /** In the order of the table. @type {readonly Row[]} */
 export const ROWS = [
   startUp,
+  executableStartUp,
   handover,
   crowd,
   fewConnections,

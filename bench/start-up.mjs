@@ -63,7 +63,7 @@ export const startUp = {
  * Rounds of all contenders, each round beginning with another one: none always follows the same.
  * @param {Record<string, import('./contenders.mjs').Contender>} contenders
  */
-async function interleaved(contenders) {
+export async function interleaved(contenders) {
   const names = Object.keys(contenders);
   const times = new Map(names.map((name) => [name, /** @type {number[]} */ ([])]));
   const cpu = new Map(names.map((name) => [name, 0]));

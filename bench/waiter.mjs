@@ -68,7 +68,7 @@ async function waitAMinute(contender, beginMs) {
  * @param {number | undefined} pid
  * @returns {Cost}
  */
-function costOf(pid) {
+export function costOf(pid) {
   const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
   const times = stat
     .slice(stat.lastIndexOf(')') + 2)
