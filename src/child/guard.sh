@@ -33,7 +33,11 @@ mark="MIGRATE_LOCK_INSTANCES=[A-Za-z0-9_ -]*$MIGRATE_LOCK_GUARD_MARK"
 unset MIGRATE_LOCK_GUARD MIGRATE_LOCK_GUARD_MARK
 PATH=/usr/bin:/bin:$PATH
 # Inherited descriptors are closed: a pipe's reader would wait until the guard closes it.
-exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
+# Descriptor 3 may be the file of the release program.
+case $2 in /proc/self/fd/3) ;; *) exec 3>&- ;; esac
+exec 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
+# Without these programs it could end only the group: the holder then starts the guard that is no shell.
+for program in cat grep awk sleep; do command -v "$program" >/dev/null || exit 127; done
 # Child processes (sleep, the release program) ignore these signals too.
 trap '' HUP INT QUIT TERM PIPE
 proc=$1

@@ -1,10 +1,15 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { GUARD_SCRIPT } from '../generated/guard-script.js';
+import { Writable } from 'node:stream';
 import { reachedLimit } from '../system/limits.js';
 import { bootTenths } from './boot-clock.js';
-import { systemErrorCode } from './system-error.js';
-import { withoutMark } from './instance-mark.js';
+import {
+  closeThird,
+  ownGuard,
+  shellGuard,
+  whyNotStarted,
+  type GuardCommand,
+  type GuardPrograms,
+} from './guard-command.js';
 
 /** What the guard needs to know of the child. guard.sh describes the protocol. */
 export interface GuardedChild {
@@ -33,27 +38,20 @@ export type GuardEvent =
   /** The guard had exited, and another one was started. */
   | { type: 'restarted' };
 
-export interface GuardOptions {
-  /** Identifies the child's processes (instance-mark.ts). */
-  mark: string;
-  /** The program and its arguments that release the lease (run/crash-release.ts), without secrets. */
-  releaseProgram: readonly string[];
-  /** The environment of the guard and of the release program. */
-  env: NodeJS.ProcessEnv;
+export interface GuardOptions extends GuardPrograms {
   on: (event: GuardEvent) => void;
-  /** Instead of /bin/sh and /proc, for tests. */
-  shell?: readonly [string, ...string[]];
-  proc?: string;
 }
 
 /** After so many guards that exited before they were ready, no other one is started. */
 const MAX_FAILED_STARTS = 3;
 const RESTART_PAUSE_MS = 200;
+/** The exit code of a shell that does not find a program, or that is itself not found by the one before it. */
+const NOT_FOUND = 127;
 
 /**
- * A small sh in its own session, which ends the child's tree when this process is killed, or is stopped past the deadline. It
- * can be started early, while the database is connected, and needs its orders before the child is started. A guard that
- * exits is replaced at once.
+ * A small sh in its own session, which ends the child's tree when this process is killed, or is stopped past the deadline.
+ * Where there is no shell, it is this program in guard mode. It can be started early, while the database is connected, and
+ * needs its orders before the child is started. A guard that exits is replaced at once.
  */
 export class Guard {
   /** Resolves when the guard runs (true), or when there is none for this run (false). Never rejects. */
@@ -65,6 +63,8 @@ export class Guard {
   readonly #exitedPids: number[] = [];
   #closed = false;
   #failedStarts = 0;
+  /** Why the guard is not a shell. */
+  #withoutShell: string | undefined;
   #restarted = false;
   #settle: (there: boolean) => void = () => undefined;
 
@@ -104,32 +104,29 @@ export class Guard {
   }
 
   #start(): void {
-    const { mark, releaseProgram, shell = ['/bin/sh'], proc = '/proc' } = this.options;
-    const [program, ...first] = shell;
-    const call = [...first, '-c', 'eval "$MIGRATE_LOCK_GUARD"', 'migrate-lock-guard', proc];
+    const command = this.#withoutShell === undefined ? shellGuard(this.options) : ownGuard(this.options);
     try {
-      const guard = spawn(program, [...call, ...releaseProgram], {
-        // Other users can read arguments, but not the environment.
-        env: {
-          ...withoutMark(this.options.env),
-          MIGRATE_LOCK_GUARD: GUARD_SCRIPT,
-          MIGRATE_LOCK_GUARD_MARK: mark,
-        },
-        stdio: ['pipe', 'pipe', 'ignore'],
-        detached: true,
-      });
-      this.#process = guard;
-      guard.on('error', (error) => this.#giveUp(whyNotStarted(program, error)));
-      guard.once('exit', () => this.#onExit(guard.pid));
-      // Contrary to the type, there are no pipes when no descriptors are left: an error follows.
-      const pipes: Partial<Pick<typeof guard, 'stdin' | 'stdout'>> = guard;
-      // A write to a guard that has just exited fails. The next guard gets the same orders.
-      pipes.stdin?.on('error', () => undefined);
-      pipes.stdout?.once('data', () => this.#isReady());
+      this.#follow(command, this.#spawn(command));
       this.#sendOrders();
     } catch (error) {
-      this.#giveUp(whyNotStarted(program, error));
+      this.#failed(whyNotStarted(command.file, error), error);
+    } finally {
+      closeThird(command);
     }
+  }
+
+  #spawn({ file, args, env, third }: GuardCommand): ChildProcess {
+    const more = third === undefined ? [] : [third];
+    return spawn(file, args, { env, stdio: ['pipe', 'pipe', 'ignore', ...more], detached: true });
+  }
+
+  #follow({ file }: GuardCommand, guard: ChildProcess): void {
+    this.#process = guard;
+    guard.on('error', (error) => this.#failed(whyNotStarted(file, error), error));
+    guard.once('exit', (code) => this.#onExit(guard.pid, code));
+    // A write to a guard that has just exited fails. The next guard gets the same orders.
+    for (const pipe of orderPipes(guard)) pipe.on('error', () => undefined);
+    guard.stdout?.once('data', () => this.#isReady());
   }
 
   #isReady(): void {
@@ -140,7 +137,7 @@ export class Guard {
     this.#restarted = false;
   }
 
-  #onExit(pid: number | undefined): void {
+  #onExit(pid: number | undefined, code: number | null): void {
     // Its watcher keeps watching the child until another guard is ready: the holder may be killed in between.
     if (pid !== undefined) this.#exitedPids.push(pid);
     if (this.#closed) {
@@ -148,8 +145,8 @@ export class Guard {
       return;
     }
     this.#failedStarts += 1;
-    if (this.#failedStarts >= MAX_FAILED_STARTS) {
-      this.#giveUp('it ends as soon as it is started');
+    if (this.#failedStarts >= MAX_FAILED_STARTS || (this.#failedStarts > 0 && code === NOT_FOUND)) {
+      this.#failed(code === NOT_FOUND ? 'it does not find a program' : 'it ends as soon as it is started');
       return;
     }
     this.#restarted = true;
@@ -166,6 +163,20 @@ export class Guard {
     }
   }
 
+  /** A guard of this kind cannot be started. A limit that is reached stops the other kind too. */
+  #failed(reason: string, error?: unknown): void {
+    if (this.#closed) return;
+    if (this.#withoutShell !== undefined) {
+      this.#giveUp(`${this.#withoutShell}, and without it: ${reason}`);
+    } else if (reachedLimit(error) !== undefined) {
+      this.#giveUp(reason);
+    } else {
+      this.#withoutShell = reason;
+      this.#failedStarts = 0;
+      this.#start();
+    }
+  }
+
   #giveUp(reason: string): void {
     if (this.#closed) return;
     this.#killLeftovers();
@@ -174,7 +185,7 @@ export class Guard {
     this.#report({ type: 'absent', reason });
   }
 
-  /** The line is in the pipe when this returns: it is short, and there is no other writer. */
+  /** The line is in the pipes when this returns: it is short, and there is no other writer. */
   #sendOrders(): void {
     if (this.#orders === undefined || this.#closed) return;
     const { dueTenths, killAtMs, killGraceMs, crashRelease } = this.#orders;
@@ -185,7 +196,7 @@ export class Guard {
       ...childWords(this.#child),
       Buffer.from(crashRelease).toString('base64') || '-',
     ];
-    this.#process?.stdin?.write(`orders ${words.join(' ')}\n`);
+    for (const pipe of orderPipes(this.#process)) pipe.write(`orders ${words.join(' ')}\n`);
   }
 
   #report(event: GuardEvent): void {
@@ -197,15 +208,10 @@ export class Guard {
   }
 }
 
-/** A clause, for use in brackets. */
-function whyNotStarted(shell: string, error: unknown): string {
-  const limit = reachedLimit(error);
-  if (limit !== undefined) return `${limit.charAt(0).toLowerCase()}${limit.slice(1, -1)}`;
-  const code = systemErrorCode(error);
-  if (code === 'ENOENT' && !existsSync(shell)) return `there is no ${shell}`;
-  if (code === 'EACCES') return `${shell} may not be executed`;
-  const said = error instanceof Error ? error.message : String(error);
-  return `${shell} could not be started: ${existsSync('/dev/null') ? said : 'there is no /dev/null'}`;
+/** That of the guard, and that of a second one. There are none when no descriptors are left: an error follows. */
+function orderPipes(guard: Partial<ChildProcess> | undefined): Writable[] {
+  const pipes: readonly unknown[] = [guard?.stdin, guard?.stdio?.[3]];
+  return pipes.filter((pipe) => pipe instanceof Writable);
 }
 
 function isRunning(pid: number): boolean {

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { accessSync, closeSync, constants, openSync, readSync } from 'node:fs';
 import path from 'node:path';
 import type { Start } from './open-files-limit.js';
+import { OWN_EXECUTABLE } from '../system/own-executable.js';
 import { startFailure } from './start-failure.js';
 
 type Execve = (file: string, args: readonly string[], env: NodeJS.ProcessEnv) => never;
@@ -51,7 +52,7 @@ function isForThisMachine(file: string, depth = 0): boolean {
   const [, interpreter] = /^#!\s*(\S+)/.exec(head.toString('latin1')) ?? [];
   if (interpreter !== undefined)
     return path.isAbsolute(interpreter) && isForThisMachine(interpreter, depth + 1);
-  const ours = headOf(process.execPath);
+  const ours = headOf(OWN_EXECUTABLE) ?? headOf(process.execPath);
   // ELF: magic, class and byte order; then the machine, in bytes 18 and 19.
   return ours !== undefined && key(head) === key(ours);
 }

@@ -3,6 +3,7 @@ import { EXIT_CODES } from '../exit-codes.js';
 import { addAssert } from './commands/assert.js';
 import { addCleanup } from './commands/cleanup.js';
 import { addExtend } from './commands/extend.js';
+import { addGuard } from './commands/guard.js';
 import { addHistory } from './commands/history.js';
 import { addInit } from './commands/init.js';
 import { addReleaseAfterCrash } from './commands/release-after-crash.js';
@@ -18,7 +19,7 @@ import { VERSION } from './version.js';
 /** In the order of `--help`. */
 const COMMANDS = [
   ...[addRun, addWait, addInit, addExtend, addAssert, addStatus, addHistory, addUnlock, addCleanup],
-  addReleaseAfterCrash,
+  ...[addReleaseAfterCrash, addGuard],
 ];
 
 /** The command line. The exit code of the command that is chosen is given to `onExitCode`. */

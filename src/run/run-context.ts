@@ -28,6 +28,8 @@ export interface RunOptions {
   once: OnceOptions | null;
   /** The program and its arguments that the guard runs to release the lease of a killed holder. */
   releaseProgram: readonly string[];
+  /** This program as a guard, where there is no shell. */
+  ownGuard: readonly string[];
   /** Which of our descriptors the child's stdout is. */
   childStdout: 'stdout' | 'stderr';
   /** The exit code when the lock was not acquired in time. */

@@ -14,6 +14,7 @@ export function startGuard(options: RunOptions, mark: string, { emit }: EventStr
   return new Guard({
     mark,
     releaseProgram: options.releaseProgram,
+    ownGuard: options.ownGuard,
     env: Object.fromEntries(GUARD_VARIABLES.map((name) => [name, options.env[name]])),
     on: (event) => {
       if (event.type === 'restarted') emit({ event: 'guard.restarted', restarts: ++restarts });

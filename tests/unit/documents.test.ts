@@ -299,7 +299,7 @@ function anchorsOf(path: string): string[] {
 }
 
 function isShown(name: string): boolean {
-  return !['help', 'release-after-crash'].includes(name);
+  return !['help', 'release-after-crash', 'guard'].includes(name);
 }
 
 function inSeconds(ms: number): string {

@@ -10,6 +10,7 @@ import { EventCommand } from '../../run/event-command.js';
 import { run } from '../../run/run.js';
 import type { OnceOptions } from '../../run/run-context.js';
 import { choice, connectionOptions, duration, option, type ConnectionOptionValues } from '../options.js';
+import { GUARD } from './guard.js';
 import { RELEASE_AFTER_CRASH } from './release-after-crash.js';
 import type { AddCommand, ProcessContext } from '../process-context.js';
 import type { OrphanMode } from '../../lock/poll-call.js';
@@ -158,6 +159,7 @@ async function runCommand(
       check: values.check ?? null,
       once: readOnce(values),
       releaseProgram: [...program, RELEASE_AFTER_CRASH],
+      ownGuard: [...program, GUARD],
       childStdout: values.childStdout,
       conflictExitCode: values.conflictExitCode,
     },

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { parseAuditLine } from '../../support/audit-line.js';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
-import { CLI } from '../../support/run-cli.js';
+import { CLI, NODE } from '../../support/run-cli.js';
 import { waitFor } from '../../support/wait-for.js';
 import { SupervisorLab } from './supervisor-process.js';
 
@@ -46,7 +46,7 @@ async function amongBystanders(
     `${OUTER_PROC.join(' ')} sh -c '${inner}' sh "$@" >'${events}'; echo $? >'${status}'; ` +
     `cat /proc/[0-9]*/stat | grep -c '(sleep) S 1 ' >'${living}'`;
   const startedAtMs = performance.now();
-  const program = lab.run('unshare', [...OWN_PROC, 'sh', '-c', outer, 'sh', process.execPath, CLI, ...args], {
+  const program = lab.run('unshare', [...OWN_PROC, 'sh', '-c', outer, 'sh', NODE, CLI, ...args], {
     DATABASE_URL: db.url,
   });
   await once(program, 'exit');
@@ -75,7 +75,7 @@ ifPossible(`a process with threads gets one SIGTERM, and is counted once ${why}`
   );
   // In its own namespace no other process takes ids: those of the threads follow that of their process.
   const script = `'${process.execPath}' '${program}' & read word <'${ready}'`;
-  const run = [process.execPath, CLI, 'run', '--', 'sh', '-c', script];
+  const run = [NODE, CLI, 'run', '--', 'sh', '-c', script];
   const leftover = lab.run('unshare', [...OWN_PROC, ...run], { DATABASE_URL: db.url });
   expect(await once(leftover, 'exit')).toEqual([0, null]);
   expect(lab.output.match(/got/g)).toHaveLength(1);

@@ -8,7 +8,7 @@ import { endProcess, processesWith } from '../../support/processes.js';
 import { waitFor } from '../../support/wait-for.js';
 import { fixture } from './start-one.js';
 
-const PARTS = ['supervise', 'resolve-command', 'guard', 'leftover-tree', 'process-table'];
+const PARTS = ['supervise', 'resolve-command', 'guard', 'own-guard', 'leftover-tree', 'process-table'];
 
 /** This variable marks everything that a lab has started. */
 const LAB = 'MIGRATE_LOCK_TEST_LAB';
