@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 import { main } from '../src/cli/main.js';
+import { ownProgram } from '../src/cli/own-program.js';
 
-void main([process.execPath, __filename], process.argv.slice(2), process.env).then((code) => {
+void main(ownProgram(__filename), process.argv.slice(2), process.env).then((code) => {
   process.exitCode = code;
   // An open socket would keep Node running.
   process.exit(code);

@@ -3,24 +3,9 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { common, root } from './bundle-options.mjs';
 import { bundledPackages, LICENCES, licencesOf } from './licences.mjs';
-
-const root = path.join(path.dirname(fileURLToPath(import.meta.url)), '..');
-const { version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
-
-/** @type {import('esbuild').BuildOptions} */
-const common = {
-  absWorkingDir: root,
-  bundle: true,
-  platform: 'node',
-  target: 'node20',
-  define: { MIGRATE_LOCK_VERSION: JSON.stringify(version) },
-  logLevel: 'warning',
-  metafile: true,
-  write: false,
-};
 
 /** Modules that few runs need and that bring large packages: files of their own, loaded at their one `import()`. */
 const ON_DEMAND = ['src/metrics/prometheus.ts', 'src/ui/drawing.ts', 'src/db/saslprep.ts'];
@@ -74,7 +59,14 @@ place(
 );
 place(schema, readFileSync(path.join(root, 'src/events', path.basename(schema))));
 placeTypes();
-removeOthers([...files.map((file) => file.path), licences, schema, path.join(dist, 'types')]);
+// The executable is built by itself (build-binary.mjs), and is not in the package.
+removeOthers([
+  ...files.map((file) => file.path),
+  licences,
+  schema,
+  path.join(dist, 'types'),
+  path.join(dist, 'bin'),
+]);
 
 /**
  * The package has all of dist/: what a build of older sources left there goes. Another build may be putting files in place now,

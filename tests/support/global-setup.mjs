@@ -1,1 +1,7 @@
-export { startSharedServer as default } from './shared-server.mjs';
+import { startSharedServer } from './shared-server.mjs';
+import { makeTestedBinary } from './tested-binary.mjs';
+
+export default async function setUp() {
+  makeTestedBinary();
+  await startSharedServer();
+}

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { CLI } from './run-cli.js';
+import { CLI, NODE } from './run-cli.js';
 
 /** The ids of two ordinary users, who may not signal each other's processes. They need no names. */
 const NOBODY = 65_534;
@@ -36,7 +36,7 @@ export class Become {
    * Whether this machine can run migrate-lock as an ordinary user who becomes another: root only, and no nosuid mount.
    */
   get works(): boolean {
-    const ask = `'${process.execPath}' '${CLI}' --version >/dev/null && ${this.words} id -u`;
+    const ask = `'${NODE}' '${CLI}' --version >/dev/null && ${this.words} id -u`;
     const { stdout } = spawnSync(AS_NOBODY[0] ?? '', [...AS_NOBODY.slice(1), 'sh', '-c', ask], {
       encoding: 'utf8',
       cwd: '/',

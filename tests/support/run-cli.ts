@@ -14,6 +14,15 @@ import { waitFor } from './wait-for.js';
 /** The built program, as package.json's `bin` names it. */
 export const CLI = fileURLToPath(new URL('../../dist/migrate-lock.cjs', import.meta.url));
 
+/**
+ * `NODE CLI ARGS...` is the command line. With `MIGRATE_LOCK_BIN=path npm test` it is that executable; global-setup.mjs has made
+ * the program that starts it, which is Node.js for every other script.
+ */
+export const NODE =
+  process.env.MIGRATE_LOCK_BIN === undefined
+    ? process.execPath
+    : fileURLToPath(new URL('../../dist/bin/tested', import.meta.url));
+
 /** The mark in the environment of everything that this test file starts. */
 const MARK = 'TEST_FILE_MARK';
 const mark = nanoid();
@@ -36,6 +45,8 @@ export interface CliOptions {
   auditOnly?: boolean;
   /** Arguments of Node; the last of them may be another program (`node fixture`). */
   program?: string[];
+  /** An executable instead of Node and the program. */
+  executable?: string;
   /** A command that becomes (exec) Node, as another user or in another namespace. */
   through?: string[];
 }
@@ -74,7 +85,9 @@ export function startCli(args: string[], options: CliOptions = {}): RunningCli {
   folders.add(folder);
   const paths = { stdout: join(folder, 'stdout'), stderr: join(folder, 'stderr') };
   const outputs = [openSync(paths.stdout, 'a'), openSync(paths.stderr, 'a')] as const;
-  const words = [...(options.through ?? []), process.execPath, ...(options.program ?? [CLI]), ...args];
+  const program =
+    options.executable === undefined ? [NODE, ...(options.program ?? [CLI])] : [options.executable];
+  const words = [...(options.through ?? []), ...program, ...args];
   const child = spawn(words[0] ?? '', words.slice(1), {
     cwd: options.cwd,
     env: environment(options.env),
@@ -104,7 +117,7 @@ export function startCli(args: string[], options: CliOptions = {}): RunningCli {
   done.catch(() => undefined);
 
   const { pid } = child;
-  if (pid === undefined) throw new Error(`could not start ${process.execPath}`);
+  if (pid === undefined) throw new Error(`could not start ${NODE}`);
   return {
     pid,
     events,

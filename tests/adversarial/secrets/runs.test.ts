@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { watchFamily, type FamilyWatch } from '../../support/family-watch.js';
-import { assertNothingLeft, CLI, runCli, startCli } from '../../support/run-cli.js';
+import { assertNothingLeft, CLI, NODE, runCli, startCli } from '../../support/run-cli.js';
 import { leaksIn, type Evidence } from '../../support/secret-forms.js';
 import { pollInSql } from '../../support/poll-in-sql.js';
 import { waitFor } from '../../support/wait-for.js';
@@ -31,7 +31,7 @@ afterAll(() => stage.close());
 /** Found in data that a process shows to others, so that the watch is known to work. */
 const CANARY = 'canary-in-the-environment';
 const settings = (env: Record<string, string> = {}) => ({
-  env: { MIGRATE_LOCK_DATABASE_URL_FILE: stage.urlFile, CANARY, CLI, NODE: process.execPath, ...env },
+  env: { MIGRATE_LOCK_DATABASE_URL_FILE: stage.urlFile, CANARY, CLI, NODE, ...env },
 });
 const start = (...args: string[]) => {
   const cli = startCli(['run', ...args], settings());

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { CLI, runCli } from '../../support/run-cli.js';
+import { CLI, NODE, runCli } from '../../support/run-cli.js';
 import { openStage, poll, release, sqlState, type Stage } from './stage.js';
 
 let stage: Stage;
@@ -20,7 +20,7 @@ test("a --ttl longer than the lock's limit is refused: 64, with the limit", asyn
 });
 
 test('an extension longer than the limit is refused inside the command: 64, and the lease is unchanged', async () => {
-  const extend = ['run', '--', process.execPath, CLI, 'extend', '--ttl', '61m'];
+  const extend = ['run', '--', NODE, CLI, 'extend', '--ttl', '61m'];
   const { code, stderr, events } = await run(extend);
   expect(code).toBe(64);
   expect(stderr).toContain('3600000 ms');

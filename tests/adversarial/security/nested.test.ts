@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
-import { assertNothingLeft, CLI, startCli } from '../../support/run-cli.js';
+import { assertNothingLeft, CLI, NODE, startCli } from '../../support/run-cli.js';
 import { openStage, poll, release, type Stage } from './stage.js';
 
 /**
@@ -35,7 +35,7 @@ test("another role's lease with the instance id of the outer run is not inherite
         DATABASE_URL: outer.app.url,
         INNER: inner.app.url,
         GO: join(folder, 'go'),
-        NODE: process.execPath,
+        NODE,
         CLI,
       },
     },

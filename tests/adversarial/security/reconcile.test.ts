@@ -4,7 +4,7 @@ import { createDatabase, serverUrl, type TestDatabase } from '../../support/data
 import { openLock } from '../../support/lock.js';
 import { REQUESTS } from '../faults/inflict.js';
 import { startRelay } from '../../support/relay.js';
-import { assertNothingLeft, CLI, startCli, type RunningCli } from '../../support/run-cli.js';
+import { assertNothingLeft, CLI, NODE, startCli, type RunningCli } from '../../support/run-cli.js';
 import { waitFor } from '../../support/wait-for.js';
 
 /** How the runs of the storm end; each of these that many times. */
@@ -14,7 +14,7 @@ type Fate = keyof typeof STORM;
 const COMMANDS: Record<Fate, string[]> = {
   ends: ['true'],
   fails: ['false'],
-  extends: [process.execPath, CLI, 'extend', '--ttl', '1m'],
+  extends: [NODE, CLI, 'extend', '--ttl', '1m'],
   killed: ['sleep', '1000'],
   stopped: ['sleep', '1000'],
 };

@@ -6,7 +6,7 @@ import { applicationName, newIdentity } from '../../../src/lock/lease.js';
 import { SupervisorLab } from '../child/supervisor-process.js';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
 import { openLock, tryToAcquire } from '../../support/lock.js';
-import { assertNothingLeft, CLI, runCli, startCli } from '../../support/run-cli.js';
+import { assertNothingLeft, CLI, NODE, runCli, startCli } from '../../support/run-cli.js';
 
 const possible =
   process.platform === 'linux' && spawnSync('script', ['-qec', 'true', '/dev/null']).status === 0;
@@ -157,7 +157,7 @@ describe('without a terminal', () => {
     const lab = new SupervisorLab();
     try {
       const terminal = lab.runInTerminal('exec "$NODE" "$CLI" unlock --force', {
-        NODE: process.execPath,
+        NODE,
         CLI,
         DATABASE_URL: db.url,
       });
@@ -178,7 +178,7 @@ describe('without a terminal', () => {
     const lab = new SupervisorLab();
     try {
       const terminal = lab.runInTerminal('exec "$NODE" "$CLI" unlock --force --yes', {
-        NODE: process.execPath,
+        NODE,
         CLI,
         DATABASE_URL: db.url,
       });

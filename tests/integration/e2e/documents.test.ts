@@ -21,7 +21,14 @@ import { MigrationLock } from '../../../src/index.js';
 import { parseAuditLine } from '../../support/audit-line.js';
 import { allBlocks, blocksOf, DOCUMENTS, proseOf, ROOT, type Block } from '../../support/documents.js';
 import { startServer } from '../../support/embedded-server.mjs';
-import { assertNothingLeft, CLI, startCli, type CliResult, type RunningCli } from '../../support/run-cli.js';
+import {
+  assertNothingLeft,
+  CLI,
+  startCli,
+  type CliResult,
+  type RunningCli,
+  NODE,
+} from '../../support/run-cli.js';
 import { execute } from './installed-package.js';
 
 const RUN = ['sh', 'console', 'sql', 'yaml', 'json'];
@@ -52,7 +59,7 @@ beforeEach(async () => {
   writeFileSync(join(project, 'secrets', 'database_url'), database, { mode: 0o600 });
   symlinkSync(join(ROOT, 'node_modules'), join(project, 'node_modules'));
   mkdirSync(join(project, 'bin'));
-  program('migrate-lock', `exec '${process.execPath}' '${CLI}' "$@"`);
+  program('migrate-lock', `exec '${NODE}' '${CLI}' "$@"`);
   program('knex', 'exec node node_modules/knex/bin/cli.js "$@"');
   program('npx', 'exec "$@"');
   program('prisma', '[ "$*" = "migrate deploy" ]');

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
-import { assertNothingLeft, CLI, runCli, startCli, type CliResult } from '../../support/run-cli.js';
+import { assertNothingLeft, CLI, NODE, runCli, startCli, type CliResult } from '../../support/run-cli.js';
 import { waitFor } from '../../support/wait-for.js';
 
 /** `--check COMMAND`: where nothing is pending, no lock is needed. */
@@ -210,7 +210,7 @@ describe('under the lease', () => {
   test('inside another run on the same lock, it is run there too', async () => {
     const script = '"$NODE" "$PROGRAM" run --check "test 1" -- sh -c "echo never"';
     const result = await runCli(['run', '--', 'sh', '-c', script], {
-      env: { ...options('', '').env, NODE: process.execPath, PROGRAM: CLI },
+      env: { ...options('', '').env, NODE, PROGRAM: CLI },
     });
     expect(result).toMatchObject({ code: 0 });
     expect(result.stderr).not.toContain('never\n');

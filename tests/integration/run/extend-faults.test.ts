@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
 import { startServer } from '../../support/embedded-server.mjs';
-import { assertNothingLeft, CLI, startCli, type RunningCli } from '../../support/run-cli.js';
+import { assertNothingLeft, CLI, NODE, startCli, type RunningCli } from '../../support/run-cli.js';
 import { waitFor } from '../../support/wait-for.js';
 
 // Extensions while the database is down. The test stops its own server.
@@ -29,7 +29,7 @@ function start(args: string[], around = ''): RunningCli {
     '"$NODE" "$CLI" extend --ttl 5m; echo "extend=$?"';
   const words = around === '' ? [] : around.split(' ');
   return startCli(['run', '--kill-grace', '200ms', ...args, '--', ...words, 'sh', '-c', line], {
-    env: { DATABASE_URL: db.url, NODE: process.execPath, CLI },
+    env: { DATABASE_URL: db.url, NODE, CLI },
   });
 }
 
@@ -40,7 +40,7 @@ async function ask(run: RunningCli): Promise<void> {
 }
 
 const told = (text: string): string | undefined => /extend=(\d+)/.exec(text)?.[1];
-const NESTED = `${process.execPath} ${CLI} run --`;
+const NESTED = `${NODE} ${CLI} run --`;
 
 describe.each([
   ['a run', ''],

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
 import { childrenOf, isAlive, waitUntilGone } from '../../support/processes.js';
-import { assertNothingLeft, CLI, startCli } from '../../support/run-cli.js';
+import { assertNothingLeft, CLI, NODE, startCli } from '../../support/run-cli.js';
 import { waitFor } from '../../support/wait-for.js';
 
 let db: TestDatabase;
@@ -16,7 +16,7 @@ afterEach(async () => {
 afterAll(() => db.drop());
 
 function start(args: string[]) {
-  return startCli(['run', ...args], { env: { DATABASE_URL: db.url, NODE: process.execPath, CLI } });
+  return startCli(['run', ...args], { env: { DATABASE_URL: db.url, NODE, CLI } });
 }
 
 async function released() {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
 import { childrenOf, isAlive, signalProcess } from '../../support/processes.js';
-import { assertNothingLeft, CLI, startCli } from '../../support/run-cli.js';
+import { assertNothingLeft, CLI, NODE, startCli } from '../../support/run-cli.js';
 import { waitFor } from '../../support/wait-for.js';
 
 let db: TestDatabase;
@@ -27,7 +27,7 @@ function start(line: string, args: string[] = [], env: Record<string, string> = 
   return startCli(
     ['run', ...args, '--', 'sh', '-c', line.replaceAll('$RUN', '"$NODE" "$CLI" run --wait-timeout 20s')],
     {
-      env: { DATABASE_URL: db.url, NODE: process.execPath, CLI, INTERVAL, ...env },
+      env: { DATABASE_URL: db.url, NODE, CLI, INTERVAL, ...env },
     },
   );
 }

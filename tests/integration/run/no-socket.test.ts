@@ -3,7 +3,7 @@
  * run.
  */
 import { chmodSync, cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
@@ -21,7 +21,7 @@ let shared: string;
 beforeAll(async () => {
   db = await createDatabase();
   shared = mkdtempSync('/tmp/migrate-lock-test-');
-  cpSync(dirname(CLI), join(shared, 'dist'), { recursive: true });
+  cpSync(CLI, join(shared, 'dist', 'migrate-lock.cjs'));
   cpSync(fixture('become-nobody.cjs'), join(shared, 'become-nobody.cjs'));
   if (process.getuid?.() === 0) makeReadable(shared);
 });
@@ -34,9 +34,13 @@ afterAll(async () => {
   await db.drop();
 });
 
+/** Always Node.js and the script: what is preloaded has no effect on the executable. */
+const onNode = { executable: process.execPath };
+
 function start(args: string[], command: string, env: Record<string, string | undefined> = {}) {
-  return startCli(['run', ...args, '--', 'sh', '-c', command], {
+  return startCli([CLI, 'run', ...args, '--', 'sh', '-c', command], {
     env: { DATABASE_URL: db.url, NODE: process.execPath, CLI, ...env },
+    ...onNode,
   });
 }
 

@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/gl
 import postgres from 'postgres';
 import { commandIdentity } from '../../../src/redact/command-identity.js';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
-import { assertNothingLeft, runCli, startCli, type CliResult } from '../../support/run-cli.js';
+import { assertNothingLeft, runCli, startCli, type CliResult, NODE } from '../../support/run-cli.js';
 import { waitFor } from '../../support/wait-for.js';
 
 let db: TestDatabase;
@@ -211,7 +211,7 @@ describe('work that did not succeed', () => {
 
 test('a nested run also finds its work done', async () => {
   await once(['--', 'true']);
-  const inner = `"${process.execPath}" "$CLI" run --once "release 1" -- true`;
+  const inner = `"${NODE}" "$CLI" run --once "release 1" -- true`;
   const { CLI } = await import('../../support/run-cli.js');
   const outer = await runCli(['run', '--', 'sh', '-c', inner], { env: { ...env(), CLI } });
   expect(outer).toMatchObject({ code: 0 });
@@ -221,7 +221,7 @@ test('a nested run also finds its work done', async () => {
 test('a nested run whose work is not done is refused: it could not store its success', async () => {
   const { CLI } = await import('../../support/run-cli.js');
   const inner = (words: string) =>
-    runCli(['run', '--', 'sh', '-c', `"${process.execPath}" "$CLI" run ${words} -- echo ran`], {
+    runCli(['run', '--', 'sh', '-c', `"${NODE}" "$CLI" run ${words} -- echo ran`], {
       env: { ...env(), CLI },
     });
   const refused = await inner('--once "release 1"');

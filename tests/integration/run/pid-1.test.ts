@@ -7,7 +7,7 @@ import { SupervisorLab } from '../child/supervisor-process.js';
 import { parseAuditLine } from '../../support/audit-line.js';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
 import { blocksOf } from '../../support/documents.js';
-import { CLI } from '../../support/run-cli.js';
+import { CLI, NODE } from '../../support/run-cli.js';
 import { waitFor } from '../../support/wait-for.js';
 
 const PID_1 = ['--pid', '--fork', '--mount-proc', '--kill-child'];
@@ -31,7 +31,7 @@ function start(...command: string[]) {
   const call = 'events=$1; shift; exec "$@" >"$events"';
   const program = lab.run(
     'unshare',
-    [...PID_1, 'sh', '-c', call, 'sh', events, process.execPath, CLI, 'run', '--', ...command],
+    [...PID_1, 'sh', '-c', call, 'sh', events, NODE, CLI, 'run', '--', ...command],
     { DATABASE_URL: db.url },
   );
   return {
@@ -99,7 +99,7 @@ describe('the container entrypoints of README', () => {
     const bin = path.join(lab.folder, 'bin');
     mkdirSync(bin);
     for (const [name, script] of [
-      ['migrate-lock', `exec '${process.execPath}' '${CLI}' "$@"`],
+      ['migrate-lock', `exec '${NODE}' '${CLI}' "$@"`],
       ['knex', knex],
       ['node', 'echo "$@" >"$TOLD/server"'],
     ] as const) {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
 import { waitUntilGone } from '../../support/processes.js';
-import { CLI } from '../../support/run-cli.js';
+import { CLI, NODE } from '../../support/run-cli.js';
 import { waitFor } from '../../support/wait-for.js';
 
 let db: TestDatabase;
@@ -25,7 +25,7 @@ afterEach(async () => {
 afterAll(() => db.drop());
 
 function environment(): NodeJS.ProcessEnv {
-  return { PATH: process.env.PATH, DATABASE_URL: db.url, NODE: process.execPath, CLI };
+  return { PATH: process.env.PATH, DATABASE_URL: db.url, NODE, CLI };
 }
 
 /** Runs a shell line in which $NODE $CLI is the program. */
@@ -95,7 +95,7 @@ describe.each(['stdout', 'stderr'] as const)('a stalled reader of %s', (stream) 
     const file = openSync(join(folder, 'other'), 'w');
     const program =
       kind === 'socket'
-        ? spawn(process.execPath, args, {
+        ? spawn(NODE, args, {
             env: environment(),
             stdio: stream === 'stdout' ? ['ignore', 'pipe', file] : ['ignore', file, 'pipe'],
           })

@@ -7,7 +7,7 @@ import { fixture } from '../child/start-one.js';
 import { SupervisorLab } from '../child/supervisor-process.js';
 import { parseAuditLine } from '../../support/audit-line.js';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
-import { CLI } from '../../support/run-cli.js';
+import { CLI, NODE } from '../../support/run-cli.js';
 
 const possible =
   process.platform === 'linux' && spawnSync('script', ['-qec', 'true', '/dev/null']).status === 0;
@@ -29,7 +29,7 @@ afterAll(() => db.drop());
 function start(command: string) {
   const events = path.join(lab.folder, 'events');
   const terminal = lab.runInTerminal(`trap : INT; "$NODE" "$CLI" run -- ${command} >'${events}'; exit $?`, {
-    NODE: process.execPath,
+    NODE,
     CLI,
     DATABASE_URL: db.url,
   });
@@ -73,7 +73,7 @@ function start(command: string) {
     const another = new SupervisorLab();
     try {
       const waiter = another.runInTerminal(`exec "$NODE" "$CLI" run -- true >'${another.folder}/events'`, {
-        NODE: process.execPath,
+        NODE,
         CLI,
         DATABASE_URL: db.url,
       });

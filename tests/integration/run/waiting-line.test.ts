@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
 import { endProcess, isAlive, processesWith, signalProcess } from '../../support/processes.js';
-import { assertNothingLeft, CLI, startCli, type RunningCli } from '../../support/run-cli.js';
+import { assertNothingLeft, CLI, NODE, startCli, type RunningCli } from '../../support/run-cli.js';
 import { screenOf } from '../../support/screen.js';
 import { waitFor } from '../../support/wait-for.js';
 
@@ -48,7 +48,7 @@ function inTerminal(line: string, env: NodeJS.ProcessEnv = {}): ChildProcess {
     stdio: ['pipe', 'ignore', 'ignore'],
     env: {
       ...{ PATH: process.env.PATH, SHELL: '/bin/sh', TERM: 'xterm', DATABASE_URL: db.url },
-      ...{ NODE: process.execPath, CLI, [MARK]: folder, ...env },
+      ...{ NODE, CLI, [MARK]: folder, ...env },
     },
   });
   return terminal;
