@@ -38,7 +38,8 @@ export async function guardAsFirst({ mark, second, release }: OwnGuardOptions): 
   try {
     const orders = await watch.untilHolderEnds();
     // Without orders it had no lease.
-    if (orders?.release !== undefined && (await endsTree(watch, orders))) await release(orders.release);
+    const isGone = orders !== undefined && (await endsTree(watch, orders));
+    if (isGone && orders.release !== undefined) await release(orders.release);
   } finally {
     // The second guard, and itself.
     attempt(() => process.kill(-process.pid, 'SIGKILL'));

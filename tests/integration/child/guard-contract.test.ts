@@ -145,6 +145,15 @@ describe.each([OWN_GUARD, ...SHELL_GUARDS])('$name (skipped where it is missing)
     expect(lab.released()).toBeUndefined();
   });
 
+  ifThere('ends the processes of the command also when nothing is to be released', async () => {
+    const { program, guard } = await lab.holder({ shell, command: 'sleep', args: ['60'], crashRelease: '' });
+    const { pid = 0 } = await lab.line('started');
+    await kill(program);
+    await waitUntilGone(pid);
+    await waitUntilGone(guard);
+    expect(lab.released()).toBeUndefined();
+  });
+
   ifThere('releases the lease when no child was started', async () => {
     const { program } = await lab.holder({ shell });
     await kill(program);

@@ -21,6 +21,7 @@ export interface Settings {
   killMs?: number;
   killGraceMs?: number;
   orders?: boolean;
+  crashRelease?: string;
   untold?: boolean;
   claims?: { pid: number; startedAt: number; ownGroup: boolean };
   ownGuard?: string[];
