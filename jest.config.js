@@ -2,8 +2,9 @@
 export default {
   testEnvironment: 'node',
   testMatch: ['<rootDir>/tests/**/*.test.ts'],
-  // Crowds, random faults and mutations take minutes, and tests/tools installs its tools: test:long and test:tools run them.
-  testPathIgnorePatterns: ['/node_modules/', '\\.long\\.test\\.ts$', '/tests/tools/'],
+  // Crowds, random faults, mutations and other root filesystems take minutes, and tests/tools installs its tools: test:long,
+  // test:images and test:tools run them.
+  testPathIgnorePatterns: ['/node_modules/', '\\.(long|images)\\.test\\.ts$', '/tests/tools/'],
   extensionsToTreatAsEsm: ['.ts'],
   transform: { '^.+\\.ts$': ['@swc/jest', { jsc: { target: 'es2022', parser: { syntax: 'typescript' } } }] },
   // TypeScript sources import each other as the .js that they become.

@@ -9,7 +9,8 @@
  *
  * `sh`: a script. `console`: commands after `$`, and their output. `sql`: statements, inside a lease. `yaml`: its
  * `command:` and
- * `run:`. `json`: an event. `ts` is compiled by package.test.ts; `text` is neither commands nor code.
+ * `run:`. `json`: an event. `ts` is compiled by package.test.ts, `dockerfile` is read by dockerfiles.test.ts; `text` is neither
+ * commands nor code.
  */
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -32,7 +33,7 @@ import {
 import { execute } from './installed-package.js';
 
 const RUN = ['sh', 'console', 'sql', 'yaml', 'json'];
-const NOT_COMMANDS = ['ts', 'text'];
+const NOT_COMMANDS = ['ts', 'dockerfile', 'text'];
 const hasPsql = spawnSync('psql', ['--version']).error === undefined;
 
 let server: Awaited<ReturnType<typeof startServer>>;

@@ -1,0 +1,1 @@
+SELECT * FROM there_is_no_such_table;
