@@ -1,6 +1,9 @@
 import { resolveCommand } from '../child/resolve-command.js';
+import { MigrateLockError } from '../errors.js';
 import { redactCommand } from '../redact/command.js';
 import type { RunOptions } from './run-context.js';
+
+const SHELL = 'sh';
 
 /** A program of a run: the command, or what runs before it. */
 export interface Program {
@@ -28,13 +31,29 @@ export function findProgram(
   { env, cwd }: RunOptions,
   variables: NodeJS.ProcessEnv = {},
 ): Program {
-  const file = resolveCommand(command, env, cwd);
+  const file = command === SHELL ? resolveShell(kind, env, cwd) : resolveCommand(command, env, cwd);
   return { kind, file, command, args, env: variables, stdio: ['ignore', 2, 2] };
+}
+
+/** The user did not write this command, and cannot correct its spelling. */
+function resolveShell(kind: 'recovery' | 'check', env: NodeJS.ProcessEnv, cwd: string): string {
+  try {
+    return resolveCommand(SHELL, env, cwd);
+  } catch (cause) {
+    if (!(cause instanceof MigrateLockError) || cause.code !== 'COMMAND_NOT_FOUND') throw cause;
+    const option = kind === 'check' ? '--check' : '--recover';
+    throw new MigrateLockError(`there is no ${SHELL} in PATH, which runs the line of ${option}`, {
+      code: 'COMMAND_NOT_FOUND',
+      exit: 'notFound',
+      hint: `Leave ${option} out where there is no shell, as in a distroless image.`,
+      cause,
+    });
+  }
 }
 
 /** The argv that runs a line in the shell. */
 export function shellArgv(line: string): readonly string[] {
-  return ['sh', '-c', line];
+  return [SHELL, '-c', line];
 }
 
 /** The program as it is shown. */

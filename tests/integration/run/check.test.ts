@@ -157,6 +157,7 @@ describe('before the lock', () => {
       env: { DATABASE_URL: db.url, PATH: '/nonexistent' },
     });
     expect(result).toMatchObject({ code: 127 });
+    expect(result.stderr).toContain('there is no sh in PATH, which runs the line of --check');
     expect(await hasSchema()).toBe(false);
   });
 });

@@ -189,7 +189,7 @@ describe('a recovery', () => {
     });
     expect(result).toMatchObject({ code: 127 });
     expect(result.events.map(({ event }) => event)).toEqual(['error', 'run.finished']);
-    expect(result.stderr).toContain('sh');
+    expect(result.stderr).toContain('there is no sh in PATH, which runs the line of --recover');
   });
 
   test('an empty one is a usage error', async () => {
