@@ -37,7 +37,7 @@ lay_out() {
 
 # The tests mount the executable, the application, /proc and some devices on these.
 mount_points() {
-  mkdir -p "$1/usr/local/bin" "$1/app" "$1/proc" "$1/dev"
+  mkdir -p "$1/usr/local/bin" "$1/app" "$1/proc" "$1/dev/shm"
   : > "$1/usr/local/bin/migrate-lock"
   chmod 755 "$1/usr/local/bin/migrate-lock"
   for device in null zero random urandom; do

@@ -1,9 +1,9 @@
 /**
  * The executable in the root filesystems of packaging/root-filesystems.sh, as in containers: with namespaces of their own, a
- * root that cannot be written, no variables but the given ones, no /dev/shm, and the machine's network.
+ * root that cannot be written, no variables but the given ones, and the machine's network.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { TestDatabase } from '../support/database.js';
@@ -29,6 +29,8 @@ export interface Setting {
   rootless?: boolean;
   /** Other users' processes are not in /proc. */
   hidepid?: boolean;
+  /** With a /dev/shm that can be written, as Docker and Kubernetes give it. */
+  shm?: boolean;
   /** Not process 1, which outlives it: a pod whose containers share a process namespace. */
   beside?: boolean;
 }
@@ -61,6 +63,8 @@ export const whySkipped: string | undefined = (() => {
     : `packaging/root-filesystems.sh: ${stderr.trim().split('\n').at(-1) ?? ''}`;
 })();
 
+// The report of a file of which every test is skipped has no names.
+if (whySkipped !== undefined) process.stderr.write(`the images are not tested: ${whySkipped}\n`);
 export const skipNote = whySkipped === undefined ? '' : ` (skipped: ${whySkipped})`;
 
 /** Why an ordinary user cannot start a container here: undefined when one can. */
@@ -79,6 +83,8 @@ export function whyNotRootless(image: Image): string | undefined {
 export interface Container extends RunningCli {
   /** The id of migrate-lock on this machine, after its first event. */
   hostPid: () => number;
+  /** The id on this machine of a child of migrate-lock, from its id in the container. */
+  hostPidOf: (childPid: number) => number;
 }
 
 /** Starts `migrate-lock ...words` in a container, with tests/images/apps/APP at /app. */
@@ -100,19 +106,25 @@ export function startIn(
       ...connection(db),
     },
   });
+  const hostPid = () => {
+    const generations = setting.beside === true ? 2 : 1;
+    let pid = running.pid;
+    for (let n = 0; n < generations; n++) pid = childrenOf(pid)[0] ?? NaN;
+    return pid;
+  };
+  const isIn = (pid: number, inside: number) =>
+    readFileSync(`/proc/${pid}/status`, 'utf8')
+      .match(/^NSpid:.*$/m)?.[0]
+      .endsWith(`\t${inside}`) === true;
   return {
     ...running,
-    hostPid: () => {
-      const generations = setting.beside === true ? 2 : 1;
-      let pid = running.pid;
-      for (let n = 0; n < generations; n++) pid = childrenOf(pid)[0] ?? NaN;
-      return pid;
-    },
+    hostPid,
+    hostPidOf: (childPid) => childrenOf(hostPid()).find((pid) => isIn(pid, childPid)) ?? NaN,
   };
 }
 
 function wordsFor(image: Image, setting: Setting, app: string, words: string[]): string[] {
-  const { user, rootless = false, hidepid = false, beside = false } = setting;
+  const { user, rootless = false, hidepid = false, shm = false, beside = false } = setting;
   return [
     ...(rootless ? AS_ORDINARY_USER : []),
     ...NAMESPACES,
@@ -120,6 +132,7 @@ function wordsFor(image: Image, setting: Setting, app: string, words: string[]):
     ...['sh', join(HERE, 'enter.sh'), join(FOLDER, image), EXECUTABLE, app],
     user === undefined ? '' : `+${user}:+${user}`,
     hidepid ? 'hidepid=2' : 'nosuid',
+    shm ? 'shm' : '',
     beside ? 'beside' : '',
     ...words,
   ];

@@ -1,7 +1,7 @@
 /** One migration at a time in images of other stacks: packaging/root-filesystems.sh, npm run test:images. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { createDatabase, type TestDatabase } from '../support/database.js';
-import { waitUntilGone, signalProcess } from '../support/processes.js';
+import { isAlive, signalProcess, waitUntilGone } from '../support/processes.js';
 import { assertNothingLeft } from '../support/run-cli.js';
 import { waitFor } from '../support/wait-for.js';
 import {
@@ -66,12 +66,14 @@ const databaseNow = async () =>
 /** A holder whose command writes a row every 100 ms, and a run that waits for its lock. */
 async function holderAndWaiter(image: Image, setting: Setting, ...options: string[]) {
   const holder = start(image, setting, 'beat', '--kill-grace', '200ms', ...options);
-  await holder.waitForEvent('child.started');
+  const { childPid } = await holder.waitForEvent('child.started');
+  const command = holder.hostPidOf(childPid);
+  expect(isAlive(command)).toBe(true);
   await waitFor('the command writes', async () => !Number.isNaN(await lastBeat()));
   const held = await lease();
   const waiter = start(image, { ...setting, beside: false }, 'migrate', '--wait-timeout', '60s');
   await waiter.waitForEvent('lock.waiting');
-  return { holder, held, waiter };
+  return { holder, held, waiter, command };
 }
 
 /** The waiter has run its command, after the last row of the killed one. */
@@ -96,6 +98,19 @@ async function expectTakenOver(waiter: Container) {
     }
   });
 
+  test.each(SHELL_LESS)(
+    '%s: a check or a recovery is refused, because there is no shell for it',
+    async (image) => {
+      for (const option of ['--check', '--recover']) {
+        const { code, stderr } = await startIn(image, {}, 'plain', db, [
+          ...['run', option, 'python3 --version', '--', ...program(image, 'migrate')],
+        ]).done;
+        expect(code).toBe(127);
+        expect(stderr).toContain(`there is no sh in PATH, which runs the line of ${option}`);
+      }
+    },
+  );
+
   test.each(IMAGES)('%s has no Node', async (image) => {
     const { code } = await startIn(image, {}, 'plain', db, ['run', '--', 'node', '--version']).done;
     expect(code).toBe(127);
@@ -112,6 +127,8 @@ async function expectTakenOver(waiter: Container) {
         expect(namesOf(good).slice(-3)).toEqual(['child.exited', 'lock.released', 'run.finished']);
         expect(namesOf(good)).not.toContain('guard.absent');
         expect(namesOf(good)).not.toContain('child.unseen');
+        // Nothing can be written, /dev/shm included.
+        expect(namesOf(good)).toContain('socket.absent');
         expect(good.events[0]).toMatchObject({ pid: 1 });
         expect(await lease()).toMatchObject({ by: 'holder' });
         const [row] = await db.sql<{ by: string }[]>`SELECT by FROM migrated`;
@@ -122,17 +139,38 @@ async function expectTakenOver(waiter: Container) {
       });
 
       test('kill -9 of migrate-lock alone: its guard ends the command and releases', async () => {
-        const { holder, held, waiter } = await holderAndWaiter(image, { ...setting, beside: true });
+        const { holder, held, waiter, command } = await holderAndWaiter(image, { ...setting, beside: true });
         const killed = await databaseNow();
         signalProcess(holder.hostPid(), 'SIGKILL');
         const { acquired } = await expectTakenOver(waiter);
         expect(acquired - killed).toBeLessThan(RELEASE_LIMIT_MS);
         expect(acquired).toBeLessThan(held.expires.getTime());
+        expect(isAlive(command)).toBe(false);
         expect(await holder.done).toMatchObject({ code: 137 });
       });
     });
 
     const setting: Setting = { user: RANDOM_UID };
+    const within = (...words: string[]) => startIn(image, { ...setting, shm: true }, 'plain', db, words).done;
+
+    test('with /dev/shm, the command extends its lease, and a run inside it shares the lease', async () => {
+      const extended = await within('run', '--', 'migrate-lock', 'extend', '--ttl', '1m');
+      expect(extended).toMatchObject({ code: 0 });
+      expect(namesOf(extended)).toContain('lease.extended');
+      const nested = await within('run', '--', 'migrate-lock', 'run', '--', 'migrate-lock', 'assert');
+      expect(nested).toMatchObject({ code: 0 });
+      expect(namesOf(nested)).not.toContain('socket.absent');
+      expect(nested.stderr).toContain('"lock.inherited"');
+    });
+
+    test('wait becomes its command when the work of the run key is done', async () => {
+      expect(await within('run', '--once', 'a', '--', ...program(image, 'migrate'))).toMatchObject({
+        code: 0,
+      });
+      const waited = await within('wait', '--once', 'a', '--', ...program(image, 'fail'));
+      expect(waited).toMatchObject({ code: 3 });
+      expect(namesOf(waited)).toContain('wait.finished');
+    });
 
     test('kill -9 of process 1: the container has ended, and the lease is taken over when it expires', async () => {
       const { holder, held, waiter } = await holderAndWaiter(image, setting, '--ttl', '6s');
@@ -145,12 +183,13 @@ async function expectTakenOver(waiter: Container) {
     });
 
     test('migrate-lock is stopped: its guard ends the command before the lease expires', async () => {
-      const { holder, held, waiter } = await holderAndWaiter(image, setting, '--ttl', '6s');
+      const { holder, held, waiter, command } = await holderAndWaiter(image, setting, '--ttl', '6s');
       const pid = holder.hostPid();
       signalProcess(pid, 'SIGSTOP');
+      await waitUntilGone(command);
+      expect(await databaseNow()).toBeLessThan(held.expires.getTime());
       const { acquired } = await expectTakenOver(waiter);
       expect(acquired).toBeGreaterThanOrEqual(held.expires.getTime());
-      expect(await lastBeat()).toBeLessThan(held.expires.getTime());
       signalProcess(pid, 'SIGCONT');
       expect(await holder.done).toMatchObject({ code: 124 });
     });
