@@ -113,9 +113,7 @@ export function startIn(
     return pid;
   };
   const isIn = (pid: number, inside: number) =>
-    readFileSync(`/proc/${pid}/status`, 'utf8')
-      .match(/^NSpid:.*$/m)?.[0]
-      .endsWith(`\t${inside}`) === true;
+    new RegExp(`^NSpid:.*\\t${inside}$`, 'm').test(readFileSync(`/proc/${pid}/status`, 'utf8'));
   return {
     ...running,
     hostPid,
