@@ -102,7 +102,10 @@ export async function createDatabase(
     drop: async () => {
       await sql.end({ timeout: 1 });
       await asAdministrator(server, async (admin) => {
-        await admin`DROP DATABASE IF EXISTS ${admin(name)} WITH (FORCE)`;
+        // PostgreSQL 12 has no DROP DATABASE ... WITH (FORCE).
+        await admin`ALTER DATABASE ${admin(name)} ALLOW_CONNECTIONS false`;
+        await admin`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ${name}`;
+        await admin`DROP DATABASE ${admin(name)}`;
         for (const role of roles) await admin`DROP ROLE IF EXISTS ${admin(role)}`;
       });
     },

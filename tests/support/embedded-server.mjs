@@ -196,6 +196,6 @@ export async function startServer(options = {}) {
 
 /** Variables that Node would read (such as jest's NODE_OPTIONS) are not meant for the supervisor. */
 function supervisorEnvironment() {
-  const { PATH, TMPDIR } = process.env;
-  return { ...(PATH !== undefined && { PATH }), ...(TMPDIR !== undefined && { TMPDIR }) };
+  const names = ['PATH', 'TMPDIR', 'TEST_POSTGRESQL'];
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => names.includes(name)));
 }

@@ -15,7 +15,7 @@ const PARTS = {
     FROM pg_class WHERE relnamespace = $1::oid ORDER BY relname`,
   columns: `
     SELECT relname, attnum, attname, format_type(atttypid, atttypmod) AS type, attnotnull, attidentity, attgenerated,
-      attcollation::regcollation::text AS collation, attstorage, attacl::text AS privileges,
+      (SELECT collname FROM pg_collation WHERE pg_collation.oid = attcollation) AS collation, attstorage, attacl::text AS privileges,
       pg_get_expr(adbin, adrelid) AS "default", col_description(pg_class.oid, attnum) AS comment
     FROM pg_class
     JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped

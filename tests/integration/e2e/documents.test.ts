@@ -71,7 +71,11 @@ afterEach(async () => {
   await background?.done;
   background = undefined;
   rmSync(project, { recursive: true });
-  await asAdministrator((sql) => sql`DROP DATABASE app WITH (FORCE)`.simple());
+  // PostgreSQL 12 has no DROP DATABASE ... WITH (FORCE).
+  await asAdministrator(
+    (sql) => sql`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'app'`,
+  );
+  await asAdministrator((sql) => sql`DROP DATABASE app`.simple());
   await assertNothingLeft();
 });
 

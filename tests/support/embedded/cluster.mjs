@@ -49,12 +49,9 @@ export class Cluster {
       for (const path of [this.socketDirectory, this.passwordFile]) chownSync(path, uid, gid);
     }
     const options = ['--pgdata', this.dataDirectory, '--username', user, '--pwfile', this.passwordFile];
-    const locale = ['--encoding=UTF8', '--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8'];
-    await promisify(execFile)(
-      join(this.programs, 'initdb'),
-      [...options, ...locale, '--auth=scram-sha-256', '--no-sync', '--no-instructions'],
-      { ...this.account, env: ENVIRONMENT, cwd: this.socketDirectory },
-    );
+    const locale = ['--encoding=UTF8', '--locale=C'];
+    if ((await this.#version()) >= 17) locale.push('--locale-provider=builtin', '--builtin-locale=C.UTF-8');
+    await this.#run('initdb', [...options, ...locale, '--auth=scram-sha-256', '--no-sync']);
     rmSync(this.passwordFile);
     const lines = Object.entries(settings).map(
       ([name, value]) => `${name} = '${String(value).replaceAll(/['\\]/g, '$&$&')}'\n`,
@@ -131,6 +128,24 @@ export class Cluster {
     while (children.some(isAlive)) await sleep(LOOK_AGAIN_MS);
     // Files that only a later start would remove, and there may be none.
     if (sharedMemoryId !== null) spawnSync('ipcrm', ['-m', sharedMemoryId], { stdio: 'ignore' });
+  }
+
+  async #version() {
+    const said = await this.#run('postgres', ['--version']);
+    return Number(/\d+/.exec(said)?.[0]);
+  }
+
+  /**
+   * @param {string} program
+   * @param {string[]} options
+   */
+  async #run(program, options) {
+    const { stdout } = await promisify(execFile)(join(this.programs, program), options, {
+      ...this.account,
+      env: ENVIRONMENT,
+      cwd: this.socketDirectory,
+    });
+    return stdout;
   }
 
   /** @param {number} limitMs */

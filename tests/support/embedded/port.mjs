@@ -24,7 +24,7 @@ export async function freePort() {
  * @param {number} port
  * @returns {Promise<boolean>}
  */
-function canListen(port) {
+export function canListen(port) {
   return new Promise((resolve) => {
     const probe = createServer();
     probe.once('error', () => resolve(false));
