@@ -3,7 +3,7 @@ import prettier from 'eslint-config-prettier';
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['dist/', 'coverage/', 'src/generated/', 'node_modules/'] },
+  { ignores: ['dist/', '.matrix/', 'coverage/', 'src/generated/', 'node_modules/'] },
   eslint.configs.recommended,
   {
     files: ['**/*.ts'],

@@ -15,6 +15,8 @@ import { EXIT_CODES } from '../../src/exit-codes.js';
 import { MigrationLock } from '../../src/index.js';
 import { SELF_RECOVERING } from '../../src/recover/tools.js';
 import { childTimes, marginMs } from '../../src/lock/lease-times.js';
+import { CELLS } from '../matrix/cells.mjs';
+import { HEAD } from '../matrix/document.mjs';
 import { blocksOf, DOCUMENTS, plain, proseOf, readDocument, ROOT, tableOf } from '../support/documents.js';
 
 const README = readDocument('README.md');
@@ -192,6 +194,21 @@ test('docs/events.md is generated from the schema, and has every event', () => {
     plain(name),
   );
   expect(sorted(documented)).toEqual(sorted([...EVENT_NAMES]));
+});
+
+test('docs/compatibility.md has every cell of the matrix, and numbers only for what ran', () => {
+  const rows = tableOf('docs/compatibility.md', ...HEAD);
+  const major = (version = '') => Number(version.split('.')[0]);
+  expect(rows.map(([node, postgresql]) => [major(node), major(postgresql)])).toEqual(
+    CELLS.map(({ node, postgresql }) => [node, postgresql]),
+  );
+  for (const [, , files = '', ...numbers] of rows) {
+    const ran = /^(all )?\d/.test(files);
+    expect([files, numbers.map((cell) => cell !== '')]).toEqual([
+      ran ? files : 'not run',
+      numbers.map(() => ran),
+    ]);
+  }
 });
 
 test('docs/connecting.md has every parameter of libpq', () => {
