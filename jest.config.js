@@ -2,9 +2,13 @@
 export default {
   testEnvironment: 'node',
   testMatch: ['<rootDir>/tests/**/*.test.ts'],
-  // Crowds, random faults, mutations and other root filesystems take minutes, and tests/tools installs its tools: test:long,
-  // test:images and test:tools run them.
-  testPathIgnorePatterns: ['/node_modules/', '\\.(long|images)\\.test\\.ts$', '/tests/tools/'],
+  // Crowds, random faults, mutations, other root filesystems, real tools and a cluster take minutes: test:long, test:images,
+  // test:tools and test:patroni run them.
+  testPathIgnorePatterns: [
+    '/node_modules/',
+    '\\.(long|images)\\.test\\.ts$',
+    '<rootDir>/tests/(tools|patroni)/',
+  ],
   extensionsToTreatAsEsm: ['.ts'],
   transform: { '^.+\\.ts$': ['@swc/jest', { jsc: { target: 'es2022', parser: { syntax: 'typescript' } } }] },
   // TypeScript sources import each other as the .js that they become.
