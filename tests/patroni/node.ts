@@ -104,7 +104,8 @@ fi`;
         dcs: {
           // The smallest that Patroni takes: a leader is replaced 20 s after its last sign.
           ...{ ttl: 20, loop_wait: 1, retry_timeout: 3 },
-          synchronous_mode: isSynchronous,
+          // Strict: Patroni would otherwise make a primary without a standby asynchronous.
+          ...{ synchronous_mode: isSynchronous, synchronous_mode_strict: isSynchronous },
           postgresql: { use_pg_rewind: true },
         },
         initdb: [{ encoding: 'UTF8' }, { locale: 'C' }],
