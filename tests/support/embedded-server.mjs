@@ -25,6 +25,8 @@ export class EmbeddedServer {
   user = 'postgres';
   password = randomBytes(18).toString('base64url');
   port = 0;
+  /** 18 for PostgreSQL 18. */
+  majorVersion = 0;
   /**
    * The postmaster's process id; null while the server is stopped.
    * @type {number | null}

@@ -89,12 +89,10 @@ beforeAll(async () => {
   client = certificates.signed('certified', authority);
   chmodSync(client.key, 0o600);
   server = await startServer();
-  const sql = postgres(server.url, { max: 1 });
+  const sql = postgres(server.url, { max: 1, onnotice: () => undefined });
   for (const role of ['certified', 'scram', 'clear', 'trusted'])
     await sql.unsafe(`CREATE ROLE ${role} LOGIN PASSWORD '${PASSWORD}'`);
-  await sql.unsafe(
-    `SET md5_password_warnings = off; SET password_encryption = 'md5'; CREATE ROLE md5er LOGIN PASSWORD '${PASSWORD}'`,
-  );
+  await sql.unsafe(`SET password_encryption = 'md5'; CREATE ROLE md5er LOGIN PASSWORD '${PASSWORD}'`);
   await sql.end({ timeout: 1 });
   await offerTls(server, certificates.signed('server', authority, 'DNS:localhost'), authority, HBA);
 });

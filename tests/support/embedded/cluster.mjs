@@ -50,7 +50,8 @@ export class Cluster {
     }
     const options = ['--pgdata', this.dataDirectory, '--username', user, '--pwfile', this.passwordFile];
     const locale = ['--encoding=UTF8', '--locale=C'];
-    if ((await this.#version()) >= 17) locale.push('--locale-provider=builtin', '--builtin-locale=C.UTF-8');
+    if ((await this.majorVersion()) >= 17)
+      locale.push('--locale-provider=builtin', '--builtin-locale=C.UTF-8');
     await this.#run('initdb', [...options, ...locale, '--auth=scram-sha-256', '--no-sync']);
     rmSync(this.passwordFile);
     const lines = Object.entries(settings).map(
@@ -130,7 +131,8 @@ export class Cluster {
     if (sharedMemoryId !== null) spawnSync('ipcrm', ['-m', sharedMemoryId], { stdio: 'ignore' });
   }
 
-  async #version() {
+  /** 18 for PostgreSQL 18. */
+  async majorVersion() {
     const said = await this.#run('postgres', ['--version']);
     return Number(/\d+/.exec(said)?.[0]);
   }

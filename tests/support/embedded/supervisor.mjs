@@ -12,7 +12,7 @@ import { freePort } from './port.mjs';
 
 /**
  * @typedef {{ user: string, password: string, settings: Record<string, string | number | boolean>, installed?: string }} CreateOptions
- * @typedef {{ dataDirectory: string, socketDirectory: string, logFile: string, folder: string, port: number, pid: number }} Created
+ * @typedef {{ dataDirectory: string, socketDirectory: string, logFile: string, folder: string, port: number, pid: number, majorVersion: number }} Created
  */
 
 const PORT_ATTEMPTS = 20;
@@ -42,8 +42,9 @@ export const operations = {
     cluster = new Cluster({ folder, programs, account });
     await cluster.create(options);
     const pid = await startOnAnyPort(cluster);
+    const majorVersion = await cluster.majorVersion();
     const { dataDirectory, socketDirectory, logFile } = cluster;
-    return { dataDirectory, socketDirectory, logFile, folder, port, pid };
+    return { dataDirectory, socketDirectory, logFile, folder, port, pid, majorVersion };
   },
 
   /** @returns {Promise<number>} the new postmaster's process id */
