@@ -85,6 +85,8 @@ describe('init --grant-to', () => {
     expect(await told()).toContain('lacks pg_signal_backend:');
     await db.sql.unsafe(`GRANT pg_signal_backend TO ${owner.name}`);
     expect(await told()).toContain(`can see and end the sessions of ${role.name}`);
+    // PostgreSQL 13 and older have no such role.
+    if ((await db.sql`SELECT FROM pg_roles WHERE rolname = 'pg_write_all_data'`).length === 0) return;
     await db.sql.unsafe(`GRANT pg_write_all_data TO ${role.name}`);
     expect(await told()).toContain("can still read or change the lock's tables");
   });

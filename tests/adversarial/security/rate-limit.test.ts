@@ -171,7 +171,7 @@ test('an attempt that is rolled back, or stopped in a transaction, still counts 
   const app = stage.as(stage.app);
   await poll(stage.as(stage.other), { p_instance_id: 'long', p_ttl_ms: 600_000 });
   const attemptAndRollBack = `BEGIN; SELECT migrate_lock.poll(
-    1, gen_random_uuid()::text, 's', 60000, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'terminate', NULL, 1000, true, false) AS answer; ROLLBACK`;
+    1, md5(random()::text), 's', 60000, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'terminate', NULL, 1000, true, false) AS answer; ROLLBACK`;
   let refused = false;
   // All addresses of a role together may make ten times the attempts of one.
   for (let attempts = 0; !refused && attempts < 10 * 10 * BURST; attempts += 100) {

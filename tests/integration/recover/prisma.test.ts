@@ -74,7 +74,7 @@ async function migration({
 }: Migration = {}): Promise<void> {
   await db.sql`
     INSERT INTO ${db.sql(schema)}._prisma_migrations (id, checksum, migration_name, finished_at, rolled_back_at, applied_steps_count)
-    VALUES (gen_random_uuid()::text, ${createHash('sha256').update(stored).digest('hex')}, ${name},
+    VALUES (md5(random()::text), ${createHash('sha256').update(stored).digest('hex')}, ${name},
             ${finished ? new Date() : null}, ${rolledBack ? new Date() : null}, ${steps})`;
   const file = join(folder, path, name, 'migration.sql');
   mkdirSync(dirname(file), { recursive: true });
