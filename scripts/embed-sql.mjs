@@ -30,6 +30,7 @@ const ORDER = {
     'rate-limit', // how often a client may ask
     'history', // what happened
     'status', // the current state
+    'activity', // what the lease's sessions do
     'unlock',
     'cleanup',
     'admission', // who may use the lock

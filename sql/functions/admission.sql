@@ -14,7 +14,8 @@ DECLARE
     function_ regprocedure;
 BEGIN
     IF before_ IS NOT NULL THEN
-        needed := needed || ARRAY ['poll', 'look', 'watch', 'release', 'leave', 'extend', 'cleanup', 'status', 'history', 'chain'];
+        needed := needed || ARRAY [
+            'poll', 'look', 'watch', 'release', 'leave', 'extend', 'cleanup', 'status', 'activity', 'history', 'chain'];
     END IF;
     FOR function_ IN
         SELECT oid FROM pg_proc

@@ -15,6 +15,23 @@ AS $body$
       FROM (SELECT to_regrole(quote_ident(lease.db_role))::oid AS role) AS own
 $body$;
 
+-- Whether a session is one of the lease, whose lease_roles() are given. The application_name is "migrate-lock:<id>", or
+-- "migrate-lock:<outer id>:<id>" inside another run. Any client can give itself a name, so only sessions of the lease's roles and
+-- of roles that can act as the owner count. Only in the simple setup, where the owner itself migrates and has named no child role,
+-- any role counts: safety comes before availability there.
+CREATE OR REPLACE FUNCTION "migrate_lock".is_of_lease(
+    lease "migrate_lock".migration_lock, roles oid[], p_role oid, p_name text, p_asserts boolean
+) RETURNS boolean
+    LANGUAGE sql STABLE
+AS $body$
+    SELECT (p_asserts
+            OR starts_with(p_name, 'migrate-lock:')
+               AND lease.instance_id = ANY (string_to_array(substr(p_name, 14), ':')))
+       AND (p_role = ANY (roles)
+            OR pg_has_role(p_role, current_user, 'MEMBER')
+            OR (cardinality(roles) = 1 AND pg_has_role(roles[1], current_user, 'MEMBER')))
+$body$;
+
 -- Ends the orphans of a lease whose holder no longer speaks for it, or waits for them. p_orphans is
 --   terminate  a direct connection: a session with the lease's name is the lease's, also when it is idle
 --   wait       a pooler lends a session with its name to strangers: only transactions that were open at the first look
@@ -61,22 +78,15 @@ BEGIN
         p_orphans := 'wait';
         p_seen    := '[]';
     END IF;
-    -- The sessions of the lease but the caller's own. The application_name is "migrate-lock:<id>", or
-    -- "migrate-lock:<outer id>:<id>" inside another run. Any client can give itself a name, so only sessions of the lease's roles
-    -- and of roles that can act as the owner count. Only in the simple setup, where the owner itself migrates and has named no
-    -- child role, any role counts: safety comes before availability there. Without pg_read_all_stats PostgreSQL hides what other
-    -- roles' sessions do (NULL): hidden counts as alive.
+    -- The sessions of the lease but the caller's own. Without pg_read_all_stats PostgreSQL hides what other roles' sessions do
+    -- (NULL): hidden counts as alive.
     FOR session IN
         SELECT activity.pid, activity.usesysid, activity.client_addr, activity.state, activity.xact_start,
                activity.pid = ANY (asserting) AS asserts, activity.backend_start < lease.locked_at AS is_older
           FROM pg_stat_get_activity(NULL) AS activity
          WHERE activity.pid <> pg_backend_pid()
-           AND (activity.pid = ANY (asserting)
-                OR starts_with(activity.application_name, 'migrate-lock:')
-                   AND lease.instance_id = ANY (string_to_array(substr(activity.application_name, 14), ':')))
-           AND (activity.usesysid = ANY (roles)
-                OR pg_has_role(activity.usesysid, current_user, 'MEMBER')
-                OR (cardinality(roles) = 1 AND pg_has_role(roles[1], current_user, 'MEMBER')))
+           AND "migrate_lock".is_of_lease(
+                   lease, roles, activity.usesysid, activity.application_name, activity.pid = ANY (asserting))
     LOOP
         shown := jsonb_build_object(
             'pid', session.pid, 'role', pg_get_userbyid(session.usesysid), 'client', host(session.client_addr),

@@ -62,6 +62,47 @@ export interface SessionSummary {
   openMs: number | null;
 }
 
+/** What is in the way of a session that waits for a lock. */
+export interface BlockerSummary {
+  /** 0: a prepared transaction. */
+  pid: number;
+  role: string | null;
+  application: string | null;
+  /** null: hidden from us, as for all of a role that we may not see. */
+  state: string | null;
+  /** How long its transaction has been open; null: none, or hidden from us. */
+  openMs: number | null;
+  /** It is a session of the lease itself. */
+  isOwn: boolean;
+}
+
+/** What a database session of a lease is doing. */
+export interface SessionActivity {
+  pid: number;
+  role: string | null;
+  /** The client's address; null: hidden from us, or a Unix socket. */
+  client: string | null;
+  /** null: hidden from us, and so are the next four. */
+  state: string | null;
+  stateMs: number | null;
+  openMs: number | null;
+  waitEvent: string | null;
+  /** Its present or last statement, with `?` for literals and comments; null: hidden from us, or not read with certainty. */
+  statement: string | null;
+  /** The lock that it waits for; null: none. `ms`: null before PostgreSQL 14. */
+  waiting: {
+    lock: string;
+    mode: string;
+    object: string | null;
+    ms: number | null;
+    blockers: BlockerSummary[];
+  } | null;
+  /** How many sessions of others wait for this one, directly or through others. */
+  queued: number;
+  /** What PostgreSQL reports of a long command. `done`: the share of the phase that is done, from 0 to 1. */
+  progress: { command: string; object: string | null; phase: string | null; done: number | null } | null;
+}
+
 /** How the last lease of a command ended, if not by the command's own end. */
 export interface UncleanEndSummary {
   kind: 'signalled' | 'deadline' | 'killed' | 'expired' | 'unlocked' | 'leftovers';
@@ -154,8 +195,16 @@ export interface EventFields {
   'child.unseen': object;
   /** Exactly one of `exitCode` and `signal` is not null. */
   'child.exited': { exitCode: number | null; signal: string | null; durationMs: number };
-  /** Most of the lease is used, and the child still runs; it is asked to end after `deadlineMs`. `canExtend`: it can ask for more time. */
-  'lease.expiring': { expiresInMs: number; deadlineMs: number; canExtend: boolean };
+  /**
+   * Most of the lease is used, and the child still runs; it is asked to end after `deadlineMs`. `canExtend`: it can ask for more time.
+   * `sessions`: what its database sessions are doing; absent: not known.
+   */
+  'lease.expiring': {
+    expiresInMs: number;
+    deadlineMs: number;
+    canExtend: boolean;
+    sessions?: SessionActivity[];
+  };
   /** The child, or the library's user, extended the lease. */
   'lease.extended': { ttlMs: number; expiresAt: string } & Audited;
   /**
@@ -168,13 +217,17 @@ export interface EventFields {
     expiresAt: string;
     last: boolean;
   } & Audited;
-  /** The child reached its deadline and is being ended. `ttlMs`: the whole lease, with its extensions. `expiresInMs`: what is left of its lease; 0: it has expired. */
+  /**
+   * The child reached its deadline and is being ended. `ttlMs`: the whole lease, with its extensions. `expiresInMs`: what is left of
+   * its lease; 0: it has expired. `sessions`: what its database sessions did in the last second; absent: not known.
+   */
   'child.deadline': {
     ttlMs: number;
     ranMs: number;
     expiresInMs: number;
     /** What recovers at the next run of this command: `command` is its --recover, others are tools; null: nothing does. */
     recovery: string | null;
+    sessions?: SessionActivity[];
   };
   /** Processes that the child left running when it ended; they are being ended. */
   'child.leftover': { count: number };
@@ -185,8 +238,17 @@ export interface EventFields {
   'lock.release_failed': { code: string; message: string; expiresAt: string };
   /** Before its end, the lease was found to be another instance's (`holder`) or removed (null). */
   'lock.lost': { holder: string | null };
-  /** `handovers`: how often the lock changed hands while we waited. */
-  'wait.timeout': HolderSummary & { queueLength: number; waitedMs: number; polls: number; handovers: number };
+  /**
+   * `handovers`: how often the lock changed hands while we waited. `sessions`: what the holder's database sessions are doing; absent:
+   * not known.
+   */
+  'wait.timeout': HolderSummary & {
+    queueLength: number;
+    waitedMs: number;
+    polls: number;
+    handovers: number;
+    sessions?: SessionActivity[];
+  };
   /** `wait` looks until the work of the run key is done, for `waitTimeoutMs` at most. It takes no lock. */
   'wait.started': { runKey: string; waitTimeoutMs: number };
   /**

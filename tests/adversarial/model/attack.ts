@@ -16,7 +16,7 @@ export interface Attack {
 }
 
 const THAT_CHANGE = ['poll', 'release', 'leave', 'extend', 'assert_held', 'cleanup'] as const;
-const THAT_READ = ['version', 'look', 'watch', 'status', 'history', 'chain'] as const;
+const THAT_READ = ['version', 'look', 'watch', 'status', 'activity', 'history', 'chain'] as const;
 const odd = fc.record({
   parameter: fc.nat({ max: 99 }),
   // NULL is the value that was forgotten most often.

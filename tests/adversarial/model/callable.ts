@@ -94,6 +94,7 @@ export const CALLABLE = {
   assert_held: { p_instance_id: { ...instanceId, isNeeded: false }, p_fencing_token: token },
   cleanup: { p_orphans: orphans, p_seen: optional('jsonb') },
   status: {},
+  activity: {},
   history: { p_limit: optional('integer', '100'), p_since_ms: optional('bigint') },
   chain: { p_after: optional('bigint', '0'), p_limit: optional('integer', '100') },
 } satisfies Record<string, Record<string, Parameter>>;

@@ -23,6 +23,7 @@ const TABLES = [
   'migration_lock_watcher',
 ];
 const USED = [
+  'activity',
   'assert_held',
   'chain',
   'cleanup',

@@ -17,6 +17,34 @@ const nobodyHolds = {
 };
 const nobody = { ...nobodyHolds, queueLength: 0 };
 const expiresAt = '2026-01-02T03:04:05.678Z';
+const sessions = [
+  {
+    ...{ pid: 4711, role: 'app', client: null, state: 'active', stateMs: 21_000, openMs: 22_000 },
+    ...{
+      waitEvent: 'Lock: relation',
+      statement: 'ALTER TABLE orders ADD COLUMN a text DEFAULT ?',
+      queued: 3,
+    },
+    waiting: {
+      ...{ lock: 'relation', mode: 'AccessExclusiveLock', object: 'public.orders', ms: 21_000 },
+      blockers: [
+        {
+          pid: 812,
+          role: 'shop',
+          application: 'web',
+          state: 'idle in transaction',
+          openMs: 360_000,
+          isOwn: false,
+        },
+      ],
+    },
+    progress: { command: 'CREATE INDEX', object: 'public.orders', phase: 'building index', done: 0.43 },
+  },
+  {
+    ...{ pid: 4712, role: null, client: null, state: null, stateMs: null, openMs: null, waitEvent: null },
+    ...{ statement: null, waiting: null, queued: 0, progress: null },
+  },
+];
 export const auditHash = '0f'.repeat(32);
 
 /** The fields of every event. */
@@ -104,7 +132,7 @@ export const SAMPLES: { [N in EventName]: Omit<EventOf<N>, 'event'>[] } = {
   ],
   'lease.expiring': [
     { expiresInMs: 6_000, deadlineMs: -1, canExtend: true },
-    { expiresInMs: 6_000, deadlineMs: -1, canExtend: false },
+    { expiresInMs: 6_000, deadlineMs: -1, canExtend: false, sessions },
   ],
   'lease.extended': [{ ttlMs: 60_000, expiresAt, auditHash }],
   'lease.kept': [
@@ -118,7 +146,7 @@ export const SAMPLES: { [N in EventName]: Omit<EventOf<N>, 'event'>[] } = {
     { processes: null, ttlMs: 30_000, expiresAt, last: true, auditHash: null },
   ],
   'child.deadline': [
-    { ttlMs: 30_000, ranMs: 23_000, expiresInMs: 7_000, recovery: null },
+    { ttlMs: 30_000, ranMs: 23_000, expiresInMs: 7_000, recovery: null, sessions },
     { ttlMs: 30_000, ranMs: 40_000, expiresInMs: 0, recovery: null },
   ],
   'child.leftover': [{ count: 2 }],
@@ -127,7 +155,7 @@ export const SAMPLES: { [N in EventName]: Omit<EventOf<N>, 'event'>[] } = {
   'lock.release_failed': [{ code: 'ECONNREFUSED', message: 'refused', expiresAt }],
   'lock.lost': [{ holder: null }, { holder: 'V1StGXR8' }],
   'wait.timeout': [
-    { ...holder, waitedMs: 30_000, polls: 31, handovers: 3 },
+    { ...holder, waitedMs: 30_000, polls: 31, handovers: 3, sessions },
     { ...nobody, waitedMs: 30_000, polls: 0, handovers: 0 },
   ],
   'wait.started': [{ runKey: 'release 1', waitTimeoutMs: 600_000 }],

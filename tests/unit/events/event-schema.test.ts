@@ -13,7 +13,7 @@ const schema = JSON.parse(
   readFileSync(new URL('../../../src/events/event.schema.json', import.meta.url), 'utf8'),
 ) as Schema;
 
-const OPTIONAL = new Set(['hint', 'runKeyOfOtherCommand']);
+const OPTIONAL = new Set(['hint', 'runKeyOfOtherCommand', 'sessions']);
 const isValid = (event: object): boolean => {
   try {
     return Boolean(parseAuditLine(JSON.stringify(event)));
