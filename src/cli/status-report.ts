@@ -1,13 +1,15 @@
-import { isAbsent } from '../db/classify.js';
+import { classify, isAbsent } from '../db/classify.js';
+import { explain } from '../db/explain.js';
 import { endSummary } from '../lock/end-summary.js';
 import type { Database } from '../db/database.js';
-import { LockCalls } from '../lock/calls.js';
+import { CALL_LIMIT_MS, LockCalls } from '../lock/calls.js';
 import { mustReadTables, readStatusTables } from '../admin/read-tables.js';
 import { formatMoment } from '../text/moment.js';
 import type { StatusReport } from '../ui/status-text.js';
 
 type Status = Awaited<ReturnType<LockCalls['status']>>;
 
+const NO_SESSIONS = { sessions: null, sessionsUnknown: null };
 const NEVER_USED: Status = {
   state: 'free',
   lease: null,
@@ -31,9 +33,30 @@ export async function readStatusReport(
     lease: lease === null ? null : withMoments(lease),
     waiters,
     watchers,
+    ...(state === 'free' || isReplica ? NO_SESSIONS : await readSessions(database, schema)),
     uncleanEnds: uncleanEnds.map(endSummary),
     isReplica,
   };
+}
+
+/** What could not be read of the sessions is said: the rest of the status does not depend on it. */
+async function readSessions(
+  database: Database,
+  schema: string,
+): Promise<Pick<StatusReport, 'sessions' | 'sessionsUnknown'>> {
+  const { readActivity } = await import('../lock/activity.js');
+  try {
+    const activity = await readActivity(database, schema, CALL_LIMIT_MS);
+    return { sessions: activity?.sessions ?? null, sessionsUnknown: null };
+  } catch (error) {
+    return {
+      sessions: null,
+      sessionsUnknown:
+        classify(error) === 'denied'
+          ? 'the role may not call activity() of the lock schema'
+          : explain(error, database.description, schema).message,
+    };
+  }
 }
 
 /** Without a lock schema the lock is free; the schema is not created. */

@@ -20,6 +20,7 @@ export class DescriptorOutput implements RawOutput {
   /** The last line was cut short, and its end is lost. */
   #isCut = false;
   #closed = false;
+  #isGone = false;
 
   /** `owned`: the descriptor has no other user, and close() closes it. */
   constructor(fd: number, { owned }: { owned: boolean }) {
@@ -37,6 +38,10 @@ export class DescriptorOutput implements RawOutput {
 
   get isIdle(): boolean {
     return this.#queue.isEmpty;
+  }
+
+  get isGone(): boolean {
+    return this.#isGone;
   }
 
   flush(limitMs: number): Promise<boolean> {
@@ -90,6 +95,7 @@ export class DescriptorOutput implements RawOutput {
           this.#retryLater();
           return;
         }
+        this.#isGone ||= error instanceof Error && 'code' in error && error.code === 'EPIPE';
         this.#isCut = this.#queue.drop() || this.#isCut;
       }
     }

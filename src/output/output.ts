@@ -8,6 +8,8 @@ export interface Output {
    * are lost.
    */
   writeLine: (text: string) => void;
+  /** A line could not be written because the reader has gone; absent: that is not known. */
+  readonly isGone?: boolean;
   /** Waits until nothing is left to write (true), `limitMs` at most (false). Keeps Node running during the wait. */
   flush: (limitMs: number) => Promise<boolean>;
   /** Drops the remaining lines, so that they do not keep Node running. Later lines are ignored. */

@@ -7,3 +7,8 @@ export function wantsColour(env: Record<string, string | undefined>, isTerminal:
   if (env.FORCE_COLOR !== undefined) return !['0', 'false'].includes(env.FORCE_COLOR);
   return isTerminal && env.TERM !== 'dumb';
 }
+
+/** How a report is coloured. */
+export type Paint = Record<'good' | 'warn' | 'bad' | 'dim', (text: string) => string>;
+const plain = (text: string): string => text;
+export const PLAIN: Paint = { good: plain, warn: plain, bad: plain, dim: plain };

@@ -1,5 +1,5 @@
 /** Draws a line that changes in place. Loaded only when there is one. */
-import { clearLine, cursorTo } from 'node:readline';
+import { clearLine, clearScreenDown, cursorTo, moveCursor } from 'node:readline';
 import { Writable } from 'node:stream';
 import cliTruncate from 'cli-truncate';
 
@@ -11,6 +11,15 @@ export const ERASE = controlSequence((terminal) => {
   clearLine(terminal, 0);
   cursorTo(terminal, 0);
 });
+
+/** Erases the last lines, and leaves the cursor where they began. */
+export function eraseLines(count: number): string {
+  return controlSequence((terminal) => {
+    moveCursor(terminal, 0, -count);
+    cursorTo(terminal, 0);
+    clearScreenDown(terminal);
+  });
+}
 
 /** As much of the text as the terminal shows in one line. */
 export function fitted(text: string, columns: number): string {

@@ -1,9 +1,10 @@
 import { adviceAfterDeadline, adviceAfterFailedRelease, adviceAfterWait } from './advice.js';
 import { formatDuration } from '../text/duration.js';
-import type { EventOf, MigrateLockEvent } from '../events/events.js';
+import type { EventOf, MigrateLockEvent, SessionActivity } from '../events/events.js';
 import { heldSinceUntil, holderName, holding, shortened, whoRan } from './holder-text.js';
 import { aboutLeftovers, aboutToolLocks } from './leftovers.js';
 import { aboutSurvivors } from './survivors.js';
+import { aboutSessions } from './session-text.js';
 import { unclean } from './unclean-end.js';
 import { describeWaitEnd } from './wait-end.js';
 import { unlockLine } from '../text/unlock-line.js';
@@ -85,7 +86,9 @@ export function describeEvent(event: MigrateLockEvent): Message | null {
           );
     case 'lease.expiring':
       return {
-        ...warn(`the command is still running and will be ended in ${formatDuration(event.deadlineMs)}`),
+        ...warn(
+          `the command is still running and will be ended in ${formatDuration(event.deadlineMs)}${sessions(event)}`,
+        ),
         hint: event.canExtend
           ? 'More time for this run: `migrate-lock extend --ttl 10m` from inside the command.'
           : 'More time for the next run: a longer --ttl.',
@@ -128,7 +131,7 @@ export function describeEvent(event: MigrateLockEvent): Message | null {
             event.expiresInMs > 0
               ? '; it is ended now, before its lease expires'
               : ', and its lease has expired: migrate-lock did not run in time; its remaining processes are ended now'
-          }`,
+          }${sessions(event)}`,
         ),
         hint: adviceAfterDeadline(event),
       };
@@ -154,7 +157,7 @@ export function describeEvent(event: MigrateLockEvent): Message | null {
     case 'wait.timeout':
       return {
         ...bad(
-          `gave up after ${formatDuration(event.waitedMs)}: ${heldSinceUntil(event)}${queue(event.queueLength)}`,
+          `gave up after ${formatDuration(event.waitedMs)}: ${heldSinceUntil(event)}${queue(event.queueLength)}${sessions(event)}`,
         ),
         hint: adviceAfterWait(event),
       };
@@ -211,6 +214,12 @@ export function describeWait(event: EventOf<'lock.waiting'>, sinceMs: number): s
 /** Whole seconds: half ones would only flicker. */
 function inSeconds(ms: number): string {
   return ms < 1_000 ? '0s' : formatDuration(Math.floor(ms / 1_000) * 1_000);
+}
+
+/** What the database sessions are doing, at the end of a sentence. */
+function sessions(event: { sessions?: SessionActivity[] }): string {
+  const about = aboutSessions(event.sessions);
+  return about === undefined ? '' : `: ${about}`;
 }
 
 function queue(length: number): string {

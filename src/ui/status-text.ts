@@ -1,5 +1,8 @@
 import { formatDuration } from '../text/duration.js';
+import { PLAIN, type Paint } from './colour.js';
 import { printable } from './printable.js';
+import { bar, describeSessions } from './session-table.js';
+import type { SessionActivity } from '../events/events.js';
 import { unclean, type UncleanEndKind } from './unclean-end.js';
 
 interface Client {
@@ -32,6 +35,10 @@ export interface StatusReport {
   waiters: (Client & { waitingMs: number })[];
   /** How many instances wait for a run key (`migrate-lock wait`); null: not known, on a replica. */
   watchers: number | null;
+  /** The database sessions of a lease that was not released, at most 100; null: none, or not known. */
+  sessions: SessionActivity[] | null;
+  /** Why the sessions are not known; null: they are, or there is no lease. */
+  sessionsUnknown: string | null;
   /** The commands whose last lease had an unclean end, the newest 100, in order of time. */
   uncleanEnds: { kind: UncleanEndKind; instanceId: string; command: string | null; endedAt: string }[];
   /** True: read on a replica, which may lag behind and has no list of waiters. */
@@ -39,11 +46,13 @@ export interface StatusReport {
 }
 
 /** The report for people, line by line. Texts of other clients are made printable. */
-export function describeStatus(report: StatusReport): string[] {
+export function describeStatus(report: StatusReport, paint: Paint = PLAIN): string[] {
+  const stateColour = { held: paint.warn, expired: paint.bad, free: paint.good }[report.state];
   return [
-    `The lock of ${printable(report.database)} (schema ${printable(report.schema)}) is ${describeState(report)}.`,
-    ...(report.lease === null ? [] : ['', ...describeLease(report.lease, report.state)]),
+    `The lock of ${printable(report.database)} (schema ${printable(report.schema)}) is ${stateColour(describeState(report))}.`,
+    ...(report.lease === null ? [] : ['', ...describeLease(report.lease, report.state, paint)]),
     '',
+    ...describeSessions(report, paint),
     ...describeWaiters(report),
     ...describeWatchers(report),
     ...describeUncleanEnds(report),
@@ -61,8 +70,12 @@ function describeState({ state, lease }: StatusReport): string {
   }
 }
 
-function describeLease(lease: NonNullable<StatusReport['lease']>, state: StatusReport['state']): string[] {
-  const { expiresInMs } = lease;
+function describeLease(
+  lease: NonNullable<StatusReport['lease']>,
+  state: StatusReport['state'],
+  paint: Paint,
+): string[] {
+  const { expiresInMs, heldMs } = lease;
   const until = expiresInMs > 0 ? `in ${formatDuration(expiresInMs)}` : `${formatDuration(-expiresInMs)} ago`;
   const rows: [string, string | null][] = [
     ['instance id', lease.instanceId],
@@ -75,8 +88,17 @@ function describeLease(lease: NonNullable<StatusReport['lease']>, state: StatusR
     ['since', `${lease.lockedAt} (${formatDuration(lease.heldMs)} ago)`],
     // A release sets the lease's end to its own moment.
     state === 'free' ? ['released', lease.releasedAt] : ['until', `${lease.expiresAt} (${until})`],
+    ['left', state === 'held' ? describeRest(heldMs, expiresInMs) : null],
   ];
-  return rows.flatMap(([name, value]) => (value === null ? [] : [`  ${name.padEnd(15)}${printable(value)}`]));
+  return rows.flatMap(([name, value]) =>
+    value === null ? [] : [`  ${paint.dim(name.padEnd(15))}${printable(value)}`],
+  );
+}
+
+/** `[########------------] 12s of 30s` */
+function describeRest(heldMs: number, expiresInMs: number): string {
+  const wholeMs = Math.max(1, heldMs + expiresInMs);
+  return `${bar(expiresInMs / wholeMs)} ${formatDuration(expiresInMs)} of ${formatDuration(wholeMs)}`;
 }
 
 function describeWaiters({ waiters, isReplica }: StatusReport): string[] {

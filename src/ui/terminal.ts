@@ -2,6 +2,7 @@ import { constants, openSync } from 'node:fs';
 import { isatty, WriteStream } from 'node:tty';
 
 const USUAL_COLUMNS = 80;
+const USUAL_ROWS = 24;
 
 /** Whether a line that changes in place can be shown: not in CI, and not on a dumb terminal. */
 export function canRedraw(env: Record<string, string | undefined>, fd: number): boolean {
@@ -14,14 +15,20 @@ export function canRedraw(env: Record<string, string | undefined>, fd: number): 
  * terminal over the descriptor, which the child shares.
  */
 export function columnsOf(fd: number): () => number {
+  const size = sizeOf(fd);
+  return () => size().columns;
+}
+
+/** As columnsOf(), with the height. */
+export function sizeOf(fd: number): () => { columns: number; rows: number } {
   let terminal: Terminal | null | undefined;
   return () => {
     if (terminal === undefined) terminal = openTerminal(fd);
     // Node refreshes the size only of process.stdout and process.stderr, and has no public method for it.
     terminal?._refreshSize?.();
-    const columns = terminal?.columns ?? 0;
+    const [columns, rows] = [terminal?.columns ?? 0, terminal?.rows ?? 0];
     // A terminal whose size was never set has 0 columns.
-    return columns > 0 ? columns : USUAL_COLUMNS;
+    return { columns: columns > 0 ? columns : USUAL_COLUMNS, rows: rows > 0 ? rows : USUAL_ROWS };
   };
 }
 

@@ -151,6 +151,44 @@ const lease = fc.tuple(client, moment, moment, fc.option(moment)).map(([known, f
   expiresAt: formatMoment(to),
   releasedAt: released === null ? null : formatMoment(released),
 }));
+const session = fc.record({
+  pid: fc.nat(),
+  role: textOrNull,
+  client: textOrNull,
+  state: textOrNull,
+  stateMs: fc.option(fc.nat()),
+  openMs: fc.option(fc.nat()),
+  waitEvent: textOrNull,
+  statement: textOrNull,
+  waiting: fc.option(
+    fc.record({
+      lock: anyText,
+      mode: anyText,
+      object: textOrNull,
+      ms: fc.option(fc.nat()),
+      blockers: fc.array(
+        fc.record({
+          pid: fc.nat(),
+          role: textOrNull,
+          application: textOrNull,
+          state: textOrNull,
+          openMs: fc.option(fc.nat()),
+          isOwn: fc.boolean(),
+        }),
+        { maxLength: 3 },
+      ),
+    }),
+  ),
+  queued: fc.nat(),
+  progress: fc.option(
+    fc.record({
+      command: anyText,
+      object: textOrNull,
+      phase: textOrNull,
+      done: fc.option(fc.double({ min: 0, max: 1, noNaN: true })),
+    }),
+  ),
+});
 const report = fc.record({
   database: anyText,
   schema: anyText,
@@ -163,6 +201,8 @@ const report = fc.record({
     },
   ),
   watchers: fc.option(fc.nat()),
+  sessions: fc.option(fc.array(session, { maxLength: 3 })),
+  sessionsUnknown: textOrNull,
   uncleanEnds: fc.array(
     fc.record({
       kind: fc.constantFrom('signalled', 'deadline', 'killed', 'expired', 'unlocked', 'leftovers'),

@@ -45,6 +45,8 @@ describe('migrate-lock status', () => {
       lease: null,
       waiters: [],
       watchers: 0,
+      sessions: null,
+      sessionsUnknown: null,
       isReplica: false,
     });
     expect((await status()).stdout).toContain('it has not been used yet');
@@ -138,7 +140,7 @@ describe('migrate-lock status', () => {
 });
 
 describe('status', () => {
-  test('needs USAGE on the schema and EXECUTE on status(), works read-only, and exits with 77 otherwise', async () => {
+  test('needs USAGE on the schema and EXECUTE on status(), works read-only, and exits with 77 otherwise; activity() may be missing', async () => {
     const lock = await openLock(db.url);
     const { me } = await tryToAcquire(lock);
     lock.database.disconnect();
@@ -152,6 +154,8 @@ describe('status', () => {
     expect(await statusAsJson(role.url)).toMatchObject({
       state: 'held',
       lease: { instanceId: me.instanceId },
+      sessions: null,
+      sessionsUnknown: 'the role may not call activity() of the lock schema',
     });
   });
 

@@ -30,6 +30,8 @@ const HELD: StatusReport = {
   lease: LEASE,
   waiters: [],
   watchers: 0,
+  sessions: null,
+  sessionsUnknown: null,
   uncleanEnds: [],
   isReplica: false,
 };
@@ -52,6 +54,7 @@ describe('describeStatus', () => {
       '  run key        release 17',
       '  since          2026-01-31T12:00:00.000Z (18s ago)',
       '  until          2026-01-31T12:00:30.000Z (in 12s)',
+      '  left           [########------------] 12s of 30s',
       '',
       '2 wait, in order of arrival:',
       '',
