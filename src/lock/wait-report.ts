@@ -1,4 +1,4 @@
-import type { HolderSummary, EventBody } from '../events/events.js';
+import type { HolderSummary, EventBody, SessionActivity } from '../events/events.js';
 import { endSummary } from './end-summary.js';
 import type { Acquired, Held } from './answers.js';
 
@@ -89,9 +89,12 @@ export class WaitReport {
     });
   }
 
-  timedOut(): void {
+  /** `sessions`: what the holder's database sessions are doing; undefined: not known. */
+  timedOut(sessions?: SessionActivity[]): void {
     const { handovers, polls } = this;
-    this.#emit({ event: 'wait.timeout', ...this.#summary(), waitedMs: this.waitedMs(), polls, handovers });
+    const seen = sessions === undefined ? {} : { sessions };
+    const waitedMs = this.waitedMs();
+    this.#emit({ event: 'wait.timeout', ...this.#summary(), waitedMs, polls, handovers, ...seen });
   }
 
   /** The time until reportDue() emits an event. */

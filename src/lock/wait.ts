@@ -9,7 +9,7 @@ import {
 } from '../db/classify.js';
 import { explain } from '../db/explain.js';
 import { codedError } from '../db/socket.js';
-import type { EventBody } from '../events/events.js';
+import type { EventBody, SessionActivity } from '../events/events.js';
 import { attemptLimitMs } from './attempt-limit.js';
 import type { Acquired, Attempt, Held, RunDescription, UncleanEnd } from './answers.js';
 import { CALL_LIMIT_MS, type LockCalls } from './calls.js';
@@ -44,6 +44,8 @@ export interface WaitOptions {
   renewIdentity: () => Identity;
   /** Called with the lease before its events are emitted. */
   onLease: (lease: Lease) => void;
+  /** Finds out what the holder's database sessions are doing, for `wait.timeout`; never fails. undefined: not known. */
+  lookAtHolder?: (holder: string) => Promise<SessionActivity[] | undefined>;
 }
 
 /** SQLSTATE with which acquire() refuses an instance id that was used before. */
@@ -54,6 +56,8 @@ const TOO_MANY_CONNECTIONS = '53300';
 const FEW_CONNECTIONS = 5;
 /** Every role can send our notification. After one without a release, notifications are ignored for this long. */
 const QUIET_MS = 1_000;
+/** With more waiters than this, none looks at the holder's sessions: the database's load does not grow with the waiters. */
+const MOST_THAT_LOOK = 50;
 /** The number of waiters of one role that a release notifies. While there are fewer, a waiter polls again at once to listen. */
 const PLACES = 4;
 
@@ -61,6 +65,8 @@ export interface Acquisition {
   lease: Lease;
   /** The unclean end of the last lease of our command; null: it was clean or unknown. */
   previousEnd: UncleanEnd | null;
+  /** We may use another connection while the command runs: it is a direct one, and many are left. */
+  connectionsAbound: boolean;
 }
 
 /** How a wait ends. */
@@ -154,8 +160,12 @@ class Waiter {
     switch (answer.outcome) {
       case 'acquired':
         this.#reportAcquired(answer);
-        await this.#spareConnection(answer);
-        return { outcome: 'acquired', lease: answer.lease, previousEnd: answer.previousEnd };
+        return {
+          outcome: 'acquired',
+          lease: answer.lease,
+          previousEnd: answer.previousEnd,
+          connectionsAbound: await this.#keepConnection(answer),
+        };
       case 'settled':
         return { outcome: 'settled', run: answer.run };
       case 'held':
@@ -203,7 +213,7 @@ class Waiter {
     signal.throwIfAborted();
   }
 
-  #afterHeld(held: Held, isLast: boolean): WaitResult | Pause {
+  async #afterHeld(held: Held, isLast: boolean): Promise<WaitResult | Pause> {
     if (held.retryAfterMs !== null) return this.#afterRateLimit(held.retryAfterMs, isLast);
     const isFirst = this.#lastSeen === undefined;
     const token = held.holder?.fencingToken;
@@ -215,7 +225,7 @@ class Waiter {
     this.#lastSeenAtMs = performance.now();
     this.#listens = held.listens;
     this.#report.held(held);
-    if (isLast) return this.#timedOut();
+    if (isLast) return this.#timedOut(await this.#lookAtHolder(held));
     const { orphans, queueLength, holder, listening, connectionsLeft } = held;
     if (connectionsLeft !== null) this.#connectionsAreFew = connectionsLeft < FEW_CONNECTIONS;
     if (orphans !== null && this.#calls.endsOrphans && orphans.sessions.length > orphans.denied) {
@@ -305,16 +315,17 @@ class Waiter {
     return this.#options.listen && isDirect && notification !== undefined && !this.#connectionsAreFew;
   }
 
-  /** Closes the connection that would be kept for the release, if the command may need it. */
-  async #spareConnection({ connectionsLeft }: Acquired): Promise<void> {
+  /** @returns whether the connection is kept for the release. It is closed if the command may need it. */
+  async #keepConnection({ connectionsLeft }: Acquired): Promise<boolean> {
     const { database } = this.#calls;
     if (database.isDirect && connectionsLeft !== null) {
-      if (connectionsLeft >= FEW_CONNECTIONS) return;
+      if (connectionsLeft >= FEW_CONNECTIONS) return true;
       const { ttlMs, workMs = ttlMs, signal } = this.#options;
       // A run that has waited is not one of many that start at the same moment.
       if (this.#lastSeen === undefined) await untilStartsEnd(database, { workMs, connectionsLeft, signal });
     }
     database.disconnect();
+    return false;
   }
 
   /** A pause, unless the wait timeout comes first. */
@@ -331,10 +342,17 @@ class Waiter {
     return explain(error, this.#calls.database.description, this.#calls.schema);
   }
 
-  #timedOut(): WaitResult {
+  async #lookAtHolder({ holder, queueLength }: Held): Promise<SessionActivity[] | undefined> {
+    const { lookAtHolder, signal } = this.#options;
+    if (holder === null || queueLength > MOST_THAT_LOOK || this.#connectionsAreFew) return undefined;
+    if (lookAtHolder === undefined || !this.#calls.database.isDirect) return undefined;
+    return orAborted(lookAtHolder(holder.instanceId), signal);
+  }
+
+  #timedOut(sessions?: SessionActivity[]): WaitResult {
     const { holder = null, queueLength = 0 } = this.#lastSeen ?? {};
     const { handovers } = this.#report;
-    this.#report.timedOut();
+    this.#report.timedOut(sessions);
     const error = new LockWaitTimeoutError(holder, this.#report.waitedMs(), queueLength, handovers);
     return { outcome: 'timed-out', error };
   }

@@ -134,7 +134,8 @@ function wait(
   waitTimeoutMs: number,
   signal: AbortSignal,
 ): Promise<WaitResult> {
-  const { ttlMs, killGraceMs, pollIntervalMs, listen, once } = context.options;
+  const { options } = context;
+  const { ttlMs, killGraceMs, pollIntervalMs, listen, once } = options;
   return waitForLease(context.calls, context.me, describeRun(context.options), {
     ttlMs,
     workMs: ttlMs - childTimes(ttlMs, killGraceMs).termBeforeEndMs,
@@ -151,6 +152,10 @@ function wait(
       return context.me;
     },
     onLease: ({ fencingToken }) => (context.events.context.fencingToken = fencingToken),
+    lookAtHolder: async (holder) => {
+      const { sessionsOf } = await import('./session-look.js'); // few waits need it
+      return sessionsOf(context.calls.database, options.schema, holder);
+    },
   });
 }
 
@@ -158,11 +163,11 @@ function wait(
 async function supervise(
   context: RunContext,
   { command, check }: Programs,
-  { lease, previousEnd }: Acquisition,
+  { lease, previousEnd, connectionsAbound }: Acquisition,
   socket: HolderSocket,
   interrupt: AbortSignal,
 ): Promise<RunResult> {
-  const under = new UnderLease(context, lease, socket);
+  const under = new UnderLease(context, lease, socket, connectionsAbound);
   socket.answerWith((request, asker) => under.answer(request, asker));
   let recovered = false;
   let ended: Ended;

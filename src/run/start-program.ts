@@ -1,5 +1,6 @@
 import { hasControllingTerminal, terminalDelivers } from '../child/controlling-terminal.js';
 import { startChild, type ChildEvent, type RunningChild } from '../child/supervise.js';
+import type { SessionActivity } from '../events/events.js';
 import type { Lease } from '../lock/lease.js';
 import { childEnvironment } from './child-environment.js';
 import type { Deadline } from './deadline.js';
@@ -19,6 +20,8 @@ export interface StartOptions {
   /** @throws when there is no time left for the program. */
   check?: () => void;
   on?: (event: ChildEvent) => void;
+  /** What the program's database sessions did a moment ago; undefined: not known. */
+  sessions?: () => SessionActivity[] | undefined;
 }
 
 /**
@@ -29,7 +32,7 @@ export async function startProgram(
   context: RunContext,
   deadline: Deadline,
   program: Program,
-  { lease, recovery = null, socketList, signals, check, on }: StartOptions,
+  { lease, recovery = null, socketList, signals, check, on, sessions }: StartOptions,
 ): Promise<RunningChild> {
   const { options, mark, guard } = context;
   await guard.ready;
@@ -53,7 +56,7 @@ export async function startProgram(
         deadline.pass();
       on?.(event);
       if (event.type === 'deadline' && lease === null) return; // the caller reports it
-      report(context, deadline, program, event, recovery);
+      report(context, deadline, program, event, { recovery, sessions: sessions?.() });
     },
   });
   const follow = (): void => void child.moveTimeline(deadline.times);
@@ -75,7 +78,7 @@ function report(
   deadline: Deadline,
   program: Program,
   event: ChildEvent,
-  recovery: string | null,
+  { recovery, sessions }: { recovery: string | null; sessions: SessionActivity[] | undefined },
 ): void {
   const nowMs = performance.now();
   const leftMs = (atMs: number): number => Math.max(0, Math.round(atMs - nowMs));
@@ -100,6 +103,7 @@ function report(
         ranMs: Math.round(event.ranMs),
         expiresInMs: leftMs(deadline.times.leaseEndsAtMs),
         recovery,
+        ...(sessions === undefined ? {} : { sessions }),
       });
     case 'leftover':
       return emit({ event: 'child.leftover', count: event.count });

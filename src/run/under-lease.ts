@@ -3,6 +3,7 @@ import type { ChildEnd, RunningChild } from '../child/supervise.js';
 import { errorCode } from '../db/classify.js';
 import { explain } from '../db/explain.js';
 import { MigrateLockError } from '../errors.js';
+import type { SessionActivity } from '../events/events.js';
 import type { ExtendAnswer } from '../lock/answers.js';
 import { assertLease } from '../lock/assert-lease.js';
 import type { Lease } from '../lock/lease.js';
@@ -18,11 +19,15 @@ import { orderGuard } from './crash-release.js';
 import type { RunContext } from './run-context.js';
 import type { Program } from './program.js';
 import { describePlan } from './recovery-plan.js';
+import type { SessionLook } from './session-look.js';
 import { startProgram } from './start-program.js';
 import { watchSuspend } from './suspend.js';
 
 /** The part of the command's time after which `lease.expiring` is emitted, so that there is time to extend the lease. */
 const WARN_AFTER = 0.8;
+
+/** When, before the command's deadline, its database sessions are looked at for `child.deadline`. */
+const LAST_LOOK_MS = 1_000;
 
 const LEASE_OVER: HolderAnswer = {
   ok: false,
@@ -44,11 +49,13 @@ export class UnderLease {
   #child: RunningChild | undefined;
   #keeper: LeaseKeeper | undefined;
   #stopWarning: () => void = () => undefined;
+  #look: SessionLook | undefined;
 
   constructor(
     private readonly context: RunContext,
     lease: Lease,
     private readonly socket: HolderSocket,
+    private readonly connectionsAbound: boolean,
   ) {
     this.#lease = lease;
     this.#beganAtMs = lease.endsAtMs - context.options.ttlMs;
@@ -90,6 +97,7 @@ export class UnderLease {
         socketList: writeSocketList(this.socket.path, readSocketList(options.env)),
         signals: held,
         check: () => this.#refuseLateStart(),
+        sessions: () => this.#look?.lastSeen(),
         on: (event) => {
           if (event.type === 'exited') this.#stopWarning();
           if (event.type === 'stuck') this.#keepFor(event.reason);
@@ -235,15 +243,41 @@ export class UnderLease {
     this.#stopWarning();
     const { termAtMs, leaseEndsAtMs } = this.#deadline.times;
     const hasMs = termAtMs - (leaseEndsAtMs - this.context.options.ttlMs);
-    this.#stopWarning = alarm(termAtMs - hasMs * (1 - WARN_AFTER), () => {
-      const nowMs = performance.now();
-      const times = this.#deadline.times;
-      this.context.events.emit({
-        event: 'lease.expiring',
-        expiresInMs: Math.max(0, Math.round(times.leaseEndsAtMs - nowMs)),
-        deadlineMs: Math.max(0, Math.round(times.termAtMs - nowMs)),
-        canExtend: this.socket.path !== undefined,
-      });
+    const warnAtMs = termAtMs - hasMs * (1 - WARN_AFTER);
+    const enough = new AbortController();
+    const lookAgain = (): void => void this.#lookAtSessions(termAtMs, enough.signal);
+    const stopAlarms = [
+      alarm(warnAtMs, () => void this.#warn(termAtMs, enough.signal)),
+      alarm(Math.max(warnAtMs, termAtMs - LAST_LOOK_MS), lookAgain),
+    ];
+    this.#stopWarning = () => {
+      for (const stop of stopAlarms) stop();
+      enough.abort();
+    };
+  }
+
+  async #warn(termAtMs: number, enough: AbortSignal): Promise<void> {
+    const looking = this.#lookAtSessions(termAtMs, enough);
+    const sessions = looking === undefined ? undefined : await looking;
+    if (enough.aborted) return;
+    const nowMs = performance.now();
+    const times = this.#deadline.times;
+    this.context.events.emit({
+      event: 'lease.expiring',
+      expiresInMs: Math.max(0, Math.round(times.leaseEndsAtMs - nowMs)),
+      deadlineMs: Math.max(0, Math.round(times.termAtMs - nowMs)),
+      canExtend: this.socket.path !== undefined,
+      ...(sessions === undefined ? {} : { sessions }),
+    });
+  }
+
+  /** undefined: nobody looks. Never fails, and ends before the command's deadline. */
+  #lookAtSessions(termAtMs: number, enough: AbortSignal): Promise<SessionActivity[] | undefined> | undefined {
+    if (!this.connectionsAbound) return undefined;
+    const { options } = this.context;
+    return import('./session-look.js').then(({ SessionLook }) => {
+      this.#look ??= new SessionLook(options.connection, options.schema, this.#lease.instanceId);
+      return this.#look.begin(termAtMs, enough);
     });
   }
 }
