@@ -1,4 +1,4 @@
--- What the owner of the lock tells of the lease's sessions, and what PostgreSQL shows of them and of what blocks them to us ourselves:
+-- What the owner of the lock shows of the lease's sessions, and what PostgreSQL shows of them and of what blocks them to us ourselves:
 -- with the statement, of sessions of this database that bear the lease's name. It is cut as the server cuts longer ones.
 SELECT jsonb_build_object('told', told.answer, 'seen', (
            SELECT coalesce(jsonb_agg(jsonb_build_object(

@@ -1,8 +1,8 @@
 -- What the database sessions of the lease do, and what they wait for.
 
--- Tells, with the owner's rights, of at most 100 sessions of a lease that was not released: {"instanceId": ..., "sessions": [...]}.
--- Of what blocks them it tells pid (0: a prepared transaction), role, application name and the age of the transaction. A statement
--- is told of none: PostgreSQL shows it to roles that may see it. Null: there is no lease, or this is a replica.
+-- Reports, with the owner's rights, at most 100 sessions of a lease that was not released: {"instanceId": ..., "sessions": [...]}.
+-- Of what blocks them it has pid (0: a prepared transaction), role, application name and the age of the transaction. It has no
+-- statement: PostgreSQL shows those to roles that may see them. Null: there is no lease, or this is a replica.
 CREATE OR REPLACE FUNCTION "migrate_lock".activity() RETURNS jsonb
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $body$

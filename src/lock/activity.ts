@@ -1,4 +1,4 @@
-/** What the database sessions of the present lease are doing. Loaded only where somebody wants to know. */
+/** What the database sessions of the present lease are doing. Loaded only where they are shown. */
 import type { Database } from '../db/database.js';
 import { integer, list, object, optional, orNull, text, truth, type Shape } from '../db/shape.js';
 import type { BlockerSummary, SessionActivity } from '../events/events.js';
@@ -17,7 +17,7 @@ export interface LeaseActivity {
 
 /** What PostgreSQL shows to our own role of a session. */
 type Seen = Pick<SessionActivity, 'pid' | 'state' | 'stateMs' | 'openMs' | 'waitEvent' | 'statement'>;
-/** What the owner of the lock tells of one. */
+/** What the owner of the lock shows of one. */
 type Told = Omit<SessionActivity, 'statement' | 'progress' | 'waiting'> & {
   waiting: (Omit<NonNullable<SessionActivity['waiting']>, 'blockers'> & { blockers: ToldBlocker[] }) | null;
   progress: Record<string, unknown> | null;

@@ -45,7 +45,7 @@ export interface WaitOptions {
   /** Called with the lease before its events are emitted. */
   onLease: (lease: Lease) => void;
   /** Finds out what the holder's database sessions are doing, for `wait.timeout`; never fails. undefined: not known. */
-  lookAtHolder?: (holder: string) => Promise<SessionActivity[] | undefined>;
+  lookAtHolder?: (held: Held) => Promise<SessionActivity[] | undefined>;
 }
 
 /** SQLSTATE with which acquire() refuses an instance id that was used before. */
@@ -56,8 +56,6 @@ const TOO_MANY_CONNECTIONS = '53300';
 const FEW_CONNECTIONS = 5;
 /** Every role can send our notification. After one without a release, notifications are ignored for this long. */
 const QUIET_MS = 1_000;
-/** With more waiters than this, none looks at the holder's sessions: the database's load does not grow with the waiters. */
-const MOST_THAT_LOOK = 50;
 /** The number of waiters of one role that a release notifies. While there are fewer, a waiter polls again at once to listen. */
 const PLACES = 4;
 
@@ -160,12 +158,7 @@ class Waiter {
     switch (answer.outcome) {
       case 'acquired':
         this.#reportAcquired(answer);
-        return {
-          outcome: 'acquired',
-          lease: answer.lease,
-          previousEnd: answer.previousEnd,
-          connectionsAbound: await this.#keepConnection(answer),
-        };
+        return { outcome: 'acquired', ...answer, connectionsAbound: await this.#keepConnection(answer) };
       case 'settled':
         return { outcome: 'settled', run: answer.run };
       case 'held':
@@ -225,7 +218,10 @@ class Waiter {
     this.#lastSeenAtMs = performance.now();
     this.#listens = held.listens;
     this.#report.held(held);
-    if (isLast) return this.#timedOut(await this.#lookAtHolder(held));
+    if (isLast) {
+      const { lookAtHolder, signal } = this.#options;
+      return this.#timedOut(await orAborted(lookAtHolder?.(held) ?? Promise.resolve(undefined), signal));
+    }
     const { orphans, queueLength, holder, listening, connectionsLeft } = held;
     if (connectionsLeft !== null) this.#connectionsAreFew = connectionsLeft < FEW_CONNECTIONS;
     if (orphans !== null && this.#calls.endsOrphans && orphans.sessions.length > orphans.denied) {
@@ -340,13 +336,6 @@ class Waiter {
 
   #explain(error: unknown): Error {
     return explain(error, this.#calls.database.description, this.#calls.schema);
-  }
-
-  async #lookAtHolder({ holder, queueLength }: Held): Promise<SessionActivity[] | undefined> {
-    const { lookAtHolder, signal } = this.#options;
-    if (holder === null || queueLength > MOST_THAT_LOOK || this.#connectionsAreFew) return undefined;
-    if (lookAtHolder === undefined || !this.#calls.database.isDirect) return undefined;
-    return orAborted(lookAtHolder(holder.instanceId), signal);
   }
 
   #timedOut(sessions?: SessionActivity[]): WaitResult {

@@ -152,9 +152,9 @@ function wait(
       return context.me;
     },
     onLease: ({ fencingToken }) => (context.events.context.fencingToken = fencingToken),
-    lookAtHolder: async (holder) => {
-      const { sessionsOf } = await import('./session-look.js'); // few waits need it
-      return sessionsOf(context.calls.database, options.schema, holder);
+    lookAtHolder: async (held) => {
+      const { sessionsOfHolder } = await import('./session-look.js'); // few waits need it
+      return sessionsOfHolder(context.calls, held);
     },
   });
 }

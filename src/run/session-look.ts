@@ -4,16 +4,20 @@ import { OwnDatabase } from '../db/own-database.js';
 import type { ConnectionConfig } from '../db/settings/connection-config.js';
 import type { SessionActivity } from '../events/events.js';
 import { readActivity } from '../lock/activity.js';
+import type { Held } from '../lock/answers.js';
+import type { LockCalls } from '../lock/calls.js';
 
 /** What a look may take. A slow database is not waited for. */
 const LIMIT_MS = 500;
+/** With more waiters, none looks when it gives up: the database's load does not grow with the waiters. */
+const MOST_THAT_LOOK = 50;
 /** A look ends this long before the command's deadline. */
 const MARGIN_MS = 50;
 /** A look that began less than this ago is not made again, and is shown. */
 const RECENT_MS = 1_500;
 
-/** The database sessions of a lease; never fails. undefined: not known, or somebody else's lease by now. */
-export async function sessionsOf(
+/** The database sessions of a lease; never fails. undefined: not known, or it is another lease by now. */
+async function sessionsOf(
   database: Database,
   schema: string,
   instanceId: string,
@@ -25,6 +29,15 @@ export async function sessionsOf(
   } catch {
     return undefined;
   }
+}
+
+/** On the connection of the last poll; undefined: not known, behind a pooler too, or too many would look. */
+export async function sessionsOfHolder(
+  { database, schema }: LockCalls,
+  { holder, queueLength }: Held,
+): Promise<SessionActivity[] | undefined> {
+  if (holder === null || queueLength > MOST_THAT_LOOK || !database.isDirect) return undefined;
+  return sessionsOf(database, schema, holder.instanceId);
 }
 
 /**

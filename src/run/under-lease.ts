@@ -271,7 +271,7 @@ export class UnderLease {
     });
   }
 
-  /** undefined: nobody looks. Never fails, and ends before the command's deadline. */
+  /** undefined: no look is made. Never fails, and ends before the command's deadline. */
   #lookAtSessions(termAtMs: number, enough: AbortSignal): Promise<SessionActivity[] | undefined> | undefined {
     if (!this.connectionsAbound) return undefined;
     const { options } = this.context;

@@ -42,7 +42,7 @@ const as = async (role: TestRole) => {
   return activity;
 };
 
-test('another admitted role learns pid, role, application and age of a blocker, and no statement of anybody', async () => {
+test('another admitted role learns pid, role, application and age of a blocker, and no statement', async () => {
   const blocker = await session(
     stage.stranger,
     'web',
@@ -86,7 +86,7 @@ test('another admitted role learns pid, role, application and age of a blocker, 
   await waiting;
 });
 
-test('a session of a role that has nothing to do with the lease is not told, whatever its name', async () => {
+test('a session of a role that has nothing to do with the lease is not shown, whatever its name', async () => {
   const stranger = await session(
     stage.stranger,
     `migrate-lock:${instanceId}`,

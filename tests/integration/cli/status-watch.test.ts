@@ -15,7 +15,7 @@ const hasTerminals =
 
 let server: EmbeddedServer;
 let instanceId: string;
-let sessions: postgres.Sql[];
+let sessions: postgres.Sql[] = [];
 
 beforeAll(async () => {
   server = await startServer();
@@ -43,7 +43,7 @@ function session(name: string): postgres.Sql {
     onnotice: () => undefined,
     connection: { application_name: name },
   });
-  sessions?.push(sql);
+  sessions.push(sql);
   return sql;
 }
 

@@ -60,7 +60,7 @@ const until = (what: string, pid: number, isSo: (session: SessionActivity) => bo
   });
 
 describe('the sessions of the lease', () => {
-  test('are those that bear its name, with their statement without literals; others are not told', async () => {
+  test('are those that bear its name, with their statement without literals; others are not shown', async () => {
     const { sql, pid } = await ofLease();
     await open('migrate-lock:another');
     await open('psql');
@@ -95,7 +95,7 @@ describe('the sessions of the lease', () => {
     expect(await read()).toEqual([]);
   });
 
-  test('nothing is told of a lease that was released', async () => {
+  test('a lease that was released has none', async () => {
     await ofLease();
     await db.sql`UPDATE migrate_lock.migration_lock SET released_at = clock_timestamp()`;
     expect(await readActivity(lock.database, 'migrate_lock', LIMIT_MS)).toBeNull();

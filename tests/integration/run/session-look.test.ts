@@ -111,7 +111,7 @@ test('a command that ends during the look is not warned of its deadline', async 
   expect(events.map(({ event }) => event)).not.toContain('lease.expiring');
 });
 
-describe('nobody looks', () => {
+describe('no look is made', () => {
   test('where connections are few', async () => {
     const role = await db.createRole('CONNECTION LIMIT 4');
     await db.sql.unsafe(`GRANT CREATE ON DATABASE ${db.name} TO ${role.name}`);
