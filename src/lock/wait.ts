@@ -158,7 +158,7 @@ class Waiter {
     switch (answer.outcome) {
       case 'acquired':
         this.#reportAcquired(answer);
-        return { outcome: 'acquired', ...answer, connectionsAbound: await this.#keepConnection(answer) };
+        return { ...answer, connectionsAbound: await this.#keepConnection(answer) };
       case 'settled':
         return { outcome: 'settled', run: answer.run };
       case 'held':
