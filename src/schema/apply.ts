@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { classify, errorCode, UNTRUSTED_SCHEMA } from '../db/classify.js';
+import { ABSENT_SCHEMA, classify, errorCode, UNTRUSTED_SCHEMA } from '../db/classify.js';
 import type { Database, Session } from '../db/database.js';
 import { MigrateLockError } from '../errors.js';
 import { CALLS, FUNCTIONS, STEPS } from '../generated/sql.js';
@@ -36,8 +36,11 @@ const PATIENCE_MS = 15_000;
 const MOST_CLASHES = 5;
 /** An upgrade that cannot have a lock at once gives up, so that polls do not queue behind it. */
 const LOCK_TIMEOUT_MS = 200;
-/** Errors when another session applies the schema at the same time: unique violation, duplicate table, function, schema. */
-const ANOTHER_ONE_DID_IT = new Set(['23505', '42P07', '42723', '42P06', '42710', 'XX000']);
+/**
+ * Errors when another session applies the schema at the same time: unique violation, duplicate table, function, schema; and a missing
+ * schema, as the other commit can be seen a moment before this session's cache of names hears of it.
+ */
+const ANOTHER_ONE_DID_IT = new Set(['23505', '42P07', '42723', '42P06', '42710', 'XX000', ABSENT_SCHEMA]);
 
 /**
  * Makes sure that the lock schema is there and new enough. Looks first; otherwise applies or upgrades it in one transaction.

@@ -106,6 +106,14 @@ describe('ensureSchema', () => {
     expect(await db.sql`SELECT FROM pg_namespace WHERE nspname = 'migrate_lock'`).toHaveLength(0);
   });
 
+  test('tries again when the schema is not found although another session has just made it', async () => {
+    await db.sql`CREATE SEQUENCE tries`;
+    const raised = `DO $$ BEGIN IF nextval('public.tries') = 1 THEN RAISE 'gone' USING ERRCODE = '3F000'; END IF; END $$`;
+    const once = { ...DEFINITION, functions: [{ name: 'once', sql: raised }, ...FUNCTIONS] };
+    expect(await ensureSchema(database, 'migrate_lock', once)).toMatchObject({ fromVersion: null });
+    await db.sql`DROP SEQUENCE tries`;
+  });
+
   test('refuses a schema that is used for something else', async () => {
     await db.sql.unsafe('CREATE SCHEMA migrate_lock; CREATE TABLE migrate_lock.migration_lock (other int)');
     await expect(ensureSchema(database, 'migrate_lock')).rejects.toMatchObject({ code: 'SCHEMA_CONFLICT' });
