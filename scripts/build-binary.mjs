@@ -17,6 +17,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { build } from 'esbuild';
 import { common, root } from './bundle-options.mjs';
+import { bundledPackages, LICENCES, licencesOf } from './licences.mjs';
 
 const system = `${process.platform}-${process.arch}`;
 const packaging = createRequire(path.join(root, 'packaging', 'package.json'));
@@ -38,7 +39,9 @@ try {
 async function makeIn(folder) {
   const made = path.join(folder, 'migrate-lock');
   const node = nodeOfThisSystem();
-  await bundleInto(path.join(folder, 'migrate-lock.cjs'));
+  const packages = await bundleInto(path.join(folder, 'migrate-lock.cjs'));
+  const licenceOfNode = readFileSync(path.join(path.dirname(node), '..', 'LICENSE'), 'utf8');
+  writeFileSync(path.join(folder, LICENCES), `${licencesOf(root, packages)}\n${licenceOfNode}`);
   prepareBlob(node, folder);
   copyFileSync(node, made);
   chmodSync(made, 0o755);
@@ -62,9 +65,13 @@ function nodeOfThisSystem() {
   }
 }
 
-/** All in one file. In an executable with a code cache, `import()` does not work. @param {string} file */
+/**
+ * All in one file. In an executable with a code cache, `import()` does not work.
+ * @param {string} file
+ * @returns the folders of the packages in it
+ */
 async function bundleInto(file) {
-  const { outputFiles = [] } = await build({
+  const { outputFiles = [], metafile } = await build({
     ...common,
     target: 'node24',
     entryPoints: ['bin/migrate-lock.ts'],
@@ -76,6 +83,7 @@ async function bundleInto(file) {
     define: { ...common.define, MIGRATE_LOCK_IS_EXECUTABLE: 'true' },
   });
   for (const { path: made, contents } of outputFiles) writeFileSync(made, contents);
+  return bundledPackages(metafile);
 }
 
 /**
@@ -87,6 +95,8 @@ function prepareBlob(node, folder) {
     // Relative: the name is in the executable.
     main: 'migrate-lock.cjs',
     output: 'blob',
+    // The licences are in the executable as plain text.
+    assets: { [LICENCES]: LICENCES },
     disableExperimentalSEAWarning: true,
     useCodeCache: true,
     // The NODE_OPTIONS of a job are for its command: they neither change this program nor run other code in it.

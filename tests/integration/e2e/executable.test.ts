@@ -55,6 +55,12 @@ const start = (args: string[], env: Record<string, string> = {}, executable = EX
       expect(place.length > 2 && bytes.includes(place)).toBe(false);
   });
 
+  test('has the licences of what is in it', () => {
+    const bytes = readFileSync(EXECUTABLE);
+    for (const text of ['\npostgres 3.', '\ncommander 14.', 'Node.js is licensed for use as follows'])
+      expect(bytes.includes(text)).toBe(true);
+  });
+
   (has('ldd') ? test : test.skip)(
     'needs only the libraries of glibc and of its compiler (skipped without ldd)',
     () => {
