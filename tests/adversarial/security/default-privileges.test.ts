@@ -55,7 +55,7 @@ async function rights(role: string): Promise<string[]> {
 }
 
 const ADMITTED =
-  'assert_held chain cleanup extend history leave look poll release schema status version watch';
+  'activity assert_held chain cleanup extend history leave look poll release schema status version watch';
 
 describe.each([
   ['init creates', () => cli(['init'])],
