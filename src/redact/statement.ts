@@ -13,7 +13,14 @@ const PARAMETER = /\$\d+/y;
 const NUMBER =
   /0[xX][\da-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+|\d[\d_]*(?:\.(?!\.)[\d_]*)?(?:[eE][+-]?\d[\d_]*)?|\.\d[\d_]*(?:[eE][+-]?\d[\d_]*)?/y;
 const LETTER = /[A-Za-z_\u0080-\uffff]/;
-const SPACE = /\s/;
+/** What touches the quotes of no string or name in a statement that is meant as it is read. */
+const TOUCHING = /[\w$'"\u0080-\uffff]/;
+/** A no-break space is a letter to PostgreSQL. */
+const SPACE = /[ \t\n\r\f\v]/;
+/** After PASSWORD: the column of a table, not the attribute of a role. */
+const AFTER_COLUMN = /[,.);]/;
+/** The rest of a name in quotes. One that is not closed may contain literals, and a connection string is no name. */
+const NAME = /^(?:[^"=:@]|""){1,63}"$/;
 
 /**
  * A statement of pg_stat_activity for people: its literals, numbers, dollar-quoted texts and comments are replaced by `?`. It may
@@ -34,16 +41,24 @@ function redactAs(text: string, { escapes }: { escapes: boolean }): string | nul
   let shown = '';
   let word = '';
   let isRole = false;
+  /** After SET: the name of a setting of an extension or of the application. Its value may be a bare word. */
+  let setting: 'begun' | 'dotted' | undefined;
   const token = (pattern: RegExp, at: number): string | undefined => {
     pattern.lastIndex = at;
     return pattern.exec(text)?.[0];
   };
-  for (let at = 0; at < text.length;) {
+  // Many sessions are shown at once, in a process that has a deadline to keep: what is cut off is not read.
+  for (let at = 0; at < text.length && shown.length <= MAX_LENGTH + 2;) {
     const character = text.charAt(at);
     if (SPACE.test(character)) {
-      if (!shown.endsWith(' ')) shown += ' ';
+      if (!SPACE.test(text.charAt(at + 1))) shown += ' ';
       at++;
       continue;
+    }
+    if (isRole && word === 'password') {
+      // Without quotes it is an error, and still someone's password. Where it ends is not known.
+      if (!/^null\b/i.test(text.slice(at, at + 5)) && !AFTER_COLUMN.test(character)) return `${shown}?`;
+      word = '';
     }
     const opening = openingOf(text, at, escapes);
     if (opening !== undefined) {
@@ -53,19 +68,22 @@ function redactAs(text: string, { escapes }: { escapes: boolean }): string | nul
           at = skipComment(text, at);
           shown += '/*?*/';
           continue;
-        case 'string':
-          at = skipString(text, bodyAt, opening.escapes);
+        case 'string': {
+          const end = skipString(text, bodyAt, opening.escapes);
+          // An apostrophe that was not doubled: what is meant as a literal is outside of it.
+          if (touches(text, at, end)) return null;
           shown += '?';
+          at = end;
           break;
+        }
         case 'dollar':
           at = skipDollarQuoted(text, at, bodyAt);
           shown += '?';
           break;
         case 'identifier': {
           const end = skipQuoted(text, bodyAt);
-          // A name has at most 63 bytes. PASSWORD "x" is an error, and still someone's password.
-          const isName = end - bodyAt <= 64 && !(isRole && word === 'password');
-          shown += isName ? text.slice(at, end) : '?';
+          if (touches(text, at, end)) return null;
+          shown += NAME.test(text.slice(bodyAt, end)) ? text.slice(at, end) : '?';
           at = end;
           break;
         }
@@ -75,10 +93,10 @@ function redactAs(text: string, { escapes }: { escapes: boolean }): string | nul
     }
     const name = token(IDENTIFIER, at);
     if (name !== undefined) {
-      // PASSWORD x is an error too. Where it ends is not known.
-      if (isRole && word === 'password' && !/^null$/i.test(name)) return `${shown}?`;
-      shown += name;
       word = name.toLowerCase();
+      if (word === 'to' && setting === 'dotted') return `${shown}${name} ?`;
+      if (word === 'set') setting = 'begun';
+      shown += name;
       isRole ||= word === 'role' || word === 'user' || word === 'group';
       at += name.length;
       continue;
@@ -94,9 +112,15 @@ function redactAs(text: string, { escapes }: { escapes: boolean }): string | nul
     }
     // A lone $, and what no operator contains.
     if (!/[-+*/<>=~!@#%^&|`?()[\],;:.{}\\]/.test(character)) return null;
+    if (character === '=' && setting === 'dotted') return `${shown}= ?`;
+    setting = character === '.' && setting !== undefined ? 'dotted' : undefined;
     shown += character;
     word = '';
     at++;
   }
   return shown.trim();
+}
+
+function touches(text: string, from: number, to: number): boolean {
+  return TOUCHING.test(text.charAt(from - 1)) || TOUCHING.test(text.charAt(to));
 }
