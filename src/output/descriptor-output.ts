@@ -95,7 +95,8 @@ export class DescriptorOutput implements RawOutput {
           this.#retryLater();
           return;
         }
-        this.#isGone ||= error instanceof Error && 'code' in error && error.code === 'EPIPE';
+        // EIO: the terminal was closed.
+        this.#isGone ||= hasCode(error, 'EPIPE', 'EIO');
         this.#isCut = this.#queue.drop() || this.#isCut;
       }
     }
@@ -115,5 +116,9 @@ export class DescriptorOutput implements RawOutput {
 }
 
 function isBusy(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && (error.code === 'EAGAIN' || error.code === 'EINTR');
+  return hasCode(error, 'EAGAIN', 'EINTR');
+}
+
+function hasCode(error: unknown, ...codes: string[]): boolean {
+  return error instanceof Error && 'code' in error && codes.includes(String(error.code));
 }

@@ -37,6 +37,10 @@ export class RelayOutput implements RawOutput {
     if (this.#flush === null) this.#pump();
   }
 
+  get isGone(): boolean {
+    return this.#direct === null ? this.#isOver : this.#direct.isGone === true;
+  }
+
   /** The relay itself holds some lines that it has not written. */
   get isIdle(): boolean {
     if (this.#direct !== null) return this.#direct.isIdle;

@@ -48,6 +48,10 @@ export class LiveOutput implements Output {
     if (this.isOurs) this.#output.write(this.#drawing.ERASE);
   }
 
+  get isGone(): boolean {
+    return this.#output.isGone === true;
+  }
+
   writeLine(text: string): void {
     this.hide();
     this.#output.writeLine(text);

@@ -7,6 +7,7 @@ import type { SessionActivity } from '../../../src/events/events.js';
 import { startServer, type EmbeddedServer } from '../../support/embedded-server.mjs';
 import { openLock, tryToAcquire } from '../../support/lock.js';
 import { assertNothingLeft, CLI, runCli, startCli } from '../../support/run-cli.js';
+import { isAlive } from '../../support/processes.js';
 import { screenOf } from '../../support/screen.js';
 import { waitFor } from '../../support/wait-for.js';
 
@@ -123,6 +124,45 @@ describe('status --watch', () => {
     const [code] = (await once(shell, 'exit')) as [number | null];
     expect(code).toBe(0);
   });
+
+  test('ends when the reader of a socket has gone', async () => {
+    const watching = spawn(process.execPath, [CLI, 'status', '--watch', '200ms', '--json'], {
+      env: { ...process.env, ...env(), NODE_OPTIONS: '' },
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    await once(watching.stdout, 'data');
+    watching.stdout.destroy();
+    await waitFor('the end', () => watching.exitCode !== null).finally(() => watching.kill('SIGKILL'));
+    expect(watching.exitCode).toBe(0);
+  });
+
+  (hasTerminals ? test : test.skip)(
+    'ends in the background when its terminal was closed (skipped where script(1) is missing)',
+    async () => {
+      // The system ends the jobs in the foreground only.
+      const shell = 'set -m; "$NODE" "$CLI" status --watch 200ms & echo pid=$!; wait';
+      const script = spawn('script', ['-qfc', shell, '/dev/null'], {
+        env: {
+          PATH: process.env.PATH,
+          SHELL: '/bin/sh',
+          TERM: 'xterm',
+          ...env(),
+          NODE: process.execPath,
+          CLI,
+        },
+        stdio: ['pipe', 'pipe', 'ignore'],
+        detached: true,
+      });
+      let output = '';
+      script.stdout.on('data', (bytes: Buffer) => (output += bytes.toString()));
+      await waitFor('some rounds', () => output.split('The lock of').length > 2);
+      const pid = Number(/pid=(\d+)/.exec(output)?.[1]);
+      script.kill('SIGKILL');
+      await waitFor('the end', () => !isAlive(pid)).finally(
+        () => isAlive(pid) && process.kill(pid, 'SIGKILL'),
+      );
+    },
+  );
 
   test.each([
     [['status', '--watch', 'soon'], 'is not a duration'],
