@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { escapeForTerminals } from '../events/json-lines.js';
 import type { EventListener, EventName, MigrateLockEvent } from '../events/events.js';
 
 /** The exit of migrate-lock waits this long at most for all commands together. */
@@ -77,7 +78,7 @@ export class EventCommand {
     };
     stop.addEventListener('abort', end);
     // A command need not read the event.
-    child.stdin?.on('error', () => undefined).end(`${JSON.stringify(event)}\n`);
+    child.stdin?.on('error', () => undefined).end(`${escapeForTerminals(JSON.stringify(event))}\n`);
     await new Promise<void>((resolve, reject) => {
       child.once('error', reject);
       child.once('exit', (code, signal) => {

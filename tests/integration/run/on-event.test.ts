@@ -61,6 +61,14 @@ describe('--on-event', () => {
     ]);
   });
 
+  test('gets no character that controls a terminal', async () => {
+    const args = ['--on-event', 'cat', '--on-events', 'child.started', '--', 'true', '\u009b2J\u202e'];
+    const { stderr, events } = await run(...args);
+    const line = stderr.split('\n').find((text) => text.startsWith('{')) ?? '';
+    expect(JSON.parse(line)).toEqual(events.find(({ event }) => event === 'child.started'));
+    expect(stderr).not.toMatch(/[\u009b\u202e]/);
+  });
+
   test('may leave its stdin unread', async () => {
     const { code, stderr } = await run('--on-event', 'exec <&-; exit 0', '--', 'sh', '-c', 'exit 3');
     expect(code).toBe(3);
