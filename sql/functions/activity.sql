@@ -32,7 +32,8 @@ BEGIN
                       AND held.relation = to_regclass(format('%I.migration_lock_assertion', 'migrate_lock'))))
            AND (state = 'idle' AND backend_start < lease.locked_at) IS NOT TRUE
            AND backend_type IS DISTINCT FROM 'parallel worker'
-         ORDER BY pid
+         -- In the simple setup every role can give itself the lease's name: its sessions must not take the place of the command's.
+         ORDER BY usesysid = ANY (roles) DESC, pid
          LIMIT 100);
     -- By name, as a server may have fewer of these views.
     FOR view_ IN
@@ -42,7 +43,7 @@ BEGIN
     LOOP
         EXECUTE format(
             'SELECT jsonb_object_agg(pid, to_jsonb(shown) || jsonb_build_object(''kind'', $1,
-                        ''object'', CASE WHEN datname = current_database() THEN relid::regclass::text END))
+                        ''object'', CASE WHEN datname = current_database() THEN nullif(relid, 0)::regclass::text END))
                FROM %I AS shown WHERE pid = ANY ($2)', view_) USING substr(view_, 18), pids INTO one;
         progress := progress || coalesce(one, '{}');
     END LOOP;

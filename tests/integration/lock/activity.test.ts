@@ -79,6 +79,35 @@ describe('the sessions of the lease', () => {
     expect(session.waitEvent).toMatch(/^Timeout: PgSleep$|^null$/);
   });
 
+  test('of a hundred that another role has given their name, none takes their place', async () => {
+    const stranger = await db.createRole();
+    const strangers = Array.from({ length: 101 }, () =>
+      postgres(stranger.url, { max: 1, fetch_types: false, onnotice: () => undefined }),
+    );
+    opened.push(...strangers);
+    await Promise.all(strangers.map((sql) => sql`SELECT 1`));
+    // The process ids of sessions that were there before are lower.
+    const { sql, pid } = await ofLease();
+    await sql.unsafe('BEGIN');
+    await Promise.all(
+      strangers.map((one) => one.unsafe(`SET application_name = 'migrate-lock:${instanceId}'`)),
+    );
+    const shown = await read();
+    expect(shown).toHaveLength(100);
+    expect(shown.map((session) => session.pid)).toContain(pid);
+  });
+
+  test('the COPY of a query is on no table', async () => {
+    const { sql, pid } = await ofLease();
+    begin(sql, 'COPY (SELECT pg_sleep(1000)) TO STDOUT');
+    const { progress } = await until(
+      'it runs',
+      pid,
+      ({ statement }) => statement?.startsWith('COPY') === true,
+    );
+    expect(progress?.object ?? null).toBeNull();
+  });
+
   test('a session that has called assert_held() is one, whatever its name', async () => {
     const { sql, pid } = await open('psql');
     const [lease] = await db.sql<{ token: string }[]>`
