@@ -16,8 +16,11 @@ export interface OwnGuardOptions {
   release: (line: string) => Promise<unknown>;
 }
 
-/** Signals that a container or a terminal sends to all its processes. */
-const IGNORED = ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGPIPE'] as const;
+/**
+ * Signals that a container or a terminal sends to all its processes; and those of users: at SIGUSR1, Node.js would open the port
+ * of its debugger, to every user of the machine.
+ */
+const IGNORED = ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGPIPE', 'SIGUSR1', 'SIGUSR2'] as const;
 /** performance.now() stops while the machine is suspended, so that the clock is read again after that time. */
 const LONGEST_PAUSE_MS = 1_000;
 const SECONDS_PAUSE_MS = 200;

@@ -1,8 +1,9 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
-import { isAlive, waitUntilGone } from '../../support/processes.js';
+import { childrenOf, isAlive, waitUntilGone } from '../../support/processes.js';
 import { assertNothingLeft, CLI, startCli } from '../../support/run-cli.js';
 import { EXECUTABLE } from '../../support/executable.js';
 import { waitFor } from '../../support/wait-for.js';
@@ -24,6 +25,15 @@ afterEach(async () => {
   await db.sql`DROP SCHEMA IF EXISTS migrate_lock CASCADE`;
 });
 afterAll(() => db.drop());
+
+const isGuard = (pid: number) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('\0guard');
+/** Whether a process has a handler for the signal. */
+const catches = (pid: number, signal: number) => {
+  const [, caught = '0'] = /^SigCgt:\s*([\da-f]+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
+  return ((BigInt(`0x${caught}`) >> BigInt(signal - 1)) & 1n) === 1n;
+};
+/** How many processes listen on port 9229. */
+const debuggers = () => readFileSync('/proc/net/tcp', 'utf8').split(':240D 00000000:0000 0A').length - 1;
 
 async function releasedBy() {
   const rows = await db.sql<{ by: string; late: boolean }[]>`
@@ -54,6 +64,27 @@ describe.each([
       await waitFor('the release', async () => (await releasedBy()).length === 1, { limitMs: 10_000 });
       expect(await releasedBy()).toEqual([{ by: 'guard', late: false }]);
       expect(holder.events().map(({ event }) => event)).not.toContain('guard.absent');
+    });
+
+    ifPossible('its guards are not ended by signals, and open no port for a debugger', async () => {
+      const holder = start('--ttl', '10m', '--', 'sleep', '1000');
+      const { childPid } = await holder.waitForEvent('child.started');
+      // The second guard is a child of the first.
+      const guards = await waitFor('two guards', () => {
+        const first = childrenOf(holder.pid).find((pid) => pid !== childPid && isGuard(pid));
+        const second = first === undefined ? undefined : childrenOf(first).find(isGuard);
+        return first === undefined || second === undefined ? null : [first, second];
+      });
+      for (const pid of guards) await waitFor('it is ready', () => catches(pid, 10));
+      expect(guards.map((pid) => catches(pid, 12))).toEqual([true, true]);
+      const opened = debuggers();
+      for (const pid of guards)
+        for (const signal of ['SIGUSR1', 'SIGUSR2'] as const) process.kill(pid, signal);
+      await sleep(300);
+      expect(debuggers()).toBe(opened);
+      expect(guards.map(isAlive)).toEqual([true, true]);
+      holder.kill('SIGKILL');
+      await waitUntilGone(childPid);
     });
 
     ifPossible('a command whose holder is stopped ends before the lease does', async () => {
