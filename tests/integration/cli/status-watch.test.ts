@@ -64,6 +64,18 @@ interface Told {
   error?: { code: string };
 }
 
+/** A line of the shell in a terminal of its own, and what it has written so far. */
+function inTerminal(shell: string) {
+  const script = spawn('script', ['-qfc', shell, '/dev/null'], {
+    env: { PATH: process.env.PATH, SHELL: '/bin/sh', TERM: 'xterm', ...env(), NODE: process.execPath, CLI },
+    stdio: ['pipe', 'pipe', 'ignore'],
+    detached: true,
+  });
+  let output = '';
+  script.stdout.on('data', (bytes: Buffer) => (output += bytes.toString()));
+  return { script, output: () => output };
+}
+
 describe('status', () => {
   test('shows the sessions of the lease, and what is in their way, as text and as JSON', async () => {
     expect((await status()).stdout).toContain('Its command has no database session here.');
@@ -141,22 +153,9 @@ describe('status --watch', () => {
     async () => {
       // The system ends the jobs in the foreground only.
       const shell = 'set -m; "$NODE" "$CLI" status --watch 200ms & echo pid=$!; wait';
-      const script = spawn('script', ['-qfc', shell, '/dev/null'], {
-        env: {
-          PATH: process.env.PATH,
-          SHELL: '/bin/sh',
-          TERM: 'xterm',
-          ...env(),
-          NODE: process.execPath,
-          CLI,
-        },
-        stdio: ['pipe', 'pipe', 'ignore'],
-        detached: true,
-      });
-      let output = '';
-      script.stdout.on('data', (bytes: Buffer) => (output += bytes.toString()));
-      await waitFor('some rounds', () => output.split('The lock of').length > 2);
-      const pid = Number(/pid=(\d+)/.exec(output)?.[1]);
+      const { script, output } = inTerminal(shell);
+      await waitFor('some rounds', () => output().split('The lock of').length > 2);
+      const pid = Number(/pid=(\d+)/.exec(output())?.[1]);
       script.kill('SIGKILL');
       await waitFor('the end', () => !isAlive(pid)).finally(
         () => isAlive(pid) && process.kill(pid, 'SIGKILL'),
@@ -187,29 +186,16 @@ describe('status --watch', () => {
     async () => {
       await block();
       const shell = 'stty cols 60 rows 12; "$NODE" "$CLI" status --watch 200ms; echo "code=$?"';
-      const script = spawn('script', ['-qfc', `trap : INT; ${shell}`, '/dev/null'], {
-        env: {
-          PATH: process.env.PATH,
-          SHELL: '/bin/sh',
-          TERM: 'xterm',
-          ...env(),
-          NODE: process.execPath,
-          CLI,
-        },
-        stdio: ['pipe', 'pipe', 'ignore'],
-        detached: true,
-      });
-      let output = '';
-      script.stdout.on('data', (bytes: Buffer) => (output += bytes.toString()));
-      const rounds = () => output.split('\u001b[0J').length;
+      const { script, output } = inTerminal(`trap : INT; ${shell}`);
+      const rounds = () => output().split('\u001b[0J').length;
       await waitFor('some rounds', () => rounds() > 4);
-      const shown = screenOf(output);
+      const shown = screenOf(output());
       expect(shown.filter((line) => line.includes('The lock of'))).toHaveLength(1);
       expect(shown.length).toBeLessThanOrEqual(12);
       for (const line of shown) expect(line.length).toBeLessThanOrEqual(60);
       script.stdin.write('\u0003');
       await once(script, 'exit');
-      expect(output).toContain('code=130');
+      expect(output()).toContain('code=130');
     },
   );
 });
