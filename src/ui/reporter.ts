@@ -1,5 +1,5 @@
-import { Chalk } from 'chalk';
 import type { Output } from '../output/output.js';
+import { paintFor } from './colour.js';
 import { formatError } from './error-text.js';
 import type { EventListener, MigrateLockEvent } from '../events/events.js';
 import { describeEvent, type Message, type Tone } from './messages.js';
@@ -31,15 +31,8 @@ export function createReporter(
   output: Output,
   { quiet, colour, live, redact = (text) => text }: ReporterOptions,
 ): Reporter {
-  // Level 1 is 16 colours, which every terminal with colours has.
-  const chalk = new Chalk({ level: colour ? 1 : 0 });
-  const paint: Record<Tone, (text: string) => string> = {
-    info: (text) => text,
-    good: chalk.green,
-    warn: chalk.yellow,
-    bad: chalk.red,
-  };
-  const prefix = chalk.dim('migrate-lock:');
+  const paint = { info: (text: string): string => text, ...paintFor(colour) } satisfies Record<Tone, unknown>;
+  const prefix = paint.dim('migrate-lock:');
   const print = ({ text, tone, hint }: Message): void => {
     if (quiet && tone !== 'bad') return;
     output.writeLine(`${prefix} ${paint[tone](printable(text))}`);

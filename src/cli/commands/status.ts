@@ -1,10 +1,9 @@
 import { isatty } from 'node:tty';
-import { Chalk } from 'chalk';
 import { escapeForTerminals } from '../../events/json-lines.js';
 import { readConnectionConfig } from '../../db/settings/connection-config.js';
 import { explain } from '../../db/explain.js';
 import { OwnDatabase } from '../../db/own-database.js';
-import { PLAIN, wantsColour, type Paint } from '../../ui/colour.js';
+import { paintFor, wantsColour } from '../../ui/colour.js';
 import { describeStatus, type StatusReport } from '../../ui/status-text.js';
 import { OwnOption } from '../own-option.js';
 import { connectionOptions, type ConnectionOptionValues } from '../options.js';
@@ -52,7 +51,7 @@ async function statusCommand(
 ): Promise<number> {
   const connection = readConnectionConfig({ url: values.databaseUrl, urlFile: values.databaseUrlFile, env });
   const database = new OwnDatabase(connection);
-  const paint = json ? PLAIN : paintFor(env);
+  const paint = paintFor(!json && wantsColour(env, isatty(1)));
   const read = (): Promise<StatusReport> => readStatusReport(database, connection.database, schema);
   const describe = (report: StatusReport): string[] =>
     json ? [escapeForTerminals(JSON.stringify(report))] : describeStatus(report, paint);
@@ -78,10 +77,4 @@ async function statusCommand(
   } finally {
     database.disconnect();
   }
-}
-
-function paintFor(env: NodeJS.ProcessEnv): Paint {
-  if (!wantsColour(env, isatty(1))) return PLAIN;
-  const chalk = new Chalk({ level: 1 });
-  return { good: chalk.green, warn: chalk.yellow, bad: chalk.red, dim: chalk.dim };
 }
