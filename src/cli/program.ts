@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { EXIT_CODES } from '../exit-codes.js';
 import { addAssert } from './commands/assert.js';
 import { addCleanup } from './commands/cleanup.js';
+import { addDoctor } from './commands/doctor.js';
 import { addExtend } from './commands/extend.js';
 import { addGuard } from './commands/guard.js';
 import { addHistory } from './commands/history.js';
@@ -18,7 +19,18 @@ import { VERSION } from './version.js';
 
 /** In the order of `--help`. */
 const COMMANDS = [
-  ...[addRun, addWait, addInit, addExtend, addAssert, addStatus, addHistory, addUnlock, addCleanup],
+  ...[
+    addRun,
+    addWait,
+    addInit,
+    addExtend,
+    addAssert,
+    addStatus,
+    addHistory,
+    addUnlock,
+    addCleanup,
+    addDoctor,
+  ],
   ...[addReleaseAfterCrash, addGuard],
 ];
 

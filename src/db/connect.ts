@@ -114,6 +114,7 @@ async function connectTo(
   return {
     sql: withoutTargetVariable(() => postgres(options)),
     client,
+    tlsVersion: socket.getProtocol?.() ?? null,
     isOpen: () => !session.destroyed,
     farewell: () => session.farewell,
     destroy: () => session.destroy(),

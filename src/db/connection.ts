@@ -27,6 +27,8 @@ export interface Connection {
   readonly sql: postgres.Sql;
   /** This end as the server names it on a direct connection: the port, or the name of the Unix socket. */
   readonly client: string;
+  /** `TLSv1.3`, for example; null: the connection is not encrypted. */
+  readonly tlsVersion: string | null;
   /** False once the socket is closed by either side. */
   readonly isOpen: () => boolean;
   /** The message with which the server or a pooler ended the connection. */

@@ -12,10 +12,11 @@ export interface Address {
   password?: string | undefined;
 }
 
-/** TLS reads the host from the socket. Only a socket with TLS knows its peer's certificate. */
+/** TLS reads the host from the socket. Only a socket with TLS knows its peer's certificate and its protocol. */
 export type HostSocket = net.Socket & {
   host?: string;
   getPeerX509Certificate?: () => X509Certificate | undefined;
+  getProtocol?: () => string | null;
 };
 
 /** The limit of the system; Node cuts a longer path, which leads to another socket. */

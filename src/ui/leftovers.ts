@@ -62,7 +62,8 @@ export function aboutToolLocks({ locks }: Pick<EventOf<'tool.locked'>, 'locks'>)
   };
 }
 
-function named(names: readonly string[], separator = ', '): string {
+/** A list of names, cut when it is long. */
+export function named(names: readonly string[], separator = ', '): string {
   const more = names.length - MOST_NAMED;
   return [...names.slice(0, MOST_NAMED), ...(more > 0 ? [`${more} more`] : [])].join(separator);
 }

@@ -169,6 +169,7 @@ describe('the options of the other commands', () => {
     ['extend', 'docs/cli.md', ['option of `extend`', '']],
     ['wait', 'docs/once.md', ['option of `wait`', 'default', '']],
     ['status', 'docs/operations.md', ['option of `status`', '']],
+    ['doctor', 'docs/operations.md', ['option of `doctor`', '']],
     ['history', 'docs/operations.md', ['option of `history`', 'default', '']],
     ['unlock', 'docs/operations.md', ['option of `unlock`', '']],
     ['cleanup', 'docs/operations.md', ['option of `cleanup`', '']],

@@ -1,0 +1,128 @@
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { whyNotStarted } from '../child/guard-command.js';
+import { systemProcessTable } from '../child/process-table.js';
+import { openHolderSocket } from '../run/holder/holder-socket.js';
+import { ok, warn, type Check } from './check.js';
+
+const SHELL = '/bin/sh';
+const SHELL_LIMIT_MS = 5_000;
+/** migrate-lock itself needs some 30, and the command gets the same limit. */
+const FEW_OPEN_FILES = 256;
+/** migrate-lock with its guard and a small command. */
+const FEW_PROCESSES = 64;
+
+/** What a run needs of this machine. A socket is opened and closed again; nothing else is changed. */
+export async function checkMachine(env: NodeJS.ProcessEnv): Promise<Check[]> {
+  return [
+    judgeProcesses(systemProcessTable().shows),
+    checkShell(),
+    await checkSocket(env),
+    ...judgeLimits(readLimits()),
+  ];
+}
+
+export function judgeProcesses(shows: ReturnType<typeof systemProcessTable>['shows']): Check {
+  const name = 'process-table';
+  switch (shows) {
+    case 'all':
+      return ok(name, 'every process of the command can be found');
+    case 'own':
+      return warn(
+        name,
+        '/proc hides the processes of other users (hidepid)',
+        'Processes of the command that run as another user are not ended. Mount /proc without hidepid, if the command has such ones.',
+      );
+    case 'none':
+      return warn(
+        name,
+        '/proc is not there, or is that of another PID namespace',
+        'Processes that the command leaves running are not ended. Give the container its own /proc.',
+      );
+  }
+}
+
+function checkShell(): Check {
+  const { error, status } = spawnSync(SHELL, ['-c', 'exit 0'], { timeout: SHELL_LIMIT_MS, stdio: 'ignore' });
+  const name = 'shell';
+  if (error === undefined && status === 0) return ok(name, `${SHELL}, for the guard`);
+  const why = error === undefined ? `${SHELL} does not work` : whyNotStarted(SHELL, error);
+  return warn(
+    name,
+    why,
+    'The guard is then a second process of Node.js, with more memory; --check and --recover, which need a shell, do not work.',
+  );
+}
+
+async function checkSocket(env: NodeJS.ProcessEnv): Promise<Check> {
+  const socket = await openHolderSocket(env);
+  try {
+    return socket.path === undefined
+      ? warn(
+          'socket',
+          socket.problem,
+          'Give it a writable TMPDIR that other users cannot replace: without it the command cannot extend its lease, and a run inside it fails.',
+        )
+      : ok('socket', 'the command can reach its holder');
+  } finally {
+    socket.close();
+  }
+}
+
+interface Limits {
+  /** The hard limit, which Node.js takes. null: none, or not known. */
+  openFiles: number | null;
+  /** How many more processes and threads this user may start. null: no limit, or not known. */
+  processesLeft: number | null;
+}
+
+export function judgeLimits({ openFiles, processesLeft }: Limits): Check[] {
+  const shown = (limit: number | null): string => (limit === null ? 'no limit found' : String(limit));
+  return [
+    openFiles !== null && openFiles < FEW_OPEN_FILES
+      ? warn('open-files', `at most ${openFiles}`, 'Raise the hard limit: ulimit -H -n 1024.')
+      : ok('open-files', shown(openFiles)),
+    processesLeft !== null && processesLeft < FEW_PROCESSES
+      ? warn(
+          'processes',
+          `this user may start ${Math.max(0, processesLeft)} more processes or threads`,
+          'Raise the limit (ulimit -u): a run needs a guard and the command.',
+        )
+      : ok('processes', shown(processesLeft)),
+  ];
+}
+
+/** Root has no limit of processes. */
+function readLimits(): Limits {
+  const limits = textOf('/proc/self/limits');
+  const most = Number(/^Max processes +(\d+)/m.exec(limits)?.[1] ?? NaN);
+  const files = Number(/^Max open files +\S+ +(\d+)/m.exec(limits)?.[1] ?? NaN);
+  return {
+    openFiles: Number.isNaN(files) ? null : files,
+    processesLeft: Number.isNaN(most) || process.getuid?.() === 0 ? null : most - ownThreads(),
+  };
+}
+
+/** The threads of this user, which count for the limit. */
+function ownThreads(): number {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .reduce((sum, pid) => sum + threadsOf(pid), 0);
+}
+
+function threadsOf(pid: string): number {
+  try {
+    if (statSync(`/proc/${pid}`).uid !== process.getuid?.()) return 0;
+    return readdirSync(`/proc/${pid}/task`).length;
+  } catch {
+    return 0; // it has ended
+  }
+}
+
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, 'latin1');
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,210 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { checkTls, checkVersion } from '../../../src/doctor/database-checks.js';
+import { createDatabase, type TestDatabase } from '../../support/database.js';
+import { openLock } from '../../support/lock.js';
+import { hasPooler, startPooler } from '../../support/pooler.js';
+import { startRelay } from '../../support/relay.js';
+import { assertNothingLeft, runCli } from '../../support/run-cli.js';
+import { doctor } from './doctor.js';
+
+let db: TestDatabase;
+
+beforeAll(async () => {
+  db = await createDatabase();
+});
+afterEach(async () => {
+  await assertNothingLeft();
+  await db.sql`DROP SCHEMA IF EXISTS migrate_lock CASCADE`;
+});
+afterAll(() => db.drop());
+
+async function createLock(url = db.url): Promise<void> {
+  (await openLock(url)).database.disconnect();
+}
+
+const statuses = (checks: readonly { name: string; status: string }[]) =>
+  checks.filter(({ status }) => status !== 'ok').map(({ name, status }) => `${status} ${name}`);
+
+describe('a database where everything is right', () => {
+  test('every check is ok, before the lock schema is there and after', async () => {
+    const before = await doctor(db.url);
+    expect(statuses(before.checks)).toEqual([]);
+    expect(before.of('lock-schema').detail).toContain('the first run applies it');
+    await createLock();
+    const { checks, of, code } = await doctor(db.url);
+    expect({ code, found: statuses(checks) }).toEqual({ code: 0, found: [] });
+    expect(of('lock-schema').detail).toBe('"migrate_lock", version 1');
+    for (const check of checks) expect(Object.keys(check)).toEqual(['name', 'status', 'detail', 'hint']);
+  });
+
+  test('people read one line a check, coloured where colour is wanted', async () => {
+    const { checks } = await doctor(db.url);
+    const read = (more: Record<string, string> = {}) =>
+      runCli(['doctor'], { env: { DATABASE_URL: db.url, ...more }, auditOnly: false });
+    const { code, stdout } = await read();
+    expect(code).toBe(0);
+    const lines = stdout.trimEnd().split('\n');
+    expect(lines.map((line) => /^ok {4}([\w-]+): \S/.exec(line)?.[1])).toEqual(
+      checks.map(({ name }) => name),
+    );
+    expect((await read({ FORCE_COLOR: '1' })).stdout).toContain('\u001b[32mok\u001b[39m');
+  });
+});
+
+describe('connection', () => {
+  test('nothing listens: one failed check, and no password in it', async () => {
+    const url = 'postgres://u:hunter2@127.0.0.1:1/db';
+    const { code, of } = await doctor(url);
+    expect(code).toBe(1);
+    expect(of('connection')).toMatchObject({
+      status: 'fail',
+      hint: expect.stringContaining('host and port'),
+    });
+    const { stdout } = await runCli(['doctor'], { env: { DATABASE_URL: url }, auditOnly: false });
+    expect(stdout).toMatch(/^fail {2}connection: .*\. Check that it is running/m);
+    expect(stdout).not.toContain('hunter2');
+  });
+
+  test('a wrong password, TLS that is missing, are failed checks; a URL that is none is a usage error', async () => {
+    const wrong = db.urlWith((url) => (url.password = 'hunter2'));
+    expect((await doctor(wrong)).of('connection')).toMatchObject({ status: 'fail' });
+    const tls = db.urlWith((url) => url.searchParams.set('sslmode', 'require'));
+    expect((await doctor(tls)).of('connection').hint).toContain('sslmode');
+    const none = await runCli(['doctor'], { env: { DATABASE_URL: 'postgres://u:hunter2@/?hots=x' } });
+    expect(none).toMatchObject({ code: 64, stdout: '' });
+    expect(none.stderr).not.toContain('hunter2');
+  });
+
+  test('a server that does not answer is given up after a while', async () => {
+    const { hostname, port } = new URL(db.url);
+    const relay = await startRelay({ host: hostname, port: Number(port) });
+    try {
+      relay.set('silent');
+      const url = db.urlWith((changed) => (changed.port = String(relay.port)));
+      expect((await doctor(url)).of('connection').status).toBe('fail');
+      relay.set('pass');
+      expect((await doctor(url)).of('pooler')).toMatchObject({
+        status: 'ok',
+        detail: expect.stringContaining('relay'),
+      });
+    } finally {
+      await relay.close();
+    }
+  });
+
+  test('tls: what is not encrypted, or not verified, is a warning, unless the server is here', () => {
+    const at = (host: string, ssl: 'require' | 'prefer' | 'verify-full') => ({
+      ssl,
+      hosts: [{ host, port: 5432 }],
+    });
+    expect(checkTls(null, at('db.example', 'prefer'))).toMatchObject({ status: 'warn' });
+    expect(checkTls('TLSv1.3', at('db.example', 'require'))).toMatchObject({ status: 'warn' });
+    expect(checkTls('TLSv1.3', at('db.example', 'verify-full'))).toMatchObject({ status: 'ok' });
+    expect(checkTls(null, at('/run/postgresql', 'prefer'))).toMatchObject({ status: 'ok' });
+  });
+
+  test('server-version: one before PostgreSQL 12 fails', () => {
+    expect(checkVersion({ version: '11.22', versionNumber: 110_022 })).toMatchObject({ status: 'fail' });
+    expect(checkVersion({ version: '12.0', versionNumber: 120_000 })).toMatchObject({ status: 'ok' });
+  });
+});
+
+describe('rights', () => {
+  test('a role that may not create the schema, and has not been admitted', async () => {
+    const role = await db.createRole();
+    expect((await doctor(role.url)).of('lock-schema')).toMatchObject({
+      status: 'fail',
+      hint: expect.stringContaining('migrate-lock init'),
+    });
+    await createLock();
+    const { of } = await doctor(role.url);
+    expect(of('right-to-use')).toMatchObject({ status: 'fail', hint: expect.stringContaining('--grant-to') });
+    expect(of('lock-schema').status).toBe('fail');
+  });
+
+  test('an owner who may neither end nor see the sessions of an admitted role', async () => {
+    const [owner, role] = [await db.createRole(), await db.createRole()];
+    await db.sql.unsafe(`GRANT CREATE ON DATABASE ${db.name} TO ${owner.name}`);
+    const admit = await runCli(['init', '--grant-to', role.name], { env: { DATABASE_URL: owner.url } });
+    expect(admit.code).toBe(0);
+    const before = await doctor(role.url);
+    expect(statuses(before.checks)).toEqual(['warn right-to-end-sessions', 'warn right-to-see-sessions']);
+    expect(before.of('right-to-end-sessions').hint).toBe(`GRANT pg_signal_backend TO ${owner.name}.`);
+    await db.sql.unsafe(`GRANT pg_signal_backend, pg_read_all_stats TO ${owner.name}`);
+    expect(statuses((await doctor(role.url)).checks)).toEqual([]);
+    await db.sql.unsafe(`REVOKE CREATE ON DATABASE ${db.name} FROM ${owner.name}`);
+  });
+
+  test('a lock schema in which another role may create objects is not trusted', async () => {
+    await createLock();
+    await db.sql`GRANT CREATE ON SCHEMA migrate_lock TO PUBLIC`;
+    expect((await doctor(db.url)).of('lock-schema')).toMatchObject({ status: 'fail' });
+  });
+
+  test('few free connections', async () => {
+    await createLock();
+    const role = await db.createRole('CONNECTION LIMIT 4');
+    expect((await doctor(role.url)).of('free-connections')).toMatchObject({ status: 'warn' });
+  });
+});
+
+describe('settings of the role and the database', () => {
+  test.each([
+    ['statement_timeout', `statement_timeout = '20s'`, '20s (user)'],
+    ['lock_timeout', `lock_timeout = '50ms'`, '50ms (user)'],
+    ['idle_in_transaction_session_timeout', `idle_in_transaction_session_timeout = '2s'`, '2s (user)'],
+    ['read-only', 'default_transaction_read_only = on', 'read only'],
+    ['role', 'role = pg_monitor', 'acts as pg_monitor'],
+    ['search_path', 'search_path = nowhere', 'nowhere'],
+  ])('%s', async (name, setting, detail) => {
+    const role = await db.createRole('IN ROLE pg_monitor');
+    await db.sql.unsafe(`GRANT CREATE ON DATABASE ${db.name} TO ${role.name}`);
+    const before = await doctor(role.url);
+    expect(before.of(name).status).toBe('ok');
+    await db.sql.unsafe(`ALTER ROLE ${role.name} SET ${setting}`);
+    const { of, code } = await doctor(role.url);
+    expect(of(name)).toMatchObject({
+      status: 'warn',
+      detail: expect.stringContaining(detail),
+      hint: expect.stringMatching(/\S/),
+    });
+    // As the other role it may not create the lock schema.
+    expect(code).toBe(name === 'role' ? 1 : 0);
+    await db.sql.unsafe(`REVOKE CREATE ON DATABASE ${db.name} FROM ${role.name}`);
+  });
+
+  test('a search_path that leads to the lock schema', async () => {
+    await createLock();
+    const { of } = await doctor(db.url, [], { env: { PGOPTIONS: '-c search_path=migrate_lock' } });
+    expect(of('search_path')).toMatchObject({ status: 'warn' });
+  });
+});
+
+describe('behind PgBouncer (skipped where it is not installed)', () => {
+  (hasPooler ? test : test.skip)('the pooler is found, and that notifications do not pass it', async () => {
+    await createLock();
+    const pooler = await startPooler(db.url);
+    try {
+      const { checks, of } = await doctor(pooler.through(db.url));
+      expect(statuses(checks)).toEqual(['warn pooler', 'warn listen']);
+      expect(of('pooler').detail).toContain('PgBouncer');
+    } finally {
+      await pooler.stop();
+    }
+  });
+});
+
+describe('clock', () => {
+  test('a machine whose clock differs', async () => {
+    const { CLI } = await import('../../support/run-cli.js');
+    const skew = new URL('../../support/fixtures/faults/clock-skew.cjs', import.meta.url).pathname;
+    const { of } = await doctor(db.url, [], {
+      program: ['--require', skew, CLI],
+      env: { FAULTS_SKEW_MS: '60000' },
+    });
+    expect(of('clock')).toMatchObject({
+      status: 'warn',
+      detail: expect.stringMatching(/(59|60|1m).* behind/),
+    });
+  });
+});

@@ -1,0 +1,78 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
+import { judgeLimits, judgeProcesses } from '../../../src/doctor/machine-checks.js';
+import { createDatabase, type TestDatabase } from '../../support/database.js';
+import { assertNothingLeft } from '../../support/run-cli.js';
+import { doctor } from './doctor.js';
+
+const WITHOUT_SHELL = [
+  ...['unshare', '--mount', 'sh', '-c'],
+  ...['mount --bind /dev/null "$(readlink -f /bin/sh)" && exec "$@"', 'sh'],
+];
+const OUTER_PROC = ['unshare', '--pid', '--fork', '--kill-child'];
+const NO_PLACE = new URL('../../support/fixtures/no-place.cjs', import.meta.url).pathname;
+const hasNamespaces =
+  spawnSync('unshare', [...WITHOUT_SHELL.slice(1), '/bin/sh', '-c', 'true']).status === 126;
+const ifPossible = hasNamespaces ? test : test.skip;
+const why = '(skipped where unshare is not permitted)';
+
+let db: TestDatabase;
+
+beforeAll(async () => {
+  db = await createDatabase();
+});
+afterEach(() => assertNothingLeft());
+afterAll(() => db.drop());
+
+ifPossible(`shell: one that may not be executed ${why}`, async () => {
+  const { of, code } = await doctor(db.url, [], { through: WITHOUT_SHELL });
+  expect(of('shell')).toMatchObject({ status: 'warn', detail: '/bin/sh may not be executed' });
+  expect(code).toBe(0);
+});
+
+ifPossible(`process-table: the /proc of another PID namespace ${why}`, async () => {
+  const { of } = await doctor(db.url, [], { through: OUTER_PROC });
+  expect(of('process-table')).toMatchObject({
+    status: 'warn',
+    detail: expect.stringContaining('PID namespace'),
+  });
+});
+
+test('process-table: a /proc that hides the processes of other users', () => {
+  expect(judgeProcesses('own')).toMatchObject({ status: 'warn', detail: expect.stringContaining('hidepid') });
+});
+
+test('socket: no folder for one', async () => {
+  const { CLI } = await import('../../support/run-cli.js');
+  expect(existsSync(NO_PLACE)).toBe(true);
+  const { of } = await doctor(db.url, [], { program: ['--require', NO_PLACE, CLI] });
+  expect(of('socket')).toMatchObject({ status: 'warn', hint: expect.stringContaining('TMPDIR') });
+});
+
+test('socket: the folder that was made for the check is removed', async () => {
+  const TMPDIR = mkdtempSync(join(tmpdir(), 'doctor-'));
+  try {
+    mkdirSync(join(TMPDIR, 'other'));
+    expect((await doctor(db.url, [], { env: { TMPDIR } })).of('socket').status).toBe('ok');
+    expect(readdirSync(TMPDIR)).toEqual(['other']);
+  } finally {
+    rmSync(TMPDIR, { recursive: true });
+  }
+});
+
+test('open-files: a low hard limit', async () => {
+  const { of } = await doctor(db.url, [], { through: ['sh', '-c', 'ulimit -n 100; exec "$@"', 'sh'] });
+  expect(of('open-files')).toMatchObject({ status: 'warn', detail: 'at most 100' });
+});
+
+test('processes: few that are left for this user', () => {
+  const [, few] = judgeLimits({ openFiles: null, processesLeft: 3 });
+  expect(few).toMatchObject({ name: 'processes', status: 'warn', detail: expect.stringContaining('3 more') });
+  expect(judgeLimits({ openFiles: null, processesLeft: null }).map(({ status }) => status)).toEqual([
+    'ok',
+    'ok',
+  ]);
+});
