@@ -6,6 +6,8 @@ import { checkDatabase } from './database-checks.js';
 import { checkLeftovers, type LockState } from './leftover-checks.js';
 import { checkMachine } from './machine-checks.js';
 
+export { SessionWatch } from './watch-sessions.js';
+
 export interface Examined {
   connection: ConnectionConfig;
   schema: string;

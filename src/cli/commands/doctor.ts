@@ -3,39 +3,59 @@ import { Chalk } from 'chalk';
 import { escapeForTerminals } from '../../events/json-lines.js';
 import { readConnectionConfig } from '../../db/settings/connection-config.js';
 import { redactSecrets } from '../../redact/secrets.js';
-import { describeCheck } from '../../ui/check-text.js';
+import { describeCheck, type Check } from '../../ui/check-text.js';
 import { PLAIN, wantsColour, type Paint } from '../../ui/colour.js';
-import { connectionOptions, type ConnectionOptionValues } from '../options.js';
+import { checkTimes } from '../check-times.js';
+import { connectionOptions } from '../options.js';
+import { nameGiven } from '../own-option.js';
 import type { AddCommand, ProcessContext } from '../process-context.js';
 import { redactInput } from '../redact-input.js';
 import { readStatusReport } from '../status-report.js';
+import { runCommand, runOptions, type RunOptionValues } from './run.js';
 
 export const addDoctor: AddCommand = (program, processContext, onExitCode) => {
   const doctor = program
     .command('doctor')
-    .description('check the database, the rights and this machine as a run would find them; changes nothing')
+    .description(
+      'check the database, the rights and this machine as a run would find them; with a command, run it and look at its sessions',
+    )
+    .usage('[options] [-- <command> [args...]]')
+    .argument('[command...]', 'run this command under the lock when no check failed')
+    .passThroughOptions()
     .option('--json', 'print one JSON object a check instead of text', false)
     .addHelpText('after', DOCTOR_HELP);
-  for (const option of connectionOptions()) doctor.addOption(option);
-  doctor.action(async (values: DoctorOptionValues) => {
-    onExitCode(await doctorCommand(values, processContext));
+  for (const option of [...connectionOptions(), ...runOptions()]) doctor.addOption(option);
+  doctor.action(async (command: string[], values: DoctorOptionValues) => {
+    checkTimes(values, (key) => nameGiven(doctor, key));
+    onExitCode(await doctorCommand(command, values, processContext));
   });
 };
 
 const DOCTOR_HELP = `
 One line a check: ok, warn (a run works, with less than it could have) or fail (a run fails), each with what to do.
-It exits with 0 when no check failed, and with 1 otherwise.`;
+It exits with 0 when no check failed, and with 1 otherwise. Without a command it changes nothing in the database.
 
-interface DoctorOptionValues extends ConnectionOptionValues {
+With a command it RUNS the command under the lock, as run would with the same options, when no check failed; it exits with
+the command's code, and says whether the command's database sessions were seen in this database, under the lease's name.
+Events are not written to stdout then.
+
+Examples:
+  migrate-lock doctor
+  migrate-lock doctor -- knex migrate:latest`;
+
+interface DoctorOptionValues extends RunOptionValues {
   json: boolean;
 }
 
 async function doctorCommand(
-  { json, schema, ...values }: DoctorOptionValues,
-  { env, stdout }: ProcessContext,
+  command: readonly string[],
+  values: DoctorOptionValues,
+  processContext: ProcessContext,
 ): Promise<number> {
+  const { json, schema } = values;
+  const { env, stdout, reporterFor } = processContext;
   const connection = readConnectionConfig({ url: values.databaseUrl, urlFile: values.databaseUrlFile, env });
-  const { examine } = await import('../../doctor/doctor.js'); // no other command needs it
+  const { examine, SessionWatch } = await import('../../doctor/doctor.js'); // no other command needs it
   const checks = await examine({
     connection,
     schema,
@@ -45,11 +65,25 @@ async function doctorCommand(
   const redact = (text: string): string =>
     redactSecrets(redactInput(text, [values.databaseUrl ?? ''], env), connection.secrets);
   const paint = paintFor(env);
-  for (const { name, status, detail, hint } of checks) {
+  const show = ({ name, status, detail, hint }: Check): void => {
     const shown = { name, status, detail: redact(detail), hint: hint && redact(hint) };
     stdout.writeLine(json ? escapeForTerminals(JSON.stringify(shown)) : describeCheck(shown, paint));
+  };
+  checks.forEach(show);
+  const failed = checks.some(({ status }) => status === 'fail');
+  if (command.length === 0) return failed ? 1 : 0;
+  const reporter = reporterFor(values.quiet);
+  if (failed) {
+    reporter.warn('a check failed: the command is not run');
+    return 1;
   }
-  return checks.some(({ status }) => status === 'fail') ? 1 : 0;
+  reporter.warn('no check failed: now the command is run under the lock');
+  const watch = new SessionWatch(connection, command);
+  await watch.begin();
+  const exitCode = await runCommand(command, values, processContext, watch.onEvent);
+  const seen = await watch.finish();
+  if (seen !== undefined) show(seen);
+  return exitCode;
 }
 
 function paintFor(env: NodeJS.ProcessEnv): Paint {

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import type { EventName } from '../../events/events.js';
+import type { EventListener, EventName } from '../../events/events.js';
 import { createAuditLog } from '../../events/json-lines.js';
 import { readConnectionConfig } from '../../db/settings/connection-config.js';
 import { UsageError } from '../../errors.js';
@@ -120,10 +120,12 @@ export interface RunOptionValues extends ConnectionOptionValues {
   onEvents?: EventName[];
 }
 
-async function runCommand(
+/** `listener`: what gets the events instead of stdout. */
+export async function runCommand(
   [command, ...args]: readonly string[],
   values: RunOptionValues,
   { env, cwd, program, stdout, reporterFor }: ProcessContext,
+  listener: EventListener = createAuditLog(stdout),
 ): Promise<number> {
   if (command === undefined) {
     throw new UsageError(
@@ -164,7 +166,7 @@ async function runCommand(
       conflictExitCode: values.conflictExitCode,
     },
     [
-      createAuditLog(stdout),
+      listener,
       reporter.onEvent,
       ...(metrics === null ? [] : [metrics.onEvent]),
       ...(eventCommand === null ? [] : [eventCommand.onEvent]),

@@ -1,0 +1,107 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ConnectionConfig } from '../db/settings/connection-config.js';
+import { OwnDatabase } from '../db/own-database.js';
+import { integer, list, object, text } from '../db/shape.js';
+import type { MigrateLockEvent } from '../events/events.js';
+import { CALLS } from '../generated/sql.js';
+import { fail, ok, warn, type Check } from './check.js';
+import { LIMIT_MS } from './server-facts.js';
+import { nameByHand } from './session-names.js';
+
+/** Sessions that are shorter than this and a round trip may not be seen. */
+const PAUSE_MS = 10;
+const NAME = 'command-sessions';
+
+interface Look {
+  here: number;
+  elsewhere: string[];
+  unnamed: number[];
+}
+const shape = object<Look>({
+  here: integer(0, 1e9),
+  elsewhere: list(text()),
+  unnamed: list(integer(0, 2 ** 31)),
+});
+
+/** Looks at the database sessions while the command runs, on a connection of its own. */
+export class SessionWatch {
+  readonly #database: OwnDatabase;
+  readonly #before = new Set<number>();
+  readonly #elsewhere = new Set<string>();
+  readonly #unnamed = new Set<number>();
+  #here = 0;
+  #looks = 0;
+  #ended = false;
+  #watching: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly connection: ConnectionConfig,
+    private readonly command: readonly string[],
+  ) {
+    this.#database = new OwnDatabase(connection);
+  }
+
+  /** Before the command: the sessions of others that are there already. */
+  async begin(): Promise<void> {
+    const look = await this.#look('').catch(() => undefined); // the run reports what is wrong
+    for (const pid of look?.unnamed ?? []) this.#before.add(pid);
+  }
+
+  readonly onEvent = (event: MigrateLockEvent): void => {
+    if (event.event === 'child.started') this.#watching = this.#watch(event.instanceId);
+    if (event.event === 'child.exited') this.#ended = true;
+  };
+
+  /** What was seen. undefined: the command did not start. */
+  async finish(): Promise<Check | undefined> {
+    this.#ended = true;
+    await this.#watching;
+    this.#database.disconnect();
+    return this.#looks === 0 ? undefined : this.#judge();
+  }
+
+  async #watch(instanceId: string): Promise<void> {
+    while (!this.#ended) {
+      this.#looks++;
+      try {
+        const { here, elsewhere, unnamed } = await this.#look(instanceId);
+        this.#here = Math.max(this.#here, here);
+        for (const database of elsewhere) this.#elsewhere.add(database);
+        for (const pid of unnamed) if (!this.#before.has(pid)) this.#unnamed.add(pid);
+      } catch {
+        // The database may restart: the next look connects again.
+      }
+      await sleep(PAUSE_MS);
+    }
+  }
+
+  async #look(instanceId: string): Promise<Look> {
+    const call = { name: 'look at the sessions', statement: CALLS.namedSessions, limitMs: LIMIT_MS };
+    return shape(await this.#database.call({ ...call, parameters: [instanceId] }), 'the sessions');
+  }
+
+  #judge(): Check {
+    const { database } = this.connection;
+    if (this.#here > 0) return ok(NAME, `seen in ${database}, under the name of the lease`);
+    const others = [...this.#elsewhere].join(', ');
+    if (others !== '') {
+      return fail(
+        NAME,
+        `the command connected to ${others}, and the lock is in ${database}`,
+        'Give migrate-lock the URL of the database that is migrated: runs with another URL do not wait for this one.',
+      );
+    }
+    if (this.#unnamed.size > 0) {
+      return warn(
+        NAME,
+        `sessions in ${database} that began meanwhile do not bear the name of the lease`,
+        `If they are the command's, what it leaves in a crash is not found. ${nameByHand(this.command)}`,
+      );
+    }
+    return warn(
+      NAME,
+      `none was seen in ${database}`,
+      'The command connected for a moment only, or not at all, or to another server: check that both have the same URL.',
+    );
+  }
+}
