@@ -6,6 +6,19 @@ import { unlockLine } from '../text/unlock-line.js';
 /** SQLSTATE: the schema does not exist. */
 const NO_SCHEMA = '3F000';
 
+/** Errors of a setup that does not work yet: `doctor` looks at all of it. */
+const OF_SETUP = new Set([
+  'DATABASE_UNREACHABLE',
+  'DATABASE_REFUSED',
+  'PERMISSION_DENIED',
+  'SCHEMA_NOT_TRUSTED',
+]);
+
+export function adviceAfterError({ code, hint }: EventOf<'error'>): string | undefined {
+  if (!OF_SETUP.has(code)) return hint;
+  return `${hint === undefined ? '' : `${hint} `}\`migrate-lock doctor\` checks the whole setup.`;
+}
+
 /** What you can do after a wait has timed out. */
 export function adviceAfterWait(event: EventOf<'wait.timeout'>): string {
   const { handovers } = event;

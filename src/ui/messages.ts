@@ -1,4 +1,9 @@
-import { adviceAfterDeadline, adviceAfterFailedRelease, adviceAfterWait } from './advice.js';
+import {
+  adviceAfterDeadline,
+  adviceAfterError,
+  adviceAfterFailedRelease,
+  adviceAfterWait,
+} from './advice.js';
 import { formatDuration } from '../text/duration.js';
 import type { EventOf, MigrateLockEvent, SessionActivity } from '../events/events.js';
 import { heldSinceUntil, holderName, holding, shortened, whoRan } from './holder-text.js';
@@ -190,7 +195,7 @@ export function describeEvent(event: MigrateLockEvent): Message | null {
         hint: 'Set TMPDIR to a directory that this user can write, and in which no other user can replace files.',
       };
     case 'error':
-      return { ...bad(event.message), hint: event.hint };
+      return { ...bad(event.message), hint: adviceAfterError(event) };
     case 'run.finished':
       return event.outcome === 'unrecovered' ? UNRECOVERED : null;
   }

@@ -416,6 +416,12 @@ describe('describeEvent', () => {
       'running under the lease of x, inside its command',
     ],
     [{ event: 'error', code: 'X', message: 'wrong', hint: 'right' }, 'bad', 'wrong', 'right'],
+    [
+      { event: 'error', code: 'DATABASE_REFUSED', message: 'no such database', hint: 'Create it.' },
+      'bad',
+      'no such database',
+      'Create it. `migrate-lock doctor` checks the whole setup.',
+    ],
   ];
   test.each(rows.map(([event, tone, text, hint]) => ({ event, tone, text, hint })))('$text', (row) => {
     const { tone, text, hint } = row;
