@@ -75,13 +75,15 @@ describe('connection', () => {
     expect(none.stderr).not.toContain('hunter2');
   });
 
-  test('a server that does not answer is given up after a while', async () => {
+  test('a server that does not answer is given up after a while, and a slow one is a warning', async () => {
     const { hostname, port } = new URL(db.url);
     const relay = await startRelay({ host: hostname, port: Number(port) });
     try {
       relay.set('silent');
       const url = db.urlWith((changed) => (changed.port = String(relay.port)));
       expect((await doctor(url)).of('connection').status).toBe('fail');
+      relay.set({ delayMs: 150 });
+      expect((await doctor(url)).of('round-trip').status).toBe('warn');
       relay.set('pass');
       expect((await doctor(url)).of('pooler')).toMatchObject({
         status: 'ok',
