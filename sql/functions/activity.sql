@@ -87,7 +87,8 @@ BEGIN
                                         FROM (SELECT * FROM edge WHERE edge.pid = wanted.pid LIMIT 10) AS edge
                                         LEFT JOIN session AS other ON other.pid = blocker))
                          FROM held AS wanted
-                        WHERE wanted.pid = session.pid AND NOT wanted.granted
+                        -- PostgreSQL reads sessions and locks one after the other: a session that it read as idle began to wait later.
+                        WHERE wanted.pid = session.pid AND NOT wanted.granted AND (state LIKE 'idle%') IS NOT TRUE
                         LIMIT 1),
                    'queued', (SELECT count(*) FROM queue WHERE head = session.pid AND queue.pid <> ALL (pids)),
                    'progress', progress -> session.pid::text) ORDER BY session.pid), '[]')
