@@ -19,7 +19,7 @@ export function hintOf(error: unknown): string {
 }
 
 export function unreachableHint(error: unknown): string {
-  const longer = '--wait-timeout gives it longer to come up.';
+  const longer = '`run` and `wait` try again until --wait-timeout ends.';
   switch (errorCode(error)) {
     case 'EMFILE':
     case 'ENFILE':
@@ -32,7 +32,7 @@ export function unreachableHint(error: unknown): string {
     case 'EAI_AGAIN':
       return `The host name could not be resolved: check it. ${longer}`;
     case '08006':
-      return `That is what a pooler says: its log tells more. ${longer}`;
+      return `A pooler answers so when it has lost the server: see its log. ${longer}`;
     default:
       return `Check that it is running and that the host and port are right. ${longer}`;
   }
