@@ -22,6 +22,7 @@ export const REQUESTS = {
   'poll, values': `\0\0\0${String.fromCharCode(Buffer.byteLength(hostname()))}${hostname()}`,
   release: 'p_by => $3',
   'release, values': '\0\0\0\x06holder',
+  look: '.activity() AS answer',
 };
 
 /** Waits for the moment of a fault, causes it and, if necessary, ends it. Never rejects. */

@@ -24,7 +24,7 @@ export interface RunPlan {
 
 /** The text of a call, or the parameters with which it is executed. */
 export type Request = (typeof REQUESTS)[number];
-const REQUESTS = ['version', 'poll', 'poll, values', 'release', 'release, values'] as const;
+const REQUESTS = ['version', 'poll', 'poll, values', 'release', 'release, values', 'look'] as const;
 
 export type Trigger =
   | { at: 'start'; afterMs: number }
@@ -63,6 +63,8 @@ export interface Schedule {
 }
 
 const HOUR_MS = 3_600_000;
+/** Longer than every lease. */
+const LONG_MS = 20_000;
 
 /** The schedule of a seed, always the same. Its effect also depends on the machine's speed. */
 export function drawSchedule(seed: number): Schedule {
@@ -72,6 +74,11 @@ export function drawSchedule(seed: number): Schedule {
     const run = index === 0 ? 0 : random.between(0, runs.length - 1);
     return drawFault(random, run, runs[run]?.ttlMs ?? 0);
   });
+  for (const { run, when } of faults) {
+    const plan = runs[run];
+    // Only a run whose deadline comes near looks at its sessions.
+    if (plan !== undefined && when.at === 'request' && when.call === 'look') plan.child.runMs = LONG_MS;
+  }
   return { seed, runs, faults, recovers: seed % 2 === 0 };
 }
 
@@ -89,7 +96,7 @@ function drawRun(random: Random, index: number): RunPlan {
 
 function drawChild(random: Random): ChildPart {
   return {
-    runMs: random.chance(0.3) ? 20_000 : random.between(50, 1_000),
+    runMs: random.chance(0.3) ? LONG_MS : random.between(50, 1_000),
     ...(random.chance(0.25) ? { ignoresTerm: true } : {}),
     ...(random.chance(0.2) ? { daemon: true } : {}),
     ...(random.chance(0.35) ? { statement: random.pick(['sleep', 'update']) } : {}),
