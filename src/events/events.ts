@@ -160,7 +160,7 @@ export interface EventFields {
   'child.exited': { exitCode: number | null; signal: string | null; durationMs: number };
   /**
    * Most of the lease is used, and the child still runs; it is asked to end after `deadlineMs`. `canExtend`: it can ask for more time.
-   * `sessions`: what its database sessions are doing; absent: not known.
+   * `sessions`: what its database sessions are doing, at most 20, first those that wait; absent: not known.
    */
   'lease.expiring': {
     expiresInMs: number;

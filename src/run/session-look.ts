@@ -13,6 +13,8 @@ const LIMIT_MS = 500;
 const MOST_THAT_LOOK = 50;
 /** A look ends this long before the command's deadline. */
 const MARGIN_MS = 50;
+/** Log collectors cut long lines. */
+const MOST_SHOWN = 20;
 /** A look that began less than this ago is not made again, and is shown. */
 const RECENT_MS = 1_500;
 
@@ -25,7 +27,11 @@ async function sessionsOf(
 ): Promise<SessionActivity[] | undefined> {
   try {
     const activity = await readActivity(database, schema, limitMs);
-    return activity?.instanceId === instanceId ? activity.sessions : undefined;
+    if (activity?.instanceId !== instanceId) return undefined;
+    const waitingFirst = activity.sessions.toSorted(
+      (a, b) => Number(a.waiting === null) - Number(b.waiting === null),
+    );
+    return waitingFirst.slice(0, MOST_SHOWN);
   } catch {
     return undefined;
   }

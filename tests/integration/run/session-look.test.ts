@@ -76,6 +76,24 @@ test('lease.expiring and child.deadline carry what the sessions wait for, and pe
   });
 });
 
+test('of many sessions it carries 20, first those that wait', async () => {
+  await blocked(async () => {
+    // The last session to connect is the one that waits.
+    const script = `import postgres from 'postgres';
+      const one = () => postgres(process.env.DIRECT_URL, { max: 1, fetch_types: false });
+      for (let n = 0; n < 24; n++) await one()\`SELECT 1\`;
+      await one().unsafe(process.env.MIGRATION);`;
+    const run = start(['node', '--input-type=module', '-e', script]);
+    const { sessions = [] } = await run.waitForEvent('lease.expiring');
+    expect(sessions).toHaveLength(20);
+    expect(sessions.map(({ waiting }) => waiting !== null)).toEqual([
+      true,
+      ...Array<boolean>(19).fill(false),
+    ]);
+    await run.done;
+  });
+});
+
 test('a command without a session here has none', async () => {
   const run = start(['sleep', '1000']);
   expect((await run.waitForEvent('lease.expiring')).sessions).toEqual([]);
