@@ -194,7 +194,7 @@ kill_tree() {
 # Starts a watcher, which sends SIGKILL at DUE, for as long as processes are found or the guard is alive. If the guard and then
 # the holder are killed, the watcher does not wait for DUE.
 watch() {
-  [ -z "$watcher" ] || kill -KILL "$watcher"
+  previous=$watcher
   {
     while read_clock && [ "$now" -lt "$due" ] && { kill -0 $$ || kill -0 "$PPID"; }; do
       if [ $((due - now)) -lt 10 ]; then pause 0.$((due - now)); else pause 1; fi
@@ -214,6 +214,8 @@ watch() {
     done
   } &
   watcher=$!
+  # Only now: the guard may be killed in between.
+  [ -z "$previous" ] || kill -KILL "$previous"
 }
 
 # Kills the guard and the processes that it has started.

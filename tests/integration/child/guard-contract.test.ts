@@ -12,6 +12,7 @@ import {
   pidsIn,
   RELEASE,
   SHELL_GUARDS,
+  untilGuardWatches,
   untilSessionIsOver,
 } from './guard-lab.js';
 import { fixture } from './start-one.js';
@@ -180,6 +181,7 @@ describe.each([OWN_GUARD, ...SHELL_GUARDS])('$name (skipped where it is missing)
   ifThere('killed together with its holder, leaves a process that ends the child', async () => {
     const { program, guard } = await lab.holder({ shell, command: fixture('deaf.sh') });
     const { pid = 0 } = await lab.line('started');
+    await untilGuardWatches(guard);
     // Stopped, so that it cannot start another guard.
     program.kill('SIGSTOP');
     signalProcess(guard, 'SIGKILL');

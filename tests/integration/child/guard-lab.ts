@@ -124,6 +124,14 @@ export async function untilSessionIsOver(session: number): Promise<void> {
   });
 }
 
+/** The guard has read its orders: it has a second process, which ends the child when both it and the holder are killed. */
+export async function untilGuardWatches(guard: number): Promise<void> {
+  await waitFor(`the second process of guard ${guard}`, async () => {
+    const processes = await systemProcessTable().list();
+    return processes.some(({ session, pid, zombie }) => session === guard && pid !== guard && !zombie);
+  });
+}
+
 export function contents(file: string): string {
   try {
     return readFileSync(file, 'utf8');
