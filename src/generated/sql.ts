@@ -132,7 +132,7 @@ export const CALLS = {
   "beginChange": "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
   "chain": "/*NO LOAD BALANCE*/ SELECT \"migrate_lock\".chain($1, $2) AS answer",
   "cleanup": "/*NO LOAD BALANCE*/ SELECT \"migrate_lock\".cleanup(p_orphans => $1, p_seen => $2::pg_catalog.text::pg_catalog.jsonb) AS answer",
-  "clock": "/*NO LOAD BALANCE*/ SELECT pg_catalog.jsonb_build_object(\n    'nowMs', pg_catalog.floor(extract(epoch FROM pg_catalog.clock_timestamp()) * 1000),\n    'isReplica', pg_catalog.pg_is_in_recovery()) AS answer",
+  "clock": "/*NO LOAD BALANCE*/ -- Read with the search_path of others too: names and operators are of pg_catalog throughout.\nSELECT pg_catalog.jsonb_build_object(\n    'nowMs', pg_catalog.floor(extract(epoch FROM pg_catalog.clock_timestamp()) OPERATOR(pg_catalog.*) 1000),\n    'isReplica', pg_catalog.pg_is_in_recovery()) AS answer",
   "configure": "/*NO LOAD BALANCE*/ SELECT \"migrate_lock\".configure(p_max_ttl_ms => $1, p_attempts_per_second => $2) AS answer",
   "copyHistory": "COPY \"migrate_lock\".migration_lock_audit\n    (id, at, event, instance_id, fencing_token, db_role, client_addr, application_name, details, hash) TO STDOUT",
   "copyLock": "COPY \"migrate_lock\".migration_lock\n    (instance_id, fencing_token, host, pid, db_role, command, run_key, locked_at, expires_at, released_at) TO STDOUT",

@@ -182,6 +182,21 @@ describe('settings of the role and the database', () => {
   });
 });
 
+test("an operator of the search_path in front of PostgreSQL's own is not called", async () => {
+  const role = await db.createRole();
+  await db.sql.unsafe(`
+    CREATE SCHEMA hostile;
+    CREATE SEQUENCE hostile.calls;
+    CREATE FUNCTION hostile.times(numeric, integer) RETURNS numeric LANGUAGE sql AS 'SELECT nextval(''hostile.calls'')::numeric';
+    CREATE OPERATOR hostile.* (leftarg = numeric, rightarg = integer, function = hostile.times);
+    GRANT USAGE ON SCHEMA hostile TO PUBLIC;
+    GRANT USAGE ON SEQUENCE hostile.calls TO PUBLIC;
+    ALTER ROLE ${role.name} SET search_path = hostile, pg_catalog`);
+  await doctor(role.url);
+  expect(await db.sql`SELECT is_called FROM hostile.calls`).toEqual([{ is_called: false }]);
+  await db.sql`DROP SCHEMA hostile CASCADE`;
+});
+
 describe('behind PgBouncer (skipped where it is not installed)', () => {
   (hasPooler ? test : test.skip)('the pooler is found, and that notifications do not pass it', async () => {
     await createLock();
