@@ -1,12 +1,14 @@
 import type { ConnectionConfig } from '../db/settings/connection-config.js';
 import type { Database } from '../db/database.js';
 import { OwnDatabase } from '../db/own-database.js';
+import type { MigrateLockEvent } from '../events/events.js';
 import type { Check } from './check.js';
-import { checkDatabase } from './database-checks.js';
+import { checkDatabase, CONNECTION, FREE_CONNECTIONS } from './database-checks.js';
 import { checkLeftovers, type LockState } from './leftover-checks.js';
+import { LOCK_SCHEMA } from './lock-checks.js';
 import { checkMachine } from './machine-checks.js';
-
-export { SessionWatch } from './watch-sessions.js';
+import { nameByHand } from './session-names.js';
+import { NOT_WATCHED, SessionWatch } from './watch-sessions.js';
 
 export interface Examined {
   connection: ConnectionConfig;
@@ -18,13 +20,42 @@ export interface Examined {
 /** All checks, in the order in which they are shown. Changes nothing in the database. */
 export async function examine({ connection, schema, env, readStatus }: Examined): Promise<Check[]> {
   const database = new OwnDatabase(connection);
+  const subject = { database: connection.describe, schema };
   try {
-    const { checks, isReachable } = await checkDatabase(database, connection, schema);
-    const machine = await checkMachine(env);
-    const subject = { database: connection.describe, schema };
-    const left = isReachable ? await checkLeftovers(database, subject, () => readStatus(database)) : [];
-    return [...checks, ...machine, ...left];
+    const checks = await checkDatabase(database, connection, subject);
+    const readLock = isOk(checks, LOCK_SCHEMA) ? () => readStatus(database) : null;
+    const left = isOk(checks, CONNECTION) ? await checkLeftovers(database, subject, readLock) : [];
+    return [...checks, ...(await checkMachine(env)), ...left];
   } finally {
     database.disconnect();
   }
+}
+
+export interface Watched {
+  checks: readonly Check[];
+  connection: ConnectionConfig;
+  env: NodeJS.ProcessEnv;
+  command: readonly string[];
+  /** Runs the command under the lock. */
+  run: (listener: (event: MigrateLockEvent) => void) => Promise<number>;
+}
+
+/** Runs the command and looks at its sessions. `seen`: undefined when the command did not start. */
+export async function runAndWatch({
+  checks,
+  connection,
+  env,
+  command,
+  run,
+}: Watched): Promise<{ exitCode: number; seen: Check | undefined }> {
+  // The watch would take a connection that the command needs.
+  if (!isOk(checks, FREE_CONNECTIONS)) return { exitCode: await run(() => undefined), seen: NOT_WATCHED };
+  const watch = new SessionWatch(connection, nameByHand(command, env));
+  await watch.begin();
+  const exitCode = await run(watch.onEvent);
+  return { exitCode, seen: await watch.finish() };
+}
+
+function isOk(checks: readonly Check[], name: string): boolean {
+  return checks.some((check) => check.name === name && check.status === 'ok');
 }

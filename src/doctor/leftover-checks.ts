@@ -3,22 +3,34 @@ import { databaseLeftovers } from '../recover/leftovers.js';
 import { takenToolLocks } from '../recover/tool-locks.js';
 import type { StatusReport } from '../ui/status-text.js';
 import { unclean } from '../ui/unclean-end.js';
-import { named } from '../ui/leftovers.js';
+import {
+  aboutToolLocks,
+  indexNames,
+  named,
+  preparedNames,
+  toolLockNames,
+  whatToRun,
+} from '../ui/leftovers.js';
 import { ok, unknown, warn, type Check, type Subject } from './check.js';
 
 /** What the checks need of the lock's status. */
 export type LockState = Pick<StatusReport, 'state' | 'uncleanEnds'>;
 
-/** What a migration that was cut off may have left. Reads only. */
+/**
+ * What a migration that was cut off may have left. Reads only.
+ * @param readLock null: the lock cannot be used.
+ */
 export async function checkLeftovers(
   database: Database,
   subject: Subject,
-  readStatus: () => Promise<LockState>,
+  readLock: (() => Promise<LockState>) | null,
 ): Promise<Check[]> {
   return [
     ...(await attempt(['invalid-indexes', 'prepared-transactions'], subject, () => inDatabase(database))),
-    ...(await attempt(['tool-locks'], subject, () => ofTools(database, readStatus))),
-    ...(await attempt(['unclean-ends'], subject, async () => [judgeEnds(await readStatus())])),
+    ...(await attempt(['tool-locks'], subject, () => ofTools(database, readLock))),
+    ...(readLock === null
+      ? []
+      : await attempt(['unclean-ends'], subject, async () => [judgeEnds(await readLock())])),
   ];
 }
 
@@ -34,54 +46,35 @@ async function inDatabase(database: Database): Promise<Check[]> {
   const found = await databaseLeftovers(database);
   const indexes = found?.indexes ?? [];
   const prepared = found?.preparedTransactions ?? [];
-  const either = (statements: (string | null)[]): string =>
-    statements.filter((statement) => statement !== null).join(' or ');
   return [
     indexes.length === 0
       ? ok('invalid-indexes', 'none')
       : warn(
           'invalid-indexes',
-          named(indexes.map(({ schema, name, table }) => `${schema}.${name} (on ${table})`)),
-          'A migration with IF NOT EXISTS does not build such an index again. What you can run: ' +
-            `${named(
-              indexes.map(({ reindex, drop }) => either([reindex, drop])),
-              '; ',
-            )}.`,
+          indexNames(indexes),
+          `A migration with IF NOT EXISTS does not build such an index again. ${whatToRun(indexes, [])}`,
         ),
     prepared.length === 0
       ? ok('prepared-transactions', 'none of this role')
       : warn(
           'prepared-transactions',
-          named(prepared.map(({ gid, preparedAt }) => `${gid} (since ${preparedAt})`)),
-          `They keep their locks. What you can run: ${named(
-            prepared.map(({ commit, rollback }) => either([commit, rollback])),
-            '; ',
-          )}.`,
+          preparedNames(prepared),
+          `They keep their locks. ${whatToRun([], prepared)}`,
         ),
   ];
 }
 
 /** A tool that runs now has its lock, too. */
-async function ofTools(database: Database, readStatus: () => Promise<LockState>): Promise<Check[]> {
+async function ofTools(database: Database, readLock: (() => Promise<LockState>) | null): Promise<Check[]> {
   const name = 'tool-locks';
   const locks = await takenToolLocks(database);
   if (locks.length === 0) return [ok(name, 'none is taken')];
-  const shown = named(
-    locks.map(({ tool, schema, table }) =>
-      tool === 'prisma'
-        ? `${schema}.${table} has an unfinished migration (prisma)`
-        : `${schema}.${table} is taken (${tool})`,
-    ),
-  );
-  const { state } = await readStatus();
-  if (state === 'held') return [ok(name, `${shown}, while a run holds the lock`)];
-  const commands = [...new Set(locks.map(({ recover }) => recover))];
+  const shown = toolLockNames(locks);
+  const state = (await readLock?.())?.state;
   return [
-    warn(
-      name,
-      shown,
-      `If nothing else runs that tool, let the next run recover: ${commands.map((command) => `--recover '${command}'`).join(', or ')}.`,
-    ),
+    state === 'held'
+      ? ok(name, `${shown}, while a run holds the lock`)
+      : warn(name, shown, aboutToolLocks({ locks }).hint),
   ];
 }
 

@@ -2,8 +2,10 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { whyNotStarted } from '../child/guard-command.js';
 import { systemProcessTable } from '../child/process-table.js';
+import { hasOwnApplicationName } from '../run/child-environment.js';
 import { openHolderSocket } from '../run/holder/holder-socket.js';
 import { ok, warn, type Check } from './check.js';
+import { UNSET_NAME } from './session-names.js';
 
 const SHELL = '/bin/sh';
 const SHELL_LIMIT_MS = 5_000;
@@ -18,6 +20,7 @@ export async function checkMachine(env: NodeJS.ProcessEnv): Promise<Check[]> {
     judgeProcesses(systemProcessTable().shows),
     checkShell(),
     await checkSocket(env),
+    checkName(env),
     ...judgeLimits(readLimits()),
   ];
 }
@@ -67,6 +70,13 @@ async function checkSocket(env: NodeJS.ProcessEnv): Promise<Check> {
   } finally {
     socket.close();
   }
+}
+
+function checkName(env: NodeJS.ProcessEnv): Check {
+  const name = 'PGAPPNAME';
+  return hasOwnApplicationName(env)
+    ? warn(name, 'is set: what the command leaves in the database when it is killed is not found', UNSET_NAME)
+    : ok(name, 'is free for the name of the lease');
 }
 
 interface Limits {

@@ -11,40 +11,51 @@ import { renderSql } from '../schema/render.js';
 /** The time limit of each look. */
 export const LIMIT_MS = 5_000;
 const CONNECTIONS = integer(-1e9, 1e9);
+const PID = integer(0, 2 ** 31);
 
 /** See sql/calls/doctor-server.sql. */
 export interface ServerFacts {
+  /** The server's process that answered. */
+  backendPid: number;
   version: string;
   versionNumber: number;
   isReplica: boolean;
+  /** The role that calls the lock, and would create it. */
   role: string;
-  /** The owner of the lock, or of the lock that this role would create. */
-  owner: string;
-  /** Whether the role is the owner, or can act as the owner. */
-  isOwner: boolean;
-  schemaExists: boolean;
   /** Whether the role may create a schema. */
   mayCreate: boolean;
-  /** Functions of the lock that a run calls, and that this role may not call. */
-  mayNotCall: string[];
-  /** Whether the owner sees, and may end, sessions of the role. */
-  canSee: boolean;
-  canEnd: boolean;
+  /** The lock schema; null: there is none of this name. */
+  schema: {
+    owner: string;
+    /** Whether the role is the owner, or can act as the owner. */
+    isOwner: boolean;
+    /** Functions that a run calls: those that are not there, and those that the role may not call. */
+    missing: string[];
+    mayNotCall: string[];
+    /** Whether the owner sees, and may end, sessions of the login. */
+    canSee: boolean;
+    canEnd: boolean;
+  } | null;
   connectionsLeft: number;
 }
 
 const serverShape = object<ServerFacts>({
+  backendPid: PID,
   version: text(),
   versionNumber: integer(0, 1e9),
   isReplica: truth,
   role: text(),
-  owner: text(),
-  isOwner: truth,
-  schemaExists: truth,
   mayCreate: truth,
-  mayNotCall: list(text()),
-  canSee: truth,
-  canEnd: truth,
+  schema: orNull(
+    object<NonNullable<ServerFacts['schema']>>({
+      owner: text(),
+      isOwner: truth,
+      missing: list(text()),
+      mayNotCall: list(text()),
+      canSee: truth,
+      canEnd: truth,
+    }),
+  ),
   connectionsLeft: CONNECTIONS,
 });
 
@@ -65,26 +76,37 @@ interface Timeout {
   source: string;
 }
 
+export type TimeoutName =
+  'statement_timeout' | 'transaction_timeout' | 'lock_timeout' | 'idle_in_transaction_session_timeout';
+
 /** See sql/calls/doctor-session.sql. */
 export interface SessionFacts {
+  backendPid: number;
+  database: string;
   login: string;
   role: string;
   isReadOnly: boolean;
   searchPath: string;
   /** Where a table is created; null: nowhere. */
   schema: string | null;
-  timeouts: Record<'statement_timeout' | 'lock_timeout' | 'idle_in_transaction_session_timeout', Timeout>;
+  /** Whether the role may create one there. */
+  mayCreate: boolean;
+  timeouts: Record<TimeoutName, Timeout>;
 }
 
 const timeout = object<Timeout>({ ms: integer(0, 2 ** 31), source: text() });
 const sessionShape = object<SessionFacts>({
+  backendPid: PID,
+  database: text(),
   login: text(),
   role: text(),
   isReadOnly: truth,
   searchPath: text(),
   schema: orNull(text()),
+  mayCreate: truth,
   timeouts: object<SessionFacts['timeouts']>({
     statement_timeout: timeout,
+    transaction_timeout: timeout,
     lock_timeout: timeout,
     idle_in_transaction_session_timeout: timeout,
   }),

@@ -1,3 +1,5 @@
+import { hasOwnApplicationName } from '../run/child-environment.js';
+
 /** The tools whose sessions do not get the lease's name by themselves, each with what docs/tools.md says about it. */
 const BY_HAND: Record<string, { tool: string; line: string }> = {
   liquibase: {
@@ -13,11 +15,14 @@ const BY_HAND: Record<string, { tool: string; line: string }> = {
   typeorm: { tool: 'TypeORM', line: '`applicationName` wins' },
 };
 
+export const UNSET_NAME = 'Unset PGAPPNAME: migrate-lock then sets it to the name of the lease.';
+
 /** For tests. */
 export const LINES = Object.values(BY_HAND).map(({ line }) => line);
 
 /** What gives the command's sessions their name. A tool is recognized by any word of the command: the line is advice only. */
-export function nameByHand(command: readonly string[]): string {
+export function nameByHand(command: readonly string[], env: NodeJS.ProcessEnv): string {
+  if (hasOwnApplicationName(env)) return UNSET_NAME;
   const words = command.flatMap((word) => word.split(/[\s/]+/));
   const known = Object.entries(BY_HAND).find(([program]) => words.includes(program))?.[1];
   return known === undefined

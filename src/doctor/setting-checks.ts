@@ -1,11 +1,47 @@
+import { quoteIdentifier } from '../schema/render.js';
 import { formatDuration } from '../text/duration.js';
 import { ok, warn, type Check } from './check.js';
-import type { ServerFacts, SessionFacts } from './server-facts.js';
+import type { ServerFacts, SessionFacts, TimeoutName } from './server-facts.js';
 
-/** A shorter one fails a migration for a moment's wait. */
-const SHORT_LOCK_TIMEOUT_MS = 1_000;
-/** A shorter one ends the session of a tool that computes between two statements. */
-const SHORT_IDLE_TIMEOUT_MS = 60_000;
+interface TimeoutRule {
+  /** A shorter one is a warning. */
+  enoughMs: number;
+  effect: string;
+  better: string;
+}
+
+const RULES: Record<TimeoutName, TimeoutRule> = {
+  statement_timeout: {
+    enoughMs: Infinity,
+    effect: 'a longer statement of the command is cancelled',
+    better: '0',
+  },
+  transaction_timeout: {
+    enoughMs: Infinity,
+    effect: 'a longer transaction of the command ends its session',
+    better: '0',
+  },
+  // A shorter one fails a migration for a moment's wait.
+  lock_timeout: {
+    enoughMs: 1_000,
+    effect: 'a statement of the command that waits longer for a lock fails',
+    better: "'10s'",
+  },
+  // A shorter one ends the session of a tool that computes between two statements.
+  idle_in_transaction_session_timeout: {
+    enoughMs: 60_000,
+    effect: 'a session of the command that pauses longer in a transaction is ended',
+    better: "'10min'",
+  },
+};
+
+/** As pg_settings calls the source of a setting. */
+const SOURCES: Record<string, string> = {
+  user: 'of the role',
+  database: 'of the database',
+  'database user': 'of the role in this database',
+  client: 'of PGOPTIONS, or of the URL',
+};
 
 /** Settings of the role, the database or the server, which migrate-lock overrides for its own sessions, but not for the command's. */
 export function checkSettings(session: SessionFacts, facts: ServerFacts, schema: string): Check[] {
@@ -17,60 +53,47 @@ export function checkSettings(session: SessionFacts, facts: ServerFacts, schema:
   ];
 }
 
-function checkTimeouts({ timeouts }: SessionFacts): Check[] {
-  const {
-    statement_timeout: statement,
-    lock_timeout: lock,
-    idle_in_transaction_session_timeout: idle,
-  } = timeouts;
-  const shown = ({ ms, source }: { ms: number; source: string }): string =>
-    ms === 0 ? 'none' : `${formatDuration(ms)} (${source})`;
-  return [
-    statement.ms === 0
-      ? ok('statement_timeout', shown(statement))
-      : warn(
-          'statement_timeout',
-          `${shown(statement)}: a longer statement of the command is cancelled`,
-          'Let the migration set it to 0, or run it as a role without it: ALTER ROLE ... SET statement_timeout = 0.',
-        ),
-    lock.ms === 0 || lock.ms >= SHORT_LOCK_TIMEOUT_MS
-      ? ok('lock_timeout', shown(lock))
-      : warn(
-          'lock_timeout',
-          `${shown(lock)}: a statement of the command that waits longer for a lock fails`,
-          'Set a longer one for the migration, or let it try again.',
-        ),
-    idle.ms === 0 || idle.ms >= SHORT_IDLE_TIMEOUT_MS
-      ? ok('idle_in_transaction_session_timeout', shown(idle))
-      : warn(
-          'idle_in_transaction_session_timeout',
-          `${shown(idle)}: a session of the command is ended that pauses longer between two statements`,
-          'Set a longer one for the migration.',
-        ),
-  ];
+function checkTimeouts(session: SessionFacts): Check[] {
+  return (Object.keys(RULES) as TimeoutName[]).map((name) => {
+    const { enoughMs, effect, better } = RULES[name];
+    const { ms, source } = session.timeouts[name];
+    if (ms === 0) return ok(name, 'none');
+    const shown = `${formatDuration(ms)} (${SOURCES[source] ?? 'of the server'})`;
+    if (ms >= enoughMs) return ok(name, shown);
+    const change =
+      source === 'client' ? 'leave it out there' : `for its role: ${alterRole(session, name, better)}`;
+    return warn(name, `${shown}: ${effect}`, `Set another one in the migration, or ${change}`);
+  });
 }
 
-function checkReadOnly({ isReadOnly }: SessionFacts, { isReplica }: ServerFacts): Check {
-  return isReadOnly && !isReplica
+/** What overrides every other setting of the role, the database and the server. */
+function alterRole({ login, database }: SessionFacts, name: string, value: string): string {
+  return `ALTER ROLE ${quoteIdentifier(login)} IN DATABASE ${quoteIdentifier(database)} SET ${name} = ${value};`;
+}
+
+function checkReadOnly(session: SessionFacts, { isReplica }: ServerFacts): Check {
+  return session.isReadOnly && !isReplica
     ? warn(
         'read-only',
         'transactions of the command are read only (default_transaction_read_only)',
-        'The lock works, but a migration that does not begin READ WRITE fails. ALTER ROLE ... SET default_transaction_read_only = off.',
+        'The lock works, but a migration that does not begin READ WRITE fails. ' +
+          alterRole(session, 'default_transaction_read_only', 'off'),
       )
-    : ok('read-only', isReadOnly ? 'a replica' : 'no');
+    : ok('read-only', session.isReadOnly ? 'a replica' : 'no');
 }
 
-function checkRole({ login, role }: SessionFacts): Check {
+function checkRole(session: SessionFacts): Check {
+  const { login, role } = session;
   return role === login
     ? ok('role', login)
     : warn(
         'role',
         `${login} acts as ${role} (a setting of the role or the database)`,
-        `What the command creates belongs to ${role}. If that is not meant: ALTER ROLE ... RESET role.`,
+        `What the command creates belongs to ${role}. If that is not meant: ${alterRole(session, 'role', "'none'")}`,
       );
 }
 
-function checkSearchPath({ schema, searchPath }: SessionFacts, lockSchema: string): Check {
+function checkSearchPath({ role, schema, mayCreate, searchPath }: SessionFacts, lockSchema: string): Check {
   if (schema === null) {
     return warn(
       'search_path',
@@ -78,11 +101,18 @@ function checkSearchPath({ schema, searchPath }: SessionFacts, lockSchema: strin
       'A migration that names no schema fails. Create the schema, GRANT USAGE on it, or set the search_path.',
     );
   }
-  return schema === lockSchema
-    ? warn(
+  if (schema === lockSchema) {
+    return warn(
+      'search_path',
+      `tables of the command are created in the lock schema "${lockSchema}"`,
+      'Set a search_path that begins with a schema of the application.',
+    );
+  }
+  return mayCreate
+    ? ok('search_path', `${searchPath}; tables are created in ${schema}`)
+    : warn(
         'search_path',
-        `tables of the command are created in the lock schema "${lockSchema}"`,
-        'Set a search_path that begins with a schema of the application.',
-      )
-    : ok('search_path', `${searchPath}; tables are created in ${schema}`);
+        `${searchPath}; tables would be created in ${schema}, and the role ${role} may not create any there`,
+        `If the migration creates tables there: GRANT CREATE ON SCHEMA ${quoteIdentifier(schema)} TO ${quoteIdentifier(role)};`,
+      );
 }

@@ -6,11 +6,16 @@ import type { MigrateLockEvent } from '../events/events.js';
 import { CALLS } from '../generated/sql.js';
 import { fail, ok, warn, type Check } from './check.js';
 import { LIMIT_MS } from './server-facts.js';
-import { nameByHand } from './session-names.js';
 
 /** Sessions that are shorter than this and a round trip may not be seen. */
 const PAUSE_MS = 10;
 const NAME = 'command-sessions';
+
+export const NOT_WATCHED = warn(
+  NAME,
+  'not looked for: few connections are left, and the look needs one',
+  'Look for them where more can be opened.',
+);
 
 interface Look {
   here: number;
@@ -30,21 +35,26 @@ export class SessionWatch {
   readonly #elsewhere = new Set<string>();
   readonly #unnamed = new Set<number>();
   #here = 0;
+  #hasStarted = false;
   #looks = 0;
   #ended = false;
   #watching: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly connection: ConnectionConfig,
-    private readonly command: readonly string[],
+    private readonly howToName: string,
   ) {
     this.#database = new OwnDatabase(connection);
   }
 
   /** Before the command: the sessions of others that are there already. */
   async begin(): Promise<void> {
-    const look = await this.#look('').catch(() => undefined); // the run reports what is wrong
-    for (const pid of look?.unnamed ?? []) this.#before.add(pid);
+    try {
+      await this.#database.findPooler(LIMIT_MS); // a pooler can drop our search_path
+      for (const pid of (await this.#look('')).unnamed) this.#before.add(pid);
+    } catch {
+      // The run reports what is wrong.
+    }
   }
 
   readonly onEvent = (event: MigrateLockEvent): void => {
@@ -57,14 +67,15 @@ export class SessionWatch {
     this.#ended = true;
     await this.#watching;
     this.#database.disconnect();
-    return this.#looks === 0 ? undefined : this.#judge();
+    return this.#hasStarted ? this.#judge() : undefined;
   }
 
   async #watch(instanceId: string): Promise<void> {
+    this.#hasStarted = true;
     while (!this.#ended) {
-      this.#looks++;
       try {
         const { here, elsewhere, unnamed } = await this.#look(instanceId);
+        this.#looks++;
         this.#here = Math.max(this.#here, here);
         for (const database of elsewhere) this.#elsewhere.add(database);
         for (const pid of unnamed) if (!this.#before.has(pid)) this.#unnamed.add(pid);
@@ -83,6 +94,9 @@ export class SessionWatch {
   #judge(): Check {
     const { database } = this.connection;
     if (this.#here > 0) return ok(NAME, `seen in ${database}, under the name of the lease`);
+    if (this.#looks === 0) {
+      return warn(NAME, 'the database gave no answer while the command ran', 'Try it once more.');
+    }
     const others = [...this.#elsewhere].join(', ');
     if (others !== '') {
       return fail(
@@ -95,7 +109,7 @@ export class SessionWatch {
       return warn(
         NAME,
         `sessions in ${database} that began meanwhile do not bear the name of the lease`,
-        `If they are the command's, what it leaves in a crash is not found. ${nameByHand(this.command)}`,
+        `If they are the command's, what it leaves in a crash is not found. ${this.howToName}`,
       );
     }
     return warn(

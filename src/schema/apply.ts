@@ -110,17 +110,19 @@ function tryToApply(
 async function becomeOwner(session: Session, schema: string, owners: SchemaOwners): Promise<void> {
   refuseForeign(owners, schema);
   if (!owners.isEmpty) refuseSuperuser(owners, schema);
-  if (!owners.canBecomeOwner) {
-    throw new MigrateLockError(
-      `The schema "${schema}" belongs to ${owners.owner}, and only ${owners.owner} can apply or upgrade the lock in it.`,
-      {
-        code: 'PERMISSION_DENIED',
-        exit: 'denied',
-        hint: `Let ${owners.owner} run \`migrate-lock init\` with the newest version that is in use.`,
-      },
-    );
-  }
+  if (!owners.canBecomeOwner) throw notOwner(schema, owners.owner);
   await session.unsafe(CALLS.becomeOwner, [owners.owner]);
+}
+
+export function notOwner(schema: string, owner: string): MigrateLockError {
+  return new MigrateLockError(
+    `The schema "${schema}" belongs to ${owner}, and only ${owner} can apply or upgrade the lock in it.`,
+    {
+      code: 'PERMISSION_DENIED',
+      exit: 'denied',
+      hint: `Let ${owner} run \`migrate-lock init\` with the newest version that is in use.`,
+    },
+  );
 }
 
 /** Lets one upgrade at a time go on. */

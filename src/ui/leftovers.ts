@@ -8,39 +8,45 @@ interface Sentences {
   hint: string;
 }
 
+type Leftovers = Pick<EventOf<'database.leftovers'>, 'indexes' | 'preparedTransactions'>;
+type Indexes = NonNullable<Leftovers['indexes']>;
+type Prepared = NonNullable<Leftovers['preparedTransactions']>;
+
 /** The message about what a migration that was cut off can leave in the database. */
-export function aboutLeftovers(
-  leftovers: Pick<EventOf<'database.leftovers'>, 'indexes' | 'preparedTransactions'>,
-): Sentences {
-  const indexes = leftovers.indexes ?? [];
-  const preparedTransactions = leftovers.preparedTransactions ?? [];
+export function aboutLeftovers({ indexes, preparedTransactions }: Leftovers): Sentences {
   const texts = [
-    ...(indexes.length === 0
+    ...(indexes === null ? [] : [`INVALID indexes that no session is building: ${indexNames(indexes)}`]),
+    ...(preparedTransactions === null
       ? []
       : [
-          'INVALID indexes that no session is building: ' +
-            named(indexes.map(({ schema, name, table }) => `${schema}.${name} (on ${table})`)),
-        ]),
-    ...(preparedTransactions.length === 0
-      ? []
-      : [
-          'prepared transactions of our role, which keep their locks: ' +
-            named(preparedTransactions.map(({ gid, preparedAt }) => `${gid} (since ${preparedAt})`)),
+          `prepared transactions of our role, which keep their locks: ${preparedNames(preparedTransactions)}`,
         ]),
   ];
-  const statements = [
-    ...indexes.map(({ drop, reindex }) => [reindex, drop]),
-    ...preparedTransactions.map(({ commit, rollback }) => [commit, rollback]),
-  ].map((either) => either.filter((statement) => statement !== null).join(' or '));
   return {
     text: `the database has ${texts.join(', and ')}`,
     hint:
-      'migrate-lock does not change them. A migration with IF NOT EXISTS does not build such an index again. What you can run: ' +
-      `${named(
-        statements.filter((text) => text !== ''),
-        '; ',
-      )}.`,
+      'migrate-lock does not change them. A migration with IF NOT EXISTS does not build such an index again. ' +
+      whatToRun(indexes ?? [], preparedTransactions ?? []),
   };
+}
+
+export function indexNames(indexes: Indexes): string {
+  return named(indexes.map(({ schema, name, table }) => `${schema}.${name} (on ${table})`));
+}
+
+export function preparedNames(prepared: Prepared): string {
+  return named(prepared.map(({ gid, preparedAt }) => `${gid} (since ${preparedAt})`));
+}
+
+export function whatToRun(indexes: Indexes, prepared: Prepared): string {
+  const statements = [
+    ...indexes.map(({ drop, reindex }) => [reindex, drop]),
+    ...prepared.map(({ commit, rollback }) => [commit, rollback]),
+  ].map((either) => either.filter((statement) => statement !== null).join(' or '));
+  return `What you can run: ${named(
+    statements.filter((text) => text !== ''),
+    '; ',
+  )}.`;
 }
 
 /** The message about a tool that says that it still runs. */
@@ -49,17 +55,19 @@ export function aboutToolLocks({ locks }: Pick<EventOf<'tool.locked'>, 'locks'>)
     (command) => `--recover '${command}'`,
   );
   return {
-    text:
-      'a lock of the migration tool itself may be the reason: ' +
-      named(
-        locks.map(({ tool, schema, table }) =>
-          tool === 'prisma'
-            ? `${schema}.${table} has an unfinished migration (prisma)`
-            : `${schema}.${table} is taken (${tool})`,
-        ),
-      ),
+    text: `a lock of the migration tool itself may be the reason: ${toolLockNames(locks)}`,
     hint: `If nothing else runs that tool, let the next run recover: ${recover.join(', or ')}.`,
   };
+}
+
+export function toolLockNames(locks: EventOf<'tool.locked'>['locks']): string {
+  return named(
+    locks.map(({ tool, schema, table }) =>
+      tool === 'prisma'
+        ? `${schema}.${table} has an unfinished migration (prisma)`
+        : `${schema}.${table} is taken (${tool})`,
+    ),
+  );
 }
 
 /** A list of names, cut when it is long. */

@@ -1,5 +1,6 @@
 import { isatty } from 'node:tty';
 import { Chalk } from 'chalk';
+import type { EventListener } from '../../events/events.js';
 import { escapeForTerminals } from '../../events/json-lines.js';
 import { readConnectionConfig } from '../../db/settings/connection-config.js';
 import { redactSecrets } from '../../redact/secrets.js';
@@ -55,7 +56,7 @@ async function doctorCommand(
   const { json, schema } = values;
   const { env, stdout, reporterFor } = processContext;
   const connection = readConnectionConfig({ url: values.databaseUrl, urlFile: values.databaseUrlFile, env });
-  const { examine, SessionWatch } = await import('../../doctor/doctor.js'); // no other command needs it
+  const { examine, runAndWatch } = await import('../../doctor/doctor.js'); // no other command needs it
   const checks = await examine({
     connection,
     schema,
@@ -78,10 +79,9 @@ async function doctorCommand(
     return 1;
   }
   reporter.warn('no check failed: now the command is run under the lock');
-  const watch = new SessionWatch(connection, command);
-  await watch.begin();
-  const exitCode = await runCommand(command, values, processContext, watch.onEvent);
-  const seen = await watch.finish();
+  const run = (listener: EventListener): Promise<number> =>
+    runCommand(command, values, processContext, listener);
+  const { exitCode, seen } = await runAndWatch({ checks, connection, env, command, run });
   if (seen !== undefined) show(seen);
   return exitCode;
 }

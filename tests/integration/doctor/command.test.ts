@@ -58,6 +58,24 @@ test('a command that gives its sessions another name', async () => {
   expect(code).toBe(3);
 });
 
+test('a name of its own for every session: the advice is to unset it', async () => {
+  const { stderr, last } = await doctorRuns(session(db.url), { PGAPPNAME: 'shop' });
+  expect(stderr).toContain('PGAPPNAME is set');
+  expect(last).toMatchObject({ status: 'warn', hint: expect.stringContaining('Unset PGAPPNAME') });
+});
+
+test('with few connections left, the look takes none of them', async () => {
+  const role = await db.createRole('CONNECTION LIMIT 1');
+  expect((await runCli(['init', '--grant-to', role.name], { env: { DATABASE_URL: db.url } })).code).toBe(0);
+  const { code, last } = await doctorRuns(session(role.url), { DATABASE_URL: role.url });
+  expect(last).toMatchObject({
+    name: 'command-sessions',
+    status: 'warn',
+    detail: expect.stringContaining('not looked for'),
+  });
+  expect(code).toBe(3);
+});
+
 test('a command that migrates another database', async () => {
   const { last } = await doctorRuns(session(other.url));
   expect(last).toMatchObject({
@@ -88,7 +106,9 @@ test('a check that failed: the command is not run', async () => {
 test('the line for a tool is that of docs/tools.md', () => {
   const text = readDocument('docs/tools.md').replace(/\s+/g, ' ');
   for (const line of LINES) expect(text).toContain(line);
-  expect(nameByHand(['sh', '-c', 'exec /opt/liquibase/liquibase update'])).toContain('For Liquibase: sh -c');
-  expect(nameByHand(['npx', 'prisma', 'migrate', 'deploy'])).toContain('?application_name=');
-  expect(nameByHand(['make', 'migrate'])).toContain('PGAPPNAME');
+  expect(nameByHand(['sh', '-c', 'exec /opt/liquibase/liquibase update'], {})).toContain(
+    'For Liquibase: sh -c',
+  );
+  expect(nameByHand(['npx', 'prisma', 'migrate', 'deploy'], {})).toContain('?application_name=');
+  expect(nameByHand(['make', 'migrate'], {})).toContain('PGAPPNAME');
 });

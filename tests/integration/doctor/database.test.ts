@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import { checkTls, checkVersion } from '../../../src/doctor/database-checks.js';
+import { checkVersion } from '../../../src/doctor/database-checks.js';
+import { checkTls } from '../../../src/doctor/session-checks.js';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
 import { openLock } from '../../support/lock.js';
 import { hasPooler, startPooler } from '../../support/pooler.js';
@@ -114,27 +115,68 @@ describe('connection', () => {
 describe('rights', () => {
   test('a role that may not create the schema, and has not been admitted', async () => {
     const role = await db.createRole();
-    expect((await doctor(role.url)).of('lock-schema')).toMatchObject({
+    const before = await doctor(role.url);
+    expect(before.of('lock-schema')).toMatchObject({
       status: 'fail',
-      hint: expect.stringContaining('migrate-lock init'),
+      hint: expect.stringContaining(`migrate-lock init --grant-to ${role.name}`),
     });
     await createLock();
     const { of } = await doctor(role.url);
-    expect(of('right-to-use')).toMatchObject({ status: 'fail', hint: expect.stringContaining('--grant-to') });
-    expect(of('lock-schema').status).toBe('fail');
+    expect(of('lock-schema')).toMatchObject({ status: 'fail', hint: expect.stringContaining('--grant-to') });
+    for (const { checks } of [before, await doctor(role.url)])
+      expect(checks.map(({ name }) => name)).not.toContainEqual(expect.stringMatching(/^right-to|unclean/));
+  });
+
+  test('a role that may not call all that a run calls', async () => {
+    const role = await db.createRole();
+    await runCli(['init', '--grant-to', role.name], { env: { DATABASE_URL: db.url } });
+    expect((await doctor(role.url)).of('right-to-use').status).toBe('ok');
+    await db.sql.unsafe(`DO $$ BEGIN
+      EXECUTE (SELECT format('REVOKE EXECUTE ON FUNCTION %s FROM ${role.name}', oid::regprocedure)
+                 FROM pg_proc WHERE proname = 'poll' AND pronamespace = 'migrate_lock'::regnamespace); END $$`);
+    expect((await doctor(role.url)).of('right-to-use')).toMatchObject({
+      status: 'fail',
+      detail: `the role ${role.name} may not use the lock (poll)`,
+      hint: expect.stringContaining(`--grant-to ${role.name}`),
+    });
+  });
+
+  test('a lock schema that lacks a function', async () => {
+    await createLock();
+    await db.sql`ALTER FUNCTION migrate_lock.poll RENAME TO gone`;
+    expect((await doctor(db.url)).of('lock-schema')).toMatchObject({
+      status: 'fail',
+      detail: '"migrate_lock" is incomplete: it has no function poll',
+      hint: expect.stringContaining('migrate-lock init'),
+    });
+  });
+
+  test('an empty schema of another role: it is not called missing, and its owner is to get no right', async () => {
+    const [stranger, role] = [await db.createRole(), await db.createRole()];
+    await db.sql.unsafe(`CREATE SCHEMA migrate_lock AUTHORIZATION ${stranger.name}`);
+    const { checks, of } = await doctor(role.url);
+    expect(of('lock-schema')).toMatchObject({
+      status: 'fail',
+      detail: expect.stringContaining(`The schema "migrate_lock" belongs to ${stranger.name}`),
+    });
+    expect(JSON.stringify(checks)).not.toContain('pg_signal_backend');
   });
 
   test('an owner who may neither end nor see the sessions of an admitted role', async () => {
     const [owner, role] = [await db.createRole(), await db.createRole()];
-    await db.sql.unsafe(`GRANT CREATE ON DATABASE ${db.name} TO ${owner.name}`);
+    await db.sql.unsafe(
+      `GRANT CREATE ON DATABASE ${db.name} TO ${owner.name}; GRANT CREATE ON SCHEMA public TO ${role.name}`,
+    );
     const admit = await runCli(['init', '--grant-to', role.name], { env: { DATABASE_URL: owner.url } });
     expect(admit.code).toBe(0);
     const before = await doctor(role.url);
     expect(statuses(before.checks)).toEqual(['warn right-to-end-sessions', 'warn right-to-see-sessions']);
-    expect(before.of('right-to-end-sessions').hint).toBe(`GRANT pg_signal_backend TO ${owner.name}.`);
+    expect(before.of('right-to-end-sessions').hint).toContain(`GRANT pg_signal_backend TO "${owner.name}";`);
     await db.sql.unsafe(`GRANT pg_signal_backend, pg_read_all_stats TO ${owner.name}`);
     expect(statuses((await doctor(role.url)).checks)).toEqual([]);
-    await db.sql.unsafe(`REVOKE CREATE ON DATABASE ${db.name} FROM ${owner.name}`);
+    await db.sql.unsafe(
+      `REVOKE CREATE ON DATABASE ${db.name} FROM ${owner.name}; REVOKE CREATE ON SCHEMA public FROM ${role.name}`,
+    );
   });
 
   test('a lock schema in which another role may create objects is not trusted', async () => {
@@ -148,31 +190,62 @@ describe('rights', () => {
     const role = await db.createRole('CONNECTION LIMIT 4');
     expect((await doctor(role.url)).of('free-connections')).toMatchObject({ status: 'warn' });
   });
+
+  test('one connection is enough for a run: what needs a second one is a warning', async () => {
+    const role = await db.createRole('CONNECTION LIMIT 1');
+    await runCli(['init', '--grant-to', role.name], { env: { DATABASE_URL: db.url } });
+    const { code, of } = await doctor(role.url);
+    expect(of('session')).toMatchObject({
+      status: 'warn',
+      detail: expect.stringContaining('a second connection is refused'),
+    });
+    expect(code).toBe(0);
+  });
 });
 
 describe('settings of the role and the database', () => {
   test.each([
-    ['statement_timeout', `statement_timeout = '20s'`, '20s (user)'],
-    ['lock_timeout', `lock_timeout = '50ms'`, '50ms (user)'],
-    ['idle_in_transaction_session_timeout', `idle_in_transaction_session_timeout = '2s'`, '2s (user)'],
+    ['statement_timeout', `statement_timeout = '20s'`, '20s (of the role)'],
+    ['transaction_timeout', `transaction_timeout = '20s'`, '20s (of the role)'],
+    ['lock_timeout', `lock_timeout = '50ms'`, '50ms (of the role)'],
+    ['idle_in_transaction_session_timeout', `idle_in_transaction_session_timeout = '2s'`, '2s (of the role)'],
     ['read-only', 'default_transaction_read_only = on', 'read only'],
     ['role', 'role = pg_monitor', 'acts as pg_monitor'],
     ['search_path', 'search_path = nowhere', 'nowhere'],
+    ['search_path', 'search_path = information_schema', 'may not create any there'],
   ])('%s', async (name, setting, detail) => {
+    const [server] = await db.sql`SELECT current_setting('transaction_timeout', true) IS NULL AS is_old`;
+    if (name === 'transaction_timeout' && server?.is_old === true) return; // PostgreSQL 17
     const role = await db.createRole('IN ROLE pg_monitor');
-    await db.sql.unsafe(`GRANT CREATE ON DATABASE ${db.name} TO ${role.name}`);
-    const before = await doctor(role.url);
-    expect(before.of(name).status).toBe('ok');
+    await db.sql.unsafe(
+      `GRANT CREATE ON DATABASE ${db.name} TO ${role.name}; GRANT CREATE ON SCHEMA public TO ${role.name}`,
+    );
+    expect((await doctor(role.url)).of(name).status).toBe('ok');
     await db.sql.unsafe(`ALTER ROLE ${role.name} SET ${setting}`);
     const { of, code } = await doctor(role.url);
-    expect(of(name)).toMatchObject({
-      status: 'warn',
-      detail: expect.stringContaining(detail),
-      hint: expect.stringMatching(/\S/),
-    });
+    const { status, detail: said, hint } = of(name);
+    expect({ status, said }).toEqual({ status: 'warn', said: expect.stringContaining(detail) });
+    expect(hint).toMatch(/\S/);
     // As the other role it may not create the lock schema.
     expect(code).toBe(name === 'role' ? 1 : 0);
-    await db.sql.unsafe(`REVOKE CREATE ON DATABASE ${db.name} FROM ${role.name}`);
+    const [statement] = /ALTER ROLE .*;$/.exec(hint ?? '') ?? [];
+    if (statement !== undefined) {
+      await db.sql.unsafe(statement);
+      expect((await doctor(role.url)).of(name).status).toBe('ok');
+    }
+    await db.sql.unsafe(
+      `REVOKE CREATE ON DATABASE ${db.name} FROM ${role.name}; REVOKE CREATE ON SCHEMA public FROM ${role.name}`,
+    );
+  });
+
+  test("a timeout that ends every session of the role: a run works, and the command's sessions fail", async () => {
+    const role = await db.createRole();
+    await runCli(['init', '--grant-to', role.name], { env: { DATABASE_URL: db.url } });
+    await db.sql.unsafe(`ALTER ROLE ${role.name} SET statement_timeout = '1ms'`);
+    const { code, of } = await doctor(role.url);
+    expect(code).toBe(0);
+    expect(of('connection').status).toBe('ok');
+    expect(of('session')).toMatchObject({ status: 'warn', hint: expect.stringContaining('ALTER ROLE') });
   });
 
   test('a search_path that leads to the lock schema', async () => {
@@ -198,13 +271,17 @@ test("an operator of the search_path in front of PostgreSQL's own is not called"
 });
 
 describe('behind PgBouncer (skipped where it is not installed)', () => {
-  (hasPooler ? test : test.skip)('the pooler is found, and that notifications do not pass it', async () => {
+  (hasPooler ? test : test.skip).each([
+    ['transaction', true],
+    ['session', false],
+  ])('pool_mode = %s: the pooler is found, and that notifications do not pass it', async (mode, isShared) => {
     await createLock();
-    const pooler = await startPooler(db.url);
+    const pooler = await startPooler(db.url, { settings: { pool_mode: mode } });
     try {
       const { checks, of } = await doctor(pooler.through(db.url));
       expect(statuses(checks)).toEqual(['warn pooler', 'warn listen']);
       expect(of('pooler').detail).toContain('PgBouncer');
+      expect(of('pooler').detail.includes('pools transactions')).toBe(isShared);
     } finally {
       await pooler.stop();
     }

@@ -63,6 +63,11 @@ test('socket: the folder that was made for the check is removed', async () => {
   }
 });
 
+test('PGAPPNAME: a name of its own for every session', async () => {
+  expect((await doctor(db.url)).of('PGAPPNAME').status).toBe('ok');
+  expect((await doctor(db.url, [], { env: { PGAPPNAME: 'shop' } })).of('PGAPPNAME').status).toBe('warn');
+});
+
 test('open-files: a low hard limit', async () => {
   const { of } = await doctor(db.url, [], { through: ['sh', '-c', 'ulimit -n 100; exec "$@"', 'sh'] });
   expect(of('open-files')).toMatchObject({ status: 'warn', detail: 'at most 100' });
