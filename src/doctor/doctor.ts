@@ -17,15 +17,20 @@ export interface Examined {
   readStatus: (database: Database) => Promise<LockState>;
 }
 
-/** All checks, in the order in which they are shown. Changes nothing in the database. */
-export async function examine({ connection, schema, env, readStatus }: Examined): Promise<Check[]> {
+/** All checks, in the order in which they are shown, each group when it is made. Changes nothing in the database. */
+export async function* examine({ connection, schema, env, readStatus }: Examined): AsyncGenerator<Check> {
   const database = new OwnDatabase(connection);
   const subject = { database: connection.describe, schema };
   try {
     const checks = await checkDatabase(database, connection, subject);
-    const readLock = isOk(checks, LOCK_SCHEMA) ? () => readStatus(database) : null;
-    const left = isOk(checks, CONNECTION) ? await checkLeftovers(database, subject, readLock) : [];
-    return [...checks, ...(await checkMachine(env)), ...left];
+    yield* checks;
+    yield* await checkMachine(env);
+    if (!isOk(checks, CONNECTION)) return;
+    yield* await checkLeftovers(
+      database,
+      subject,
+      isOk(checks, LOCK_SCHEMA) ? () => readStatus(database) : null,
+    );
   } finally {
     database.disconnect();
   }

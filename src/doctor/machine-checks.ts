@@ -25,7 +25,7 @@ export async function checkMachine(env: NodeJS.ProcessEnv): Promise<Check[]> {
   ];
 }
 
-export function judgeProcesses(shows: ReturnType<typeof systemProcessTable>['shows']): Check {
+function judgeProcesses(shows: ReturnType<typeof systemProcessTable>['shows']): Check {
   const name = 'process-table';
   switch (shows) {
     case 'all':
@@ -87,18 +87,18 @@ interface Limits {
 }
 
 export function judgeLimits({ openFiles, processesLeft }: Limits): Check[] {
-  const shown = (limit: number | null): string => (limit === null ? 'no limit found' : String(limit));
+  const files = openFiles === null ? 'no limit found' : `at most ${openFiles}`;
+  const left =
+    processesLeft === null
+      ? 'no limit found'
+      : `this user may start ${Math.max(0, processesLeft)} more processes or threads`;
   return [
     openFiles !== null && openFiles < FEW_OPEN_FILES
-      ? warn('open-files', `at most ${openFiles}`, 'Raise the hard limit: ulimit -H -n 1024.')
-      : ok('open-files', shown(openFiles)),
+      ? warn('open-files', files, 'Raise the hard limit: ulimit -H -n 1024.')
+      : ok('open-files', files),
     processesLeft !== null && processesLeft < FEW_PROCESSES
-      ? warn(
-          'processes',
-          `this user may start ${Math.max(0, processesLeft)} more processes or threads`,
-          'Raise the limit (ulimit -u): a run needs a guard and the command.',
-        )
-      : ok('processes', shown(processesLeft)),
+      ? warn('processes', left, 'Raise the limit (ulimit -u): a run needs a guard and the command.')
+      : ok('processes', left),
   ];
 }
 

@@ -62,17 +62,16 @@ export function checkTls(
   tlsVersion: string | null,
   { ssl, hosts }: Pick<ConnectionConfig, 'ssl' | 'hosts'>,
 ): Check {
-  if (tlsVersion === null) {
-    return hosts.every(({ host, hostaddr }) => isHere(hostaddr ?? host))
-      ? ok('tls', 'not encrypted; the server is on this machine')
-      : warn(
-          'tls',
-          'the connection is not encrypted',
-          'Set sslmode=verify-full, or do without only on a network that no other party can use.',
-        );
-  }
-  return ssl === 'verify-full' || ssl === 'verify-ca'
-    ? ok('tls', `${tlsVersion}, sslmode=${ssl}`)
+  const isVerified = ssl === 'verify-full' || ssl === 'verify-ca';
+  if (tlsVersion !== null && isVerified) return ok('tls', `${tlsVersion}, sslmode=${ssl}`);
+  if (hosts.every(({ host, hostaddr }) => isHere(hostaddr ?? host)))
+    return ok('tls', `${tlsVersion ?? 'not encrypted'}; the server is on this machine`);
+  return tlsVersion === null
+    ? warn(
+        'tls',
+        'the connection is not encrypted',
+        'Set sslmode=verify-full, or do without only on a network that no other party can use.',
+      )
     : warn(
         'tls',
         `${tlsVersion}, but with sslmode=${ssl} the server's certificate is not verified`,

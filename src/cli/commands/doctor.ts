@@ -2,9 +2,11 @@ import { isatty } from 'node:tty';
 import { Chalk } from 'chalk';
 import type { EventListener } from '../../events/events.js';
 import { escapeForTerminals } from '../../events/json-lines.js';
+import type { Database } from '../../db/database.js';
 import { readConnectionConfig } from '../../db/settings/connection-config.js';
 import { redactSecrets } from '../../redact/secrets.js';
 import { describeCheck, type Check } from '../../ui/check-text.js';
+import type { StatusReport } from '../../ui/status-text.js';
 import { PLAIN, wantsColour, type Paint } from '../../ui/colour.js';
 import { checkTimes } from '../check-times.js';
 import { connectionOptions } from '../options.js';
@@ -57,12 +59,6 @@ async function doctorCommand(
   const { env, stdout, reporterFor } = processContext;
   const connection = readConnectionConfig({ url: values.databaseUrl, urlFile: values.databaseUrlFile, env });
   const { examine, runAndWatch } = await import('../../doctor/doctor.js'); // no other command needs it
-  const checks = await examine({
-    connection,
-    schema,
-    env,
-    readStatus: (database) => readStatusReport(database, connection.database, schema),
-  });
   const redact = (text: string): string =>
     redactSecrets(redactInput(text, [values.databaseUrl ?? ''], env), connection.secrets);
   const paint = paintFor(env);
@@ -70,7 +66,13 @@ async function doctorCommand(
     const shown = { name, status, detail: redact(detail), hint: hint && redact(hint) };
     stdout.writeLine(json ? escapeForTerminals(JSON.stringify(shown)) : describeCheck(shown, paint));
   };
-  checks.forEach(show);
+  const checks: Check[] = [];
+  const readStatus = (database: Database): Promise<StatusReport> =>
+    readStatusReport(database, connection.database, schema);
+  for await (const check of examine({ connection, schema, env, readStatus })) {
+    show(check);
+    checks.push(check);
+  }
   const failed = checks.some(({ status }) => status === 'fail');
   if (command.length === 0) return failed ? 1 : 0;
   const reporter = reporterFor(values.quiet);

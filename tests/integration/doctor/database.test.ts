@@ -5,7 +5,8 @@ import { createDatabase, type TestDatabase } from '../../support/database.js';
 import { openLock } from '../../support/lock.js';
 import { hasPooler, startPooler } from '../../support/pooler.js';
 import { startRelay } from '../../support/relay.js';
-import { assertNothingLeft, runCli } from '../../support/run-cli.js';
+import { assertNothingLeft, runCli, startCli } from '../../support/run-cli.js';
+import { waitFor } from '../../support/wait-for.js';
 import { doctor } from './doctor.js';
 
 let db: TestDatabase;
@@ -104,6 +105,7 @@ describe('connection', () => {
     expect(checkTls('TLSv1.3', at('db.example', 'require'))).toMatchObject({ status: 'warn' });
     expect(checkTls('TLSv1.3', at('db.example', 'verify-full'))).toMatchObject({ status: 'ok' });
     expect(checkTls(null, at('/run/postgresql', 'prefer'))).toMatchObject({ status: 'ok' });
+    expect(checkTls('TLSv1.3', at('localhost', 'prefer'))).toMatchObject({ status: 'ok' });
   });
 
   test('server-version: one before PostgreSQL 12 fails', () => {
@@ -201,6 +203,22 @@ describe('rights', () => {
     });
     expect(code).toBe(0);
   });
+});
+
+test('what is known is shown before a check that waits', async () => {
+  await createLock();
+  const blocker = await db.sql.reserve();
+  await blocker`BEGIN`;
+  await blocker`LOCK TABLE migrate_lock.migration_lock IN ACCESS EXCLUSIVE MODE`;
+  const running = startCli(['doctor'], { env: { DATABASE_URL: db.url }, auditOnly: false });
+  try {
+    await waitFor('the checks of the machine', () => running.stdout().includes('open-files:'));
+    expect(running.stdout()).not.toContain('unclean-ends');
+  } finally {
+    await blocker`ROLLBACK`;
+    blocker.release();
+  }
+  expect((await running.done).stdout).toContain('ok    unclean-ends: none');
 });
 
 describe('settings of the role and the database', () => {
