@@ -1,5 +1,6 @@
 import type { Database } from '../db/database.js';
 import { notOwner } from '../schema/apply.js';
+import { quoteWord } from '../redact/shell-words.js';
 import { quoteIdentifier } from '../schema/render.js';
 import { isUsable, readSchemaVersion, SCHEMA_VERSION } from '../schema/schema-version.js';
 import { fail, ok, unknown, warn, type Check, type Subject } from './check.js';
@@ -27,7 +28,7 @@ export async function checkLock(
           : fail(
               LOCK_SCHEMA,
               `"${schema}" is not there yet, and the role ${role} may not create it`,
-              `Let the owner of the database, or a database administrator, run \`migrate-lock init --grant-to ${role}\`.`,
+              `Let the owner of the database, or a database administrator, run \`migrate-lock init --grant-to ${quoteWord(role)}\`.`,
             ),
       ];
     }
@@ -60,7 +61,7 @@ function checkRights(
       ? fail(
           'right-to-use',
           `the role ${role} may not use the lock (${mayNotCall.join(', ')})`,
-          `Ask the owner of the lock schema "${schema}", the role ${owner}, to run \`migrate-lock init --grant-to ${role}\`.`,
+          `Ask the owner of the lock schema "${schema}", the role ${owner}, to run \`migrate-lock init --grant-to ${quoteWord(role)}\`.`,
         )
       : ok('right-to-use', `the role ${role} may use the lock`),
     canEnd

@@ -7,8 +7,9 @@ import { CALLS } from '../generated/sql.js';
 import { fail, ok, warn, type Check } from './check.js';
 import { LIMIT_MS } from './server-facts.js';
 
-/** Sessions that are shorter than this and a round trip may not be seen. */
-const PAUSE_MS = 10;
+/** Sessions that are shorter than this and a round trip may not be seen. The pause grows with the time that the command takes. */
+const SHORTEST_PAUSE_MS = 10;
+const LONGEST_PAUSE_MS = 250;
 const NAME = 'command-sessions';
 
 export const NOT_WATCHED = warn(
@@ -35,6 +36,8 @@ export class SessionWatch {
   readonly #elsewhere = new Set<string>();
   readonly #unnamed = new Set<number>();
   #here = 0;
+  /** Inside a run the sessions bear the name of that run's lease. */
+  #holder: string | undefined;
   #hasStarted = false;
   #looks = 0;
   #ended = false;
@@ -58,7 +61,8 @@ export class SessionWatch {
   }
 
   readonly onEvent = (event: MigrateLockEvent): void => {
-    if (event.event === 'child.started') this.#watching = this.#watch(event.instanceId);
+    if (event.event === 'lock.inherited') this.#holder = event.holder;
+    if (event.event === 'child.started') this.#watching = this.#watch(this.#holder ?? event.instanceId);
     if (event.event === 'child.exited') this.#ended = true;
   };
 
@@ -66,24 +70,27 @@ export class SessionWatch {
   async finish(): Promise<Check | undefined> {
     this.#ended = true;
     await this.#watching;
-    this.#database.disconnect();
+    this.#database.disconnect(); // also when the command did not start
     return this.#hasStarted ? this.#judge() : undefined;
   }
 
   async #watch(instanceId: string): Promise<void> {
     this.#hasStarted = true;
-    while (!this.#ended) {
+    const startedAtMs = performance.now();
+    while (!this.#ended && this.#here === 0) {
       try {
         const { here, elsewhere, unnamed } = await this.#look(instanceId);
         this.#looks++;
-        this.#here = Math.max(this.#here, here);
+        this.#here = here;
         for (const database of elsewhere) this.#elsewhere.add(database);
         for (const pid of unnamed) if (!this.#before.has(pid)) this.#unnamed.add(pid);
       } catch {
         // The database may restart: the next look connects again.
       }
-      await sleep(PAUSE_MS);
+      const pauseMs = (performance.now() - startedAtMs) / 20;
+      await sleep(Math.min(LONGEST_PAUSE_MS, Math.max(SHORTEST_PAUSE_MS, pauseMs)));
     }
+    this.#database.disconnect();
   }
 
   async #look(instanceId: string): Promise<Look> {

@@ -49,7 +49,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   // Loaded on demand, by `doctor` alone: see below.
   'src/doctor': [
     ...['src/run', 'src/recover', 'src/lock', 'src/child', 'src/schema', 'src/db', 'src/ui'],
-    'src/generated',
+    ...['src/redact', 'src/generated'],
   ],
   'src/index': ['src/library', 'src/lock'],
   'src/library': ['src/admin', 'src/lock', 'src/schema', 'src/db', 'src/redact'],

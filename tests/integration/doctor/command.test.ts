@@ -3,7 +3,8 @@ import type { Check } from '../../../src/doctor/check.js';
 import { LINES, nameByHand } from '../../../src/doctor/session-names.js';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
 import { readDocument } from '../../support/documents.js';
-import { assertNothingLeft, runCli } from '../../support/run-cli.js';
+import { assertNothingLeft, CLI, NODE, runCli, startCli } from '../../support/run-cli.js';
+import { waitFor } from '../../support/wait-for.js';
 
 let db: TestDatabase;
 let other: TestDatabase;
@@ -46,6 +47,31 @@ test('a command whose sessions bear the name: seen, and its exit code is the res
   const [released] =
     await db.sql`SELECT released_at IS NOT NULL AS released FROM migrate_lock.migration_lock`;
   expect(released).toEqual({ released: true });
+});
+
+test('once its sessions were seen, the look ends, and its connection', async () => {
+  const looks = () =>
+    db.sql`SELECT FROM pg_stat_activity WHERE datname = ${db.name} AND query LIKE '%AS is_named%' AND pid <> pg_backend_pid()`;
+  const slow = session(db.url).map((word) => word.replace('pg_sleep(0.5)', 'pg_sleep(600)'));
+  const running = startCli(['doctor', '--ttl', '10m', '--', ...slow], {
+    env: { DATABASE_URL: db.url },
+    auditOnly: false,
+  });
+  await waitFor('the look', async () => (await looks()).length > 0);
+  await waitFor('its end', async () => (await looks()).length === 0);
+  expect(running.stdout()).not.toContain('command-sessions');
+  running.kill('SIGTERM');
+  expect((await running.done).stdout).toContain('ok    command-sessions: seen');
+});
+
+test('inside a run, the name is that of its lease', async () => {
+  const inner = [NODE, CLI, 'doctor', '--json', '--', ...session(db.url)];
+  const { code, stdout } = await runCli(['run', '--child-stdout', 'stdout', '--', ...inner], {
+    env: { DATABASE_URL: db.url },
+    auditOnly: false,
+  });
+  expect(stdout).toContain('{"name":"command-sessions","status":"ok"');
+  expect(code).toBe(3);
 });
 
 test('a command that gives its sessions another name', async () => {
