@@ -1,5 +1,6 @@
 import { connect } from '../db/connect.js';
 import { errorCode } from '../db/classify.js';
+import { asSaid } from '../db/connection-errors.js';
 import type { Connection, ConnectionTarget } from '../db/connection.js';
 import type { Database } from '../db/database.js';
 import { isPgpool, isRdsProxy, pathOf } from '../db/pooler.js';
@@ -174,6 +175,8 @@ export class PlainSession {
       const working = Promise.resolve(work(this.connection));
       working.catch(() => undefined); // after the time limit its result is ignored
       return await Promise.race([working, limit.passed]);
+    } catch (error) {
+      throw asSaid(error, this.connection.farewell());
     } finally {
       limit.clear();
     }

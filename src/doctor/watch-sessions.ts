@@ -8,7 +8,7 @@ import { fail, ok, warn, type Check } from './check.js';
 import { LIMIT_MS } from './server-facts.js';
 
 /** Sessions that are shorter than this and a round trip may not be seen. The pause grows with the time that the command takes. */
-const SHORTEST_PAUSE_MS = 10;
+const SHORTEST_PAUSE_MS = 1;
 const LONGEST_PAUSE_MS = 250;
 const NAME = 'command-sessions';
 

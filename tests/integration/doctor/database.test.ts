@@ -1,5 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { readConnectionConfig } from '../../../src/db/settings/connection-config.js';
 import { checkVersion } from '../../../src/doctor/database-checks.js';
+import { PlainSession } from '../../../src/doctor/server-facts.js';
 import { checkTls } from '../../../src/doctor/session-checks.js';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
 import { openLock } from '../../support/lock.js';
@@ -94,6 +96,14 @@ describe('connection', () => {
     } finally {
       await relay.close();
     }
+  });
+
+  test('a session that the server ended: what it said', async () => {
+    const session = await PlainSession.open(readConnectionConfig({ url: db.url, env: {} }));
+    const { backendPid } = (await session.facts()).session;
+    await db.sql`SELECT pg_terminate_backend(${backendPid})`;
+    await waitFor('its end', () => !session.connection.isOpen());
+    await expect(session.facts()).rejects.toMatchObject({ code: '57P01' });
   });
 
   test('tls: what is not encrypted, or not verified, is a warning, unless the server is here', () => {
