@@ -160,12 +160,18 @@ test('nor of one that is written for standard_conforming_strings = off', () => {
 
 test('of a long statement, what is not shown is not read', () => {
   expect(redactStatement(`SELECT ${'a, '.repeat(200)}12secret`)).toMatch(/^SELECT a, .*… \(cut\)$/);
-  // A hundred sessions, as many as are shown.
+  // A hundred sessions, as many as are shown; the quickest of several rounds, as the machine may do other work.
   const statement = 'a = b.c, '.repeat(444);
-  redactStatement(statement);
-  const startedAtMs = performance.now();
-  for (let session = 0; session < 100; session++) redactStatement(statement);
-  expect(performance.now() - startedAtMs).toBeLessThan(100);
+  const quickestMs = (text: string): number => {
+    const rounds = Array.from({ length: 10 }, () => {
+      const startedAtMs = performance.now();
+      for (let session = 0; session < 100; session++) redactStatement(text);
+      return performance.now() - startedAtMs;
+    });
+    return Math.min(...rounds);
+  };
+  // The whole is more than ten times as long as what is shown.
+  expect(quickestMs(statement)).toBeLessThan(4 * quickestMs(statement.slice(0, 320)));
 });
 
 test('what it shows is short, and any text is read in linear time', () => {
