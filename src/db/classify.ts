@@ -26,6 +26,8 @@ export const TLS_REFUSED = 'TLS_REFUSED';
 export const UNTRUSTED_SCHEMA = 'SCHEMA_NOT_TRUSTED';
 /** SQLSTATE: no such schema. */
 export const ABSENT_SCHEMA = '3F000';
+/** SQLSTATE: no such function. */
+export const ABSENT_FUNCTION = '42883';
 /** SQLSTATE: the database's encoding does not have a character. */
 export const NOT_STORABLE = '22P05';
 /** The server asks for less than was demanded, for more than is supported, or has not proved its identity. */
@@ -100,7 +102,7 @@ const KINDS: Record<string, ErrorKind> = {
   '3D000': 'refused', // no such database
   [ABSENT_SCHEMA]: 'absent',
   '42P01': 'absent', // no such table
-  '42883': 'absent', // no such function
+  [ABSENT_FUNCTION]: 'absent',
   '42501': 'denied',
   [NOT_STORABLE]: 'usage',
   ML001: 'usage', // raised by refuse() in sql/functions/begin.sql

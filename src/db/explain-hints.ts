@@ -1,5 +1,6 @@
 import { reachedLimit } from '../system/limits.js';
 import {
+  ABSENT_SCHEMA,
   AUTHENTICATION_REFUSED,
   errorCode,
   NO_PASSWORD,
@@ -36,6 +37,14 @@ export function unreachableHint(error: unknown): string {
     default:
       return `Check that it is running and that the host and port are right. ${longer}`;
   }
+}
+
+/** `init` creates a schema as a whole, and does not mend one. */
+export function absentHint(code: string): string {
+  return code === ABSENT_SCHEMA
+    ? 'Create it with `migrate-lock init`. A migration must not drop it.'
+    : 'A migration must not change it. Restore it from a backup. Or drop the whole schema while nothing runs under the lock: ' +
+        'the next run creates it again, without its history.';
 }
 
 export const LOCAL_HINT =

@@ -8,7 +8,7 @@ import {
   NOT_STORABLE,
   PROTOCOL_VIOLATION,
 } from './classify.js';
-import { deniedHint, hintOf, LOCAL_HINT, refusedHint, unreachableHint } from './explain-hints.js';
+import { absentHint, deniedHint, hintOf, LOCAL_HINT, refusedHint, unreachableHint } from './explain-hints.js';
 import { isFatal } from './server-error.js';
 
 /** This client refuses the server. */
@@ -47,7 +47,7 @@ export function explain(error: unknown, database: string, schema: string): Migra
         {
           code: 'PERMISSION_DENIED',
           exit: 'denied',
-          hint: 'Create it with `migrate-lock init`. A migration must not drop it.',
+          hint: absentHint(code),
           cause: error,
         },
       );

@@ -1,6 +1,6 @@
 import { backoffMs } from '../db/backoff.js';
 import {
-  ABSENT_SCHEMA,
+  ABSENT_FUNCTION,
   CALL_TIMEOUT,
   classify,
   errorCode,
@@ -191,7 +191,7 @@ class Waiter {
       this.#polling = this.#calls.poll(this.#me, this.#client, options);
       answer = await this.#polling;
     }
-    if (answer === null) throw codedError(ABSENT_SCHEMA, 'the lock schema is gone again');
+    if (answer === null) throw codedError(ABSENT_FUNCTION, 'poll() is not there, or not as it was created');
     this.#failures = 0;
     this.#silences = 0;
     this.#report.polls++;

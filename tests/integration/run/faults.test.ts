@@ -141,3 +141,22 @@ test('a lock schema that is dropped during the run: the sentences say so, and th
   expect(stderr).toContain('The lock schema "migrate_lock" is missing or incomplete');
   expect(stderr).toContain('other runs can start at once');
 });
+
+test('a lock schema of which a part is dropped: init does not bring it back, and the sentence says what does', async () => {
+  const damaged = await createDatabase(server.url);
+  try {
+    const env = { DATABASE_URL: damaged.url };
+    expect((await runCli(['init'], { env })).code).toBe(0);
+    await damaged.sql`DROP FUNCTION migrate_lock.poll`;
+    await runCli(['init'], { env });
+    const { code, stderr } = await runCli(['run', '--', 'true'], { env });
+    expect(code).toBe(77);
+    expect(stderr).toContain('poll() is not there');
+    expect(stderr).not.toContain('init`');
+    // As it says.
+    await damaged.sql`DROP SCHEMA migrate_lock CASCADE`;
+    expect((await runCli(['run', '--', 'true'], { env })).code).toBe(0);
+  } finally {
+    await damaged.drop();
+  }
+});
