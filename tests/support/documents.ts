@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -9,8 +9,8 @@ export const DOCUMENTS = [
   ...readdirSync(`${ROOT}/docs`).map((name) => `docs/${name}`),
 ].sort();
 
-/** Comments above a code block that say how to run its commands; see documents.test.ts. */
-const MARKS = ['not run', 'exit', 'after', 'while'] as const;
+/** Comments above a code block that say how to run its commands (documents.test.ts), or who writes it (screens.test.ts). */
+const MARKS = ['not run', 'exit', 'after', 'while', 'screen'] as const;
 type Mark = (typeof MARKS)[number];
 
 export interface Block {
@@ -42,6 +42,15 @@ export function blocksOf(path: string): Block[] {
 
 export function allBlocks(...languages: string[]): Block[] {
   return DOCUMENTS.flatMap(blocksOf).filter(({ language }) => languages.includes(language));
+}
+
+/** Writes another text into a code block. Lines above it may have changed since it was read. */
+export function replaceBlock({ place, text }: Block, replacement: string): void {
+  const [path = ''] = place.split(':');
+  const fenced = (content: string): string => `\n${content}\n\`\`\`\n`;
+  const parts = readDocument(path).split(fenced(text));
+  if (parts.length !== 2) throw new Error(`${place}: the block is there ${parts.length - 1} times`);
+  writeFileSync(`${ROOT}/${path}`, parts.join(fenced(replacement)));
 }
 
 /** The document without its code blocks. */

@@ -1,0 +1,48 @@
+/**
+ * What the program shows in the documents, made by the program. A comment above a code block names its screen:
+ * <!-- screen: name -->. `npm run screens` writes all of them.
+ */
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { allBlocks, replaceBlock } from '../../support/documents.js';
+import { withFixedValues } from './fixed-values.js';
+import { SCREENS } from './screens.js';
+import { Stage } from './stage.js';
+
+/** Older servers show less. */
+const SHOWN_VERSION = 18;
+const isWriting = process.env.WRITE_SCREENS === '1';
+const shown = allBlocks('console', 'text', 'json').filter(({ marks }) => marks.screen !== undefined);
+
+let stage: Stage;
+beforeAll(async () => {
+  stage = await Stage.open();
+});
+afterAll(() => stage.close());
+
+test('every screen is shown once, and every block that shows a prompt is a screen', () => {
+  expect(shown.map(({ marks }) => marks.screen).sort()).toEqual(Object.keys(SCREENS).sort());
+  const typed = allBlocks('console').filter(({ marks }) => marks.screen === undefined);
+  expect(typed.map(({ place }) => place)).toEqual([]);
+});
+
+describe.each(shown.map((block) => ({ name: block.marks.screen ?? '', ...block })))(
+  '$name',
+  ({ name, ...block }) => {
+    beforeEach(() => stage.set());
+    afterEach(() => stage.clear());
+
+    test('is what the program shows', async () => {
+      if (stage.majorVersion < SHOWN_VERSION) {
+        console.warn(
+          `not compared with PostgreSQL ${stage.majorVersion}: the documents show ${SHOWN_VERSION}`,
+        );
+        return;
+      }
+      const make = SCREENS[name];
+      if (make === undefined) throw new Error(`there is no screen ${name}`);
+      const screen = withFixedValues(await make(stage)).trimEnd();
+      if (isWriting) replaceBlock(block, screen);
+      else expect(block.text).toBe(screen);
+    });
+  },
+);

@@ -1,0 +1,46 @@
+import type { Stage } from './stage.js';
+
+/** How each screen of the documents is made, by the name in its mark. */
+export const SCREENS: Partial<Record<string, (stage: Stage) => Promise<string>>> = {
+  'first-run': async (stage) => {
+    await stage.does('migrate-lock init');
+    return stage.show('migrate-lock run -- knex migrate:latest > events.jsonl');
+  },
+
+  'status-free': async (stage) => {
+    await stage.does('migrate-lock run -- knex migrate:latest');
+    return stage.show('migrate-lock status');
+  },
+
+  'status-blocked': async (stage) => {
+    await blocked(stage);
+    return stage.show('migrate-lock status');
+  },
+
+  'lease-expiring': async (stage) => {
+    await prepared(stage);
+    await stage.client('app', 'web', 'BEGIN; SELECT count(*) FROM orders');
+    return stage.show('migrate-lock run -- knex migrate:latest > events.jsonl');
+  },
+
+  'wait-timeout': async (stage) => {
+    await blocked(stage);
+    return stage.show('migrate-lock run --wait-timeout 2s -- knex migrate:latest > events.jsonl');
+  },
+};
+
+/** All migrations of the project are applied, and one more is there. */
+async function prepared(stage: Stage): Promise<void> {
+  await stage.does('migrate-lock run -- knex migrate:latest');
+  stage.migration('add_state', "ALTER TABLE orders ADD COLUMN state text DEFAULT 'new'");
+}
+
+/** A migration waits for a table that a client has read in a transaction, and three clients wait behind it. */
+async function blocked(stage: Stage): Promise<void> {
+  await prepared(stage);
+  await stage.client('app', 'web', 'BEGIN; SELECT count(*) FROM orders');
+  stage.start('run', '--ttl', '10m', '--', 'knex', 'migrate:latest');
+  await stage.untilWaiting(1);
+  stage.queue('app', 'web', 'SELECT count(*) FROM orders', 3);
+  await stage.untilWaiting(4);
+}
