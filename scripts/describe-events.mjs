@@ -20,8 +20,12 @@ const TARGET = fileURLToPath(new URL('../docs/events.md', import.meta.url));
  * @typedef {{ properties: Record<string, Part>, oneOf: { $ref: string }[], $defs: Record<string, Part> }} EventSchema
  */
 
-/** @param {EventSchema} schema */
-export function describeEvents(schema) {
+/**
+ * @param {EventSchema} schema
+ * @param {string} current the document as it is, with the event that the program wrote (`npm run screens`)
+ */
+export function describeEvents(schema, current) {
+  const [shown = ''] = /<!-- screen: event -->\n```json\n.*\n```/.exec(current) ?? [];
   const common = Object.keys(schema.properties);
   const rows = schema.oneOf.map((part) => {
     const { description = '', properties = {}, required = [] } = referred(schema, part);
@@ -40,9 +44,7 @@ export function describeEvents(schema) {
 \`migrate-lock run\` writes one JSON object a line to stdout: its events. \`init\` writes \`schema.applied\` when it created or upgraded the lock
 schema, and \`wait\` its two. Nothing else goes to stdout, unless you ask for it (\`--child-stdout stdout\`). People read stderr.
 
-\`\`\`json
-${JSON.stringify(SAMPLE)}
-\`\`\`
+${shown}
 
 The JSON Schema of all events is in the package, as \`migrate-lock/event.schema.json\`. Within a version (\`v\`) fields may be added, never
 removed or changed: leave out what you do not know. Durations end in \`Ms\` and are in milliseconds. Times are ISO 8601, in UTC.
@@ -70,24 +72,6 @@ The database keeps the history of the lock in \`migrate_lock.migration_lock_audi
 [Is it what was written?](operations.md#is-it-what-was-written)
 `;
 }
-
-const SAMPLE = {
-  v: 1,
-  time: '2026-01-31T12:00:00.000Z',
-  event: 'lock.acquired',
-  instanceId: 'V1StGXR8_Z5jdHi6B-myT',
-  fencingToken: 42,
-  host: 'web-1',
-  pid: 7,
-  database: 'app',
-  schema: 'migrate_lock',
-  waitedMs: 12,
-  polls: 1,
-  ttlMs: 30000,
-  expiresAt: '2026-01-31T12:00:30.000Z',
-  previousEnd: null,
-  auditHash: '450ec9976ca6b2293fefc926704d70025623adb2e7057ff2489c5e760c04da0b',
-};
 
 /**
  * `sessions` (`pid`, `role` or null), `hint`?
@@ -134,9 +118,10 @@ function row(cells) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const text = describeEvents(JSON.parse(readFileSync(SCHEMA, 'utf8')));
+  const current = readFileSync(TARGET, 'utf8');
+  const text = describeEvents(JSON.parse(readFileSync(SCHEMA, 'utf8')), current);
   if (!process.argv.includes('--check')) writeFileSync(TARGET, text);
-  else if (readFileSync(TARGET, 'utf8') !== text) {
+  else if (current !== text) {
     console.error(
       'docs/events.md is not what src/events/event.schema.json says: node scripts/describe-events.mjs',
     );

@@ -33,6 +33,13 @@ const FIXED: readonly [before: string, value: string, fixed: string, after?: str
   ['"waitedMs":', '\\d+', '114'],
   ['"auditHash":"', '\\w{64}', '450ec9976ca6b2293fefc926704d70025623adb2e7057ff2489c5e760c04da0b'],
   ['PostgreSQL ', '[\\d.]+', SERVER_VERSION],
+  ['127\\.0\\.0\\.1:', '\\d+', '5432'],
+  ['signal, ', TIME, '2026-01-31T12:00:00.912Z'],
+  ['free-connections: ', '\\d+', '94'],
+  ['round-trip: ', `less than 1ms|${DURATION}`, 'less than 1ms'],
+  ["differs from the database's by ", DURATION, '1ms'],
+  ['open-files: ', '.+', '524288'],
+  ['processes: ', '(?:no limit found|\\d+)', 'no limit found'],
 ];
 
 export function withFixedValues(screen: string): string {
@@ -44,7 +51,9 @@ export function withFixedValues(screen: string): string {
   );
   text = numbered(text, /(?<=\(pid |^ {2}pid {3,}|"pid":|"childPid":)\d+/gm, PROCESS_IDS);
   for (const [before, value, fixed, after = ''] of FIXED)
-    text = text.replaceAll(new RegExp(`(?<=${before})${value}(?=${after})`, 'gm'), fixed);
+    text = text.replaceAll(new RegExp(`(?<=${before})(?:${value})(?=${after})`, 'gm'), fixed);
+  // Where in its files a tool has failed.
+  text = text.replaceAll(/^ +at .*:\d+:\d+\)?\n/gm, '');
   return text.replaceAll(/^ {2}pid +role .*\n(?:(?: {2}\d| {6}).*\n?)+/gm, (table) => aligned(table));
 }
 

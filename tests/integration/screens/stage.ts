@@ -29,7 +29,7 @@ export class Stage {
     const stage = new Stage(await startServer());
     const sql = stage.sessionOf('postgres', 'a test', 'postgres');
     for (const role of ROLES) await sql.unsafe(`CREATE ROLE ${role} LOGIN PASSWORD '${role}'`);
-    await stage.#endSessions();
+    await stage.endClients();
     return stage;
   }
 
@@ -43,7 +43,7 @@ export class Stage {
     await sql.unsafe('CREATE DATABASE app OWNER app');
     this.#project = mkdtempSync(join(tmpdir(), 'migrate-lock-screen-'));
     cpSync(join(ROOT, 'examples', 'knex'), this.#project, { recursive: true });
-    writeFileSync(join(this.#project, 'package.json'), '{ "type": "module" }');
+    this.package({});
     symlinkSync(join(ROOT, 'node_modules'), join(this.#project, 'node_modules'));
     mkdirSync(join(this.#project, 'bin'));
     this.program('migrate-lock', `exec '${NODE}' ${PROGRAM.map((word) => `'${word}'`).join(' ')} "$@"`);
@@ -55,12 +55,12 @@ export class Stage {
       run.kill('SIGTERM');
       await run.done;
     }
-    await this.#endSessions();
+    await this.endClients();
     rmSync(this.#project, { recursive: true });
     const sql = this.sessionOf('postgres', 'a test', 'postgres');
     await sql`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'app'`;
     await sql.unsafe('DROP DATABASE app');
-    await this.#endSessions();
+    await this.endClients();
     await assertNothingLeft();
   }
 
@@ -76,19 +76,27 @@ export class Stage {
 
   /** What a shell shows of this line, as a document writes it: `$ ` and the line, then its output. */
   async show(line: string, env: Record<string, string> = {}): Promise<string> {
-    const { stdout } = await execute(['sh', '-c', `exec 2>&1\n${line}`], this.#project, this.#env(env));
+    const { stdout } = await execute(
+      ['sh', '-c', `exec 2>&1\n${line}`],
+      this.#project,
+      this.#environment(env),
+    );
     return `$ ${line}\n${stdout.trimEnd()}`;
   }
 
   /** A line without output, which must succeed. */
   async does(line: string, env: Record<string, string> = {}): Promise<void> {
-    const { code, stderr } = await execute(['sh', '-c', line], this.#project, this.#env(env));
+    const { code, stderr } = await execute(['sh', '-c', line], this.#project, this.#environment(env));
     if (code !== 0) throw new Error(`${line}: exit code ${code}\n${stderr}`);
+  }
+
+  surroundings(): { cwd: string; env: Record<string, string> } {
+    return { cwd: this.#project, env: this.#environment({}) };
   }
 
   /** A run that goes on. */
   start(...args: string[]): RunningCli {
-    const run = startCli(args, { program: PROGRAM, cwd: this.#project, env: this.#env({}) });
+    const run = startCli(args, { program: PROGRAM, ...this.surroundings() });
     this.#running.push(run);
     return run;
   }
@@ -127,6 +135,10 @@ export const down = () => undefined;\n`,
     );
   }
 
+  package(scripts: Record<string, string>): void {
+    writeFileSync(join(this.#project, 'package.json'), JSON.stringify({ type: 'module', scripts }));
+  }
+
   program(name: string, script: string): void {
     writeFileSync(join(this.#project, 'bin', name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
   }
@@ -141,11 +153,11 @@ export const down = () => undefined;\n`,
     });
   }
 
-  async #endSessions(): Promise<void> {
+  async endClients(): Promise<void> {
     await Promise.all(this.#sessions.splice(0).map((sql) => sql.end({ timeout: 0 })));
   }
 
-  #env(added: Record<string, string>): Record<string, string> {
+  #environment(added: Record<string, string>): Record<string, string> {
     return {
       PATH: [join(this.#project, 'bin'), process.env.PATH].join(delimiter),
       DATABASE_URL: this.urlOf('app'),
