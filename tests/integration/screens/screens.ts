@@ -1,4 +1,5 @@
 import { DOCTOR, ownedLock } from './doctor.js';
+import { PRODUCTION } from './production.js';
 import type { Stage } from './stage.js';
 import { waitingLine } from './terminal.js';
 
@@ -47,6 +48,7 @@ export const SCREENS: Partial<Record<string, (stage: Stage) => Promise<string>>>
   },
 
   ...DOCTOR,
+  ...PRODUCTION,
 
   'lease-expiring': async (stage) => {
     await prepared(stage);

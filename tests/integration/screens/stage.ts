@@ -153,6 +153,15 @@ export const down = () => undefined;\n`,
     });
   }
 
+  async untilAsleep(name: string): Promise<void> {
+    const sql = this.sessionOf('postgres', 'a test');
+    await waitFor(`the session of ${name}`, async () => {
+      const [row] = await sql`
+        SELECT 1 FROM pg_stat_activity WHERE application_name = ${name} AND wait_event = 'PgSleep'`;
+      return row;
+    });
+  }
+
   async endClients(): Promise<void> {
     await Promise.all(this.#sessions.splice(0).map((sql) => sql.end({ timeout: 0 })));
   }
