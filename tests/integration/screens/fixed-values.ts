@@ -9,6 +9,8 @@ const SERVER_VERSION = '18.1';
 
 const FIXED: readonly [before: string, value: string, fixed: string, after?: string][] = [
   ['acquired the lock after ', DURATION, '114ms'],
+  ['the recovery succeeded after ', DURATION, '1.6s'],
+  ['after 1\\.6s\\nmigrate-lock: running .* must be done within ', DURATION, '21s'],
   ['must be done within ', '2[23]s', '23s'],
   ['the command succeeded after ', DURATION, '886ms'],
   ['the command failed with exit code 1 after ', DURATION, '3.9s'],
@@ -16,6 +18,7 @@ const FIXED: readonly [before: string, value: string, fixed: string, after?: str
   ['the command was ended by SIGTERM after ', '2[34]s', '23s'],
   ['after 23s\\nmigrate-lock: released the lock after ', DURATION, '23s'],
   ['after 886ms\\nmigrate-lock: released the lock after ', DURATION, '912ms'],
+  ['the recovery succeeded [^]*released the lock after ', DURATION, '2.6s'],
   ['gave up after ', '2(?:\\.\\d)?s', '2s'],
   ['\\) for ', DURATION, '12s'],
   ['lease ends in ', '9m \\d+s', '9m 48s'],

@@ -1,3 +1,4 @@
+import { AFTER_CRASH } from './after-crash.js';
 import { DOCTOR, ownedLock } from './doctor.js';
 import { PRODUCTION } from './production.js';
 import type { Stage } from './stage.js';
@@ -48,6 +49,7 @@ export const SCREENS: Partial<Record<string, (stage: Stage) => Promise<string>>>
   },
 
   ...DOCTOR,
+  ...AFTER_CRASH,
   ...PRODUCTION,
 
   'lease-expiring': async (stage) => {
