@@ -2,7 +2,7 @@
  * What the program shows in the documents, made by the program. A comment above a code block names its screen:
  * <!-- screen: name -->. `npm run screens` writes all of them.
  */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { allBlocks, replaceBlock } from '../../support/documents.js';
 import { withFixedValues } from './fixed-values.js';
 import { SCREENS } from './screens.js';
@@ -13,6 +13,9 @@ import { hasTerminals } from './terminal.js';
 const SHOWN_VERSION = 18;
 const isWriting = process.env.WRITE_SCREENS === '1';
 const shown = allBlocks('console', 'text', 'json').filter(({ marks }) => marks.screen !== undefined);
+
+// A slow machine shows less: a look at the sessions is given up after 500 ms.
+jest.retryTimes(1, { logErrorsBeforeRetry: true });
 
 let stage: Stage;
 beforeAll(async () => {
