@@ -32,10 +32,17 @@ export function adviceAfterWait(event: EventOf<'wait.timeout'>): string {
   return instead === undefined ? moved : `${moved} ${instead}`;
 }
 
-export function adviceAfterDeadline({ ttlMs, expiresInMs, recovery }: EventOf<'child.deadline'>): string {
+export function adviceAfterDeadline({
+  ttlMs,
+  expiresInMs,
+  recovery,
+  sessions,
+}: EventOf<'child.deadline'>): string {
   if (expiresInMs <= 0) {
     return 'It may have run at the same time as the next run: check the database. assert_held() in the migration prevents that.';
   }
+  if (sessions?.some(({ waiting }) => waiting !== null) === true)
+    return `End what it waits for before the next run: with a larger --ttl it only waits longer. ${nextRun(recovery)}`;
   if (ttlMs >= MAX_DURATION_MS) return `That is the longest lease: split the migration. ${nextRun(recovery)}`;
   const longer = durationOption(Math.min(MAX_DURATION_MS, Math.ceil((2 * ttlMs) / 1_000) * 1_000));
   return `The lease lasts ${formatDuration(ttlMs)}. Try a larger one, for example --ttl ${longer}. ${nextRun(recovery)}`;

@@ -2,7 +2,7 @@ import { formatDuration } from '../text/duration.js';
 import type { SessionActivity } from '../events/events.js';
 import type { Paint } from './colour.js';
 import { printable } from './printable.js';
-import { aboutProgress, aboutWait } from './session-text.js';
+import { aboutProgress, aboutWait, queueBehind } from './session-text.js';
 
 const WIDTH = 20;
 
@@ -46,9 +46,7 @@ export function describeSessions({ sessions, sessionsUnknown }: KnownSessions, p
         aligned(rows[at] ?? []),
         ...(statement === null ? [] : [`      ${printable(statement)}`]),
         ...(waiting === null ? [] : [`      ${paint.bad(printable(aboutWait(session)))}`]),
-        ...(waiting !== null || session.queued === 0
-          ? []
-          : [`      ${paint.bad(`${session.queued} of others wait for it`)}`]),
+        ...(waiting !== null || session.queued === 0 ? [] : [`      ${paint.bad(queueBehind(session))}`]),
         ...(progress === null
           ? []
           : [

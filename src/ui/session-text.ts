@@ -10,11 +10,11 @@ export function aboutSessions(sessions: readonly SessionActivity[] = []): string
   const waiting = longest(sessions, ({ waiting }) => waiting !== null);
   if (waiting !== undefined) return `database session ${sessionName(waiting)} ${aboutWait(waiting)}`;
   const progressing = sessions.find(({ progress }) => progress !== null);
-  if (progressing !== undefined) return `${aboutProgress(progressing)}${queueBehind(progressing)}`;
+  if (progressing !== undefined) return `${aboutProgress(progressing)}${andQueue(progressing)}`;
   const busy = longest(sessions, ({ state }) => state !== null && state !== 'idle');
   if (busy === undefined) return undefined;
   const statement = busy.statement === null ? '' : `: ${shortened(busy.statement)}`;
-  return `database session ${sessionName(busy)} has been ${busy.state ?? ''} for ${formatDuration(busy.stateMs ?? 0)}${statement}${queueBehind(busy)}`;
+  return `database session ${sessionName(busy)} has been ${busy.state ?? ''} for ${formatDuration(busy.stateMs ?? 0)}${statement}${andQueue(busy)}`;
 }
 
 /** `has waited 21s for public.orders, held by pid 812 (web, role app, idle in transaction for 6m); 3 sessions wait behind it` */
@@ -26,12 +26,16 @@ export function aboutWait(session: SessionActivity): string {
   const [first, ...others] = blockers;
   const more = others.length === 0 ? '' : ` and ${others.length} more`;
   const holders = first === undefined ? '' : `, held by ${blockerName(first)}${more}`;
-  return `${verb} for ${lockName(lock, object)}${holders}${queueBehind(session)}`;
+  return `${verb} for ${lockName(lock, object)}${holders}${andQueue(session)}`;
 }
 
-/** `; 3 sessions wait behind it` */
-function queueBehind({ queued }: SessionActivity): string {
-  return queued === 0 ? '' : `; ${queued} ${queued === 1 ? 'session waits' : 'sessions wait'} behind it`;
+/** `3 sessions wait behind it` */
+export function queueBehind({ queued }: SessionActivity): string {
+  return `${queued} ${queued === 1 ? 'session waits' : 'sessions wait'} behind it`;
+}
+
+function andQueue(session: SessionActivity): string {
+  return session.queued === 0 ? '' : `; ${queueBehind(session)}`;
 }
 
 /** `CREATE INDEX CONCURRENTLY on public.orders: 43 % (building index: scanning table)` */

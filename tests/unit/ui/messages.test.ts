@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { formatError } from '../../../src/ui/error-text.js';
 import { MigrateLockError, UsageError } from '../../../src/errors.js';
 import { MAX_DURATION_MS } from '../../../src/text/duration.js';
-import type { MigrateLockEvent, EventBody } from '../../../src/events/events.js';
+import type { MigrateLockEvent, EventBody, SessionActivity } from '../../../src/events/events.js';
 import { describeEvent } from '../../../src/ui/messages.js';
 
 const event = (event: EventBody): MigrateLockEvent => ({
@@ -44,6 +44,32 @@ const nobody = {
   queueLength: 1,
 };
 const expiresAt = '2026-01-02T03:04:35.000Z';
+
+const WAITING: SessionActivity = {
+  ...{
+    pid: 4711,
+    role: 'app',
+    client: null,
+    state: 'active',
+    stateMs: 21_000,
+    openMs: 21_000,
+    waitEvent: 'Lock: relation',
+  },
+  ...{ statement: null, queued: 0, progress: null },
+  waiting: {
+    ...{ lock: 'relation', mode: 'AccessExclusiveLock', object: 'public.orders', ms: 21_000 },
+    blockers: [
+      {
+        pid: 812,
+        role: 'app',
+        application: 'web',
+        state: 'idle in transaction',
+        openMs: 360_000,
+        isOwn: false,
+      },
+    ],
+  },
+};
 
 const waitEnd = {
   ...{ holder: null, holderHost: null, holderCommand: null, heldMs: null, expiresInMs: null },
@@ -238,6 +264,21 @@ describe('describeEvent', () => {
       'the command has run for 38s; it is ended now, before its lease expires',
       'That is the longest lease: split the migration. The next run of this command first releases the lock of knex itself, if it ' +
         'is taken.',
+    ],
+    [
+      {
+        event: 'child.deadline',
+        ttlMs: 45_000,
+        ranMs: 38_000,
+        expiresInMs: 7_000,
+        recovery: 'command',
+        sessions: [WAITING],
+      },
+      'bad',
+      'the command has run for 38s; it is ended now, before its lease expires: database session 4711 (app) has waited 21s for ' +
+        'public.orders, held by pid 812 (web, role app, idle in transaction for 6m)',
+      'End what it waits for before the next run: with a larger --ttl it only waits longer. The next run of this command runs its ' +
+        '--recover first.',
     ],
     [
       // This process was suspended, and another instance may have taken over.
