@@ -31,6 +31,7 @@ const ORDER = {
     'history', // what happened
     'status', // the current state
     'activity', // what the lease's sessions do
+    'blocking', // who waits for them
     'unlock',
     'cleanup',
     'admission', // who may use the lock

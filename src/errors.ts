@@ -23,6 +23,7 @@ export type ErrorCode =
   | 'LEASE_NOT_HELD'
   | 'UNLOCK_REFUSED'
   | 'HISTORY_CHANGED'
+  | 'COMMAND_CUT_OFF'
   | 'RECOVERY_REFUSED'
   | 'INTERNAL';
 

@@ -15,6 +15,10 @@ export const EXIT_CODES = {
     meaning: 'the lease was lost: another instance held the lock before this run released it',
   },
   notStored: { code: 73, meaning: 'with --once: the command succeeded, but that could not be recorded' },
+  cutOff: {
+    code: 74,
+    meaning: 'the command exited with 0, but --max-block had ended a statement or a session of it',
+  },
   conflict: { code: 75, meaning: 'the lock was not acquired in time (--conflict-exit-code changes it)' },
   denied: { code: 77, meaning: 'the database role lacks a right' },
   refused: {

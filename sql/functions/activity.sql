@@ -8,7 +8,6 @@ CREATE OR REPLACE FUNCTION "migrate_lock".activity() RETURNS jsonb
 AS $body$
 DECLARE
     lease    "migrate_lock".migration_lock;
-    roles    oid[];
     pids     integer[];
     moment   timestamptz := clock_timestamp();
     view_    text;
@@ -19,22 +18,7 @@ BEGIN
     IF lease.id IS NULL OR pg_is_in_recovery() THEN
         RETURN NULL;
     END IF;
-    roles := "migrate_lock".lease_roles(lease);
-    -- Only a pooler has an idle session that is older than the lease: it may be a stranger's by now.
-    pids := ARRAY (
-        SELECT pid
-          FROM pg_stat_get_activity(NULL)
-         WHERE pid <> pg_backend_pid()
-           AND "migrate_lock".is_of_lease(lease, roles, usesysid, application_name, pid IN (
-                   SELECT held.pid FROM pg_locks AS held
-                    WHERE held.mode = 'RowShareLock' AND held.granted
-                      AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-                      AND held.relation = to_regclass(format('%I.migration_lock_assertion', 'migrate_lock'))))
-           AND (state = 'idle' AND backend_start < lease.locked_at) IS NOT TRUE
-           AND backend_type IS DISTINCT FROM 'parallel worker'
-         -- In the simple setup every role can give itself the lease's name: its sessions must not take the place of the command's.
-         ORDER BY usesysid = ANY (roles) DESC, pid
-         LIMIT 100);
+    pids := "migrate_lock".lease_pids(lease);
     -- By name, as a server may have fewer of these views.
     FOR view_ IN
         SELECT relname FROM pg_class

@@ -15,7 +15,8 @@ DECLARE
 BEGIN
     IF before_ IS NOT NULL THEN
         needed := needed || ARRAY [
-            'poll', 'look', 'watch', 'release', 'leave', 'extend', 'cleanup', 'status', 'activity', 'history', 'chain'];
+            'poll', 'look', 'watch', 'release', 'leave', 'extend', 'cleanup', 'status', 'activity', 'blocking',
+            'unblock', 'settle', 'history', 'chain'];
     END IF;
     FOR function_ IN
         SELECT oid FROM pg_proc

@@ -32,6 +32,31 @@ AS $body$
             OR (cardinality(roles) = 1 AND pg_has_role(roles[1], current_user, 'MEMBER')))
 $body$;
 
+-- The process ids of at most 100 sessions of the lease, of whatever role. Only a pooler has an idle session that is older than the
+-- lease: it may be a stranger's by now.
+CREATE OR REPLACE FUNCTION "migrate_lock".lease_pids(lease "migrate_lock".migration_lock) RETURNS integer[]
+    LANGUAGE plpgsql STABLE
+AS $body$
+DECLARE
+    roles oid[] := "migrate_lock".lease_roles(lease);
+BEGIN
+    RETURN ARRAY (
+        SELECT pid
+          FROM pg_stat_get_activity(NULL)
+         WHERE pid <> pg_backend_pid()
+           AND "migrate_lock".is_of_lease(lease, roles, usesysid, application_name, pid IN (
+                   SELECT held.pid FROM pg_locks AS held
+                    WHERE held.mode = 'RowShareLock' AND held.granted
+                      AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                      AND held.relation = to_regclass(format('%I.migration_lock_assertion', 'migrate_lock'))))
+           AND (state = 'idle' AND backend_start < lease.locked_at) IS NOT TRUE
+           AND backend_type IS DISTINCT FROM 'parallel worker'
+         -- In the simple setup every role can give itself the lease's name: its sessions must not take the place of the command's.
+         ORDER BY usesysid = ANY (roles) DESC, pid
+         LIMIT 100);
+END
+$body$;
+
 -- Ends the orphans of a lease whose holder no longer speaks for it, or waits for them. p_orphans is
 --   terminate  a direct connection: a session with the lease's name is the lease's, also when it is idle
 --   wait       a pooler lends a session with its name to strangers: only transactions that were open at the first look

@@ -1,4 +1,5 @@
 import type { SessionActivity } from './session-activity.js';
+import type { BlockingFields, RetryFields } from './tries.js';
 
 export type { BlockerSummary, SessionActivity } from './session-activity.js';
 
@@ -134,6 +135,8 @@ export interface EventFields {
     previousEnd: UncleanEndSummary | null;
     runKeyOfOtherCommand?: string;
   } & Audited;
+  /** `waiting` client sessions wait for a session of the command, the longest for `waitedMs`. */
+  'database.blocking': BlockingFields;
   /** The lease has expired, but database sessions of it are still open; `denied` of them our role may not end. */
   'lock.orphans': { holder: string; sessions: SessionSummary[]; denied: number };
   /**
@@ -158,6 +161,8 @@ export interface EventFields {
   'child.unseen': object;
   /** Exactly one of `exitCode` and `signal` is not null. */
   'child.exited': { exitCode: number | null; signal: string | null; durationMs: number };
+  /** The command is started again after `delayMs`. `isCutOff`: a session of it was cancelled or ended. */
+  'child.retry': RetryFields;
   /**
    * Most of the lease is used, and the child still runs; it is asked to end after `deadlineMs`. `canExtend`: it can ask for more time.
    * `sessions`: what its database sessions are doing, at most 20, first those that wait; absent: not known.
@@ -277,6 +282,7 @@ const ALL_EVENTS: Record<EventName, true> = {
   'lock.rate_limited': true,
   'lock.acquired': true,
   'lock.orphans': true,
+  'database.blocking': true,
   'database.leftovers': true,
   'tool.locked': true,
   'lock.inherited': true,
@@ -284,6 +290,7 @@ const ALL_EVENTS: Record<EventName, true> = {
   'child.started': true,
   'child.unseen': true,
   'child.exited': true,
+  'child.retry': true,
   'lease.expiring': true,
   'lease.extended': true,
   'lease.kept': true,

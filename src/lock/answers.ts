@@ -128,6 +128,9 @@ export type ReleaseAnswer =
   | { outcome: 'refused' }
   | ({ outcome: 'orphans' } & Orphans);
 
+export type SettleAnswer =
+  { outcome: 'settled' } | { outcome: 'refused' } | ({ outcome: 'orphans' } & Orphans);
+
 /** Who has the lease, and who waits for it. */
 export interface LockStatus {
   /** `expired`: the lease has expired without a release; the next attempt takes over. */

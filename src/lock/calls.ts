@@ -15,6 +15,7 @@ import type {
   RunKeyState,
   Orphans,
   ReleaseAnswer,
+  SettleAnswer,
   UnlockAnswer,
   WatchAnswer,
 } from './answers.js';
@@ -39,6 +40,7 @@ import {
   runKeyShape,
   pruneShape,
   releaseShape,
+  settleShape,
   statusShape,
   unlockShape,
   watchShape,
@@ -165,6 +167,16 @@ export class LockCalls {
     const answer = await this.#read(releaseShape, 'release', 'release the lease', parameters, limitMs);
     if (answer.outcome !== 'orphans') return answer;
     if (await this.#onlyLooked(policy, limitMs)) return this.release(me, options);
+    return { ...answer, ...(await this.#endOwnSessions(answer, policy, me.instanceId, limitMs, true)) };
+  }
+
+  /** Ends the database sessions that a try of the command has left, as a release does. Refused when the lease has ended. */
+  async settle(me: Identity, orphans: Orphans | null = null, limitMs = CALL_LIMIT_MS): Promise<SettleAnswer> {
+    const policy = this.#policy(orphans);
+    const parameters = [me.instanceId, me.secret, policy.orphans, policy.seen];
+    const answer = await this.#read(settleShape, 'settle', 'end what the command left', parameters, limitMs);
+    if (answer.outcome !== 'orphans') return answer;
+    if (await this.#onlyLooked(policy, limitMs)) return this.settle(me, orphans, limitMs);
     return { ...answer, ...(await this.#endOwnSessions(answer, policy, me.instanceId, limitMs, true)) };
   }
 

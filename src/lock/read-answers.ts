@@ -27,6 +27,7 @@ import type {
   PruneAnswer,
   ReleaseAnswer,
   RunDescription,
+  SettleAnswer,
   Settled,
   Takeover,
   UncleanEnd,
@@ -170,6 +171,12 @@ export const releaseShape = byOutcome<ReleaseAnswer>(releaseKinds);
 export const leaveShape = byOutcome<ReleaseAnswer | { outcome: 'left' }>({
   ...releaseKinds,
   left: object<{ outcome: 'left' }>({ outcome: oneOf('left') }),
+});
+
+export const settleShape = byOutcome<SettleAnswer>({
+  settled: object<{ outcome: 'settled' }>({ outcome: oneOf('settled') }),
+  refused: object<{ outcome: 'refused' }>({ outcome: oneOf('refused') }),
+  orphans: orphansLeft,
 });
 
 export type RawExtension =

@@ -1,11 +1,10 @@
-import type { Database } from '../db/database.js';
-import type { EventFields } from '../events/events.js';
+import type { Database, Session } from '../db/database.js';
+import type { EventFields, InvalidIndexSummary } from '../events/events.js';
 import { CALLS } from '../generated/sql.js';
 
 const LIMIT_MS = 15_000;
 
 type Leftovers = EventFields['database.leftovers'];
-type InvalidIndex = NonNullable<Leftovers['indexes']>[number];
 type Prepared = Omit<NonNullable<Leftovers['preparedTransactions']>[number], 'preparedAt'> & {
   preparedAtMs: number;
 };
@@ -17,17 +16,8 @@ type Prepared = Omit<NonNullable<Leftovers['preparedTransactions']>[number], 'pr
 export function databaseLeftovers(database: Database): Promise<Leftovers | null> {
   return database.transaction('look for leftovers in the database', LIMIT_MS, async (session) => {
     await session.unsafe(CALLS.lookSettings);
-    const ask = async <T>(statement: string): Promise<T[]> =>
-      (await session.unsafe<{ answer: T[] }[]>(statement))[0]?.answer ?? [];
-    let indexes = await ask<InvalidIndex>(CALLS.invalidIndexes);
-    if (indexes.length > 0) {
-      // An index that was just finished is INVALID in the first snapshot, and its lock is gone by then.
-      const again = await ask<InvalidIndex>(CALLS.invalidIndexes);
-      indexes = indexes.filter((index) =>
-        again.some(({ schema, name }) => schema === index.schema && name === index.name),
-      );
-    }
-    const prepared = await ask<Prepared>(CALLS.preparedTransactions);
+    const indexes = await indexesIn(session);
+    const prepared = await ask<Prepared>(session, CALLS.preparedTransactions);
     if (indexes.length === 0 && prepared.length === 0) return null;
     const preparedTransactions = prepared.map(({ preparedAtMs, ...transaction }) => ({
       ...transaction,
@@ -38,4 +28,26 @@ export function databaseLeftovers(database: Database): Promise<Leftovers | null>
       preparedTransactions: preparedTransactions.length === 0 ? null : preparedTransactions,
     };
   });
+}
+
+/** INVALID indexes that no session is building, from whichever run. */
+export function invalidIndexes(database: Database): Promise<InvalidIndexSummary[]> {
+  return database.transaction('look for INVALID indexes', LIMIT_MS, async (session) => {
+    await session.unsafe(CALLS.lookSettings);
+    return indexesIn(session);
+  });
+}
+
+async function indexesIn(session: Session): Promise<InvalidIndexSummary[]> {
+  const indexes = await ask<InvalidIndexSummary>(session, CALLS.invalidIndexes);
+  if (indexes.length === 0) return indexes;
+  // An index that was just finished is INVALID in the first snapshot, and its lock is gone by then.
+  const again = await ask<InvalidIndexSummary>(session, CALLS.invalidIndexes);
+  return indexes.filter((index) =>
+    again.some(({ schema, name }) => schema === index.schema && name === index.name),
+  );
+}
+
+async function ask<T>(session: Session, statement: string): Promise<T[]> {
+  return (await session.unsafe<{ answer: T[] }[]>(statement))[0]?.answer ?? [];
 }

@@ -73,13 +73,14 @@ export interface Ended {
 }
 
 /**
- * Runs the check, and the command unless nothing is pending.
+ * Runs the check, and then `runCommand` unless nothing is pending.
  * @throws as the runner does, {MigrateLockError} when the check could not run, {Interrupted} when it got a signal.
  */
 export async function checkAndRun(
   { signals }: RunContext,
   runner: { run: (program: Program) => Promise<ChildEnd> },
-  { command, check }: Programs,
+  check: Program | undefined,
+  runCommand: () => Promise<Ended>,
 ): Promise<Ended> {
   if (check !== undefined) {
     const end = await runner.run(check);
@@ -87,7 +88,7 @@ export async function checkAndRun(
     if (end.gone && end.reason === 'exited') signals.throwIfForwarded();
     if (!end.gone || end.reason !== 'exited' || isNothingPending(end)) return { program: 'check', end };
   }
-  return { program: 'command', end: await runner.run(command) };
+  return runCommand();
 }
 
 /** Whether the command was not run because nothing was pending. */

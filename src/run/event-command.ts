@@ -8,7 +8,13 @@ const EXIT_WAIT_MS = 5_000;
 /** A run whose events come faster than their commands end does not fill the machine with processes. */
 const MOST_AT_ONCE = 16;
 
-const BY_DEFAULT: readonly EventName[] = ['wait.timeout', 'lock.takeover', 'child.deadline', 'lock.lost'];
+const BY_DEFAULT: readonly EventName[] = [
+  'wait.timeout',
+  'lock.takeover',
+  'child.deadline',
+  'lock.lost',
+  'database.blocking',
+];
 
 export interface EventCommandOptions {
   /** A line for `sh -c`. It gets the event as JSON on its stdin; its stdout is our stderr. */

@@ -3,6 +3,7 @@ import { EXIT_CODES } from '../exit-codes.js';
 import type { Outcome } from '../events/events.js';
 import type { EndDetails } from '../lock/calls.js';
 import type { ReleaseOutcome } from '../lock/release.js';
+import type { Program } from './program.js';
 import { signalExitCode } from './signals.js';
 
 export interface RunResult {
@@ -27,13 +28,19 @@ export function decideOutcome(
   return { outcome: 'completed', exitCode: child.exitCode ?? EXIT_CODES.internal.code };
 }
 
-/** What kind of end the command had. A tool that is ended may leave a lock of its own, or half of its work. */
+/**
+ * What kind of end the command had; null: it was not started. A tool that is ended may leave a lock of its own, or half of its work.
+ * `isCutOff`: a database session of it had to be cancelled or ended.
+ */
 export function kindOfEnd(
   child: ChildEnd,
+  program: Program['kind'],
   forwarded: ReadonlySet<NodeJS.Signals>,
-): NonNullable<EndDetails['kind']> {
+  isCutOff: boolean,
+): NonNullable<EndDetails['kind']> | null {
+  if (program !== 'command') return isCutOff ? 'leftovers' : null;
   if (child.reason === 'deadline') return 'deadline';
   const isSignalled = child.exitCode === null || child.exitCode >= 128 || forwarded.size > 0;
   if (isSignalled || child.reason === 'lost') return 'signalled';
-  return child.leftovers > 0 ? 'leftovers' : 'clean';
+  return child.leftovers > 0 || isCutOff ? 'leftovers' : 'clean';
 }

@@ -26,6 +26,10 @@ export interface RunOptions {
   check: string | null;
   /** Work that needs to succeed once; null: every run runs the command. */
   once: OnceOptions | null;
+  /** For how long the command may block other sessions of the database; null: it is not watched. */
+  maxBlockMs: number | null;
+  /** How often a command that has failed is started again under the same lease. */
+  retries: number;
   /** The program and its arguments that the guard runs to release the lease of a killed holder. */
   releaseProgram: readonly string[];
   /** This program as a guard, where there is no shell. */

@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import { newMark } from '../child/instance-mark.js';
 import { OwnDatabase } from '../db/own-database.js';
 import { createEventStream } from '../events/event-stream.js';
+import { UsageError } from '../errors.js';
 import { EXIT_CODES } from '../exit-codes.js';
 import type { EventListener } from '../events/events.js';
 import { CALL_LIMIT_MS, LockCalls, type EndDetails, type WorkResult } from '../lock/calls.js';
@@ -20,6 +21,7 @@ import {
   type Programs,
 } from './check.js';
 import { orderGuard } from './crash-release.js';
+import { CutOffError } from './cut-off-error.js';
 import { describeRun } from './describe-run.js';
 import { reportFailure } from './failure.js';
 import { openHolderSocket, type HolderSocket } from './holder/holder-socket.js';
@@ -78,6 +80,10 @@ async function runUnderLock(context: RunContext): Promise<RunResult> {
     if (outer !== undefined)
       return await runNested(context, { command, check }, outer, socket, leftMs, interrupt);
 
+    // Before the wait, where the database answers already.
+    await refusePooler(context, interrupt).catch((error: unknown) => {
+      if (error instanceof UsageError || error instanceof Interrupted) throw error;
+    });
     const waited = await wait(context, socket, leftMs, interrupt);
     switch (waited.outcome) {
       case 'settled':
@@ -172,19 +178,41 @@ async function supervise(
   let recovered = false;
   let ended: Ended;
   try {
+    await refusePooler(context, interrupt);
     interrupt.throwIfAborted();
     const recovery = await recover(context, under, previousEnd, interrupt);
     recovered = recovery.outcome === 'recovered';
     if (recovery.outcome === 'failed') ended = { program: 'recovery', end: recovery.end };
-    else ended = await checkAndRun(context, under, { command, check });
+    else ended = await checkAndRun(context, under, check, () => runCommand(context, under, command));
   } catch (error) {
     const reason = error instanceof Interrupted ? 'interrupted' : 'the command could not be started';
     await under.close();
-    await release(context, under.lease, { end: { reason, recovered } });
+    const kind = under.isCutOff ? 'leftovers' : null;
+    await release(context, under.lease, { end: { reason, kind, recovered } });
     throw error;
   }
   await under.close();
   return finish(context, under, { ...ended, recovered, isMarked: previousEnd !== null });
+}
+
+/**
+ * With --max-block.
+ * @throws {UsageError} behind a pooler, {Interrupted}, or the error of the database.
+ */
+async function refusePooler({ options, calls }: RunContext, interrupt: AbortSignal): Promise<void> {
+  if (options.maxBlockMs === null) return;
+  if (!(await orAborted(calls.database.findPooler(CALL_LIMIT_MS), interrupt))) return;
+  throw new UsageError(
+    'There is a pooler in front of the database, so --max-block is not possible: its sessions keep the name of the lease when others use them.',
+    'Connect migrate-lock and the command to the server itself, or leave --max-block out and set a lock_timeout in the migration.',
+  );
+}
+
+async function runCommand(context: RunContext, under: UnderLease, command: Program): Promise<Ended> {
+  const { maxBlockMs, retries } = context.options;
+  if (maxBlockMs === null && retries === 0) return { program: 'command', end: await under.run(command) };
+  const { runTries } = await import('./tries.js'); // few runs need it
+  return runTries(context, under, command);
 }
 
 /** Releases the lease, unless processes may still run, and decides how the run ends. */
@@ -198,11 +226,13 @@ async function finish(
   if (!end.gone) {
     reportKept(context, under);
     const kept = exitAsStored(decideOutcome(end, 'failed', signals.forwarded), false, null, context);
-    return isCommand ? kept : notStarted(kept, program);
+    return isCommand ? refuseSuccess(kept, under, context) : notStarted(kept, program);
   }
   const { exitCode, signal, reason, leftovers } = end;
-  const work = options.once === null ? null : (resultOfWork(end, program, signals.forwarded) ?? null);
-  const kind = isCommand ? kindOfEnd(end, signals.forwarded) : null;
+  const { isCutOff } = under;
+  const work =
+    options.once === null || isCutOff ? null : (resultOfWork(end, program, signals.forwarded) ?? null);
+  const kind = kindOfEnd(end, program, signals.forwarded, isCutOff);
   const released = await release(context, under.lease, {
     end: isCommand
       ? { exitCode, signal, reason, leftovers, kind, recovered }
@@ -215,9 +245,15 @@ async function finish(
   if (released === 'released' && kind === 'clean' && exitCode !== 0 && isMarked && !recovered)
     await reportToolLocks(context);
   const result = decideOutcome(end, released, signals.forwarded);
-  return isCommand
-    ? exitAsStored(result, released === 'released', work, context)
-    : notStarted(result, program);
+  if (!isCommand) return notStarted(result, program);
+  if (isCutOff) return refuseSuccess(result, under, context);
+  return exitAsStored(result, released === 'released', work, context);
+}
+
+/** A command that goes on after a statement that was cancelled, as psql does, ends with 0. That is no success. */
+function refuseSuccess(result: RunResult, { isCutOff }: UnderLease, context: RunContext): RunResult {
+  if (!isCutOff || result.exitCode !== 0) return result;
+  return reportFailure(new CutOffError(), context.options, context.events);
 }
 
 /** The command was not started: the recovery or the check before it did not end as it has to. It must not look like a success. */

@@ -11,6 +11,8 @@ import type { HeldSignals } from './signals.js';
 export interface StartOptions {
   /** null: a check, before the lock is asked for. */
   lease: Pick<Lease, 'instanceId' | 'fencingToken' | 'expiresAt'> | null;
+  /** false: the command may be run again before the deadline. */
+  isLast?: boolean;
   /** What recovers after this command; see describePlan(). */
   recovery?: string | null;
   /** The value of MIGRATE_LOCK_SOCKET for the program. */
@@ -32,7 +34,7 @@ export async function startProgram(
   context: RunContext,
   deadline: Deadline,
   program: Program,
-  { lease, recovery = null, socketList, signals, check, on, sessions }: StartOptions,
+  { lease, isLast = true, recovery = null, socketList, signals, check, on, sessions }: StartOptions,
 ): Promise<RunningChild> {
   const { options, mark, guard } = context;
   await guard.ready;
@@ -52,7 +54,7 @@ export async function startProgram(
     guard,
     on: (event) => {
       if (event.type === 'exited') noteTerminalSignal(context, event.signal);
-      if (event.type === 'deadline' || (event.type === 'exited' && program.kind === 'command'))
+      if (event.type === 'deadline' || (event.type === 'exited' && program.kind === 'command' && isLast))
         deadline.pass();
       on?.(event);
       if (event.type === 'deadline' && lease === null) return; // the caller reports it

@@ -40,6 +40,8 @@ const GIVE_UP_SIGNALS = new Set<NodeJS.Signals>(['SIGINT', 'SIGTERM']);
 
 /** Runs programs under a lease of this run, one after the other, and answers their requests. */
 export class UnderLease {
+  /** `--max-block` has cancelled or ended a session of the last try of the command. */
+  isCutOff = false;
   readonly #deadline: Deadline;
   readonly #turns = new Turns();
   /** When the lease began, on performance.now()'s clock. */
@@ -75,6 +77,11 @@ export class UnderLease {
     return { ...this.#lease, endsAtMs: this.#deadline.times.leaseEndsAtMs };
   }
 
+  /** When the command is ended, on performance.now()'s clock. */
+  get termAtMs(): number {
+    return this.#deadline.times.termAtMs;
+  }
+
   /** Why the lease could not be extended for processes that cannot be ended. */
   get keepFailure(): string | undefined {
     return this.#keeper?.failure;
@@ -82,9 +89,10 @@ export class UnderLease {
 
   /**
    * Starts a program and waits until its whole process tree has ended. Forwards signals to it.
+   * @param isLast false: the command may be run again, so its exit is not the end of its time.
    * @throws {MigrateLockError} when it could not be started, {Interrupted} when a signal arrived before that.
    */
-  async run(program: Program): Promise<ChildEnd> {
+  async run(program: Program, isLast = true): Promise<ChildEnd> {
     const { options, signals } = this.context;
     const held = signals.hold();
     // A signal that ended the program before ends the run.
@@ -92,6 +100,7 @@ export class UnderLease {
     try {
       if (this.#child !== undefined) await this.#assertLease();
       const child = await startProgram(this.context, this.#deadline, program, {
+        isLast,
         lease: this.#lease,
         recovery: describePlan(options),
         socketList: writeSocketList(this.socket.path, readSocketList(options.env)),
@@ -187,6 +196,7 @@ export class UnderLease {
       expiresAt: this.#lease.expiresAt.toISOString(),
       termInMs: termAtMs - nowMs,
       killInMs: killAtMs - nowMs,
+      isWatched: this.context.options.maxBlockMs !== null,
     };
   }
 

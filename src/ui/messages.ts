@@ -10,6 +10,7 @@ import { heldSinceUntil, holderName, holding, shortened, whoRan } from './holder
 import { aboutLeftovers, aboutToolLocks } from './leftovers.js';
 import { aboutSurvivors } from './survivors.js';
 import { aboutSessions } from './session-text.js';
+import { aboutBlocking } from './blocking-text.js';
 import { unclean } from './unclean-end.js';
 import { describeWaitEnd } from './wait-end.js';
 import { unlockLine } from '../text/unlock-line.js';
@@ -63,6 +64,11 @@ export function describeEvent(event: MigrateLockEvent): Message | null {
       );
     case 'child.exited':
       return exited(event.exitCode, event.signal, event.durationMs);
+    case 'child.retry':
+      return warn(
+        `the command is started again in ${formatDuration(event.delayMs)} (retry ${event.retry} of ${event.retries})` +
+          (event.isCutOff ? ': a statement of it was ended because it blocked others' : ''),
+      );
     case 'recover.started':
       return info(
         `the last run had an unclean end: running ${event.command} (pid ${event.childPid}) first; it must be done within ` +
@@ -111,6 +117,8 @@ export function describeEvent(event: MigrateLockEvent): Message | null {
               `ended. To end one: SELECT pg_terminate_backend(${event.sessions[0]?.pid ?? 'pid'}). If no role can end them: ` +
               `\`${unlockLine(event.holder)}\`. If they are not the command's, name its roles with init --child-role.`,
       };
+    case 'database.blocking':
+      return { ...aboutBlocking(event), tone: 'warn' };
     case 'database.leftovers':
       return { ...aboutLeftovers(event), tone: 'warn' };
     case 'tool.locked':

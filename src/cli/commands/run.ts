@@ -15,9 +15,13 @@ import { RELEASE_AFTER_CRASH } from './release-after-crash.js';
 import type { AddCommand, ProcessContext } from '../process-context.js';
 import type { OrphanMode } from '../../lock/poll-call.js';
 import { checkRunKey } from '../../lock/run-key.js';
+import { canReadStdinAgain } from '../../system/stdin.js';
 import { checkTimes } from '../check-times.js';
 import { nameGiven, type OwnOption } from '../own-option.js';
-import { numberReader, readEventNames, readFilePath, readShellCommand } from '../values.js';
+import { durationReader, numberReader, readEventNames, readFilePath, readShellCommand } from '../values.js';
+
+/** With --max-block. */
+const DEFAULT_RETRIES = 3;
 
 export const addRun: AddCommand = (program, processContext, onExitCode) => {
   const run = program
@@ -70,6 +74,14 @@ export function runOptions(): OwnOption[] {
       ['retry', 'fail'],
     ),
     duration('failure-memory', 'with --on-failure fail: for how long a failure counts', 60_000),
+    option(
+      '--max-block <duration>',
+      'for how long the command may keep other database sessions waiting; then its statement is cancelled',
+    ).readBy(durationReader('3s')),
+    option(
+      '--retries <n>',
+      'how often a command that failed is started again under the same lease; default: 3 with --max-block, else 0',
+    ).readBy(numberReader('a number of retries', 0, 20, 3)),
     choice('--child-stdout <stream>', "where the command's stdout goes", ['stderr', 'stdout']),
     option('--conflict-exit-code <n>', 'the exit code when the lock was not acquired in time')
       .default(75)
@@ -113,6 +125,8 @@ export interface RunOptionValues extends ConnectionOptionValues {
   once?: string;
   onFailure: 'retry' | 'fail';
   failureMemory: number;
+  maxBlock?: number;
+  retries?: number;
   childStdout: 'stderr' | 'stdout';
   conflictExitCode: number;
   metricsFile?: string;
@@ -141,6 +155,7 @@ export async function runCommand(
   if (hasOwnApplicationName(env)) {
     reporter.warn('PGAPPNAME is set: database sessions of the command cannot be found if it is killed');
   }
+  const retries = readRetries(values);
   const metrics = values.metricsFile === undefined ? null : new MetricsFile(resolve(cwd, values.metricsFile));
   const eventCommand = readEventCommand(values, env, cwd);
   const exitCode = await run(
@@ -160,6 +175,8 @@ export async function runCommand(
       recover: values.recover ?? null,
       check: values.check ?? null,
       once: readOnce(values),
+      maxBlockMs: values.maxBlock ?? null,
+      retries,
       releaseProgram: [...program, RELEASE_AFTER_CRASH],
       ownGuard: [...program, GUARD],
       childStdout: values.childStdout,
@@ -193,6 +210,18 @@ function readEventCommand(
   throw new UsageError(
     '--on-events names events, and there is no command for them.',
     "Give the command too: --on-event './notify.sh'.",
+  );
+}
+
+/** @throws {UsageError} when a second try would read another stdin than the first. */
+function readRetries({
+  maxBlock,
+  retries = maxBlock === undefined ? 0 : DEFAULT_RETRIES,
+}: RunOptionValues): number {
+  if (retries === 0 || canReadStdinAgain()) return retries;
+  throw new UsageError(
+    'A command that reads from a pipe or a file cannot be started again: a second try would find nothing to read, and succeed.',
+    'Give the command its input as an argument (psql -f migration.sql) and let stdin be /dev/null (< /dev/null), or use --retries 0.',
   );
 }
 

@@ -26,6 +26,8 @@ export interface HeldLease {
   /** When its child gets SIGTERM, and SIGKILL, from now. */
   termInMs: number;
   killInMs: number;
+  /** The run has --max-block, which also watches the sessions of runs inside it. */
+  isWatched?: boolean;
 }
 
 /** The client of a request. */

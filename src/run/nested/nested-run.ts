@@ -19,6 +19,8 @@ export interface OuterRun {
   /** The socket for requests to it. */
   socketPath: string;
   holder: HolderDescription;
+  /** It has --max-block. */
+  isWatched: boolean;
 }
 
 /**
@@ -37,7 +39,7 @@ export async function findOuterRun(
   if ('socketPath' in found) {
     // Otherwise another role has acquired our lock under the id of an enclosing run, which is on another lock.
     return isSameLease(found.lease, holder, calls.schema)
-      ? { socketPath: found.socketPath, holder }
+      ? { socketPath: found.socketPath, holder, isWatched: found.lease.isWatched === true }
       : undefined;
   }
   if (isAroundUs(holder, options.env)) throw heldAroundUs(holder, found.problems);
@@ -47,7 +49,7 @@ export async function findOuterRun(
 /** Runs the check and the command under the outer run's lease. The outer run is the one that recovers. */
 export async function runNested(
   context: RunContext,
-  programs: Programs,
+  { command, check }: Programs,
   outer: OuterRun,
   socket: HolderSocket,
   waitTimeoutMs: number,
@@ -63,6 +65,7 @@ export async function runNested(
     if (run === null) throw notStorable(outer.holder);
     return reportSkipped(run, context);
   }
+  if (options.maxBlockMs !== null && !outer.isWatched) throw notWatched(outer.holder);
   let inherited: InheritedLease;
   try {
     inherited = await inheritLease(outer.socketPath, calls, mark, waitTimeoutMs, interrupt);
@@ -77,7 +80,10 @@ export async function runNested(
   const under = new UnderInheritedLease(context, inherited, socket);
   try {
     socket.answerWith((request, asker) => under.answer(request, asker));
-    const ended = await checkAndRun(context, under, programs);
+    const ended = await checkAndRun(context, under, check, async () => ({
+      program: 'command',
+      end: await under.run(command),
+    }));
     if (isSkipped(ended)) return reportNothingPending(context);
     const { end } = ended;
     return decideOutcome(end, end.reason === 'lost' ? 'lost' : 'released', signals.forwarded);
@@ -92,6 +98,14 @@ function notStorable({ instanceId }: HolderDescription): UsageError {
   return new UsageError(
     `A run with --once inside another run on the same lock (${instanceId}) could not store its success.`,
     'Give --once to the outer run, or to none of the two.',
+  );
+}
+
+/** Only the holder of a lease may end its sessions. */
+function notWatched({ instanceId }: HolderDescription): UsageError {
+  return new UsageError(
+    `A run with --max-block inside another run on the same lock (${instanceId}) cannot watch the database: that run has the lease.`,
+    'Give --max-block to the outer run: it also watches the sessions of runs inside it.',
   );
 }
 

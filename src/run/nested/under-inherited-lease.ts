@@ -132,6 +132,7 @@ export class UnderInheritedLease {
       expiresAt: expiresAt.toISOString(),
       termInMs: termAtMs - nowMs,
       killInMs: killAtMs - nowMs,
+      isWatched: this.context.options.maxBlockMs !== null,
     };
   }
 

@@ -15,8 +15,17 @@ export interface Attack {
   odd: readonly { parameter: number; value: number }[];
 }
 
-const THAT_CHANGE = ['poll', 'release', 'leave', 'extend', 'assert_held', 'cleanup'] as const;
-const THAT_READ = ['version', 'look', 'watch', 'status', 'activity', 'history', 'chain'] as const;
+const THAT_CHANGE = [
+  'poll',
+  'release',
+  'leave',
+  'extend',
+  'assert_held',
+  'cleanup',
+  'unblock',
+  'settle',
+] as const;
+const THAT_READ = ['version', 'look', 'watch', 'status', 'activity', 'blocking', 'history', 'chain'] as const;
 const odd = fc.record({
   parameter: fc.nat({ max: 99 }),
   // NULL is the value that was forgotten most often.
@@ -45,6 +54,8 @@ const REFUSALS: Record<string, readonly string[]> = {
   release: ['refused', 'lost', 'already_released'],
   leave: ['left'],
   extend: ['refused'],
+  unblock: ['refused'],
+  settle: ['refused'],
 };
 /** Not allowed, not admitted, not held. */
 const ERRORS = ['ML001', '42501', '55000'];

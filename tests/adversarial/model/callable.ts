@@ -95,6 +95,16 @@ export const CALLABLE = {
   cleanup: { p_orphans: orphans, p_seen: optional('jsonb') },
   status: {},
   activity: {},
+  blocking: {},
+  unblock: {
+    p_instance_id: instanceId,
+    p_secret: secret,
+    p_pid: needed('integer', '1'),
+    p_waiter: needed('integer', '2'),
+    p_waited_ms: needed('bigint', '1000'),
+    p_how: needed('text', 'cancel'),
+  },
+  settle: { p_instance_id: instanceId, p_secret: secret, p_orphans: orphans, p_seen: optional('jsonb') },
   history: { p_limit: optional('integer', '100'), p_since_ms: optional('bigint') },
   chain: { p_after: optional('bigint', '0'), p_limit: optional('integer', '100') },
 } satisfies Record<string, Record<string, Parameter>>;

@@ -25,6 +25,7 @@ const TABLES = [
 const USED = [
   'activity',
   'assert_held',
+  'blocking',
   'chain',
   'cleanup',
   'extend',
@@ -33,7 +34,9 @@ const USED = [
   'look',
   'poll',
   'release',
+  'settle',
   'status',
+  'unblock',
   'version',
   'watch',
 ];

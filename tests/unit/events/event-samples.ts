@@ -94,6 +94,16 @@ export const SAMPLES: { [N in EventName]: Omit<EventOf<N>, 'event'>[] } = {
     },
     { holder: 'V1StGXR8', sessions: [{ pid: 4711, role: null, client: null, openMs: null }], denied: 0 },
   ],
+  'database.blocking': [
+    {
+      ...{ sessionPid: 4711, role: 'app', state: 'active', statement: 'ALTER TABLE orders ADD COLUMN a int' },
+      ...{ object: 'public.orders', waiting: 12, waitedMs: 3_000, action: 'cancelled', reason: null },
+    },
+    {
+      ...{ sessionPid: 4711, role: null, state: null, statement: null, object: null },
+      ...{ waiting: 1, waitedMs: 3_000, action: 'reported', reason: 'hidden' },
+    },
+  ],
   'database.leftovers': [
     {
       indexes: [
@@ -129,6 +139,10 @@ export const SAMPLES: { [N in EventName]: Omit<EventOf<N>, 'event'>[] } = {
   'child.exited': [
     { exitCode: 0, signal: null, durationMs: 1 },
     { exitCode: null, signal: 'SIGKILL', durationMs: 1 },
+  ],
+  'child.retry': [
+    { retry: 1, retries: 3, delayMs: 1_000, exitCode: 0, signal: null, isCutOff: true },
+    { retry: 2, retries: 3, delayMs: 2_000, exitCode: null, signal: 'SIGSEGV', isCutOff: true },
   ],
   'lease.expiring': [
     { expiresInMs: 6_000, deadlineMs: -1, canExtend: true },

@@ -1,0 +1,30 @@
+/** The fields of the events about tries of a command (`--max-block`, `--retries`); see events.ts. */
+
+/**
+ * Why a session that blocks others was left alone. `concurrently`: its statement would leave an INVALID index. `hidden`: our role may not
+ * see its statement. `denied`: our role may not end it.
+ */
+export type BlockingReason = 'concurrently' | 'hidden' | 'denied';
+
+export interface BlockingFields {
+  /** The session of the command that is in the way. */
+  sessionPid: number;
+  role: string | null;
+  state: string | null;
+  statement: string | null;
+  object: string | null;
+  waiting: number;
+  waitedMs: number;
+  action: 'cancelled' | 'terminated' | 'reported';
+  /** Why it was only reported; null otherwise. */
+  reason: BlockingReason | null;
+}
+
+export interface RetryFields {
+  retry: number;
+  retries: number;
+  delayMs: number;
+  exitCode: number | null;
+  signal: string | null;
+  isCutOff: boolean;
+}

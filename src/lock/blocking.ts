@@ -1,0 +1,125 @@
+/** Who waits for the database sessions of our lease, and how one of these is kept from blocking. Loaded only with --max-block. */
+import type { Database } from '../db/database.js';
+import { byOutcome, integer, list, object, oneOf, orNull, text, truth } from '../db/shape.js';
+import { CALLS } from '../generated/sql.js';
+import { trustedSchema } from '../schema/owners.js';
+import { renderSql } from '../schema/render.js';
+import type { Identity } from './lease.js';
+
+/** A client session (`pid`) waits for a session of the lease (`head`). */
+export interface Wait {
+  head: number;
+  pid: number;
+  /** For how long; null: not known (PostgreSQL 12 and 13). */
+  ms: number | null;
+  object: string | null;
+}
+
+/** What PostgreSQL shows to our own role of a session that is in the way. */
+export interface BlockingSession {
+  pid: number;
+  state: string;
+  role: string | null;
+  /** The starts of its statement and of its transaction, as the database writes them. */
+  queryStart: string | null;
+  xactStart: string | null;
+  statement: string;
+  /** The server may have cut the statement. */
+  isCut: boolean;
+}
+
+export interface Blocking {
+  /** Whose lease it is. */
+  instanceId: string;
+  waits: Wait[];
+  sessions: BlockingSession[];
+}
+
+/** `passed`: the session does something else by now, or is not in the way any more. */
+export type Unblocked = 'ended' | 'passed' | 'denied' | 'refused';
+
+const pid = integer(1, 2 ** 31 - 1);
+const lineOrNull = orNull(text());
+const blockingShape = object<{
+  told: { instanceId: string; waits: Wait[] } | null;
+  seen: BlockingSession[];
+}>({
+  told: orNull(
+    object({
+      instanceId: text(),
+      waits: list(object<Wait>({ head: pid, pid, ms: orNull(integer(-1e16, 1e16)), object: lineOrNull })),
+    }),
+  ),
+  seen: list(
+    object<BlockingSession>({
+      pid,
+      state: text(),
+      role: lineOrNull,
+      queryStart: lineOrNull,
+      xactStart: lineOrNull,
+      statement: text(),
+      isCut: truth,
+    }),
+  ),
+});
+const outcome = (name: Unblocked) => object<{ outcome: Unblocked }>({ outcome: oneOf(name) });
+const unblockShape = byOutcome<{ outcome: Unblocked }>({
+  ended: outcome('ended'),
+  passed: outcome('passed'),
+  denied: outcome('denied'),
+  refused: outcome('refused'),
+});
+
+/** Reads only, and waits for no lock. @returns null when there is no lease, or on a replica. */
+export async function readBlocking(
+  database: Database,
+  schema: string,
+  limitMs: number,
+): Promise<Blocking | null> {
+  const answer = await database.call({
+    name: 'look who waits for the command',
+    statement: renderSql(CALLS.blocking, schema),
+    parameters: [],
+    limitMs,
+    precondition: trustedSchema(schema),
+  });
+  const { told, seen } = blockingShape(answer, 'blocking()');
+  return told && { ...told, sessions: seen };
+}
+
+/**
+ * Cancels the statement of `session`, or ends the session, if `wait` has lasted for `waitedMs` and is still true: with the rights of
+ * the owner of the lock, or with those of our login where the owner may not.
+ */
+export async function unblock(
+  database: Database,
+  schema: string,
+  me: Identity,
+  { session, wait, waitedMs, how }: UnblockRequest,
+  limitMs: number,
+): Promise<Unblocked> {
+  const { queryStart, xactStart } = session;
+  const answer = await database.call({
+    name: 'unblock those who wait for the command',
+    statement: renderSql(CALLS.unblock, schema),
+    parameters: [me.instanceId, me.secret, session.pid, wait.pid, waitedMs, how, queryStart, xactStart],
+    limitMs,
+    precondition: trustedSchema(schema),
+  });
+  const { outcome } = unblockShape(answer, 'unblock()');
+  if (outcome !== 'denied') return outcome;
+  const ended = await database.transaction('unblock as our login', limitMs, async (sql) => {
+    await sql.unsafe(CALLS.loginRole);
+    const own = [session.pid, wait.pid, queryStart, xactStart, me.instanceId, how];
+    const rows = await sql.unsafe<{ ended: number }[]>(renderSql(CALLS.unblockOwn, schema), own);
+    return rows[0]?.ended ?? 0;
+  });
+  return ended > 0 ? 'ended' : 'denied';
+}
+
+export interface UnblockRequest {
+  session: BlockingSession;
+  wait: Wait;
+  waitedMs: number;
+  how: 'cancel' | 'terminate';
+}

@@ -1,0 +1,230 @@
+/** Watches who waits for the command's database sessions, for `--max-block`. Loaded only with it. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { backoffMs } from '../db/backoff.js';
+import { errorCode } from '../db/classify.js';
+import { explain } from '../db/explain.js';
+import { OwnDatabase } from '../db/own-database.js';
+import type { ConnectionConfig } from '../db/settings/connection-config.js';
+import type { EventBody } from '../events/events.js';
+import type { BlockingReason } from '../events/tries.js';
+import { readBlocking, unblock, type BlockingSession, type Wait } from '../lock/blocking.js';
+import type { Identity } from '../lock/lease.js';
+import { isConcurrently } from '../redact/concurrently.js';
+import { redactStatement } from '../redact/statement.js';
+
+/** Looks are this far apart at least, but for the one at which a wait becomes too long. */
+const SHORTEST_INTERVAL_MS = 250;
+const SHORTEST_PAUSE_MS = 50;
+/** What a cancellation may take. After that, the session is ended. */
+const CANCEL_GRACE_MS = 500;
+/** A session that was ended and is still there is ended again. */
+const END_AGAIN_MS = 5_000;
+const CALL_LIMIT_MS = 2_000;
+
+export interface BlockWatchOptions {
+  connection: ConnectionConfig;
+  schema: string;
+  me: Identity;
+  maxBlockMs: number;
+  emit: (event: EventBody) => void;
+}
+
+/** What was seen and done in a try of the command. */
+interface Try {
+  stop: AbortController;
+  known: Map<number, Known>;
+  /** Since when we have seen a wait whose start the server does not tell. */
+  seenSince: Map<string, number>;
+  /** How often a session was cancelled or ended, or may have been. */
+  cut: number;
+}
+
+/** What was done about a session of the lease. */
+interface Known {
+  cancelledAtMs?: number;
+  endedAtMs?: number;
+  isDenied?: boolean;
+  /** The start of the statement that was reported. */
+  reported?: string | null;
+}
+
+type Decision =
+  | { decided: 'end'; how: 'cancel' | 'terminate'; session: BlockingSession }
+  | { decided: 'report'; reason: BlockingReason }
+  | { decided: 'wait' };
+
+/**
+ * It has a connection of its own, and nothing waits for it: no deadline, no release. A wait that lasts for `maxBlockMs` ends by the
+ * cancellation of the statement that is in the way, or by the end of its session.
+ */
+export class BlockWatch {
+  readonly database: OwnDatabase;
+  readonly #intervalMs: number;
+  #try = newTry();
+  #hasWarned = false;
+
+  constructor(private readonly options: BlockWatchOptions) {
+    this.database = new OwnDatabase(options.connection);
+    this.#intervalMs = Math.max(SHORTEST_INTERVAL_MS, options.maxBlockMs / 4);
+  }
+
+  /** A try of the command begins. */
+  begin(): void {
+    this.#try = newTry();
+    void this.#watch(this.#try);
+  }
+
+  /** The try has ended. @returns whether a session of it was cancelled or ended; a request without an answer counts. */
+  end(): boolean {
+    this.#try.stop.abort();
+    return this.#try.cut > 0;
+  }
+
+  close(): void {
+    this.#try.stop.abort();
+    this.database.disconnect();
+  }
+
+  /** Never fails. */
+  async #watch(current: Try): Promise<void> {
+    const stop = current.stop.signal;
+    for (let failures = 0; !stop.aborted;) {
+      let pauseMs: number;
+      try {
+        pauseMs = await this.#look(current);
+        failures = 0;
+      } catch (error) {
+        pauseMs = Math.min(backoffMs(++failures), this.#intervalMs);
+        if (!stop.aborted) this.#warn(error);
+      }
+      await sleep(Math.max(SHORTEST_PAUSE_MS, pauseMs), undefined, { signal: stop }).catch(() => undefined);
+    }
+  }
+
+  /** @returns when to look again. */
+  async #look(current: Try): Promise<number> {
+    const stop = current.stop.signal;
+    const { schema, me, maxBlockMs } = this.options;
+    const seen = await readBlocking(this.database, schema, CALL_LIMIT_MS);
+    if (stop.aborted || seen?.instanceId !== me.instanceId) return this.#intervalMs;
+    const waits = withTimes(seen.waits, current);
+    let pauseMs = this.#intervalMs;
+    for (const head of new Set(waits.map((wait) => wait.head))) {
+      if (stop.aborted) break;
+      const behind = waits.filter((wait) => wait.head === head);
+      const longest = behind.reduce((one, other) => (other.ms > one.ms ? other : one));
+      const session = seen.sessions.find(({ pid }) => pid === head);
+      const againMs =
+        longest.ms < maxBlockMs
+          ? maxBlockMs - longest.ms
+          : await this.#unblock(session, longest, behind.length, current);
+      pauseMs = Math.min(pauseMs, againMs);
+    }
+    return pauseMs;
+  }
+
+  /** @returns when to look again. */
+  async #unblock(
+    session: BlockingSession | undefined,
+    wait: Wait & { ms: number },
+    waiting: number,
+    current: Try,
+  ): Promise<number> {
+    const known = current.known.get(wait.head) ?? {};
+    current.known.set(wait.head, known);
+    const decision = decide(session, known, wait.ms);
+    if (decision.decided === 'wait') return SHORTEST_PAUSE_MS;
+    if (decision.decided === 'report') {
+      const queryStart = session?.queryStart ?? null;
+      if (known.reported !== queryStart) this.#report(session, wait, waiting, 'reported', decision.reason);
+      known.reported = queryStart;
+      return this.#intervalMs;
+    }
+    const { schema, me, maxBlockMs } = this.options;
+    const { how } = decision;
+    const sentAtMs = performance.now();
+    current.cut++;
+    const request = { session: decision.session, wait, waitedMs: maxBlockMs, how };
+    const outcome = await unblock(this.database, schema, me, request, CALL_LIMIT_MS);
+    if (outcome !== 'ended') current.cut--;
+    if (outcome === 'denied') known.isDenied = true;
+    if (outcome !== 'ended') return SHORTEST_PAUSE_MS;
+    if (how === 'cancel') known.cancelledAtMs = sentAtMs;
+    else known.endedAtMs = sentAtMs;
+    const action = how === 'cancel' ? 'cancelled' : 'terminated';
+    if (!current.stop.signal.aborted) this.#report(session, wait, waiting, action, null);
+    return CANCEL_GRACE_MS;
+  }
+
+  #report(
+    session: BlockingSession | undefined,
+    { head, ms, object }: Wait & { ms: number },
+    waiting: number,
+    action: 'cancelled' | 'terminated' | 'reported',
+    reason: BlockingReason | null,
+  ): void {
+    this.options.emit({
+      event: 'database.blocking',
+      sessionPid: head,
+      role: session?.role ?? null,
+      state: session?.state ?? null,
+      statement: session === undefined ? null : redactStatement(session.statement),
+      object,
+      waiting,
+      waitedMs: ms,
+      action,
+      reason,
+    });
+  }
+
+  #warn(error: unknown): void {
+    if (this.#hasWarned) return;
+    this.#hasWarned = true;
+    const { message } = explain(error, this.database.description, this.options.schema);
+    this.options.emit({
+      event: 'database.unavailable',
+      code: errorCode(error),
+      message: `it is not known who waits for the command: ${message}`,
+      attempts: 1,
+    });
+  }
+}
+
+function newTry(): Try {
+  return { stop: new AbortController(), known: new Map(), seenSince: new Map(), cut: 0 };
+}
+
+/** Before PostgreSQL 14, a wait counts from when we have seen it. */
+function withTimes(waits: readonly Wait[], current: Try): (Wait & { ms: number })[] {
+  const nowMs = performance.now();
+  const before = current.seenSince;
+  current.seenSince = new Map();
+  return waits.map((wait) => {
+    if (wait.ms !== null) return { ...wait, ms: Math.max(0, wait.ms) };
+    const key = `${wait.head} ${wait.pid}`;
+    const sinceMs = before.get(key) ?? nowMs;
+    current.seenSince.set(key, sinceMs);
+    return { ...wait, ms: Math.round(nowMs - sinceMs) };
+  });
+}
+
+/** `waitedMs`: for how long the longest of those has waited who wait for the session. */
+function decide(session: BlockingSession | undefined, known: Known, waitedMs: number): Decision {
+  const nowMs = performance.now();
+  // Nothing says whether it would leave an INVALID index.
+  if (session === undefined || session.state === 'disabled') return { decided: 'report', reason: 'hidden' };
+  if (session.state === 'active') {
+    const concurrently = isConcurrently(session.statement, session.isCut);
+    if (concurrently !== false)
+      return { decided: 'report', reason: concurrently === true ? 'concurrently' : 'hidden' };
+  }
+  if (known.isDenied === true) return { decided: 'report', reason: 'denied' };
+  if (known.endedAtMs !== undefined && nowMs - known.endedAtMs < END_AGAIN_MS) return { decided: 'wait' };
+  const cancelledMs = known.cancelledAtMs === undefined ? undefined : nowMs - known.cancelledAtMs;
+  const isIdle = session.state.startsWith('idle in transaction');
+  if (!isIdle && cancelledMs !== undefined && cancelledMs < CANCEL_GRACE_MS) return { decided: 'wait' };
+  // A cancellation does nothing in an idle transaction; aborted, or with a savepoint, it keeps its locks. Those who began to wait
+  // after the cancellation wait for another statement.
+  const how = isIdle || (cancelledMs !== undefined && waitedMs >= cancelledMs) ? 'terminate' : 'cancel';
+  return { decided: 'end', how, session };
+}
