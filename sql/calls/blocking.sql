@@ -1,6 +1,6 @@
 -- Who waits for the lease's sessions, and what PostgreSQL shows to us ourselves of those that are in the way. isCut: the server may
 -- have cut the statement.
-SELECT jsonb_build_object('told', told.answer, 'seen', (
+SELECT jsonb_build_object('backendPid', pg_backend_pid(), 'told', told.answer, 'seen', (
            SELECT coalesce(jsonb_agg(jsonb_build_object(
                       'pid', pid, 'state', state, 'role', pg_get_userbyid(usesysid),
                       'queryStart', extract(epoch FROM query_start)::text, 'xactStart', extract(epoch FROM xact_start)::text,

@@ -29,6 +29,8 @@ export interface BlockingSession {
 }
 
 export interface Blocking {
+  /** The server process that has answered. */
+  backendPid: number;
   /** Whose lease it is. */
   instanceId: string;
   waits: Wait[];
@@ -41,9 +43,11 @@ export type Unblocked = 'ended' | 'passed' | 'denied' | 'refused';
 const pid = integer(1, 2 ** 31 - 1);
 const lineOrNull = orNull(text());
 const blockingShape = object<{
+  backendPid: number;
   told: { instanceId: string; waits: Wait[] } | null;
   seen: BlockingSession[];
 }>({
+  backendPid: pid,
   told: orNull(
     object({
       instanceId: text(),
@@ -83,8 +87,8 @@ export async function readBlocking(
     limitMs,
     precondition: trustedSchema(schema),
   });
-  const { told, seen } = blockingShape(answer, 'blocking()');
-  return told && { ...told, sessions: seen };
+  const { backendPid, told, seen } = blockingShape(answer, 'blocking()');
+  return told && { ...told, backendPid, sessions: seen };
 }
 
 /**

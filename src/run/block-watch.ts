@@ -5,6 +5,7 @@ import { errorCode } from '../db/classify.js';
 import { explain } from '../db/explain.js';
 import { OwnDatabase } from '../db/own-database.js';
 import type { ConnectionConfig } from '../db/settings/connection-config.js';
+import { codedError } from '../db/socket.js';
 import type { EventBody } from '../events/events.js';
 import type { BlockingReason } from '../events/tries.js';
 import { readBlocking, unblock, type BlockingSession, type Wait } from '../lock/blocking.js';
@@ -20,6 +21,8 @@ const CANCEL_GRACE_MS = 500;
 /** A session that was ended and is still there is ended again. */
 const END_AGAIN_MS = 5_000;
 const CALL_LIMIT_MS = 2_000;
+/** For how long the end of a try waits for the answer to a cancellation that was just sent. */
+const ANSWER_WITHIN_MS = 250;
 
 export interface BlockWatchOptions {
   connection: ConnectionConfig;
@@ -37,6 +40,8 @@ interface Try {
   seenSince: Map<string, number>;
   /** How often a session was cancelled or ended, or may have been. */
   cut: number;
+  /** Resolves when no request to cancel or end a session is without an answer. */
+  ending: Promise<unknown>;
 }
 
 /** What was done about a session of the lease. */
@@ -62,6 +67,9 @@ export class BlockWatch {
   readonly #intervalMs: number;
   #try = newTry();
   #hasWarned = false;
+  #isClosed = false;
+  /** The server process of the last look. */
+  #backendPid: number | undefined;
 
   constructor(private readonly options: BlockWatchOptions) {
     this.database = new OwnDatabase(options.connection);
@@ -74,13 +82,18 @@ export class BlockWatch {
     void this.#watch(this.#try);
   }
 
-  /** The try has ended. @returns whether a session of it was cancelled or ended; a request without an answer counts. */
-  end(): boolean {
+  /**
+   * The try has ended. Waits a moment for an answer that is due.
+   * @returns whether a session of it was cancelled or ended; a request without an answer counts.
+   */
+  async end(): Promise<boolean> {
     this.#try.stop.abort();
+    await Promise.race([this.#try.ending, sleep(ANSWER_WITHIN_MS, undefined, { ref: false })]);
     return this.#try.cut > 0;
   }
 
   close(): void {
+    this.#isClosed = true;
     this.#try.stop.abort();
     this.database.disconnect();
   }
@@ -88,14 +101,15 @@ export class BlockWatch {
   /** Never fails. */
   async #watch(current: Try): Promise<void> {
     const stop = current.stop.signal;
-    for (let failures = 0; !stop.aborted;) {
+    const isRunning = (): boolean => !stop.aborted;
+    for (let failures = 0; isRunning();) {
       let pauseMs: number;
       try {
         pauseMs = await this.#look(current);
         failures = 0;
       } catch (error) {
         pauseMs = Math.min(backoffMs(++failures), this.#intervalMs);
-        if (!stop.aborted) this.#warn(error);
+        if (isRunning()) this.#warn(error);
       }
       await sleep(Math.max(SHORTEST_PAUSE_MS, pauseMs), undefined, { signal: stop }).catch(() => undefined);
     }
@@ -105,12 +119,17 @@ export class BlockWatch {
   async #look(current: Try): Promise<number> {
     const stop = current.stop.signal;
     const { schema, me, maxBlockMs } = this.options;
+    const isStopped = (): boolean => stop.aborted;
     const seen = await readBlocking(this.database, schema, CALL_LIMIT_MS);
-    if (stop.aborted || seen?.instanceId !== me.instanceId) return this.#intervalMs;
+    if (isStopped() || seen?.instanceId !== me.instanceId) return this.#intervalMs;
+    if (seen.backendPid !== (this.#backendPid ??= seen.backendPid)) {
+      this.#backendPid = seen.backendPid;
+      this.#warn(codedError('CONNECTION_CLOSED', 'the connection to the database was lost'));
+    }
     const waits = withTimes(seen.waits, current);
     let pauseMs = this.#intervalMs;
     for (const head of new Set(waits.map((wait) => wait.head))) {
-      if (stop.aborted) break;
+      if (isStopped()) break;
       const behind = waits.filter((wait) => wait.head === head);
       const longest = behind.reduce((one, other) => (other.ms > one.ms ? other : one));
       const session = seen.sessions.find(({ pid }) => pid === head);
@@ -145,14 +164,16 @@ export class BlockWatch {
     const sentAtMs = performance.now();
     current.cut++;
     const request = { session: decision.session, wait, waitedMs: maxBlockMs, how };
-    const outcome = await unblock(this.database, schema, me, request, CALL_LIMIT_MS);
+    const ending = unblock(this.database, schema, me, request, CALL_LIMIT_MS);
+    current.ending = ending.catch(() => undefined);
+    const outcome = await ending;
     if (outcome !== 'ended') current.cut--;
     if (outcome === 'denied') known.isDenied = true;
     if (outcome !== 'ended') return SHORTEST_PAUSE_MS;
     if (how === 'cancel') known.cancelledAtMs = sentAtMs;
     else known.endedAtMs = sentAtMs;
     const action = how === 'cancel' ? 'cancelled' : 'terminated';
-    if (!current.stop.signal.aborted) this.#report(session, wait, waiting, action, null);
+    this.#report(session, wait, waiting, action, null);
     return CANCEL_GRACE_MS;
   }
 
@@ -163,6 +184,7 @@ export class BlockWatch {
     action: 'cancelled' | 'terminated' | 'reported',
     reason: BlockingReason | null,
   ): void {
+    if (this.#isClosed) return;
     this.options.emit({
       event: 'database.blocking',
       sessionPid: head,
@@ -191,7 +213,13 @@ export class BlockWatch {
 }
 
 function newTry(): Try {
-  return { stop: new AbortController(), known: new Map(), seenSince: new Map(), cut: 0 };
+  return {
+    stop: new AbortController(),
+    known: new Map(),
+    seenSince: new Map(),
+    cut: 0,
+    ending: Promise.resolve(),
+  };
 }
 
 /** Before PostgreSQL 14, a wait counts from when we have seen it. */

@@ -236,7 +236,7 @@ async function finish(
   const released = await release(context, under.lease, {
     end: isCommand
       ? { exitCode, signal, reason, leftovers, kind, recovered }
-      : { reason: program, recovered },
+      : { reason: program, kind, recovered },
     work,
   });
   if (isSkipped({ program, end })) {

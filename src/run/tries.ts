@@ -35,7 +35,7 @@ export async function runTries(context: RunContext, under: UnderLease, command: 
     for (let retry = 1; ; retry++) {
       watch?.begin();
       const end = await under.run(command, retry > retries);
-      under.isCutOff = watch?.end() ?? false;
+      under.isCutOff = (await watch?.end()) ?? false;
       const ended: Ended = { program: 'command', end };
       if (retry > retries || !hasFailed(end, under.isCutOff, context)) return ended;
       const next = await beforeRetry(context, under, { retry, end, watch, indexes });

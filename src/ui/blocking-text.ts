@@ -28,7 +28,8 @@ function hintFor(
       return `To end it, our role or the owner of the lock schema needs the rights of ${role ?? 'its role'}: GRANT ${role ?? 'that role'} TO ..., or GRANT pg_signal_backend TO ...`;
     case 'hidden':
       return 'Our role cannot see its statement, and a form with CONCURRENTLY must not be cut off: GRANT pg_read_all_stats TO our role.';
-    default:
+    case 'concurrently':
+    case null:
       return `A form with CONCURRENTLY that is cut off can leave an INVALID index, so it is not cancelled. To end it all the same: SELECT pg_cancel_backend(${sessionPid}).`;
   }
 }

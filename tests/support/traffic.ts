@@ -45,10 +45,13 @@ export async function openTransaction(url: string, ...statements: string[]): Pro
   await sql.unsafe('BEGIN');
   for (const statement of statements) await sql.unsafe(statement);
   const [row] = await sql.unsafe<{ pid: number }[]>('SELECT pg_backend_pid() AS pid');
+  let hasEnded = false;
   return {
     pid: row?.pid ?? 0,
     send: (statement) => sql.unsafe(statement),
     end: async () => {
+      if (hasEnded) return;
+      hasEnded = true;
       await sql.unsafe('ROLLBACK');
       await sql.end();
     },

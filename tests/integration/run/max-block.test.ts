@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { fileURLToPath } from 'node:url';
 import type { MigrateLockEvent } from '../../../src/events/events.js';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
+import { startServer } from '../../support/embedded-server.mjs';
 import { assertNothingLeft, NODE, startCli, type CliOptions } from '../../support/run-cli.js';
 import { openTransaction, sendStatement, startWriters } from '../../support/traffic.js';
 import { waitFor } from '../../support/wait-for.js';
@@ -12,11 +13,13 @@ const ALTER = 'ALTER TABLE orders ADD COLUMN note text';
 const MAX_BLOCK_MS = 1_000;
 const BOUND_MS = MAX_BLOCK_MS + 1_500;
 
+let server: Awaited<ReturnType<typeof startServer>>;
 let db: TestDatabase;
 
 beforeAll(async () => {
-  db = await createDatabase();
-});
+  server = await startServer({ settings: { max_prepared_transactions: 5 } });
+  db = await createDatabase(server.url);
+}, 60_000);
 beforeEach(async () => {
   await db.sql`DROP TABLE IF EXISTS orders, items`;
   await db.sql`CREATE TABLE orders (id serial PRIMARY KEY)`;
@@ -24,7 +27,10 @@ beforeEach(async () => {
   await db.sql`INSERT INTO orders DEFAULT VALUES`;
 });
 afterEach(assertNothingLeft);
-afterAll(() => db.drop());
+afterAll(async () => {
+  await db.drop();
+  await server.stop();
+});
 
 interface Given extends CliOptions {
   options?: string[];
