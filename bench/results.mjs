@@ -44,6 +44,8 @@ export function writeResults({ machine, postgres, findings, remarks }) {
     '',
     '![100 starts in the same second, one row a process](storm.svg)',
     '',
+    '![What a write takes while an ALTER TABLE waits, without and with --max-block](max-block.svg)',
+    '',
     '## Where, with what',
     '',
     ...machine.map((line) => `- ${line}`),

@@ -5,6 +5,7 @@ import { fewConnections } from './few-connections.mjs';
 import { handover } from './handover.mjs';
 import { killedHolder } from './killed-holder.mjs';
 import { longTransaction } from './long-transaction.mjs';
+import { maxBlock } from './max-block.mjs';
 import { manyWaiters } from './many-waiters.mjs';
 import { nothingPending } from './nothing-pending.mjs';
 import { once } from './once.mjs';
@@ -38,5 +39,6 @@ export const ROWS = [
   watchers,
   killedHolder,
   abuse,
+  maxBlock,
   storm,
 ];
