@@ -12,6 +12,10 @@ const FIXED: readonly [before: string, value: string, fixed: string, after?: str
   ['the recovery succeeded after ', DURATION, '1.6s'],
   ['after 1\\.6s\\nmigrate-lock: running .* must be done within ', DURATION, '21s'],
   ['must be done within ', '2[23]s', '23s'],
+  ['others\\nmigrate-lock: running .* must be done within ', '9m \\d+s', '9m 46s'],
+  ['must be done within ', '9m 5\\ds', '9m 51s'],
+  ['have waited up to ', '3(?:\\.\\d)?s', '3s'],
+  ['started again in ', DURATION, '1s'],
   ['the command succeeded after ', DURATION, '886ms'],
   ['the command failed with exit code 1 after ', DURATION, '3.9s'],
   ['after 3\\.9s\\nmigrate-lock: released the lock after ', DURATION, '4s'],
@@ -19,6 +23,7 @@ const FIXED: readonly [before: string, value: string, fixed: string, after?: str
   ['after 23s\\nmigrate-lock: released the lock after ', DURATION, '23s'],
   ['after 886ms\\nmigrate-lock: released the lock after ', DURATION, '912ms'],
   ['the recovery succeeded [^]*released the lock after ', DURATION, '2.6s'],
+  ['started again in [^]*released the lock after ', DURATION, '6.2s'],
   ['gave up after ', '[23](?:\\.\\d)?s', '2s'],
   ['\\) for ', DURATION, '12s'],
   ['lease ends in ', '9m \\d+s', '9m 48s'],
@@ -51,7 +56,7 @@ export function withFixedValues(screen: string): string {
   let text = numbered(screen, /(?<![\w-])(?=[\w-]*[A-Z])(?=[\w-]*[a-z])[\w-]{21}(?![\w-])/g, INSTANCE_IDS);
   text = numbered(
     text,
-    /(?<=^ {2}|database session |held by pid |terminate_backend\()\d+(?=[ )])/gm,
+    /(?<=^ {2}|database session |behind session |held by pid |terminate_backend\()\d+(?=[ )])/gm,
     SESSION_IDS,
   );
   text = numbered(text, /(?<=\(pid |^ {2}pid {3,}|"pid":|"childPid":)\d+/gm, PROCESS_IDS);
@@ -59,6 +64,11 @@ export function withFixedValues(screen: string): string {
     text = text.replaceAll(new RegExp(`(?<=${before})(?:${value})(?=${after})`, 'gm'), fixed);
   // Where in its files a tool has failed.
   text = text.replaceAll(/^ +at .*:\d+:\d+\)?\n/gm, '');
+  // Two programs write these lines, in any order.
+  text = text.replaceAll(
+    /((?:^(?!migrate-lock: |\$).*\n)+)(migrate-lock: \d+ sessions have waited .*\n)/gm,
+    '$2$1',
+  );
   return text.replaceAll(/^ {2}pid +role .*\n(?:(?: {2}\d| {6}).*\n?)+/gm, (table) => aligned(table));
 }
 

@@ -19,6 +19,22 @@ export const PRODUCTION = {
     await reading(stage);
     return stage.show('migrate-lock run -- knex migrate:latest > events.jsonl');
   },
+
+  /** The report ends when the migration has been cut off once. */
+  'max-block': async (stage: Stage) => {
+    await stage.does('migrate-lock run -- knex migrate:latest');
+    stage.migration('add_note', 'ALTER TABLE orders ADD COLUMN note text');
+    await reading(stage);
+    const shown = stage.show(
+      'migrate-lock run --ttl 10m --max-block 3s --retries 5 -- knex migrate:latest > events.jsonl',
+    );
+    await stage.untilWaiting(1);
+    stage.queue('app', 'web', 'SELECT * FROM orders WHERE id = 1', 20);
+    await stage.untilWaiting(21);
+    await stage.untilWaiting(0);
+    await stage.terminate('report');
+    return shown;
+  },
 };
 
 /** A report reads the table for minutes. */

@@ -162,6 +162,12 @@ export const down = () => undefined;\n`,
     });
   }
 
+  /** PostgreSQL does not stop the statement of a client that has gone. */
+  async terminate(name: string): Promise<void> {
+    await this.sessionOf('postgres', 'a test')`
+      SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = ${name}`;
+  }
+
   async endClients(): Promise<void> {
     await Promise.all(this.#sessions.splice(0).map((sql) => sql.end({ timeout: 0 })));
   }
