@@ -207,7 +207,7 @@ describe('a session that waits', () => {
     const session = await until(
       'it waits',
       migration.pid,
-      ({ waiting, progress }) => waiting !== null && progress !== null,
+      ({ waiting, progress }) => waiting !== null && progress?.phase === 'waiting for writers before build',
     );
     expect(session.waiting).toMatchObject({ lock: 'virtualxid', blockers: [{ pid: blocker.pid }] });
     expect(session.progress).toEqual({

@@ -88,11 +88,12 @@ describe.each([
     });
 
     ifPossible('a command whose holder is stopped ends before the lease does', async () => {
-      const holder = start('--ttl', '4s', '--kill-grace', '100ms', '--', 'sleep', '1000');
+      // Its guard has half a second for it.
+      const holder = start('--ttl', '15s', '--kill-grace', '100ms', '--', 'sleep', '1000');
       const { childPid } = await holder.waitForEvent('child.started');
       const { expiresAt } = await holder.waitForEvent('lock.acquired');
       holder.kill('SIGSTOP');
-      await waitUntilGone(childPid);
+      await waitUntilGone(childPid, 20_000);
       const [left] = await db.sql`SELECT clock_timestamp() < ${expiresAt}::timestamptz AS before`;
       expect(left?.before).toBe(true);
       holder.kill('SIGCONT');
