@@ -21,7 +21,17 @@ import { screenOf } from '../../support/screen.js';
 
 const RUNS = { numRuns: 1_000 };
 /** Fields whose text is migrate-lock's own. */
-const OURS = new Set(['auditHash', 'event', 'time', 'expiresAt', 'finishedAt', 'signal', 'outcome']);
+const OURS = new Set([
+  'auditHash',
+  'event',
+  'time',
+  'expiresAt',
+  'finishedAt',
+  'signal',
+  'outcome',
+  'action',
+]);
+const REASON_IS_OURS = new Set<string>(['run.skipped', 'database.blocking']);
 /** Required texts: an empty one is a defect, not a matter of the data. */
 const NEVER_EMPTY = new Set([
   'instanceId',
@@ -44,7 +54,7 @@ const events: fc.Arbitrary<MigrateLockEvent> = fc
   .tuple(fc.constantFrom(...samples), fc.array(anyText, { minLength: 12, maxLength: 12 }))
   .map(([sample, texts]) => {
     const fields = Object.entries(sample).map(([name, value]: [string, unknown], at): [string, unknown] => {
-      const isOurs = OURS.has(name) || (sample.event === 'run.skipped' && name === 'reason');
+      const isOurs = OURS.has(name) || (REASON_IS_OURS.has(sample.event) && name === 'reason');
       if (typeof value !== 'string' || isOurs) return [name, value];
       const text = texts[at % texts.length] ?? '';
       return [name, NEVER_EMPTY.has(name) ? `x${text}` : text];

@@ -47,7 +47,7 @@ async function block(role: TestRole, name: string): Promise<Blocker> {
   const writer = sendStatement(stage.db.url, 'INSERT INTO orders VALUES (1)');
   const waiter = await waitFor('a writer waits', async () => {
     const [found] = await stage.db.sql<{ pid: number }[]>`
-      SELECT pid FROM pg_stat_activity WHERE query = 'INSERT INTO orders VALUES (1)' AND wait_event_type = 'Lock'`;
+      SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query = 'INSERT INTO orders VALUES (1)' AND wait_event_type = 'Lock'`;
     return found?.pid;
   });
   const pid = row?.pid ?? 0;

@@ -1,4 +1,7 @@
 /** A try of which `--max-block` has cancelled a statement: never a success, and an unclean end. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import type { MigrateLockEvent } from '../../../src/events/events.js';
@@ -12,6 +15,7 @@ const FIXTURE = fileURLToPath(new URL('../../support/fixtures/statements.mjs', i
 const TWO = ['ALTER TABLE orders ADD COLUMN note text', 'CREATE TABLE after_it ()'];
 const PSQL = findProgram('psql');
 
+const folder = mkdtempSync(join(tmpdir(), 'migrate-lock-cut-off-'));
 let db: TestDatabase;
 let reader: OpenTransaction;
 
@@ -27,7 +31,10 @@ afterEach(async () => {
   await reader.end();
   await assertNothingLeft();
 });
-afterAll(() => db.drop());
+afterAll(async () => {
+  rmSync(folder, { recursive: true });
+  await db.drop();
+});
 
 /** As `psql -f` with these statements: it goes on after one that failed, and exits with 0. */
 function start(
@@ -43,7 +50,7 @@ function start(
 async function writeBehindIt(): Promise<void> {
   await waitFor('the migration waits', async () => {
     const [row] = await db.sql`
-      SELECT FROM pg_stat_activity WHERE application_name LIKE 'migrate-lock:%' AND wait_event_type = 'Lock'`;
+      SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'migrate-lock:%' AND wait_event_type = 'Lock'`;
     return row !== undefined;
   });
   await sendStatement(db.url, 'INSERT INTO orders DEFAULT VALUES').waitedMs;
@@ -155,19 +162,11 @@ test('the deadline counts also in a try that was cut off', async () => {
 (PSQL === undefined ? test.skip : test)(
   'psql -f with two statements (skipped where psql is not installed)',
   async () => {
-    const script = [
-      'sh',
-      '-c',
-      `printf '%s;\\n' "$ONE" "$TWO" > "$DIR/m.sql" && psql -X -q -f "$DIR/m.sql" "$DIRECT_URL"`,
-    ];
+    const file = join(folder, 'two.sql');
+    writeFileSync(file, TWO.map((statement) => `${statement};\n`).join(''));
+    const script = ['psql', '-X', '-q', '-f', file, db.url];
     const run = startCli(['run', '--max-block', '500ms', '--retries', '0', '--', ...script], {
-      env: {
-        DATABASE_URL: db.url,
-        DIRECT_URL: db.url,
-        ONE: TWO[0],
-        TWO: TWO[1],
-        DIR: process.env.TMPDIR ?? '/tmp',
-      },
+      env: { DATABASE_URL: db.url },
     });
     await writeBehindIt();
     const { code, events } = await run.done;

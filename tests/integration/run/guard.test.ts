@@ -143,13 +143,13 @@ describe('extend, inside the command', () => {
   test('moves the end of the lease and the deadline', async () => {
     const cli = start([
       '--ttl',
-      '3s',
+      '6s',
       '--kill-grace',
       '100ms',
       '--',
       'sh',
       '-c',
-      '"$NODE" "$CLI" extend --ttl 1m && sleep 4',
+      '"$NODE" "$CLI" extend --ttl 1m && sleep 7',
     ]);
     const { code, events } = await cli.done;
     expect(events.find(({ event }) => event === 'lease.extended')).toMatchObject({ ttlMs: 60_000 });

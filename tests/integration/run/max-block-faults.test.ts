@@ -211,7 +211,7 @@ describe('in a hardened lock', () => {
     const first = await run.waitForEvent('database.blocking');
     if (first.action === 'reported') run.kill('SIGKILL'); // its guard ends the command
     const { stderr, events } = await run.done;
-    await db.sql`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'`;
+    await db.sql`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query = 'SELECT pg_sleep(60)'`;
     await writer.waitedMs;
     expect(named(events, 'database.blocking')).toHaveLength(1);
     return { first, stderr };

@@ -56,7 +56,7 @@ const blocking = (events: readonly MigrateLockEvent[]) =>
 async function untilItWaits(): Promise<void> {
   await waitFor('the migration waits', async () => {
     const [row] = await db.sql`
-      SELECT FROM pg_stat_activity WHERE application_name LIKE 'migrate-lock:%' AND wait_event_type = 'Lock'`;
+      SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'migrate-lock:%' AND wait_event_type = 'Lock'`;
     return row !== undefined;
   });
 }
@@ -66,7 +66,7 @@ async function untilLocked(table: string): Promise<void> {
   await waitFor(`${table} is locked`, async () => {
     const [row] = await db.sql`
       SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
-       WHERE application_name LIKE 'migrate-lock:%' AND granted AND mode = 'AccessExclusiveLock'
+       WHERE datname = current_database() AND application_name LIKE 'migrate-lock:%' AND granted AND mode = 'AccessExclusiveLock'
          AND relation = ${table}::regclass`;
     return row !== undefined;
   });
@@ -163,7 +163,7 @@ test('three sessions of the command that are in the way end at once', async () =
   });
   await waitFor('three wait', async () => {
     const rows = await db.sql`
-      SELECT FROM pg_stat_activity WHERE application_name LIKE 'migrate-lock:%' AND wait_event_type = 'Lock'`;
+      SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'migrate-lock:%' AND wait_event_type = 'Lock'`;
     return rows.length === 3;
   });
   const writers = ['orders', 'items'].map((table) => startWriters(db.url, table, 3));

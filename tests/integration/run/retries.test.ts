@@ -160,7 +160,7 @@ test('the next try does not start before what the last one has left in the datab
     setTimeout(() => process.exit(3), 500);`;
   const look = `import postgres from 'postgres';
     const sql = postgres(process.env.DIRECT_URL, { fetch_types: false, connection: { application_name: 'look' } });
-    const rows = await sql.unsafe("SELECT FROM pg_stat_activity WHERE application_name LIKE 'migrate-lock:%'");
+    const rows = await sql.unsafe("SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'migrate-lock:%'");
     process.exit(rows.length === 0 ? 0 : 9);`;
   const node = '"$NODE" --input-type=module -e';
   const run = start(`if [ $n = 1 ]; then ${node} "$CLIENT"; else ${node} "$LOOK"; fi`, ['--retries', '1'], {
