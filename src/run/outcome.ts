@@ -30,17 +30,17 @@ export function decideOutcome(
 
 /**
  * What kind of end the command had; null: it was not started. A tool that is ended may leave a lock of its own, or half of its work.
- * `isCutOff`: a database session of it had to be cancelled or ended.
+ * `isUnclean`: a database session of it had to be cancelled or ended, or an earlier try had an unclean end.
  */
 export function kindOfEnd(
   child: ChildEnd,
   program: Program['kind'],
   forwarded: ReadonlySet<NodeJS.Signals>,
-  isCutOff: boolean,
+  isUnclean: boolean,
 ): NonNullable<EndDetails['kind']> | null {
-  if (program !== 'command') return isCutOff ? 'leftovers' : null;
+  if (program !== 'command') return isUnclean ? 'leftovers' : null;
   if (child.reason === 'deadline') return 'deadline';
   const isSignalled = child.exitCode === null || child.exitCode >= 128 || forwarded.size > 0;
   if (isSignalled || child.reason === 'lost') return 'signalled';
-  return child.leftovers > 0 || isCutOff ? 'leftovers' : 'clean';
+  return child.leftovers > 0 || isUnclean ? 'leftovers' : 'clean';
 }

@@ -183,11 +183,12 @@ async function supervise(
     const recovery = await recover(context, under, previousEnd, interrupt);
     recovered = recovery.outcome === 'recovered';
     if (recovery.outcome === 'failed') ended = { program: 'recovery', end: recovery.end };
-    else ended = await checkAndRun(context, under, check, () => runCommand(context, under, command));
+    else
+      ended = await checkAndRun(context, under, check, () => runCommand(context, under, command, interrupt));
   } catch (error) {
     const reason = error instanceof Interrupted ? 'interrupted' : 'the command could not be started';
     await under.close();
-    const kind = under.isCutOff ? 'leftovers' : null;
+    const kind = under.isUnclean ? 'leftovers' : null;
     await release(context, under.lease, { end: { reason, kind, recovered } });
     throw error;
   }
@@ -208,11 +209,16 @@ async function refusePooler({ options, calls }: RunContext, interrupt: AbortSign
   );
 }
 
-async function runCommand(context: RunContext, under: UnderLease, command: Program): Promise<Ended> {
+async function runCommand(
+  context: RunContext,
+  under: UnderLease,
+  command: Program,
+  interrupt: AbortSignal,
+): Promise<Ended> {
   const { maxBlockMs, retries } = context.options;
   if (maxBlockMs === null && retries === 0) return { program: 'command', end: await under.run(command) };
   const { runTries } = await import('./tries.js'); // few runs need it
-  return runTries(context, under, command);
+  return runTries(context, under, command, interrupt);
 }
 
 /** Releases the lease, unless processes may still run, and decides how the run ends. */
@@ -232,7 +238,9 @@ async function finish(
   const { isCutOff } = under;
   const work =
     options.once === null || isCutOff ? null : (resultOfWork(end, program, signals.forwarded) ?? null);
-  const kind = kindOfEnd(end, program, signals.forwarded, isCutOff);
+  // A later try that succeeds has done what an earlier one has left.
+  const isUnclean = isCutOff || (under.isUnclean && !(isCommand && end.exitCode === 0));
+  const kind = kindOfEnd(end, program, signals.forwarded, isUnclean);
   const released = await release(context, under.lease, {
     end: isCommand
       ? { exitCode, signal, reason, leftovers, kind, recovered }

@@ -23,7 +23,12 @@ const JITTER = 0.25;
  * @returns how the last try has ended. `under.isCutOff` says whether we have cancelled or ended a session of it.
  * @throws as UnderLease.run() does.
  */
-export async function runTries(context: RunContext, under: UnderLease, command: Program): Promise<Ended> {
+export async function runTries(
+  context: RunContext,
+  under: UnderLease,
+  command: Program,
+  interrupt: AbortSignal,
+): Promise<Ended> {
   const { options, me, events } = context;
   const { connection, schema, maxBlockMs, retries } = options;
   const watch =
@@ -31,11 +36,14 @@ export async function runTries(context: RunContext, under: UnderLease, command: 
       ? undefined
       : new BlockWatch({ connection, schema, me, maxBlockMs, emit: events.emit });
   try {
-    const indexes = watch === undefined || retries === 0 ? null : await knownIndexes(watch);
+    const indexes =
+      watch === undefined || retries === 0 ? null : await orAborted(knownIndexes(watch), interrupt);
+    interrupt.throwIfAborted();
     for (let retry = 1; ; retry++) {
       watch?.begin();
       const end = await under.run(command, retry > retries);
       under.isCutOff = (await watch?.end()) ?? false;
+      under.isUnclean ||= under.isCutOff || end.leftovers > 0;
       const ended: Ended = { program: 'command', end };
       if (retry > retries || !hasFailed(end, under.isCutOff, context)) return ended;
       const next = await beforeRetry(context, under, { retry, end, watch, indexes });
@@ -53,7 +61,7 @@ function hasFailed(
   { signals }: RunContext,
 ): boolean {
   if (!gone || reason !== 'exited' || signals.forwarded.size > 0) return false;
-  return isCutOff || (exitCode !== null && exitCode > 0 && exitCode < 128);
+  return exitCode !== null && exitCode < 128 && (isCutOff || exitCode > 0);
 }
 
 interface Try {
@@ -92,6 +100,7 @@ async function beforeRetry(
         return undefined;
       }
     }
+    if (!fits(pauseMs)) return undefined;
     events.emit({
       event: 'child.retry',
       retry,
@@ -103,9 +112,10 @@ async function beforeRetry(
     });
     await sleep(pauseMs, undefined, { signal: interrupt }).catch(() => undefined);
     interrupt.throwIfAborted();
-    if (under.isCutOff) {
+    if (under.isUnclean) {
       const recovery = await recover(context, under, uncleanEnd(context, under), interrupt);
       if (recovery.outcome === 'failed') return { program: 'recovery', end: recovery.end };
+      if (recovery.outcome === 'recovered') under.isUnclean = false;
     }
   } catch (error) {
     if (error instanceof Interrupted) signals.noteForwarded(error.signal);

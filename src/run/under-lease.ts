@@ -42,6 +42,8 @@ const GIVE_UP_SIGNALS = new Set<NodeJS.Signals>(['SIGINT', 'SIGTERM']);
 export class UnderLease {
   /** `--max-block` has cancelled or ended a session of the last try of the command. */
   isCutOff = false;
+  /** A try of the command was cut off or left processes behind, and was not recovered from. */
+  isUnclean = false;
   readonly #deadline: Deadline;
   readonly #turns = new Turns();
   /** When the lease began, on performance.now()'s clock. */

@@ -1,0 +1,113 @@
+/** How tries of a command follow each other: signals, and the unclean end of an earlier try. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import type { MigrateLockEvent } from '../../../src/events/events.js';
+import { createDatabase, serverUrl, type TestDatabase } from '../../support/database.js';
+import { startRelay } from '../../support/relay.js';
+import { assertNothingLeft, NODE, startCli, type CliOptions } from '../../support/run-cli.js';
+import { openTransaction, sendStatement } from '../../support/traffic.js';
+import { waitFor } from '../../support/wait-for.js';
+
+const FIXTURE = fileURLToPath(new URL('../../support/fixtures/statements.mjs', import.meta.url));
+
+let folder: string;
+let db: TestDatabase;
+
+beforeAll(async () => {
+  db = await createDatabase();
+  folder = mkdtempSync(join(tmpdir(), 'tries-'));
+});
+beforeEach(async () => {
+  // What a failed test has left must not hold up the next one.
+  await db.sql`
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+     WHERE datname = current_database() AND application_name = 'web'`;
+  await db.sql`DROP SCHEMA IF EXISTS migrate_lock CASCADE`;
+  await db.sql`DROP TABLE IF EXISTS orders`;
+  await db.sql`CREATE TABLE orders (id serial PRIMARY KEY)`;
+});
+afterEach(assertNothingLeft);
+afterAll(async () => {
+  await db.drop();
+  rmSync(folder, { recursive: true });
+});
+
+/** Runs the statements in one session. */
+function migrate(statements: (string | number)[], options: string[] = [], { env }: CliOptions = {}) {
+  const own = ['--ttl', '30s', '--max-block', '500ms', '--retries', '0', ...options];
+  return startCli(['run', ...own, '--', NODE, FIXTURE], {
+    env: { DATABASE_URL: db.url, DIRECT_URL: db.url, STATEMENTS: JSON.stringify(statements), ...env },
+  });
+}
+const named = (events: readonly MigrateLockEvent[], name: string) =>
+  events.filter(({ event }) => event === name);
+
+/** Resolves when a session waits for a lock, or with `held` has one, on the table. */
+async function untilLocked(table: string, held = true): Promise<void> {
+  await waitFor(`${table} is locked`, async () => {
+    const [row] = await db.sql`
+      SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
+       WHERE granted = ${held} AND relation = ${table}::regclass AND application_name LIKE 'migrate-lock:%'
+         AND mode IN ('AccessExclusiveLock', 'ShareUpdateExclusiveLock')`;
+    return row !== undefined;
+  });
+}
+
+test('a signal while the INVALID indexes are looked for: the command is not started', async () => {
+  const relay = await startRelay({ host: '127.0.0.1', port: Number(new URL(serverUrl()).port) });
+  try {
+    const held = new Promise<void>((resolve) =>
+      relay.beforeRequest('indisvalid', () => {
+        relay.set('hold');
+        resolve();
+      }),
+    );
+    const run = migrate([], ['--retries', '1'], { env: { DATABASE_URL: relay.through(db.url) } });
+    await held;
+    run.kill('SIGTERM');
+    // Time for the signal to arrive: the command must not start when the database answers again.
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    relay.set('pass');
+    const { code, events } = await run.done;
+    expect(named(events, 'child.started')).toEqual([]);
+    expect(code).toBe(143);
+  } finally {
+    await relay.close();
+  }
+});
+
+test('the unclean end of an earlier try stays when the last try fails by itself', async () => {
+  const reader = await openTransaction(db.url, 'SELECT FROM orders');
+  const tried = join(folder, 'tried');
+  const script = `[ ! -e "$TRIED" ] || exit 4; touch "$TRIED"; exec "$NODE" "${FIXTURE}"`;
+  const run = startCli(['run', '--max-block', '500ms', '--retries', '1', '--', 'sh', '-c', script], {
+    env: {
+      ...{ DATABASE_URL: db.url, DIRECT_URL: db.url, NODE, TRIED: tried },
+      STATEMENTS: JSON.stringify(['ALTER TABLE orders ADD COLUMN note text']),
+    },
+  });
+  await untilLocked('orders', false);
+  await sendStatement(db.url, 'INSERT INTO orders DEFAULT VALUES').waitedMs;
+  const { code, events } = await run.done;
+  await reader.end();
+  expect(named(events, 'child.retry')).toMatchObject([{ isCutOff: true }]);
+  expect(code).toBe(4);
+  expect(await db.sql`SELECT kind FROM migrate_lock.migration_lock_unclean_end`).toMatchObject([
+    { kind: 'leftovers' },
+  ]);
+});
+
+test('a command that a signal has ended is not started again, also after a cancellation', async () => {
+  const run = migrate(['BEGIN', 'LOCK TABLE orders', 60_000], ['--retries', '1']);
+  const { childPid } = await run.waitForEvent('child.started');
+  await untilLocked('orders');
+  await sendStatement(db.url, 'INSERT INTO orders DEFAULT VALUES').waitedMs;
+  await run.waitForEvent('database.blocking');
+  process.kill(childPid, 'SIGKILL');
+  const { code, events } = await run.done;
+  expect(named(events, 'child.retry')).toEqual([]);
+  expect(code).toBe(137);
+});
