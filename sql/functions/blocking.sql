@@ -1,10 +1,11 @@
 -- Who waits for the lease's sessions, for `run --max-block`, and how one of these sessions is kept from blocking any longer.
 
 -- The client sessions that wait for one of p_pids, directly or through others; one row for each of p_pids that is in the way. since:
--- from when on it has waited for that one; null before PostgreSQL 14. Not counted: what waits behind another one of p_pids, sessions
--- of migrate-lock and of its commands, and who waits for an advisory lock (a migration tool has one, for others to wait for).
+-- from when on it has waited for that one; null before PostgreSQL 14. transaction: of the one that waits. Not counted: what waits behind another one of p_pids, sessions
+-- of migrate-lock and of its commands, who waits for an advisory lock (a migration tool has one, for others to wait for), and who waits
+-- for every older transaction, as CREATE INDEX CONCURRENTLY of whatever table does: only those behind it count.
 CREATE OR REPLACE FUNCTION "migrate_lock".waits_behind(p_pids integer[])
-    RETURNS TABLE (head integer, pid integer, since timestamptz, object text)
+    RETURNS TABLE (head integer, pid integer, since timestamptz, transaction text, object text)
     LANGUAGE plpgsql STABLE
 AS $body$
 #variable_conflict use_column
@@ -15,17 +16,19 @@ BEGIN
           FROM pg_locks
          WHERE NOT granted OR locktype = 'tuple' OR pid = ANY (p_pids)
     ), wanted AS MATERIALIZED (
-        SELECT waiter.pid, waiter.since, (
+        SELECT waiter.pid, waiter.since, waiter.locktype, waiter.virtualtransaction AS transaction, (
                    -- A row is waited for by its number in a table, which the waiter has locked.
                    SELECT min(lock.relation::regclass::text) FROM held AS lock
                     WHERE lock.pid = waiter.pid
                       AND lock.database = (SELECT oid FROM pg_database WHERE datname = current_database())) AS object
           FROM held AS waiter
          WHERE NOT granted AND locktype <> 'advisory' AND pid <> ALL (p_pids)
-         -- pg_blocking_pids() holds up other lock requests for a moment. First those who want what one of p_pids has, or wants too.
+         -- pg_blocking_pids() holds up other lock requests for a moment. First those who want what one of p_pids has, or wants too;
+         -- who only reads a table is in the way of few.
          ORDER BY EXISTS (
                       SELECT FROM held AS lock
                        WHERE lock.pid = ANY (p_pids) AND lock.locktype = waiter.locktype
+                         AND (lock.mode <> 'AccessShareLock' OR waiter.mode = 'AccessExclusiveLock')
                          AND (lock.database, lock.relation, lock.transactionid, lock.virtualxid)
                              IS NOT DISTINCT FROM (waiter.database, waiter.relation, waiter.transactionid, waiter.virtualxid)) DESC,
                   waiter.since
@@ -39,11 +42,11 @@ BEGIN
         SELECT queue.head, edge.pid, CASE WHEN num_nulls(queue.since, edge.since) = 0 THEN greatest(queue.since, edge.since) END
           FROM queue JOIN edge ON edge.blocker = queue.pid
     )
-    SELECT queue.head, queue.pid, min(queue.since), min(wanted.object)
+    SELECT queue.head, queue.pid, min(queue.since), min(wanted.transaction), min(wanted.object)
       FROM queue
       JOIN wanted ON wanted.pid = queue.pid
       JOIN pg_stat_get_activity(NULL) AS session ON session.pid = queue.pid
-     WHERE session.usesysid IS NOT NULL
+     WHERE session.usesysid IS NOT NULL AND wanted.locktype <> 'virtualxid'
        -- Hidden from us: it counts as a client's.
        AND coalesce(session.backend_type, 'client backend') IN ('client backend', 'parallel worker')
        AND session.application_name IS DISTINCT FROM 'migrate-lock'
@@ -52,8 +55,9 @@ BEGIN
 END
 $body$;
 
--- Reports, with the owner's rights, who waits for the sessions of a lease that was not released: {"instanceId": ..., "waits":
--- [{"head": the lease's session, "pid": the waiter, "ms": for how long, "object": ...}]}. Null: there is no lease, or this is a replica.
+-- Reports, with the owner's rights, who waits for the sessions of a lease that was not released: {"instanceId": ..., "lockedAt": ...,
+-- "waits": [{"head": the lease's session, "pid": the waiter, "ms": for how long, "transaction": the waiter's, "object": ...}]}. Null:
+-- there is no lease, or this is a replica.
 CREATE OR REPLACE FUNCTION "migrate_lock".blocking() RETURNS jsonb
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $body$
@@ -65,9 +69,10 @@ BEGIN
     IF lease.id IS NULL OR pg_is_in_recovery() THEN
         RETURN NULL;
     END IF;
-    RETURN jsonb_build_object('instanceId', lease.instance_id, 'waits', (
+    RETURN jsonb_build_object('instanceId', lease.instance_id, 'lockedAt', lease.locked_at, 'waits', (
         SELECT coalesce(jsonb_agg(jsonb_build_object(
-                   'head', head, 'pid', pid, 'ms', "migrate_lock".ms_between(since, moment), 'object', object)), '[]')
+                   'head', head, 'pid', pid, 'ms', "migrate_lock".ms_between(since, moment),
+                   'transaction', transaction, 'object', object)), '[]')
           FROM "migrate_lock".waits_behind("migrate_lock".lease_pids(lease))));
 END
 $body$;

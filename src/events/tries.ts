@@ -2,9 +2,10 @@
 
 /**
  * Why a session that blocks others was left alone. `concurrently`: its statement would leave an INVALID index. `hidden`: our role may not
- * see its statement. `denied`: our role may not end it.
+ * see its statement, or the server has cut it. `denied`: our role may not end it. `pooler`: it is older than the lease, so a pooler lends
+ * it, also to others. `inner-run`: it belongs to a run on another lock inside the command.
  */
-export type BlockingReason = 'concurrently' | 'hidden' | 'denied';
+export type BlockingReason = 'concurrently' | 'hidden' | 'denied' | 'pooler' | 'inner-run';
 
 export interface BlockingFields {
   /** The session of the command that is in the way. */

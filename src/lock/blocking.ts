@@ -12,6 +12,8 @@ export interface Wait {
   pid: number;
   /** For how long; null: not known (PostgreSQL 12 and 13). */
   ms: number | null;
+  /** The transaction of the one that waits. */
+  transaction: string;
   object: string | null;
 }
 
@@ -24,8 +26,12 @@ export interface BlockingSession {
   queryStart: string | null;
   xactStart: string | null;
   statement: string;
-  /** The server may have cut the statement. */
+  /** The statement may go on. */
   isCut: boolean;
+  /** It is older than the lease: a pooler lends it, and it may serve another client. */
+  isOlder: boolean;
+  /** It is of a run on another lock inside the command. */
+  isInner: boolean;
 }
 
 export interface Blocking {
@@ -51,7 +57,15 @@ const blockingShape = object<{
   told: orNull(
     object({
       instanceId: text(),
-      waits: list(object<Wait>({ head: pid, pid, ms: orNull(integer(-1e16, 1e16)), object: lineOrNull })),
+      waits: list(
+        object<Wait>({
+          head: pid,
+          pid,
+          ms: orNull(integer(-1e16, 1e16)),
+          transaction: text(),
+          object: lineOrNull,
+        }),
+      ),
     }),
   ),
   seen: list(
@@ -63,6 +77,8 @@ const blockingShape = object<{
       xactStart: lineOrNull,
       statement: text(),
       isCut: truth,
+      isOlder: truth,
+      isInner: truth,
     }),
   ),
 });

@@ -5,6 +5,8 @@ import { openingOf, skipComment, skipDollarQuoted, skipQuoted, skipString } from
  * forms that a cancellation leaves half done are the only statement of their text: PostgreSQL refuses them after another one.
  */
 const MOST_WORDS = 16;
+/** With what a statement that has it begins. */
+const FIRST_WORDS = new Set(['create', 'drop', 'reindex', 'alter', 'refresh']);
 const WORD = /[A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*/y;
 
 /**
@@ -18,7 +20,15 @@ export function isConcurrently(statement: string, isCut: boolean): boolean | und
   // Whether a backslash escapes in '...' is a setting of the session.
   const readings = [firstWords(statement, false), firstWords(statement, true)];
   if (readings.some((words) => words.includes('concurrently'))) return true;
-  return isCut && readings.some((words) => words.length < MOST_WORDS) ? undefined : false;
+  return isCut && readings.some((words) => mayFollow(words, statement)) ? undefined : false;
+}
+
+/** Whether the keyword may follow in the part that was cut off. */
+function mayFollow(words: readonly string[], statement: string): boolean {
+  const [first] = words;
+  // The first word itself may be cut.
+  if (first === undefined || statement.toLowerCase().endsWith(first)) return true;
+  return FIRST_WORDS.has(first) && words.length < MOST_WORDS;
 }
 
 /** Outside of quotes and comments, in lower case. A name in quotes is `""`. */

@@ -222,14 +222,14 @@ function newTry(): Try {
   };
 }
 
-/** Before PostgreSQL 14, a wait counts from when we have seen it. */
+/** Before PostgreSQL 14, a wait counts from when we have seen it, for the same object in the same transaction. */
 function withTimes(waits: readonly Wait[], current: Try): (Wait & { ms: number })[] {
   const nowMs = performance.now();
   const before = current.seenSince;
   current.seenSince = new Map();
   return waits.map((wait) => {
     if (wait.ms !== null) return { ...wait, ms: Math.max(0, wait.ms) };
-    const key = `${wait.head} ${wait.pid}`;
+    const key = JSON.stringify([wait.head, wait.pid, wait.transaction, wait.object]);
     const sinceMs = before.get(key) ?? nowMs;
     current.seenSince.set(key, sinceMs);
     return { ...wait, ms: Math.round(nowMs - sinceMs) };
@@ -241,6 +241,9 @@ function decide(session: BlockingSession | undefined, known: Known, waitedMs: nu
   const nowMs = performance.now();
   // Nothing says whether it would leave an INVALID index.
   if (session === undefined || session.state === 'disabled') return { decided: 'report', reason: 'hidden' };
+  // That run decides about its command, and would not learn that a statement of it was cancelled.
+  if (session.isInner) return { decided: 'report', reason: 'inner-run' };
+  if (session.isOlder) return { decided: 'report', reason: 'pooler' };
   if (session.state === 'active') {
     const concurrently = isConcurrently(session.statement, session.isCut);
     if (concurrently !== false)

@@ -20,14 +20,20 @@ export function aboutBlocking(event: EventOf<'database.blocking'>): { text: stri
 }
 
 function hintFor(
-  { role, sessionPid }: EventOf<'database.blocking'>,
+  { role, state, sessionPid }: EventOf<'database.blocking'>,
   reason: EventOf<'database.blocking'>['reason'],
 ): string {
   switch (reason) {
     case 'denied':
       return `To end it, our role or the owner of the lock schema needs the rights of ${role ?? 'its role'}: GRANT ${role ?? 'that role'} TO ..., or GRANT pg_signal_backend TO ...`;
     case 'hidden':
-      return 'Our role cannot see its statement, and a form with CONCURRENTLY must not be cut off: GRANT pg_read_all_stats TO our role.';
+      return state === null
+        ? 'Our role cannot see its statement, and a form with CONCURRENTLY must not be cut off: GRANT pg_read_all_stats TO our role.'
+        : `The server does not show its whole statement (track_activities, track_activity_query_size), and a form with CONCURRENTLY must not be cut off. To end it all the same: SELECT pg_cancel_backend(${sessionPid}).`;
+    case 'pooler':
+      return 'The session is older than the lease, so a pooler lends it, and it may serve another client by now: let the command connect to the server itself.';
+    case 'inner-run':
+      return 'It belongs to a run on another lock inside the command: give --max-block to that run.';
     case 'concurrently':
     case null:
       return `A form with CONCURRENTLY that is cut off can leave an INVALID index, so it is not cancelled. To end it all the same: SELECT pg_cancel_backend(${sessionPid}).`;

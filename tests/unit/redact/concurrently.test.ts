@@ -39,7 +39,11 @@ describe('a statement with CONCURRENTLY', () => {
   test('a statement that was cut: certain only after as many words as a form can have before it', () => {
     expect(isConcurrently(`/* ${'x'.repeat(2_000)}`, true)).toBeUndefined();
     expect(isConcurrently('CREATE INDEX', true)).toBeUndefined();
+    expect(isConcurrently('D', true)).toBeUndefined();
+    expect(isConcurrently('/* a */ RE', true)).toBeUndefined();
     expect(isConcurrently(`INSERT INTO a VALUES (${'b, '.repeat(20)}`, true)).toBe(false);
+    expect(isConcurrently(`DO $$ BEGIN ${'x'.repeat(2_000)}`, true)).toBe(false);
+    expect(isConcurrently(`UPDATE a SET b = '${'x'.repeat(2_000)}`, true)).toBe(false);
     expect(
       isConcurrently(
         'ALTER TABLE a ADD COLUMN b int, ADD COLUMN c int, ADD COLUMN d int, ADD COLUMN e',
