@@ -33,6 +33,7 @@ export const CELLS = [
 /** What finds most differences between versions, in a few minutes: for `--quick`. */
 export const QUICK = [
   ...['run/run', 'run/guard', 'run/exit-codes', 'run/wait-times', 'run/once', 'run/nested', 'child/guard'],
+  ...['run/max-block', 'run/max-block-limits', 'lock/activity'],
   ...['lock/lease', 'lock/orphans', 'lock/settings', 'lock/listen', 'lock/migration-lock', 'watch/wait'],
   ...['cli/init', 'cli/status', 'cli/unlock', 'cli/history', 'schema/apply', 'db/database', 'db/explain'],
 ].map((name) => `tests/integration/${name}.test.ts`);
