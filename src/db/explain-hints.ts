@@ -39,12 +39,12 @@ export function unreachableHint(error: unknown): string {
   }
 }
 
-/** `init` creates a schema as a whole, and does not mend one. */
+/** `init` creates or upgrades a schema, and does not mend one. */
 export function absentHint(code: string): string {
   return code === ABSENT_SCHEMA
     ? 'Create it with `migrate-lock init`. A migration must not drop it.'
-    : 'A migration must not change it. Restore it from a backup. Or drop the whole schema while nothing runs under the lock: ' +
-        'the next run creates it again, without its history.';
+    : 'If it is of an older version, `migrate-lock init` upgrades it. Otherwise a part of it was dropped: restore it from a backup, ' +
+        'or drop the whole schema while nothing runs under the lock. The next run creates it again, without its history.';
 }
 
 export const LOCAL_HINT =
