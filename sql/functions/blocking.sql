@@ -1,9 +1,10 @@
 -- Who waits for the lease's sessions, for `run --max-block`, and how one of these sessions is kept from blocking any longer.
 
 -- The client sessions that wait for one of p_pids, directly or through others; one row for each of p_pids that is in the way. since:
--- from when on it has waited for that one; null before PostgreSQL 14. transaction: of the one that waits. Not counted: what waits behind another one of p_pids, sessions
--- of migrate-lock and of its commands, who waits for an advisory lock (a migration tool has one, for others to wait for), and who waits
--- for every older transaction, as CREATE INDEX CONCURRENTLY of whatever table does: only those behind it count.
+-- from when on it has waited for that one; null before PostgreSQL 14. transaction: of the one that waits. Not counted: what waits
+-- behind another one of p_pids, sessions of migrate-lock and of its commands, who waits for an advisory lock (a migration tool has
+-- one, for others to wait for), and who waits for every older transaction, as CREATE INDEX CONCURRENTLY of whatever table does: only
+-- those behind it count.
 CREATE OR REPLACE FUNCTION "migrate_lock".waits_behind(p_pids integer[])
     RETURNS TABLE (head integer, pid integer, since timestamptz, transaction text, object text)
     LANGUAGE plpgsql STABLE
