@@ -26,7 +26,7 @@ const FIXED: readonly [before: string, value: string, fixed: string, after?: str
   ['started again in [^]*released the lock after ', DURATION, '6.2s'],
   ['gave up after ', '[23](?:\\.\\d)?s', '2s'],
   ['\\) for ', DURATION, '12s'],
-  ['lease ends in ', '9m \\d+s', '9m 48s'],
+  ['lease ends in ', '9m \\d+s|10m', '9m 48s'],
   ['^waiting ', DURATION, '2s'],
   ['will be ended in ', DURATION, '4.6s'],
   ['has waited ', DURATION, '11s'],
