@@ -1,8 +1,9 @@
-const WIDTH = 860;
+import { AXIS_COLOUR, escape, svg, WIDTH } from './picture.mjs';
+
 const PANEL = 130;
 const GAP = 46;
 const MARGIN = { left: 46, right: 20, top: 62, bottom: 30 };
-const COLOURS = { background: '#ffffff', text: '#24292f', axis: '#d0d7de', writes: '#d1570b' };
+const WRITES_COLOUR = '#d1570b';
 
 /**
  * One panel for each series, on the same scales: a line for each write, from its start to its end, as high as it took long.
@@ -27,7 +28,7 @@ export function drawLatency(panels, title) {
     return [
       `<text x="${MARGIN.left}" y="${top - 8}">${escape(name)}</text>`,
       ...levels.flatMap((seconds) => [
-        `<line x1="${MARGIN.left}" y1="${y(seconds).toFixed(1)}" x2="${WIDTH - MARGIN.right}" y2="${y(seconds).toFixed(1)}" stroke="${COLOURS.axis}"/>`,
+        `<line x1="${MARGIN.left}" y1="${y(seconds).toFixed(1)}" x2="${WIDTH - MARGIN.right}" y2="${y(seconds).toFixed(1)}" stroke="${AXIS_COLOUR}"/>`,
         `<text x="${MARGIN.left - 8}" y="${(y(seconds) + 4).toFixed(1)}" text-anchor="end">${seconds} s</text>`,
       ]),
       // Only what can be seen: a short write is a dot on the line below.
@@ -35,29 +36,21 @@ export function drawLatency(panels, title) {
         .filter(({ tookMs }) => tookMs >= 20)
         .map(({ atMs, tookMs }) => {
           const level = y(tookMs / 1000).toFixed(1);
-          return `<line x1="${x(atMs).toFixed(1)}" y1="${y(0).toFixed(1)}" x2="${x(atMs + tookMs).toFixed(1)}" y2="${level}" stroke="${COLOURS.writes}"/>`;
+          return `<line x1="${x(atMs).toFixed(1)}" y1="${y(0).toFixed(1)}" x2="${x(atMs + tookMs).toFixed(1)}" y2="${level}" stroke="${WRITES_COLOUR}"/>`;
         }),
     ];
   });
   const ticks = Array.from({ length: Math.floor(totalMs / 1000) + 1 }, (_, seconds) => seconds);
-  return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="sans-serif" font-size="12">`,
-    `<title>${escape(title)}</title>`,
-    `<rect width="${WIDTH}" height="${height}" rx="6" fill="${COLOURS.background}"/>`,
-    `<g fill="${COLOURS.text}">`,
-    `<text x="${MARGIN.left}" y="24" font-size="15">${escape(title)}</text>`,
-    ...drawn,
-    ...ticks.map(
-      (seconds) =>
-        `<text x="${x(seconds * 1000).toFixed(1)}" y="${height - 10}" text-anchor="middle">${seconds} s</text>`,
-    ),
-    '</g>',
-    '</svg>',
-    '',
-  ].join('\n');
-}
-
-/** @param {string} text */
-function escape(text) {
-  return text.replace(/[&<>]/g, (sign) => `&#${sign.charCodeAt(0)};`);
+  return svg({
+    title,
+    height,
+    left: MARGIN.left,
+    parts: [
+      ...drawn,
+      ...ticks.map(
+        (seconds) =>
+          `<text x="${x(seconds * 1000).toFixed(1)}" y="${height - 10}" text-anchor="middle">${seconds} s</text>`,
+      ),
+    ],
+  });
 }

@@ -1,10 +1,8 @@
-const WIDTH = 860;
+import { AXIS_COLOUR, svg, WIDTH } from './picture.mjs';
+
 const ROW = 5;
 const MARGIN = { left: 20, right: 20, top: 58, bottom: 34 };
 const COLOURS = {
-  background: '#ffffff',
-  text: '#24292f',
-  axis: '#d0d7de',
   starts: '#e4e7eb',
   waits: '#a9cdf0',
   runs: '#d1570b',
@@ -47,7 +45,7 @@ export function drawStorm(runs, title) {
   const axis = ticks.flatMap((seconds) => {
     const at = x(seconds * 1000).toFixed(1);
     return [
-      `<line x1="${at}" y1="${MARGIN.top - 4}" x2="${at}" y2="${bottom + 4}" stroke="${COLOURS.axis}"/>`,
+      `<line x1="${at}" y1="${MARGIN.top - 4}" x2="${at}" y2="${bottom + 4}" stroke="${AXIS_COLOUR}"/>`,
       `<text x="${at}" y="${bottom + 20}" text-anchor="middle">${seconds} s</text>`,
     ];
   });
@@ -58,22 +56,5 @@ export function drawStorm(runs, title) {
       `<text x="${left + 18}" y="45">${name}</text>`,
     ];
   });
-  return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="sans-serif" font-size="12">`,
-    `<title>${escape(title)}</title>`,
-    `<rect width="${WIDTH}" height="${height}" rx="6" fill="${COLOURS.background}"/>`,
-    `<g fill="${COLOURS.text}">`,
-    `<text x="${MARGIN.left}" y="24" font-size="15">${escape(title)}</text>`,
-    ...axis,
-    ...bars,
-    ...legend,
-    '</g>',
-    '</svg>',
-    '',
-  ].join('\n');
-}
-
-/** @param {string} text */
-function escape(text) {
-  return text.replace(/[&<>]/g, (sign) => `&#${sign.charCodeAt(0)};`);
+  return svg({ title, height, left: MARGIN.left, parts: [...axis, ...bars, ...legend] });
 }

@@ -91,7 +91,7 @@ export function describeProcess(pid: number): ProcessDescription | undefined {
 }
 
 /** A file of /proc/self; empty where it cannot be read. */
-function ownFile(name: 'status' | 'mountinfo'): string {
+export function ownFile(name: 'status' | 'mountinfo' | 'limits'): string {
   try {
     return readFileSync(`/proc/self/${name}`, 'utf8');
   } catch {

@@ -1,5 +1,6 @@
 import type { Database } from '../db/database.js';
 import type { ConnectionConfig } from '../db/settings/connection-config.js';
+import { FEW_CONNECTIONS } from '../lock/pacing.js';
 import { fail, ok, unknown, warn, type Check, type Subject } from './check.js';
 import { checkLock } from './lock-checks.js';
 import { readServerFacts, type ServerFacts } from './server-facts.js';
@@ -8,8 +9,6 @@ import { checkSession } from './session-checks.js';
 export const CONNECTION = 'connection';
 export const FREE_CONNECTIONS = 'free-connections';
 const OLDEST_SERVER = 120_000;
-/** With fewer, waiters keep none open, and the command may find none (src/lock/pacing.ts). */
-const FEW_CONNECTIONS = 5;
 
 /** The connection first, as a run opens it; without it, the others are not made. Reads only. */
 export async function checkDatabase(

@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { whyNotStarted } from '../child/guard-command.js';
+import { ownFile } from '../child/proc-files.js';
 import { systemProcessTable } from '../child/process-table.js';
 import { hasOwnApplicationName } from '../run/child-environment.js';
 import { openHolderSocket } from '../run/holder/holder-socket.js';
@@ -104,7 +105,7 @@ export function judgeLimits({ openFiles, processesLeft }: Limits): Check[] {
 
 /** Root has no limit of processes. */
 function readLimits(): Limits {
-  const limits = textOf('/proc/self/limits');
+  const limits = ownFile('limits');
   const most = Number(/^Max processes +(\d+)/m.exec(limits)?.[1] ?? NaN);
   const files = Number(/^Max open files +\S+ +(\d+)/m.exec(limits)?.[1] ?? NaN);
   return {
@@ -126,13 +127,5 @@ function threadsOf(pid: string): number {
     return readdirSync(`/proc/${pid}/task`).length;
   } catch {
     return 0; // it has ended
-  }
-}
-
-function textOf(path: string): string {
-  try {
-    return readFileSync(path, 'latin1');
-  } catch {
-    return '';
   }
 }

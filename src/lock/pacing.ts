@@ -1,3 +1,5 @@
+/** With fewer connections left the holder keeps none, and queue() in sql/functions/queue.sql lets no waiter listen. */
+export const FEW_CONNECTIONS = 5;
 /** The approximate rate of all waiters together. */
 const POLLS_PER_SECOND = 50;
 /** The rate when few connections are left: the command needs some of them. */

@@ -18,7 +18,7 @@ import type { ClientDescription, Identity, Lease } from './lease.js';
 import { leaveQueue } from './leave-queue.js';
 import { LockWaitTimeoutError } from './lock-wait-timeout-error.js';
 import { orAborted } from './or-aborted.js';
-import { nextPause, type Pause } from './pacing.js';
+import { FEW_CONNECTIONS, nextPause, type Pause } from './pacing.js';
 import { pauseBetweenPolls } from './pause-between-polls.js';
 import { orphanPauseMs } from './until-sessions-end.js';
 import { untilStartsEnd } from './until-starts-end.js';
@@ -52,8 +52,6 @@ export interface WaitOptions {
 const INSTANCE_ID_USED = '23505';
 /** SQLSTATE: too many connections. */
 const TOO_MANY_CONNECTIONS = '53300';
-/** With fewer connections left the holder keeps none, and queue() in sql/functions/queue.sql lets no waiter listen. */
-const FEW_CONNECTIONS = 5;
 /** Every role can send our notification. After one without a release, notifications are ignored for this long. */
 const QUIET_MS = 1_000;
 /** The number of waiters of one role that a release notifies. While there are fewer, a waiter polls again at once to listen. */

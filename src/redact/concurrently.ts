@@ -1,4 +1,11 @@
-import { openingOf, skipComment, skipDollarQuoted, skipQuoted, skipString } from './sql-tokens.js';
+import {
+  NO_STATEMENT,
+  openingOf,
+  skipComment,
+  skipDollarQuoted,
+  skipQuoted,
+  skipString,
+} from './sql-tokens.js';
 
 /**
  * Every form with CONCURRENTLY has it among its first words: ALTER TABLE IF EXISTS ONLY a.b.c DETACH PARTITION d.e.f CONCURRENTLY. The
@@ -16,7 +23,7 @@ const WORD = /[A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*/y;
  * @returns undefined when that is not certain: there is no text, or it was cut too early.
  */
 export function isConcurrently(statement: string, isCut: boolean): boolean | undefined {
-  if (/^\s*$|^<.*>$/.test(statement)) return undefined;
+  if (NO_STATEMENT.test(statement)) return undefined;
   // Whether a backslash escapes in '...' is a setting of the session.
   const readings = [firstWords(statement, false), firstWords(statement, true)];
   if (readings.some((words) => words.includes('concurrently'))) return true;

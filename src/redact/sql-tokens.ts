@@ -1,5 +1,8 @@
 /** The quoted tokens of PostgreSQL's SQL, as its scanner (scan.l) reads them. A token that is not closed reaches to the end of the text. */
 
+/** Instead of a statement the server shows these. */
+export const NO_STATEMENT = /^\s*$|^<.*>$/;
+
 export interface Opening {
   kind: 'comment' | 'string' | 'dollar' | 'identifier';
   /** After the prefix and the opening quote. */

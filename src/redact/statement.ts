@@ -1,13 +1,18 @@
 import { shorten } from '../text/shorten.js';
-import { openingOf, skipComment, skipDollarQuoted, skipQuoted, skipString } from './sql-tokens.js';
+import {
+  NO_STATEMENT,
+  openingOf,
+  skipComment,
+  skipDollarQuoted,
+  skipQuoted,
+  skipString,
+} from './sql-tokens.js';
 
 /** Enough to recognize a statement. */
 const MAX_LENGTH = 300;
 /** Longer statements are read only so far, as the server too cuts them (track_activity_query_size). */
 const MAX_READ = 4_000;
 
-/** Instead of a statement the server shows these. */
-const NO_STATEMENT = /^\s*$|^<.*>$/;
 const IDENTIFIER = /[A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*/y;
 const PARAMETER = /\$\d+/y;
 const NUMBER =

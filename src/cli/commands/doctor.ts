@@ -1,5 +1,4 @@
 import { isatty } from 'node:tty';
-import { Chalk } from 'chalk';
 import type { EventListener } from '../../events/events.js';
 import { escapeForTerminals } from '../../events/json-lines.js';
 import type { Database } from '../../db/database.js';
@@ -7,7 +6,7 @@ import { readConnectionConfig } from '../../db/settings/connection-config.js';
 import { redactSecrets } from '../../redact/secrets.js';
 import { describeCheck, type Check } from '../../ui/check-text.js';
 import type { StatusReport } from '../../ui/status-text.js';
-import { PLAIN, wantsColour, type Paint } from '../../ui/colour.js';
+import { paintFor, wantsColour } from '../../ui/colour.js';
 import { checkTimes } from '../check-times.js';
 import { connectionOptions } from '../options.js';
 import { nameGiven } from '../own-option.js';
@@ -61,7 +60,7 @@ async function doctorCommand(
   const { examine, runAndWatch } = await import('../../doctor/doctor.js'); // no other command needs it
   const redact = (text: string): string =>
     redactSecrets(redactInput(text, [values.databaseUrl ?? ''], env), connection.secrets);
-  const paint = paintFor(env);
+  const paint = paintFor(wantsColour(env, isatty(1)));
   const show = ({ name, status, detail, hint }: Check): void => {
     const shown = { name, status, detail: redact(detail), hint: hint && redact(hint) };
     stdout.writeLine(json ? escapeForTerminals(JSON.stringify(shown)) : describeCheck(shown, paint));
@@ -86,10 +85,4 @@ async function doctorCommand(
   const { exitCode, seen } = await runAndWatch({ checks, connection, env, command, run });
   if (seen !== undefined) show(seen);
   return exitCode;
-}
-
-function paintFor(env: NodeJS.ProcessEnv): Paint {
-  if (!wantsColour(env, isatty(1))) return PLAIN;
-  const chalk = new Chalk({ level: 1 });
-  return { good: chalk.green, warn: chalk.yellow, bad: chalk.red, dim: chalk.dim };
 }
