@@ -2,16 +2,14 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import type { MigrateLockEvent } from '../../../src/events/events.js';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
 import { findProgram } from '../../support/pooler.js';
-import { assertNothingLeft, NODE, startCli, type RunningCli } from '../../support/run-cli.js';
+import { assertNothingLeft, startCli, type RunningCli } from '../../support/run-cli.js';
+import { startStatements, untilItWaits } from '../../support/statements.js';
 import { openTransaction, sendStatement, type OpenTransaction } from '../../support/traffic.js';
-import { waitFor } from '../../support/wait-for.js';
 
-const FIXTURE = fileURLToPath(new URL('../../support/fixtures/statements.mjs', import.meta.url));
 const TWO = ['ALTER TABLE orders ADD COLUMN note text', 'CREATE TABLE after_it ()'];
 const PSQL = findProgram('psql');
 
@@ -42,17 +40,11 @@ function start(
   statements: (string | number)[] = TWO,
   env: Record<string, string> = {},
 ): RunningCli {
-  return startCli(['run', '--ttl', '30s', '--max-block', '500ms', ...options, '--', NODE, FIXTURE], {
-    env: { DATABASE_URL: db.url, DIRECT_URL: db.url, STATEMENTS: JSON.stringify(statements), ...env },
-  });
+  return startStatements(statements, { url: db.url, options: ['--max-block', '500ms', ...options], env });
 }
 /** A writer that waits behind the migration; resolves when it has been let through. */
 async function writeBehindIt(): Promise<void> {
-  await waitFor('the migration waits', async () => {
-    const [row] = await db.sql`
-      SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'migrate-lock:%' AND wait_event_type = 'Lock'`;
-    return row !== undefined;
-  });
+  await untilItWaits(db);
   await sendStatement(db.url, 'INSERT INTO orders DEFAULT VALUES').waitedMs;
 }
 const named = (events: readonly MigrateLockEvent[], name: string) =>

@@ -1,15 +1,14 @@
 /** `--max-block` where something is missing: the connection, a right, an answer. It never delays a deadline or a release. */
-import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type { MigrateLockEvent } from '../../../src/events/events.js';
 import { createDatabase, serverUrl, type TestDatabase, type TestRole } from '../../support/database.js';
 import { hasPooler, startPooler } from '../../support/pooler.js';
 import { signalProcess } from '../../support/processes.js';
 import { assertNothingLeft, CLI, NODE, runCli, startCli, type RunningCli } from '../../support/run-cli.js';
+import { startStatements, STATEMENTS_PROGRAM } from '../../support/statements.js';
 import { openTransaction, sendStatement } from '../../support/traffic.js';
 import { waitFor } from '../../support/wait-for.js';
 
-const FIXTURE = fileURLToPath(new URL('../../support/fixtures/statements.mjs', import.meta.url));
 const LOCKED = ['BEGIN', 'LOCK TABLE orders', 'SELECT pg_sleep(60)'];
 
 let db: TestDatabase;
@@ -35,15 +34,8 @@ function start(
   statements: (string | number)[],
   { options = [], url = db.url, commandUrl = url }: Given = {},
 ): RunningCli {
-  const own = ['--ttl', '30s', '--max-block', '500ms', '--retries', '0', ...options];
-  return startCli(['run', ...own, '--', NODE, FIXTURE], {
-    env: {
-      DATABASE_URL: url,
-      DIRECT_URL: commandUrl,
-      STATEMENTS: JSON.stringify(statements),
-      ON_ERROR_STOP: '1',
-    },
-  });
+  const own = ['--max-block', '500ms', '--retries', '0', ...options];
+  return startStatements(statements, { url, commandUrl, options: own, env: { ON_ERROR_STOP: '1' } });
 }
 async function untilLocked(): Promise<void> {
   await waitFor('orders is locked', async () => {
@@ -163,7 +155,7 @@ describe('refused with 64', () => {
 });
 
 test('a run inside it is watched too', async () => {
-  const inner = `"$NODE" "$CLI" run -- "$NODE" "${FIXTURE}"`;
+  const inner = `"$NODE" "$CLI" run -- "$NODE" "${STATEMENTS_PROGRAM}"`;
   const run = startCli(['run', '--max-block', '500ms', '--retries', '0', '--', 'sh', '-c', inner], {
     env: {
       DATABASE_URL: db.url,

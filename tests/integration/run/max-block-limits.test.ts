@@ -1,5 +1,4 @@
 /** `--max-block` at its limits: whose session is in the way, with what statement, and who counts as waiting. */
-import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import postgres from 'postgres';
 import type { MigrateLockEvent } from '../../../src/events/events.js';
@@ -7,10 +6,10 @@ import { createDatabase, type TestDatabase } from '../../support/database.js';
 import { startServer, type EmbeddedServer } from '../../support/embedded-server.mjs';
 import { hasPooler, startPooler } from '../../support/pooler.js';
 import { assertNothingLeft, CLI, NODE, startCli, type CliOptions } from '../../support/run-cli.js';
+import { startStatements, STATEMENTS_PROGRAM, untilLocked } from '../../support/statements.js';
 import { openTransaction, sendStatement, startWriters } from '../../support/traffic.js';
 import { waitFor } from '../../support/wait-for.js';
 
-const FIXTURE = fileURLToPath(new URL('../../support/fixtures/statements.mjs', import.meta.url));
 const QUERY_SIZE = 16_384;
 
 let server: EmbeddedServer;
@@ -36,30 +35,17 @@ afterAll(async () => {
 });
 
 /** Runs the statements in one session. */
-function migrate(statements: (string | number)[], options: string[] = [], { env }: CliOptions = {}) {
-  const own = ['--ttl', '30s', '--max-block', '500ms', '--retries', '0', ...options];
-  return startCli(['run', ...own, '--', NODE, FIXTURE], {
-    env: { DATABASE_URL: db.url, DIRECT_URL: db.url, STATEMENTS: JSON.stringify(statements), ...env },
-  });
+function migrate(statements: (string | number)[], options: string[] = [], { env = {} }: CliOptions = {}) {
+  const own = ['--max-block', '500ms', '--retries', '0', ...options];
+  return startStatements(statements, { url: db.url, options: own, env });
 }
 const named = (events: readonly MigrateLockEvent[], name: string) =>
   events.filter(({ event }) => event === name);
 
-/** Resolves when a session waits for a lock, or with `held` has one, on the table. */
-async function untilLocked(table: string, held = true): Promise<void> {
-  await waitFor(`${table} is locked`, async () => {
-    const [row] = await db.sql`
-      SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
-       WHERE granted = ${held} AND relation = ${table}::regclass AND application_name LIKE 'migrate-lock:%'
-         AND mode IN ('AccessExclusiveLock', 'ShareUpdateExclusiveLock')`;
-    return row !== undefined;
-  });
-}
-
 test('a form with CONCURRENTLY behind a comment that is longer than what is read of it is not cancelled', async () => {
   const reader = await openTransaction(db.url, 'INSERT INTO orders DEFAULT VALUES');
   const run = migrate([`/* ${'x'.repeat(6_000)} */ CREATE INDEX CONCURRENTLY by_id ON orders (id)`]);
-  await untilLocked('orders');
+  await untilLocked(db, 'orders');
   const other = sendStatement(db.url, 'ALTER TABLE orders ADD COLUMN other int');
   const event = await run.waitForEvent('database.blocking');
   expect(event).toMatchObject({ action: 'reported' });
@@ -75,7 +61,7 @@ test('a long DO block is cancelled, also where the server has cut it', async () 
   const run = migrate([
     `DO $$ BEGIN LOCK TABLE orders; PERFORM pg_sleep(20); /* ${'x'.repeat(QUERY_SIZE)} */ END $$`,
   ]);
-  await untilLocked('orders');
+  await untilLocked(db, 'orders');
   const waited = sendStatement(db.url, 'INSERT INTO orders DEFAULT VALUES').waitedMs;
   expect(await run.waitForEvent('database.blocking')).toMatchObject({ action: 'cancelled' });
   expect(await waited).toBeLessThan(2_000);
@@ -128,14 +114,14 @@ test('a long DO block is cancelled, also where the server has cut it', async () 
 
 test('the statement of a run on another lock inside the command is not cancelled: that run would store a success', async () => {
   const reader = await openTransaction(db.url, 'SELECT FROM orders');
-  const inner = `"$NODE" "$CLI" run --schema other --once a -- "$NODE" "${FIXTURE}"`;
+  const inner = `"$NODE" "$CLI" run --schema other --once a -- "$NODE" "${STATEMENTS_PROGRAM}"`;
   const run = startCli(['run', '--max-block', '500ms', '--retries', '0', '--', 'sh', '-c', inner], {
     env: {
       ...{ DATABASE_URL: db.url, DIRECT_URL: db.url, NODE, CLI },
       STATEMENTS: JSON.stringify(['ALTER TABLE orders ADD COLUMN note text']),
     },
   });
-  await untilLocked('orders', false);
+  await untilLocked(db, 'orders', false);
   const writer = sendStatement(db.url, 'INSERT INTO orders DEFAULT VALUES');
   const event = await run.waitForEvent('database.blocking');
   await reader.end();
@@ -155,7 +141,7 @@ test('100 who wait for something else do not hide who waits for the command', as
   await db.sql`CREATE TABLE shared (id int)`;
   const stranger = await openTransaction(db.url, 'LOCK TABLE shared IN SHARE MODE');
   const run = migrate(['BEGIN', 'SELECT FROM shared', 'LOCK TABLE orders', 4_000]);
-  await untilLocked('orders');
+  await untilLocked(db, 'orders');
   const others = Array.from(
     { length: 110 },
     () => sendStatement(db.url, 'INSERT INTO shared VALUES (1)').waitedMs,

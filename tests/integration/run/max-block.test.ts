@@ -1,14 +1,13 @@
 /** `--max-block`: what the command's database sessions may do to others, and what is done about it. Real traffic. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { fileURLToPath } from 'node:url';
 import type { MigrateLockEvent } from '../../../src/events/events.js';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
 import { startServer } from '../../support/embedded-server.mjs';
-import { assertNothingLeft, NODE, startCli, type CliOptions } from '../../support/run-cli.js';
+import { assertNothingLeft, startCli, type CliOptions } from '../../support/run-cli.js';
+import { startStatements, untilItWaits } from '../../support/statements.js';
 import { openTransaction, sendStatement, startWriters } from '../../support/traffic.js';
 import { waitFor } from '../../support/wait-for.js';
 
-const STATEMENTS = fileURLToPath(new URL('../../support/fixtures/statements.mjs', import.meta.url));
 const ALTER = 'ALTER TABLE orders ADD COLUMN note text';
 const MAX_BLOCK_MS = 1_000;
 const BOUND_MS = MAX_BLOCK_MS + 1_500;
@@ -41,25 +40,14 @@ interface Given extends CliOptions {
 /** Runs the statements in one session. */
 function migrate(
   statements: (string | number)[],
-  { options = [], retries = 0, url = db.url, env }: Given = {},
+  { options = [], retries = 0, url = db.url, env = {} }: Given = {},
 ) {
-  const all = ['--ttl', '30s', '--max-block', `${MAX_BLOCK_MS}ms`, '--retries', `${retries}`, ...options];
-  return startCli(['run', ...all, '--', NODE, STATEMENTS], {
-    env: { DATABASE_URL: url, DIRECT_URL: url, STATEMENTS: JSON.stringify(statements), ...env },
-  });
+  const own = ['--max-block', `${MAX_BLOCK_MS}ms`, '--retries', `${retries}`, ...options];
+  return startStatements(statements, { url, options: own, env });
 }
 
 const blocking = (events: readonly MigrateLockEvent[]) =>
   events.flatMap((event) => (event.event === 'database.blocking' ? [event] : []));
-
-/** Resolves when a session of the lease waits for a lock. */
-async function untilItWaits(): Promise<void> {
-  await waitFor('the migration waits', async () => {
-    const [row] = await db.sql`
-      SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'migrate-lock:%' AND wait_event_type = 'Lock'`;
-    return row !== undefined;
-  });
-}
 
 /** Resolves when a session of the lease has the lock on the table. */
 async function untilLocked(table: string): Promise<void> {
@@ -208,7 +196,7 @@ test('a prepared transaction in the way of the command: the command is cancelled
     await sql`PREPARE TRANSACTION 'a'`;
   });
   const run = migrate([ALTER], { env: { ON_ERROR_STOP: '1' } });
-  await untilItWaits();
+  await untilItWaits(db);
   const waitedMs = await sendStatement(db.url, 'INSERT INTO orders DEFAULT VALUES').waitedMs;
   expect(waitedMs).toBeLessThan(BOUND_MS);
   expect((await run.done).code).toBe(3);
@@ -259,7 +247,7 @@ describe('forms with CONCURRENTLY are reported and not cancelled', () => {
   test('CREATE INDEX CONCURRENTLY', async () => {
     const reader = await openTransaction(db.url, 'INSERT INTO orders DEFAULT VALUES');
     const run = migrate(['/* a comment */ CREATE INDEX CONCURRENTLY by_id ON orders (id)']);
-    await untilItWaits();
+    await untilItWaits(db);
     const other = sendStatement(db.url, 'CREATE INDEX ON orders (id)');
     const event = await run.waitForEvent('database.blocking');
     expect(event).toMatchObject({ action: 'reported', reason: 'concurrently', waiting: 1 });
@@ -274,7 +262,7 @@ describe('forms with CONCURRENTLY are reported and not cancelled', () => {
     await db.sql`CREATE INDEX by_id ON orders (id)`;
     const reader = await openTransaction(db.url, 'SELECT FROM orders WHERE id = 1');
     const run = migrate(['DROP INDEX CONCURRENTLY by_id']);
-    await untilItWaits();
+    await untilItWaits(db);
     const other = sendStatement(db.url, 'CREATE INDEX ON orders (id)');
     expect(await run.waitForEvent('database.blocking')).toMatchObject({
       action: 'reported',

@@ -2,16 +2,13 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import type { MigrateLockEvent } from '../../../src/events/events.js';
 import { createDatabase, serverUrl, type TestDatabase } from '../../support/database.js';
 import { startRelay } from '../../support/relay.js';
 import { assertNothingLeft, NODE, startCli, type CliOptions } from '../../support/run-cli.js';
+import { startStatements, STATEMENTS_PROGRAM, untilLocked } from '../../support/statements.js';
 import { openTransaction, sendStatement } from '../../support/traffic.js';
-import { waitFor } from '../../support/wait-for.js';
-
-const FIXTURE = fileURLToPath(new URL('../../support/fixtures/statements.mjs', import.meta.url));
 
 let folder: string;
 let db: TestDatabase;
@@ -36,25 +33,12 @@ afterAll(async () => {
 });
 
 /** Runs the statements in one session. */
-function migrate(statements: (string | number)[], options: string[] = [], { env }: CliOptions = {}) {
-  const own = ['--ttl', '30s', '--max-block', '500ms', '--retries', '0', ...options];
-  return startCli(['run', ...own, '--', NODE, FIXTURE], {
-    env: { DATABASE_URL: db.url, DIRECT_URL: db.url, STATEMENTS: JSON.stringify(statements), ...env },
-  });
+function migrate(statements: (string | number)[], options: string[] = [], { env = {} }: CliOptions = {}) {
+  const own = ['--max-block', '500ms', '--retries', '0', ...options];
+  return startStatements(statements, { url: db.url, options: own, env });
 }
 const named = (events: readonly MigrateLockEvent[], name: string) =>
   events.filter(({ event }) => event === name);
-
-/** Resolves when a session waits for a lock, or with `held` has one, on the table. */
-async function untilLocked(table: string, held = true): Promise<void> {
-  await waitFor(`${table} is locked`, async () => {
-    const [row] = await db.sql`
-      SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
-       WHERE granted = ${held} AND relation = ${table}::regclass AND application_name LIKE 'migrate-lock:%'
-         AND mode IN ('AccessExclusiveLock', 'ShareUpdateExclusiveLock')`;
-    return row !== undefined;
-  });
-}
 
 test('a signal while the INVALID indexes are looked for: the command is not started', async () => {
   const relay = await startRelay({ host: '127.0.0.1', port: Number(new URL(serverUrl()).port) });
@@ -82,14 +66,14 @@ test('a signal while the INVALID indexes are looked for: the command is not star
 test('the unclean end of an earlier try stays when the last try fails by itself', async () => {
   const reader = await openTransaction(db.url, 'SELECT FROM orders');
   const tried = join(folder, 'tried');
-  const script = `[ ! -e "$TRIED" ] || exit 4; touch "$TRIED"; exec "$NODE" "${FIXTURE}"`;
+  const script = `[ ! -e "$TRIED" ] || exit 4; touch "$TRIED"; exec "$NODE" "${STATEMENTS_PROGRAM}"`;
   const run = startCli(['run', '--max-block', '500ms', '--retries', '1', '--', 'sh', '-c', script], {
     env: {
       ...{ DATABASE_URL: db.url, DIRECT_URL: db.url, NODE, TRIED: tried },
       STATEMENTS: JSON.stringify(['ALTER TABLE orders ADD COLUMN note text']),
     },
   });
-  await untilLocked('orders', false);
+  await untilLocked(db, 'orders', false);
   await sendStatement(db.url, 'INSERT INTO orders DEFAULT VALUES').waitedMs;
   const { code, events } = await run.done;
   await reader.end();
@@ -103,7 +87,7 @@ test('the unclean end of an earlier try stays when the last try fails by itself'
 test('a command that a signal has ended is not started again, also after a cancellation', async () => {
   const run = migrate(['BEGIN', 'LOCK TABLE orders', 60_000], ['--retries', '1']);
   const { childPid } = await run.waitForEvent('child.started');
-  await untilLocked('orders');
+  await untilLocked(db, 'orders');
   await sendStatement(db.url, 'INSERT INTO orders DEFAULT VALUES').waitedMs;
   await run.waitForEvent('database.blocking');
   process.kill(childPid, 'SIGKILL');
