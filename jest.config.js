@@ -2,8 +2,8 @@
 export default {
   testEnvironment: 'node',
   testMatch: ['<rootDir>/tests/**/*.test.ts'],
-  // Crowds, random faults, mutations, other root filesystems, real tools and a cluster take minutes: test:long, test:images,
-  // test:tools and test:patroni run them.
+  // `*.long.test.ts` take longer than 20 seconds on two cores: test:long runs them. test:images, test:tools and test:patroni are for
+  // other root filesystems, real tools and a cluster.
   testPathIgnorePatterns: [
     '/node_modules/',
     '\\.(long|images)\\.test\\.ts$',

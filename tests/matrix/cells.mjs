@@ -32,8 +32,16 @@ export const CELLS = [
 
 /** What finds most differences between versions, in a few minutes: for `--quick`. */
 export const QUICK = [
-  ...['run/run', 'run/guard', 'run/exit-codes', 'run/wait-times', 'run/once', 'run/nested', 'child/guard'],
-  ...['run/max-block', 'run/max-block-limits', 'lock/activity'],
+  ...[
+    'run/run',
+    'run/guard.long',
+    'run/exit-codes',
+    'run/wait-times.long',
+    'run/once',
+    'run/nested.long',
+    'child/guard',
+  ],
+  ...['run/max-block.long', 'run/max-block-limits.long', 'lock/activity'],
   ...['lock/lease', 'lock/orphans', 'lock/settings', 'lock/listen', 'lock/migration-lock', 'watch/wait'],
   ...['cli/init', 'cli/status', 'cli/unlock', 'cli/history', 'schema/apply', 'db/database', 'db/explain'],
 ].map((name) => `tests/integration/${name}.test.ts`);

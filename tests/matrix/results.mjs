@@ -24,10 +24,10 @@ export const FOLDER = join(ROOT, '.matrix');
  * @property {number} durationMs
  */
 
-/** All integration tests but the long ones. */
+/** All integration tests. */
 export const testFiles = () =>
   readdirSync(join(ROOT, 'tests', 'integration'), { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.test.ts') && !name.endsWith('.long.test.ts'))
+    .filter((name) => name.endsWith('.test.ts'))
     .map((name) => `tests/integration/${name}`)
     .sort();
 

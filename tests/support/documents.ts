@@ -9,7 +9,7 @@ export const DOCUMENTS = [
   ...readdirSync(`${ROOT}/docs`).map((name) => `docs/${name}`),
 ].sort();
 
-/** Comments above a code block that say how to run its commands (documents.test.ts), or who writes it (screens.test.ts). */
+/** Comments above a code block that say how to run its commands (documents.long.test.ts), or who writes it (screens.long.test.ts). */
 const MARKS = ['not run', 'exit', 'after', 'while', 'screen'] as const;
 type Mark = (typeof MARKS)[number];
 

@@ -1,6 +1,6 @@
 import base from '../../jest.config.js';
 
-/** The tests that take minutes each: crowds, random faults, mutations. */
+/** Test files that take longer than 20 seconds on two cores: crowds, random faults, mutations, real waits, real tools. */
 /** @type {import('jest').Config} */
 export default {
   ...base,

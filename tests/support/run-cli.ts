@@ -27,8 +27,9 @@ export const NODE =
 const MARK = 'TEST_FILE_MARK';
 const mark = nanoid();
 const folders = new Set<string>();
+/** What changes the program's behaviour, and NODE_EXTRA_CA_CERTS, with which each start of Node.js takes two or three times as long. */
 const STRIPPED =
-  /^(PG|MIGRATE_LOCK_|DATABASE_URL$|TEST_DATABASE_URL$|FORCE_COLOR$|NO_COLOR$|NODE_OPTIONS$|npm_)/;
+  /^(PG|MIGRATE_LOCK_|DATABASE_URL$|TEST_DATABASE_URL$|FORCE_COLOR$|NO_COLOR$|NODE_OPTIONS$|NODE_EXTRA_CA_CERTS$|npm_)/;
 
 export type EventNamed<N extends EventName> = Extract<MigrateLockEvent, { event: N }>;
 

@@ -1,6 +1,6 @@
 /**
  * Runs the tools of docs/tools.md that can be installed here, five at once, and with one of them killed in the middle.
- * knex, Drizzle, umzug and node-pg-migrate have tests/integration/e2e/tools.test.ts.
+ * knex, Drizzle, umzug and node-pg-migrate have tests/integration/e2e/tools.long.test.ts.
  */
 import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';

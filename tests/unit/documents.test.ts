@@ -1,4 +1,4 @@
-/** Compares the documents with the code. tests/integration/e2e/documents.test.ts runs their command lines. */
+/** Compares the documents with the code. tests/integration/e2e/documents.long.test.ts runs their command lines. */
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';

@@ -51,13 +51,13 @@ test('another admitted role learns pid, role, application and age of a blocker, 
   const migration = stage.as(stage.child, `migrate-lock:${instanceId}`);
   const waiting = migration.unsafe("SELECT count(*), 'the migration''s secret' FROM orders");
   waiting.catch(() => undefined);
+  // PostgreSQL reads sessions and locks one after the other: a session that has just started has no state, and may wait already.
   const told = await waitFor('it waits', async () => {
-    const activity = await call<{ sessions: { waiting: { blockers: object[] } | null }[] }>(
-      stage.as(stage.other),
-      'activity',
-      {},
-    );
-    return activity.sessions[0]?.waiting === null || activity.sessions.length === 0 ? null : activity;
+    const activity = await call<{
+      sessions: { state: string | null; waiting: { blockers: object[] } | null }[];
+    }>(stage.as(stage.other), 'activity', {});
+    const [session] = activity.sessions;
+    return session?.state === 'active' && session.waiting !== null ? activity : null;
   });
   expect(told.sessions).toHaveLength(1);
   expect(told.sessions[0]).toMatchObject({

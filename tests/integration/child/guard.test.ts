@@ -7,7 +7,7 @@ import { waitFor } from '../../support/wait-for.js';
 import { contents, GuardLab, guardOf, kill, OWN_GUARD, pidsIn, SHELL_GUARDS } from './guard-lab.js';
 import { fixture } from './start-one.js';
 
-// What is of one kind of guard only. What all promise: guard-contract.test.ts.
+// What is of one kind of guard only. What all promise: guard-contract.long.test.ts.
 
 let lab: GuardLab;
 beforeEach(async () => {

@@ -8,7 +8,7 @@
  * <!-- while: command -->     this command holds the lock at the same time
  *
  * `sh`: a script. `sql`: statements, inside a lease. `yaml`: its `command:` and `run:`. `json`: an event. `ts` is compiled by
- * package.test.ts, `dockerfile` is read by dockerfiles.test.ts, `console` is a screen that screens.test.ts makes; `text` is
+ * package.long.test.ts, `dockerfile` is read by dockerfiles.test.ts, `console` is a screen that screens.long.test.ts makes; `text` is
  * neither commands nor code.
  */
 import { spawnSync } from 'node:child_process';
