@@ -1,3 +1,3 @@
 import { throughPooler } from '../../support/through-pooler.js';
 
-await throughPooler(() => import('../run/guard.test.js'));
+await throughPooler(() => import('../run/guard.long.test.js'));
