@@ -285,7 +285,9 @@ describe('the references in the documents', () => {
     const missing = named.filter(
       ([, path = '', star]) =>
         !tests.some((name) =>
-          star === '*' ? name.startsWith(path) : [path, `${path}.test.ts`, `${path}.long.test.ts`].includes(name),
+          star === '*'
+            ? name.startsWith(path)
+            : [path, `${path}.test.ts`, `${path}.long.test.ts`].includes(name),
         ),
     );
     expect(missing.map(([text]) => text)).toEqual([]);
