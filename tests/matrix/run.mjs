@@ -76,7 +76,8 @@ function runTests(cell, { node, native, files, workers, attempt }) {
   writeFileSync(
     config,
     `import base from '../jest.config.js';\n` +
-      `export default { ...base, rootDir: '..', reporters: [[${JSON.stringify(reporter)}, ${JSON.stringify(options)}]] };\n`,
+      `export default { ...base, rootDir: '..', testPathIgnorePatterns: ['/node_modules/'], ` +
+      `reporters: [[${JSON.stringify(reporter)}, ${JSON.stringify(options)}]] };\n`,
   );
   const { PATH = '', ...environment } = process.env;
   delete environment['TEST_DATABASE_URL'];
