@@ -68,10 +68,14 @@ const versions = readdirSync(here)
 const ON_PRIMARY = '/*NO LOAD BALANCE*/ ';
 
 const callFiles = readFolder('calls');
-/** The functions whose answers are read. grant_functions() is called only by the owner of the lock, after the check. */
-const called = callFiles
-  .flatMap(({ sql }) => [...sql.matchAll(/"migrate_lock"\.(\w+)\([^)]*\) AS answer/g)])
-  .map(([, name]) => name);
+/** The functions that are called. grant_functions() is called only by the owner of the lock, after the check. */
+const called = [
+  ...new Set(
+    callFiles
+      .flatMap(({ sql }) => [...sql.matchAll(/"migrate_lock"\.(\w+)\(/g)])
+      .flatMap(([, name]) => (name === undefined || name === 'grant_functions' ? [] : [name])),
+  ),
+];
 const calls = Object.fromEntries(
   callFiles.map(({ name, sql }) => [
     path.basename(name, '.sql').replace(/-(.)/g, (_, letter) => letter.toUpperCase()),

@@ -1,4 +1,6 @@
 import { afterAll, afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import postgres from 'postgres';
+import { readOwners } from '../../../src/schema/owners.js';
 import { createDatabase, type TestDatabase, type TestRole } from '../../support/database.js';
 import { assertNothingLeft, runCli, startCli } from '../../support/run-cli.js';
 
@@ -197,4 +199,21 @@ describe("a member of a superuser's role", () => {
     expect((await cli(['run', '--', 'true'], dba.url)).code).toBe(0);
     expect((await cli(['run', '--', 'true'], app.url)).code).toBe(0);
   });
+});
+
+test('each function that a run calls is refused when its owner lets it run with the rights of the caller', async () => {
+  expect((await cli(['init', '--grant-to', app.name], owner.url)).code).toBe(0);
+  const granted = await db.sql<{ name: string; signature: string }[]>`
+    SELECT proname AS name, oid::regprocedure::text AS signature FROM pg_proc
+     WHERE pronamespace = 'migrate_lock'::regnamespace AND proname <> 'grant_functions'
+       AND has_function_privilege(${app.name}, oid, 'EXECUTE')`;
+  expect(granted.map(({ name }) => name)).toEqual(expect.arrayContaining(['poll', 'unblock', 'settle']));
+  const session = postgres(app.url, { max: 1 });
+  for (const { name, signature } of granted) {
+    await db.sql.unsafe(`ALTER FUNCTION ${signature} SECURITY INVOKER`);
+    const found = await readOwners(session, 'migrate_lock');
+    expect(found?.withOurRights).toEqual([expect.stringContaining(`migrate_lock.${name}(`)]);
+    await db.sql.unsafe(`ALTER FUNCTION ${signature} SECURITY DEFINER`);
+  }
+  await session.end();
 });
