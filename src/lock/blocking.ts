@@ -129,9 +129,12 @@ export async function unblock(
   const { outcome } = unblockShape(answer, 'unblock()');
   if (outcome !== 'denied') return outcome;
   const ended = await database.transaction('unblock as our login', limitMs, async (sql) => {
+    const still = [session.pid, wait.pid, me.instanceId];
+    const [now] = await sql.unsafe<{ blocks: boolean }[]>(renderSql(CALLS.stillBlocks, schema), still);
+    if (now?.blocks !== true) return 0;
     await sql.unsafe(CALLS.loginRole);
-    const own = [session.pid, wait.pid, queryStart, xactStart, me.instanceId, how];
-    const rows = await sql.unsafe<{ ended: number }[]>(renderSql(CALLS.unblockOwn, schema), own);
+    const own = [session.pid, queryStart, xactStart, me.instanceId, how];
+    const rows = await sql.unsafe<{ ended: number }[]>(CALLS.unblockOwn, own);
     return rows[0]?.ended ?? 0;
   });
   return ended > 0 ? 'ended' : 'denied';
