@@ -100,6 +100,9 @@ export class UnderLease {
     // A signal that ended the program before ends the run.
     signals.throwIfForwarded();
     try {
+      // From now on a signal is for this program. Its processes, too, may be some that cannot be ended.
+      await this.#keeper?.stop();
+      this.#keeper = undefined;
       if (this.#child !== undefined) await this.#assertLease();
       const child = await startProgram(this.context, this.#deadline, program, {
         isLast,

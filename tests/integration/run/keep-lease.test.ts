@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { spawnSync } from 'node:child_process';
 import { release } from 'node:os';
@@ -196,3 +196,13 @@ const mayHide =
     expect(last).toEqual(['lock.released', 'run.finished']);
   },
 );
+
+ifPossible(`a signal to the next try is not taken for one about them ${why}`, async () => {
+  const script = `if [ ! -e '${file('tried')}' ]; then touch '${file('tried')}'; ${stubborn('g', 'g-go')} & sleep 0.3; exit 3; fi; trap 'exit 7' TERM; touch '${file('second')}'; sleep 60 & wait`;
+  const holder = startAsNobody(['--ttl', '20s', '--retries', '1', '--', 'sh', '-c', script]);
+  await holder.waitForEvent('lease.kept');
+  touch('g-go');
+  await waitFor('the second try runs', () => existsSync(file('second')), { limitMs: 15_000 });
+  holder.kill('SIGTERM');
+  expect((await holder.done).code).toBe(7);
+});
