@@ -34,8 +34,8 @@ export class FigureCollector {
   }
 
   readonly onEvent: EventListener = (event) => {
-    // Several events have the wait's values: the last one counts; for the queue, the first.
-    if ('waitedMs' in event) this.#waitMs = event.waitedMs;
+    // Several events have the wait's values: the last one counts; for the queue, the first. Of `database.blocking`, others wait.
+    if ('waitedMs' in event && event.event !== 'database.blocking') this.#waitMs = event.waitedMs;
     if ('polls' in event) this.#polls = event.polls;
     if ('queueLength' in event) this.#queueLength ??= event.queueLength;
     if (event.event === 'lock.takeover') this.#takeovers++;

@@ -118,6 +118,22 @@ describe('the metrics', () => {
     });
   });
 
+  test('of a run with --max-block: for how long others have waited is not its wait', async () => {
+    const blocking: EventBody = {
+      ...{
+        event: 'database.blocking',
+        sessionPid: 1,
+        role: null,
+        state: null,
+        statement: null,
+        object: null,
+      },
+      ...{ waiting: 1, waitedMs: 9_000, action: 'cancelled', reason: null },
+    };
+    await write([acquired, blocking, released, completed]);
+    expect(read()).toMatchObject({ migrate_lock_wait_seconds: 2.5 });
+  });
+
   test('of a run that found the lock free', async () => {
     await write([acquired, released, completed]);
     expect(read()).toMatchObject({ migrate_lock_queue_length: 0, migrate_lock_takeovers_total: 0 });
