@@ -3,17 +3,18 @@ import { MigrateLockError } from '../errors.js';
 import { reachedLimit } from '../system/limits.js';
 import { systemErrorCode } from './system-error.js';
 
-/** Why an executable `file` could not be started: exit 126, or 127 when it does not exist any more. */
+/** Why an executable `file` could not be started: exit 126, 127 when it does not exist any more, or 1 at a limit of the system. */
 export function startFailure(file: string, cause: unknown): MigrateLockError {
   const code = systemErrorCode(cause) ?? 'unknown error';
   if (code === 'ENOENT') {
     const head = firstLine(file);
     return head === undefined ? vanished(file, cause) : interpreterMissing(file, head, cause);
   }
+  const limit = reachedLimit(cause);
   return new MigrateLockError(`command cannot be executed: ${file}: ${code}`, {
-    code: 'COMMAND_NOT_EXECUTABLE',
-    exit: 'notExecutable',
-    hint: HINTS[code] ?? reachedLimit(cause) ?? 'The operating system refused to start it.',
+    code: limit === undefined ? 'COMMAND_NOT_EXECUTABLE' : 'INTERNAL',
+    exit: limit === undefined ? 'notExecutable' : 'internal',
+    hint: limit ?? HINTS[code] ?? 'The operating system refused to start it.',
     cause,
   });
 }
