@@ -1,5 +1,5 @@
 import type { SessionActivity } from './session-activity.js';
-import type { BlockingFields, RetryFields } from './tries.js';
+import type { BlockingFields, RetriesEndedFields, RetryFields } from './tries.js';
 
 export type { BlockerSummary, SessionActivity } from './session-activity.js';
 
@@ -163,6 +163,8 @@ export interface EventFields {
   'child.exited': { exitCode: number | null; signal: string | null; durationMs: number };
   /** The command is started again after `delayMs`. `isCutOff`: a session of it was cancelled or ended. */
   'child.retry': RetryFields;
+  /** The command has failed and is not started again, although retries are left. */
+  'child.retries_ended': RetriesEndedFields;
   /**
    * Most of the lease is used, and the child still runs; it is asked to end after `deadlineMs`. `canExtend`: it can ask for more time.
    * `sessions`: what its database sessions are doing, at most 20, first those that wait; absent: not known.
@@ -291,6 +293,7 @@ const ALL_EVENTS: Record<EventName, true> = {
   'child.unseen': true,
   'child.exited': true,
   'child.retry': true,
+  'child.retries_ended': true,
   'lease.expiring': true,
   'lease.extended': true,
   'lease.kept': true,

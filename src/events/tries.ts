@@ -29,3 +29,17 @@ export interface RetryFields {
   signal: string | null;
   isCutOff: boolean;
 }
+
+/**
+ * Why a command that failed is not started again, although retries are left. `time`: there is less than its last try took. `sessions`:
+ * database sessions of it could not be ended. `indexes`: it has left an INVALID index. `lease`: the lease has ended. `database`: it did
+ * not answer. `recovery`: that could not be made.
+ */
+export type RetriesEndedReason = 'time' | 'sessions' | 'indexes' | 'lease' | 'database' | 'recovery';
+
+export interface RetriesEndedFields {
+  /** The retry that is not made. */
+  retry: number;
+  retries: number;
+  reason: RetriesEndedReason;
+}

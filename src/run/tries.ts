@@ -1,7 +1,10 @@
 /** Runs the command more than once under one lease (`--retries`), and watches whom it blocks (`--max-block`). */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ChildEnd } from '../child/supervise.js';
+import { errorCode } from '../db/classify.js';
+import { timeLimit } from '../db/time-limit.js';
 import type { InvalidIndexSummary } from '../events/events.js';
+import type { RetriesEndedReason } from '../events/tries.js';
 import type { UncleanEnd } from '../lock/answers.js';
 import { orAborted } from '../lock/or-aborted.js';
 import { untilSessionsEnd } from '../lock/until-sessions-end.js';
@@ -80,27 +83,38 @@ async function beforeRetry(
   { retry, end, watch, indexes }: Try,
 ): Promise<'go on' | Ended | undefined> {
   const { options, signals, events, calls, me } = context;
+  const giveUp = (reason: RetriesEndedReason): Ended | undefined => {
+    events.emit({ event: 'child.retries_ended', retry, retries: options.retries, reason });
+    return undefined;
+  };
+  let doing: RetriesEndedReason = 'database';
   const interrupt = signals.interruptible();
+  // A database that does not answer must not delay the release past the end of the lease.
+  const leftMs = under.termAtMs - performance.now();
+  const limit = timeLimit('look at what the command has left', leftMs, leftMs);
+  limit.passed.catch(() => undefined);
+  const inTime = <T>(work: Promise<T>): Promise<T> =>
+    Promise.race([orAborted(work, interrupt), limit.passed]);
   const pauseMs = FIRST_PAUSE_MS * 2 ** (retry - 1) * (1 + JITTER * (2 * Math.random() - 1));
   const fits = (inMs: number): boolean => performance.now() + inMs + end.durationMs <= under.termAtMs;
-  if (!fits(pauseMs)) return undefined;
   try {
+    if (!fits(pauseMs)) return giveUp('time');
     // A statement goes on in the server when its client has ended.
     const settling = untilSessionsEnd(
       (seen) => calls.settle(me, seen),
       (answer) => (answer.outcome === 'orphans' ? answer : null),
     ).finally(() => calls.database.disconnect());
-    const { outcome } = await orAborted(settling, interrupt);
-    if (outcome !== 'settled') return undefined;
+    const { outcome } = await inTime(settling);
+    if (outcome !== 'settled') return giveUp(outcome === 'refused' ? 'lease' : 'sessions');
     if (under.isCutOff && watch !== undefined) {
-      const found = await orAborted(invalidIndexes(watch.database), interrupt);
+      const found = await inTime(invalidIndexes(watch.database));
       const left = indexes === null ? found : found.filter((index) => !indexes.has(nameOf(index)));
       if (left.length > 0) {
         events.emit({ event: 'database.leftovers', indexes: left, preparedTransactions: null });
-        return undefined;
+        return giveUp('indexes');
       }
     }
-    if (!fits(pauseMs)) return undefined;
+    if (!fits(pauseMs)) return giveUp('time');
     events.emit({
       event: 'child.retry',
       retry,
@@ -113,16 +127,21 @@ async function beforeRetry(
     await sleep(pauseMs, undefined, { signal: interrupt }).catch(() => undefined);
     interrupt.throwIfAborted();
     if (under.isUnclean) {
+      doing = 'recovery';
       const recovery = await recover(context, under, uncleanEnd(context, under), interrupt);
       if (recovery.outcome === 'failed') return { program: 'recovery', end: recovery.end };
       if (recovery.outcome === 'recovered') under.isUnclean = false;
     }
   } catch (error) {
-    if (error instanceof Interrupted) signals.noteForwarded(error.signal);
     // What the database could not answer is no reason to start the command again.
+    if (!(error instanceof Interrupted))
+      return giveUp(errorCode(error) === 'LEASE_NOT_HELD' ? 'lease' : doing);
+    signals.noteForwarded(error.signal);
     return undefined;
+  } finally {
+    limit.clear();
   }
-  if (!fits(0)) return undefined;
+  if (!fits(0)) return giveUp('time');
   return 'go on';
 }
 

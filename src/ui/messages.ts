@@ -34,8 +34,17 @@ const UNRECOVERED: Message = {
   hint: 'The next run of this command recovers again. If that cannot succeed, mend what the last run left, and run with --recover none.',
 };
 
-/** The message for an event; null when there is none. */
-export function describeEvent(event: MigrateLockEvent): Message | null {
+const RETRIES_ENDED: Record<EventOf<'child.retries_ended'>['reason'], string> = {
+  time: 'less time is left than its last try took (--ttl gives it more)',
+  sessions: 'database sessions that it has left open could not be ended',
+  indexes: 'it has left an INVALID index',
+  lease: 'the lease has ended',
+  database: 'the database did not answer',
+  recovery: 'the recovery before it could not be made',
+};
+
+/** The message for an event; null when there is none. `isCutOff`: `--max-block` has ended a statement or a session of the command. */
+export function describeEvent(event: MigrateLockEvent, isCutOff = false): Message | null {
   switch (event.event) {
     case 'schema.applied':
       return event.fromVersion === null
@@ -63,12 +72,14 @@ export function describeEvent(event: MigrateLockEvent): Message | null {
         `running ${event.command} (pid ${event.childPid}); it must be done within ${formatDuration(event.deadlineMs)}`,
       );
     case 'child.exited':
-      return exited(event.exitCode, event.signal, event.durationMs);
+      return exited(event, isCutOff);
     case 'child.retry':
       return warn(
         `the command is started again in ${formatDuration(event.delayMs)} (retry ${event.retry} of ${event.retries})` +
           (event.isCutOff ? ': a statement of it was ended because it blocked others' : ''),
       );
+    case 'child.retries_ended':
+      return warn(`the command is not started again: ${RETRIES_ENDED[event.reason]}`);
     case 'recover.started':
       return info(
         `the last run had an unclean end: running ${event.command} (pid ${event.childPid}) first; it must be done within ` +
@@ -239,9 +250,10 @@ function queue(length: number): string {
   return length > 1 ? `, ${length} waiting` : '';
 }
 
-function exited(exitCode: number | null, signal: string | null, durationMs: number): Message {
+function exited({ exitCode, signal, durationMs }: EventOf<'child.exited'>, isCutOff: boolean): Message {
   const after = `after ${formatDuration(durationMs)}`;
   if (signal !== null) return warn(`the command was ended by ${signal} ${after}`);
+  if (exitCode === 0 && isCutOff) return warn(`the command ended with exit code 0 ${after}`);
   return exitCode === 0
     ? good(`the command succeeded ${after}`)
     : warn(`the command failed with exit code ${exitCode ?? 'unknown'} ${after}`);

@@ -38,8 +38,12 @@ export function createReporter(
     output.writeLine(`${prefix} ${paint[tone](printable(text))}`);
     if (hint !== undefined && hint !== '') output.writeLine(`${prefix} ${printable(hint)}`);
   };
+  // A success of the command says nothing then.
+  let isCutOff = false;
   const printEvent = (event: MigrateLockEvent): void => {
-    const message = describeEvent(event);
+    if (event.event === 'child.started') isCutOff = false;
+    if (event.event === 'database.blocking') isCutOff ||= event.action !== 'reported';
+    const message = describeEvent(event, isCutOff);
     if (message !== null) print(message);
   };
   const waitingLine = live === undefined || quiet ? undefined : new WaitingLine(live, printEvent);

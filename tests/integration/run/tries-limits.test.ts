@@ -95,3 +95,41 @@ test('a command that a signal has ended is not started again, also after a cance
   expect(named(events, 'child.retry')).toEqual([]);
   expect(code).toBe(137);
 });
+
+test('a look for INVALID indexes that hangs does not delay the release past the lease', async () => {
+  const relay = await startRelay({ host: '127.0.0.1', port: Number(new URL(serverUrl()).port) });
+  try {
+    const run = migrate(
+      ['BEGIN', 'LOCK TABLE orders', 'SELECT pg_sleep(60)'],
+      ['--ttl', '12s', '--kill-grace', '100ms', '--retries', '1'],
+      { env: { DATABASE_URL: relay.through(db.url) } },
+    );
+    await run.waitForEvent('child.started');
+    relay.beforeRequest('indisvalid', () => relay.set('hold'));
+    await untilLocked(db, 'orders');
+    await sendStatement(db.url, 'INSERT INTO orders DEFAULT VALUES').waitedMs;
+    expect(await run.waitForEvent('child.retries_ended')).toMatchObject({ retry: 1, reason: 'database' });
+    relay.set('pass');
+    const { code, events } = await run.done;
+    // The look itself would wait for 15 s.
+    expect(named(events, 'lock.released')).toHaveLength(1);
+    const [released] = named(events, 'lock.released') as { heldMs: number }[];
+    expect(released?.heldMs).toBeLessThan(12_000);
+    expect(code).toBe(74);
+  } finally {
+    await relay.close();
+  }
+});
+
+test('people read why a command that failed is not started again', async () => {
+  const run = startCli(
+    ['run', '--ttl', '5s', '--kill-grace', '100ms', '--retries', '1', '--', 'sh', '-c', 'sleep 2; exit 3'],
+    {
+      env: { DATABASE_URL: db.url },
+    },
+  );
+  const { code, events, stderr } = await run.done;
+  expect(code).toBe(3);
+  expect(named(events, 'child.retries_ended')).toMatchObject([{ reason: 'time' }]);
+  expect(stderr).toContain('the command is not started again: less time is left than its last try took');
+});

@@ -144,6 +144,7 @@ export const SAMPLES: { [N in EventName]: Omit<EventOf<N>, 'event'>[] } = {
     { retry: 1, retries: 3, delayMs: 1_000, exitCode: 0, signal: null, isCutOff: true },
     { retry: 2, retries: 3, delayMs: 2_000, exitCode: null, signal: 'SIGSEGV', isCutOff: true },
   ],
+  'child.retries_ended': [{ retry: 1, retries: 3, reason: 'time' }],
   'lease.expiring': [
     { expiresInMs: 6_000, deadlineMs: -1, canExtend: true },
     { expiresInMs: 6_000, deadlineMs: -1, canExtend: false, sessions },

@@ -43,6 +43,22 @@ describe('createReporter', () => {
     ]);
   });
 
+  test('does not call a command successful of which --max-block has ended a statement', () => {
+    const { lines, emit } = reporting();
+    const about = { sessionPid: 1, role: null, state: null, statement: null, object: null };
+    const started = { event: 'child.started', childPid: 1, command: 'c', deadlineMs: 1_000 } as const;
+    const exited = { event: 'child.exited', exitCode: 0, signal: null, durationMs: 1_000 } as const;
+    for (const action of ['cancelled', 'reported'] as const) {
+      emit(started);
+      emit({ event: 'database.blocking', ...about, waiting: 1, waitedMs: 1, action, reason: null });
+      emit(exited);
+    }
+    expect(lines.filter((line) => line.includes('after'))).toEqual([
+      'migrate-lock: the command ended with exit code 0 after 1s',
+      'migrate-lock: the command succeeded after 1s',
+    ]);
+  });
+
   test('writes only failures with quiet', () => {
     const { lines, reporter, emit } = reporting({ quiet: true });
     emit({ event: 'lock.released', heldMs: 5, auditHash: null });
