@@ -65,6 +65,8 @@ type Decision =
 export class BlockWatch {
   readonly database: OwnDatabase;
   readonly #intervalMs: number;
+  /** How often a session was cancelled or ended in all tries, or may have been. */
+  #cuts = 0;
   #try = newTry();
   #hasWarned = false;
   #isClosed = false;
@@ -74,6 +76,10 @@ export class BlockWatch {
   constructor(private readonly options: BlockWatchOptions) {
     this.database = new OwnDatabase(options.connection);
     this.#intervalMs = Math.max(SHORTEST_INTERVAL_MS, options.maxBlockMs / 4);
+  }
+
+  get cuts(): number {
+    return this.#cuts;
   }
 
   /** A try of the command begins. */
@@ -163,13 +169,17 @@ export class BlockWatch {
     const { how } = decision;
     const sentAtMs = performance.now();
     current.cut++;
+    this.#cuts++;
     const request = { session: decision.session, wait, waitedMs: maxBlockMs, how };
     const ending = unblock(this.database, schema, me, request, CALL_LIMIT_MS);
     current.ending = ending.catch(() => undefined);
     const outcome = await ending;
-    if (outcome !== 'ended') current.cut--;
     if (outcome === 'denied') known.isDenied = true;
-    if (outcome !== 'ended') return SHORTEST_PAUSE_MS;
+    if (outcome !== 'ended') {
+      current.cut--;
+      this.#cuts--;
+      return SHORTEST_PAUSE_MS;
+    }
     if (how === 'cancel') known.cancelledAtMs = sentAtMs;
     else known.endedAtMs = sentAtMs;
     const action = how === 'cancel' ? 'cancelled' : 'terminated';

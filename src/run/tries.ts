@@ -38,6 +38,7 @@ export async function runTries(
     maxBlockMs === null
       ? undefined
       : new BlockWatch({ connection, schema, me, maxBlockMs, emit: events.emit });
+  if (watch !== undefined) under.cuts = () => watch.cuts;
   try {
     const indexes =
       watch === undefined || retries === 0 ? null : await orAborted(knownIndexes(watch), interrupt);

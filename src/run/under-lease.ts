@@ -44,6 +44,8 @@ export class UnderLease {
   isCutOff = false;
   /** A try of the command was cut off or left processes behind, and was not recovered from. */
   isUnclean = false;
+  /** How many database sessions of the command `--max-block` has cancelled or ended so far. */
+  cuts: () => number = () => 0;
   readonly #deadline: Deadline;
   readonly #turns = new Turns();
   /** When the lease began, on performance.now()'s clock. */
@@ -201,7 +203,7 @@ export class UnderLease {
       expiresAt: this.#lease.expiresAt.toISOString(),
       termInMs: termAtMs - nowMs,
       killInMs: killAtMs - nowMs,
-      isWatched: this.context.options.maxBlockMs !== null,
+      cuts: this.context.options.maxBlockMs === null ? undefined : this.cuts(),
     };
   }
 

@@ -40,7 +40,7 @@ function isLease(lease: unknown): lease is HeldLease & Record<string, unknown> {
     [lease.schema, lease.instanceId, lease.dbRole, lease.expiresAt].every(
       (text) => typeof text === 'string',
     ) &&
-    [lease.fencingToken, lease.termInMs, lease.killInMs].every(Number.isFinite)
+    [lease.fencingToken, lease.termInMs, lease.killInMs, lease.cuts ?? 0].every(Number.isFinite)
   );
 }
 

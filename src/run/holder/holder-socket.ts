@@ -26,8 +26,11 @@ export interface HeldLease {
   /** When its child gets SIGTERM, and SIGKILL, from now. */
   termInMs: number;
   killInMs: number;
-  /** The run has --max-block, which also watches the sessions of runs inside it. */
-  isWatched?: boolean;
+  /**
+   * How many database sessions its --max-block has cancelled or ended so far, those of runs inside it too. Only the run that has
+   * the lease itself tells it, and only with --max-block.
+   */
+  cuts?: number | undefined;
 }
 
 /** The client of a request. */

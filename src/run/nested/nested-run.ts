@@ -1,7 +1,9 @@
 import { explain } from '../../db/explain.js';
 import { UsageError } from '../../errors.js';
 import { checkAndRun, isSkipped, reportNothingPending, type Programs } from '../check.js';
+import { CutOffError } from '../cut-off-error.js';
 import { describeRun } from '../describe-run.js';
+import { reportFailure } from '../failure.js';
 import type { HolderDescription } from '../../lock/lease.js';
 import { LockWaitTimeoutError } from '../../lock/lock-wait-timeout-error.js';
 import { orAborted } from '../../lock/or-aborted.js';
@@ -19,8 +21,6 @@ export interface OuterRun {
   /** The socket for requests to it. */
   socketPath: string;
   holder: HolderDescription;
-  /** It has --max-block. */
-  isWatched: boolean;
 }
 
 /**
@@ -39,7 +39,7 @@ export async function findOuterRun(
   if ('socketPath' in found) {
     // Otherwise another role has acquired our lock under the id of an enclosing run, which is on another lock.
     return isSameLease(found.lease, holder, calls.schema)
-      ? { socketPath: found.socketPath, holder, isWatched: found.lease.isWatched === true }
+      ? { socketPath: found.socketPath, holder }
       : undefined;
   }
   if (isAroundUs(holder, options.env)) throw heldAroundUs(holder, found.problems);
@@ -65,7 +65,8 @@ export async function runNested(
     if (run === null) throw notStorable(outer.holder);
     return reportSkipped(run, context);
   }
-  if (options.maxBlockMs !== null && !outer.isWatched) throw notWatched(outer.holder);
+  const isWatched = (await orAborted(cutsOf(outer, context), interrupt)) !== undefined;
+  if (options.maxBlockMs !== null && !isWatched) throw notWatched(outer.holder);
   let inherited: InheritedLease;
   try {
     inherited = await inheritLease(outer.socketPath, calls, mark, waitTimeoutMs, interrupt);
@@ -80,17 +81,34 @@ export async function runNested(
   const under = new UnderInheritedLease(context, inherited, socket);
   try {
     socket.answerWith((request, asker) => under.answer(request, asker));
+    const cuts = isWatched ? await orAborted(cutsOf(outer, context), interrupt) : undefined;
     const ended = await checkAndRun(context, under, check, async () => ({
       program: 'command',
       end: await under.run(command),
     }));
     if (isSkipped(ended)) return reportNothingPending(context);
     const { end } = ended;
-    return decideOutcome(end, end.reason === 'lost' ? 'lost' : 'released', signals.forwarded);
+    const result = decideOutcome(end, end.reason === 'lost' ? 'lost' : 'released', signals.forwarded);
+    if (!isWatched || result.exitCode !== 0) return result;
+    // The outer run does not say whose session it has cancelled or ended: it may have been this command's.
+    if ((await orAborted(cutsOf(outer, context), signals.interruptible())) === cuts) return result;
+    return reportFailure(new CutOffError(), options, events);
   } finally {
     under.close();
     inherited.giveUp();
   }
+}
+
+/** How many sessions the run that has the lease has cancelled or ended; undefined: it has no --max-block, or cannot be asked. */
+async function cutsOf(
+  { holder }: OuterRun,
+  { options, calls }: Pick<RunContext, 'options' | 'calls'>,
+): Promise<number | undefined> {
+  const found = await findEnclosing(
+    options.env,
+    (lease) => isSameLease(lease, holder, calls.schema) && lease.cuts !== undefined,
+  );
+  return 'socketPath' in found ? found.lease.cuts : undefined;
 }
 
 /** The lease is the outer run's: only that run can store a success, and others would wait for this one for ever. */

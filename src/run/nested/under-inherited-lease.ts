@@ -132,7 +132,6 @@ export class UnderInheritedLease {
       expiresAt: expiresAt.toISOString(),
       termInMs: termAtMs - nowMs,
       killInMs: killAtMs - nowMs,
-      isWatched: this.context.options.maxBlockMs !== null,
     };
   }
 

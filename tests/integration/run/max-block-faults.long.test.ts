@@ -143,6 +143,17 @@ describe('refused with 64', () => {
     expect((await nested(['--max-block', '1s', '--retries', '0'])).code).toBe(0);
   });
 
+  test('not below a run that does not watch, inside one that does', async () => {
+    const { code } = await startCli(
+      [
+        ...['run', '--max-block', '1s', '--retries', '0', '--', 'sh', '-c'],
+        '"$NODE" "$CLI" run -- "$NODE" "$CLI" run --max-block 1s --retries 0 -- true',
+      ],
+      { env: { DATABASE_URL: db.url, NODE, CLI } },
+    ).done;
+    expect(code).toBe(0);
+  });
+
   test.each([
     ['--max-block', '0'],
     ['--max-block', 'soon'],
@@ -173,6 +184,21 @@ test('a run inside it is watched too', async () => {
   expect(named(events, 'database.blocking')).toMatchObject([{ action: 'cancelled' }]);
 });
 
+test.each(['run', 'run -- "$NODE" "$CLI" run'])(
+  'a run inside it (%s) whose command goes on after the cancellation does not exit with 0',
+  async (words) => {
+    const inner = `"$NODE" "$CLI" ${words} -- "$NODE" "${STATEMENTS_PROGRAM}"; echo "inner: $?" >&2`;
+    const run = startCli(['run', '--max-block', '500ms', '--retries', '0', '--', 'sh', '-c', inner], {
+      env: { DATABASE_URL: db.url, DIRECT_URL: db.url, NODE, CLI, STATEMENTS: JSON.stringify(LOCKED) },
+    });
+    await untilLocked();
+    await sendStatement(db.url, 'INSERT INTO orders DEFAULT VALUES').waitedMs;
+    const { code, stderr } = await run.done;
+    expect(stderr).toContain('inner: 74');
+    expect(code).toBe(74);
+  },
+);
+
 describe('in a hardened lock', () => {
   let owner: TestRole;
   let login: TestRole;
@@ -196,8 +222,9 @@ describe('in a hardened lock', () => {
   /** What was done about a session of the command that has the table locked. */
   async function outcome(
     commandUrl: string,
+    url = login.url,
   ): Promise<{ first: MigrateLockEvent | undefined; stderr: string }> {
-    const run = start(LOCKED, { url: login.url, commandUrl, options: ['--schema', 'hard'] });
+    const run = start(LOCKED, { url, commandUrl, options: ['--schema', 'hard'] });
     await untilLocked();
     const writer = sendStatement(db.url, 'INSERT INTO orders DEFAULT VALUES');
     const first = await run.waitForEvent('database.blocking');
@@ -211,6 +238,16 @@ describe('in a hardened lock', () => {
 
   test("a session of the holder's login is cancelled with the rights of that login", async () => {
     expect((await outcome(login.url)).first).toMatchObject({ action: 'cancelled', role: login.name });
+  });
+
+  test('as a login that becomes the owner of the lock by SET ROLE and inherits nothing', async () => {
+    const acting = await db.createRole('NOINHERIT');
+    await db.sql.unsafe(`
+      GRANT ${owner.name} TO ${acting.name}; ALTER ROLE ${acting.name} SET role = ${owner.name};
+      GRANT ALL ON orders TO ${owner.name}; GRANT pg_read_all_stats TO ${owner.name}`);
+    const { first } = await outcome(acting.url, acting.url);
+    expect(first).toMatchObject({ action: 'cancelled', role: acting.name });
+    await db.sql.unsafe(`REVOKE pg_read_all_stats FROM ${owner.name}`);
   });
 
   test('a session of a child role: hidden, then denied, then cancelled with the rights of the owner', async () => {
