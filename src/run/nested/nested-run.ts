@@ -86,13 +86,14 @@ export async function runNested(
       program: 'command',
       end: await under.run(command),
     }));
-    if (isSkipped(ended)) return reportNothingPending(context);
     const { end } = ended;
-    const result = decideOutcome(end, end.reason === 'lost' ? 'lost' : 'released', signals.forwarded);
-    if (!isWatched || result.exitCode !== 0) return result;
-    // The outer run does not say whose session it has cancelled or ended: it may have been this command's.
-    if ((await orAborted(cutsOf(outer, context), signals.interruptible())) === cuts) return result;
-    return reportFailure(new CutOffError(), options, events);
+    // The outer run does not say whose session it has cancelled or ended: it may have been this command's, or its check's.
+    if (isWatched && end.exitCode === 0 && end.reason === 'exited') {
+      const now = await orAborted(cutsOf(outer, context), signals.interruptible());
+      if (now !== cuts) return reportFailure(new CutOffError(), options, events);
+    }
+    if (isSkipped(ended)) return reportNothingPending(context);
+    return decideOutcome(end, end.reason === 'lost' ? 'lost' : 'released', signals.forwarded);
   } finally {
     under.close();
     inherited.giveUp();

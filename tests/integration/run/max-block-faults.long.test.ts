@@ -199,6 +199,22 @@ test.each(['run', 'run -- "$NODE" "$CLI" run'])(
   },
 );
 
+test('nor does one whose check was ended, and exits with 0: it says nothing', async () => {
+  const inner = `"$NODE" "$CLI" run --check 'exec "$NODE" "$PROGRAM"' -- sh -c 'exit 9'; echo "inner: $?" >&2`;
+  const run = startCli(['run', '--max-block', '500ms', '--retries', '0', '--', 'sh', '-c', inner], {
+    env: {
+      ...{ DATABASE_URL: db.url, DIRECT_URL: db.url, NODE, CLI, PROGRAM: STATEMENTS_PROGRAM },
+      STATEMENTS: JSON.stringify(LOCKED),
+    },
+  });
+  // The check is run once before the inner run has its turn, and once more then.
+  for (let n = 0; n < 2; n++) {
+    await untilLocked();
+    await sendStatement(db.url, 'INSERT INTO orders DEFAULT VALUES').waitedMs;
+  }
+  expect((await run.done).stderr).toContain('inner: 74');
+});
+
 describe('in a hardened lock', () => {
   let owner: TestRole;
   let login: TestRole;
