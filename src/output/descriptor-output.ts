@@ -21,6 +21,7 @@ export class DescriptorOutput implements RawOutput {
   #isCut = false;
   #closed = false;
   #isGone = false;
+  #hasLost = false;
 
   /** `owned`: the descriptor has no other user, and close() closes it. */
   constructor(fd: number, { owned }: { owned: boolean }) {
@@ -42,6 +43,10 @@ export class DescriptorOutput implements RawOutput {
 
   get isGone(): boolean {
     return this.#isGone;
+  }
+
+  get hasLost(): boolean {
+    return this.#hasLost;
   }
 
   flush(limitMs: number): Promise<boolean> {
@@ -96,7 +101,9 @@ export class DescriptorOutput implements RawOutput {
           return;
         }
         // EIO: the terminal was closed.
-        this.#isGone ||= hasCode(error, 'EPIPE', 'EIO');
+        const isGone = hasCode(error, 'EPIPE', 'EIO');
+        this.#isGone ||= isGone;
+        this.#hasLost ||= !isGone;
         this.#isCut = this.#queue.drop() || this.#isCut;
       }
     }

@@ -10,6 +10,10 @@ export interface Output {
   writeLine: (text: string) => void;
   /** A line could not be written because the reader has gone; absent: that is not known. */
   readonly isGone?: boolean;
+  /** A line was lost for another reason, such as a full disk; absent: that is not known. */
+  readonly hasLost?: boolean;
+  /** False while something waits for its reader; absent: that is not known. */
+  readonly isIdle?: boolean;
   /** Waits until nothing is left to write (true), `limitMs` at most (false). Keeps Node running during the wait. */
   flush: (limitMs: number) => Promise<boolean>;
   /** Drops the remaining lines, so that they do not keep Node running. Later lines are ignored. */

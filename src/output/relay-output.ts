@@ -41,6 +41,10 @@ export class RelayOutput implements RawOutput {
     return this.#direct === null ? this.#isOver : this.#direct.isGone === true;
   }
 
+  get hasLost(): boolean {
+    return this.#direct?.hasLost === true;
+  }
+
   /** The relay itself holds some lines that it has not written. */
   get isIdle(): boolean {
     if (this.#direct !== null) return this.#direct.isIdle;

@@ -52,6 +52,10 @@ export class LiveOutput implements Output {
     return this.#output.isGone === true;
   }
 
+  get hasLost(): boolean {
+    return this.#output.hasLost === true;
+  }
+
   writeLine(text: string): void {
     this.hide();
     this.#output.writeLine(text);

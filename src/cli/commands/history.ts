@@ -10,6 +10,7 @@ import { verifyHistory, type VerifiedHistory } from '../../admin/verify-history.
 import { formatMoment } from '../../text/moment.js';
 import { readSchemaVersion } from '../../schema/schema-version.js';
 import { describeEntry, type HistoryEntry } from '../../ui/history-text.js';
+import { printLines } from '../print-lines.js';
 import { connectionOptions, type ConnectionOptionValues } from '../options.js';
 import type { AddCommand, ProcessContext } from '../process-context.js';
 import { OwnOption } from '../own-option.js';
@@ -59,14 +60,15 @@ async function historyCommand(
   try {
     if (verify) {
       const verified = await checkHistory(database, schema);
-      if (json) stdout.writeLine(JSON.stringify(verified));
+      if (json) await printLines(stdout, [JSON.stringify(verified)]);
       else reporterFor(quiet).warn(describeVerified(verified));
       return 0;
     }
-    for (const row of await readHistory(database, schema, limit, since ?? null)) {
-      const entry = entryOf(row);
-      stdout.writeLine(json ? escapeForTerminals(JSON.stringify(entry)) : describeEntry(entry));
-    }
+    const entries = (await readHistory(database, schema, limit, since ?? null)).map(entryOf);
+    const shown = (entry: HistoryEntry): string =>
+      json ? escapeForTerminals(JSON.stringify(entry)) : describeEntry(entry);
+    database.disconnect(); // a reader may take its time
+    await printLines(stdout, entries.map(shown));
     return 0;
   } catch (error) {
     throw explain(error, connection.describe, schema);

@@ -9,6 +9,7 @@ import { newIdentity } from '../../lock/lease.js';
 import { decide, ownerCalls, printCall, type Admission, type OwnerCall } from '../../admin/owner-calls.js';
 import { ensureSchema, type SchemaApplied } from '../../schema/apply.js';
 import { printSchema } from '../../schema/print.js';
+import { printLines } from '../print-lines.js';
 import { connectionOptions, type ConnectionOptionValues } from '../options.js';
 import type { AddCommand, ProcessContext } from '../process-context.js';
 import { OwnOption } from '../own-option.js';
@@ -72,7 +73,7 @@ async function initCommand(values: InitOptionValues, processContext: ProcessCont
   const calls = readDecisions(values);
   if (values.print) {
     const following = calls.map((call) => printCall(values.schema, call));
-    stdout.writeLine(printSchema(values.schema, following).trimEnd());
+    await printLines(stdout, [printSchema(values.schema, following).trimEnd()]);
     return 0;
   }
   const connection = readConnectionConfig({ url: values.databaseUrl, urlFile: values.databaseUrlFile, env });

@@ -6,6 +6,7 @@ import { OwnDatabase } from '../../db/own-database.js';
 import { paintFor, wantsColour } from '../../ui/colour.js';
 import { describeStatus, type StatusReport } from '../../ui/status-text.js';
 import { OwnOption } from '../own-option.js';
+import { printLines } from '../print-lines.js';
 import { connectionOptions, type ConnectionOptionValues } from '../options.js';
 import { readStatusReport } from '../status-report.js';
 import type { AddCommand, ProcessContext } from '../process-context.js';
@@ -57,7 +58,9 @@ async function statusCommand(
     json ? [escapeForTerminals(JSON.stringify(report))] : describeStatus(report, paint);
   try {
     if (watch === undefined) {
-      for (const line of describe(await read())) stdout.writeLine(line);
+      const lines = describe(await read());
+      database.disconnect(); // a reader may take its time
+      await printLines(stdout, lines);
     } else {
       const { watchStatus } = await import('../watch-status.js');
       const everyMs = Math.max(SHORTEST_WATCH_MS, watch);
