@@ -128,10 +128,15 @@ export async function unblock(
   });
   const { outcome } = unblockShape(answer, 'unblock()');
   if (outcome !== 'denied') return outcome;
+  const blocks = await database.call({
+    name: 'look whether one still waits for the other',
+    statement: renderSql(CALLS.stillBlocks, schema),
+    parameters: [session.pid, wait.pid, me.instanceId],
+    limitMs,
+    precondition: trustedSchema(schema),
+  });
+  if (blocks !== true) return 'passed';
   const ended = await database.transaction('unblock as our login', limitMs, async (sql) => {
-    const still = [session.pid, wait.pid, me.instanceId];
-    const [now] = await sql.unsafe<{ blocks: boolean }[]>(renderSql(CALLS.stillBlocks, schema), still);
-    if (now?.blocks !== true) return 0;
     await sql.unsafe(CALLS.loginRole);
     const own = [session.pid, queryStart, xactStart, me.instanceId, how];
     const rows = await sql.unsafe<{ ended: number }[]>(CALLS.unblockOwn, own);
