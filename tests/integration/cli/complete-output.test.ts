@@ -29,6 +29,12 @@ test('history loses no row to a slow reader', async () => {
   expect(rows.filter((text) => text.includes('"wait.timeout"'))).toHaveLength(ROWS);
 });
 
+test('init --print is whole also for a reader that begins late, as ssh', async () => {
+  const { stdout } = await run(['init', '--print'], '"$@" | { sleep 2; cat; }');
+  expect(stdout.length).toBeGreaterThan(65_536);
+  expect(stdout.trimEnd()).toMatch(/COMMIT;$/);
+});
+
 test('a reader that has seen enough is no failure', async () => {
   const { stdout, stderr } = await run(['history', '--json', '--limit', '10000'], '"$@" | head -n 1');
   expect(stdout.split('\n')).toHaveLength(2);
