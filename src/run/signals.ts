@@ -4,6 +4,9 @@ import { SIGNAL_EXIT_BASE } from '../exit-codes.js';
 /** The signals that are forwarded to the child. */
 export const FORWARDED = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const;
 
+/** With these signals, a run gives up waiting for processes that cannot be ended. */
+export const GIVE_UP_SIGNALS: ReadonlySet<NodeJS.Signals> = new Set(['SIGINT', 'SIGTERM']);
+
 /** A signal ended the wait, or arrived before the child was started. */
 export class Interrupted extends Error {
   constructor(readonly signal: NodeJS.Signals) {

@@ -20,6 +20,7 @@ import type { RunContext } from './run-context.js';
 import type { Program } from './program.js';
 import { describePlan } from './recovery-plan.js';
 import type { SessionLook } from './session-look.js';
+import { GIVE_UP_SIGNALS } from './signals.js';
 import { startProgram } from './start-program.js';
 import { watchSuspend } from './suspend.js';
 
@@ -34,9 +35,6 @@ const LEASE_OVER: HolderAnswer = {
   code: 'LEASE_OVER',
   message: 'the lease has ended, or another instance holds the lock',
 };
-
-/** With these signals, a run gives up waiting for processes that cannot be ended. */
-const GIVE_UP_SIGNALS = new Set<NodeJS.Signals>(['SIGINT', 'SIGTERM']);
 
 /** Runs programs under a lease of this run, one after the other, and answers their requests. */
 export class UnderLease {

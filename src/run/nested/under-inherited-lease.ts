@@ -10,6 +10,7 @@ import type { RunContext } from '../run-context.js';
 import { Deadline, type Times } from '../deadline.js';
 import type { Program } from '../program.js';
 import { startProgram } from '../start-program.js';
+import { GIVE_UP_SIGNALS } from '../signals.js';
 import { readSocketList, writeSocketList } from '../holder/socket-list.js';
 import { Turns } from '../holder/turns.js';
 
@@ -44,10 +45,17 @@ export class UnderInheritedLease {
     const held = signals.hold();
     // A signal that ended the program before ends the run.
     signals.throwIfForwarded();
+    let isStuck = false;
     const child = await startProgram(this.context, this.#deadline, program, {
       lease: this.#lease,
       socketList: this.#socketList(),
       signals: held,
+      on: (event) => {
+        if (event.type !== 'stuck') return;
+        // Processes that cannot be ended are alive: with our turn, the next inner run would start beside them.
+        isStuck = true;
+        child.watchUntil(this.#lease.endsAtMs);
+      },
     });
     this.inherited.watch(
       (described, describedAtMs) => void this.#follow(described, describedAtMs).catch(() => undefined), // on failure the deadline stays
@@ -58,6 +66,7 @@ export class UnderInheritedLease {
       },
     );
     held.routeTo((signal) => {
+      if (isStuck && GIVE_UP_SIGNALS.has(signal)) return child.watchUntil(performance.now());
       signals.noteForwarded(signal);
       child.forward(signal);
     });

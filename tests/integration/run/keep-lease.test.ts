@@ -9,6 +9,8 @@ import { AS_NOBODY, Become, SOMEBODY } from '../../support/other-users.js';
 import { endProcess, isAlive, processesWith } from '../../support/processes.js';
 import {
   assertNothingLeft,
+  CLI,
+  NODE,
   runCli,
   startCli,
   type EventNamed,
@@ -205,4 +207,24 @@ ifPossible(`a signal to the next try is not taken for one about them ${why}`, as
   await waitFor('the second try runs', () => existsSync(file('second')), { limitMs: 15_000 });
   holder.kill('SIGTERM');
   expect((await holder.done).code).toBe(7);
+});
+
+ifPossible(`inside another run it keeps its turn: the next inner run waits ${why}`, async () => {
+  const inner = (command: string) => `'${NODE}' '${CLI}' run -- ${command}`;
+  const first = inner(`sh -c "$FIRST"`);
+  const holder = startCli(
+    ['run', '--ttl', '60s', '--', 'sh', '-c', `${first}; ${inner(`sh -c "date +%s%N >'${file('after')}'"`)}`],
+    {
+      env: { ...env(), FIRST: `${stubborn('h', 'h-go')} & sleep 0.3` },
+      cwd: '/',
+      through: [...AS_NOBODY],
+    },
+  );
+  await waitFor('it runs', () => existsSync(file('h.to')));
+  // A run gives up 2 s after SIGKILL, which comes after the kill grace, where nothing keeps it.
+  const untilMs = performance.now() + 9_000;
+  await waitFor('more time than that', () => performance.now() > untilMs, { limitMs: 20_000 });
+  touch('h-go');
+  expect((await holder.done).code).toBe(0);
+  expect(moment('after')).toBeGreaterThan(moment('h.to'));
 });
