@@ -210,7 +210,7 @@ ifPossible(`a signal to the next try is not taken for one about them ${why}`, as
 });
 
 ifPossible(`inside another run it keeps its turn: the next inner run waits ${why}`, async () => {
-  const inner = (command: string) => `'${NODE}' '${CLI}' run -- ${command}`;
+  const inner = (command: string) => `'${NODE}' '${CLI}' run --kill-grace 100ms -- ${command}`;
   const first = inner(`sh -c "$FIRST"`);
   const holder = startCli(
     ['run', '--ttl', '60s', '--', 'sh', '-c', `${first}; ${inner(`sh -c "date +%s%N >'${file('after')}'"`)}`],
@@ -222,7 +222,7 @@ ifPossible(`inside another run it keeps its turn: the next inner run waits ${why
   );
   await waitFor('it runs', () => existsSync(file('h.to')));
   // A run gives up 2 s after SIGKILL, which comes after the kill grace, where nothing keeps it.
-  const untilMs = performance.now() + 9_000;
+  const untilMs = performance.now() + 4_000;
   await waitFor('more time than that', () => performance.now() > untilMs, { limitMs: 20_000 });
   touch('h-go');
   expect((await holder.done).code).toBe(0);
