@@ -69,7 +69,7 @@ A field with a question mark is not always there.
 ## Events and the history
 
 The database keeps the history of the lock in \`migrate_lock.migration_lock_audit\`. \`auditHash\` is the hash of the event's row there: see
-[Is it what was written?](operations.md#is-it-what-was-written)
+[Verify the history](operations.md#verify-the-history).
 `;
 }
 

@@ -55,7 +55,7 @@ describe('README', () => {
   });
 
   test('links the statement that grants the lease, and the function that sets when the command is ended', () => {
-    const [, statement = ''] = /\[one statement\]\((.*?)\)/.exec(README) ?? [];
+    const [, statement = ''] = /\[the one INSERT\]\((.*?)\)/.exec(README) ?? [];
     expect(readDocument(statement)).toMatch(
       /INSERT INTO [\s\S]*ON CONFLICT [\s\S]*WHERE lock\.expires_at <= /,
     );
