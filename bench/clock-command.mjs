@@ -8,13 +8,13 @@ const NOW = 'date +%s%N';
 /** Prints `ready`, waits for a line on stdin, prints the time and ends. */
 export const UNTIL_LET_GO = ['sh', '-c', `echo ready; read line; exec ${NOW}`];
 /** Prints the time and ends. */
-export const TELL_TIME = NOW.split(' ');
+export const PRINT_TIME = NOW.split(' ');
 
 /**
  * Prints the time at its start and at its end.
  * @param {string} work a shell command
  */
-export function telling(work) {
+export function printingTimes(work) {
   return ['sh', '-c', `${NOW}; ${work}; exec ${NOW}`];
 }
 

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { telling, timesIn, UNTIL_LET_GO } from './clock-command.mjs';
+import { printingTimes, timesIn, UNTIL_LET_GO } from './clock-command.mjs';
 import { hasOption, migrateLock } from './contenders.mjs';
 import { figure, ratio } from './findings.mjs';
 import { handOverOnce } from './handover.mjs';
@@ -7,7 +7,7 @@ import { Running } from './processes.mjs';
 
 const WAITERS = 100;
 const LONE_ROUNDS = 15;
-const COMMAND = telling('sleep 0.05');
+const COMMAND = printingTimes('sleep 0.05');
 /** By then the processes that have started do no more work. */
 const SETTLE_MS = 1_000;
 

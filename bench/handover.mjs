@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isTime, TELL_TIME, timesIn, UNTIL_LET_GO } from './clock-command.mjs';
+import { isTime, PRINT_TIME, timesIn, UNTIL_LET_GO } from './clock-command.mjs';
 import { migrateLock, withlock } from './contenders.mjs';
 import { ratio } from './findings.mjs';
 import { Running } from './processes.mjs';
@@ -43,7 +43,7 @@ export const handover = {
  * @param {readonly string[]} [command] the waiter's, which prints the time first
  * @returns {Promise<number>} milliseconds from the end of the holder's command to the start of the waiter's
  */
-export async function handOverOnce(contender, isWaiting, command = TELL_TIME) {
+export async function handOverOnce(contender, isWaiting, command = PRINT_TIME) {
   const holder = new Running(contender(UNTIL_LET_GO));
   await holder.line((line) => line === 'ready');
   const waiter = new Running(contender(command));

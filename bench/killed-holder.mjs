@@ -1,4 +1,4 @@
-import { isTime, TELL_TIME, timesIn, UNTIL_LET_GO } from './clock-command.mjs';
+import { isTime, PRINT_TIME, timesIn, UNTIL_LET_GO } from './clock-command.mjs';
 import { migrateLock } from './contenders.mjs';
 import { figure } from './findings.mjs';
 import { Running } from './processes.mjs';
@@ -18,7 +18,7 @@ export const killedHolder = {
     for (let round = 0; round < ROUNDS; round++) {
       const holder = new Running(migrateLock(url)(UNTIL_LET_GO));
       await holder.line((line) => line === 'ready');
-      const waiter = new Running(migrateLock(url)(TELL_TIME));
+      const waiter = new Running(migrateLock(url)(PRINT_TIME));
       await waiter.event('lock.waiting');
       const killedAtMs = Date.now();
       holder.kill('SIGKILL');

@@ -1,4 +1,4 @@
-import { telling, timesIn } from './clock-command.mjs';
+import { printingTimes, timesIn } from './clock-command.mjs';
 import { hasOption, migrateLock } from './contenders.mjs';
 import { figure } from './findings.mjs';
 import { holdLock } from './held-lock.mjs';
@@ -21,7 +21,7 @@ export const once = {
     const url = await server.newDatabase();
     const holder = await holdLock(url);
     const contender = migrateLock(url, ['--once', 'release-1', '--ttl', '4m', '--wait-timeout', '4m']);
-    const instances = Array.from({ length: STARTS }, () => new Running(contender(telling('sleep 1'))));
+    const instances = Array.from({ length: STARTS }, () => new Running(contender(printingTimes('sleep 1'))));
     await Promise.all(instances.map((instance) => instance.event('lock.waiting')));
     await holder.end();
     const ends = await Promise.all(instances.map((instance) => instance.success()));

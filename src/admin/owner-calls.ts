@@ -64,7 +64,7 @@ export function ownerCalls(decisions: OwnerDecisions): OwnerCall[] {
 }
 
 /** @returns the answer of admit(), if it was called. */
-export async function decide(
+export async function sendOwnerCalls(
   database: Database,
   schema: string,
   calls: readonly OwnerCall[],

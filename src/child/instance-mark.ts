@@ -8,7 +8,7 @@ import { randomBytes } from 'node:crypto';
  * signal. A nested run shares its holder's id, but has its own mark, so that it does not count its siblings as leftovers.
  * The guard and the relay have no mark, so that a tree never includes them.
  */
-export const INSTANCE_MARK = 'MIGRATE_LOCK_INSTANCES';
+const INSTANCE_MARK = 'MIGRATE_LOCK_INSTANCES';
 
 /**
  * A mark that other users cannot know. It is only in an environment or in a pipe, never in an argument, an event or a row.

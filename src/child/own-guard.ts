@@ -37,7 +37,7 @@ export async function guardAsFirst({ mark, second, release }: OwnGuardOptions): 
   dieFirstForMemory();
   const watch = new Watch(mark, process.stdin);
   // The holder may have been killed.
-  attempt(() => writeSync(1, 'ready\n'));
+  ignoringErrors(() => writeSync(1, 'ready\n'));
   try {
     const orders = await watch.untilHolderEnds();
     // Without orders it had no lease.
@@ -45,7 +45,7 @@ export async function guardAsFirst({ mark, second, release }: OwnGuardOptions): 
     if (isGone && orders.release !== undefined) await release(orders.release);
   } finally {
     // The second guard, and itself.
-    attempt(() => process.kill(-process.pid, 'SIGKILL'));
+    ignoringErrors(() => process.kill(-process.pid, 'SIGKILL'));
   }
 }
 
@@ -136,7 +136,7 @@ function ignoreSignals(): void {
 
 /** In the guard's group, so that it ends with the guard. Without a second guard there is still the first one. */
 function startSecond([file = '', ...args]: readonly string[]): void {
-  attempt(() => {
+  ignoringErrors(() => {
     const second = spawn(file, [...args, String(process.pid)], { stdio: [3, 'ignore', 'ignore'] });
     second.on('error', () => undefined);
     closeSync(3);
@@ -145,10 +145,10 @@ function startSecond([file = '', ...args]: readonly string[]): void {
 
 /** When memory is short, the system kills the guard before the command, and the holder starts another one. */
 function dieFirstForMemory(): void {
-  attempt(() => writeFileSync('/proc/self/oom_score_adj', '1000'));
+  ignoringErrors(() => writeFileSync('/proc/self/oom_score_adj', '1000'));
 }
 
-function attempt(action: () => unknown): void {
+function ignoringErrors(action: () => unknown): void {
   try {
     action();
   } catch {

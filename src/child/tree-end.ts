@@ -3,7 +3,7 @@ import type { ProcessDescription, ProcessEntry } from './process-entry.js';
 import type { ProcessTree, TreeScan } from './process-tree.js';
 
 /** How long SIGKILL may take. A process that lives longer is another user's, or hangs in the kernel. */
-export const GIVE_UP_AFTER_KILL_MS = 2_000;
+const GIVE_UP_AFTER_KILL_MS = 2_000;
 
 const SHORTEST_PAUSE_MS = 10;
 const LONGEST_PAUSE_MS = 100;

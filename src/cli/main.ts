@@ -7,7 +7,7 @@ import { wantsColour } from '../ui/colour.js';
 import { LiveOutput } from '../ui/live-output.js';
 import { createReporter, type Reporter } from '../ui/reporter.js';
 import { canRedraw } from '../ui/terminal.js';
-import { createProgram } from './program.js';
+import { createCommandLine } from './command-line.js';
 import { redactInput } from './redact-input.js';
 
 /** A stalled reader of stdout or stderr keeps the exit waiting this long at most. */
@@ -33,7 +33,7 @@ export async function main(
   let exitCode = 0;
   try {
     const processContext = { env, cwd: currentDirectory(), program, stdout, reporterFor, flush };
-    const commands = createProgram(processContext, (code) => (exitCode = code));
+    const commands = createCommandLine(processContext, (code) => (exitCode = code));
     for (const command of [commands, ...commands.commands]) {
       command.exitOverride().configureOutput({
         writeOut: (text) => stdout.writeLine(text.trimEnd()),

@@ -8,7 +8,7 @@ import { printable } from '../ui/printable.js';
 import type { StatusReport } from '../ui/status-text.js';
 import { canRedraw, sizeOf } from '../ui/terminal.js';
 
-export interface WatchOptions {
+export interface WatchStatusOptions {
   everyMs: number;
   json: boolean;
   env: NodeJS.ProcessEnv;
@@ -19,7 +19,7 @@ export interface WatchOptions {
 }
 
 /** Shows the status until its reader has gone. After a first answer it goes on while the database cannot be used. */
-export async function watchStatus(options: WatchOptions): Promise<void> {
+export async function watchStatus(options: WatchStatusOptions): Promise<void> {
   const { everyMs, json, env, stdout, read, describe } = options;
   const screen = !json && canRedraw(env, 1) ? new LiveScreen(stdout, sizeOf(1)) : undefined;
   for (let round = 1; stdout.isGone !== true; round++) {
@@ -44,7 +44,7 @@ function mayCome(error: unknown): boolean {
   return ['unavailable', 'contention', 'local'].includes(classify(error));
 }
 
-function describeFailure({ json, explain }: WatchOptions, error: unknown): string[] {
+function describeFailure({ json, explain }: WatchStatusOptions, error: unknown): string[] {
   const { message } = explain(error);
   if (json) return [escapeForTerminals(JSON.stringify({ error: { code: errorCode(error), message } }))];
   return [`The database cannot be used yet (${printable(message)}); trying again.`];

@@ -1,6 +1,6 @@
 import type postgres from 'postgres';
 import { CALLS } from '../generated/sql.js';
-import { ask, inTransaction, lookForPooler } from './ask.js';
+import { sendCall, inTransaction, backendCall } from './send-call.js';
 import type { Call, Database, Session } from './database.js';
 import { isPgpool, pathOf } from './pooler.js';
 import { asReplica } from './primary.js';
@@ -36,7 +36,7 @@ export class BorrowedDatabase implements Database {
 
   /** The client's end of the application's connection is not known: pgpool-II is asked for only where it matters. */
   async findPooler(limitMs: number): Promise<boolean> {
-    if (this.#speaksThroughPooler === undefined) await this.call(lookForPooler(limitMs));
+    if (this.#speaksThroughPooler === undefined) await this.call(backendCall(limitMs));
     this.#speaksThroughPooler ??= await this.#limited('look for a pooler', limitMs, isPgpool(this.#sql));
     return this.isPooled;
   }
@@ -45,7 +45,7 @@ export class BorrowedDatabase implements Database {
     const learn = (rows: postgres.RowList<postgres.Row[]>): void => {
       if (pathOf(rows, undefined) === 'pooled') this.#speaksThroughPooler = true;
     };
-    return this.transaction(call.name, call.limitMs, (session) => ask(session, call, { learn }));
+    return this.transaction(call.name, call.limitMs, (session) => sendCall(session, call, { learn }));
   }
 
   async transaction<T>(name: string, limitMs: number, work: (session: Session) => Promise<T>): Promise<T> {

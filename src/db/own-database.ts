@@ -1,5 +1,5 @@
 import type postgres from 'postgres';
-import { ask, inTransaction, lookForPooler, Preconditions } from './ask.js';
+import { sendCall, inTransaction, backendCall, Preconditions } from './send-call.js';
 import { CALL_TIMEOUT, classify, errorCode } from './classify.js';
 import { asSaid, withOptions, withPassword } from './connection-errors.js';
 import { connect } from './connect.js';
@@ -52,7 +52,7 @@ export class OwnDatabase implements Database {
 
   async findPooler(limitMs: number): Promise<boolean> {
     if (!this.#settingsRefused && this.#speaksThroughPooler === undefined)
-      await this.call(lookForPooler(limitMs));
+      await this.call(backendCall(limitMs));
     return this.isPooled;
   }
 
@@ -62,7 +62,7 @@ export class OwnDatabase implements Database {
         try {
           const learn = (rows: postgres.RowList<postgres.Row[]>): Promise<void> =>
             this.#learn(rows, connection);
-          return await ask(connection.sql, call, {
+          return await sendCall(connection.sql, call, {
             prepare: this.isDirect,
             learn,
             preconditions: this.#preconditions,
@@ -75,7 +75,7 @@ export class OwnDatabase implements Database {
           this.#settingsRefused = true; // a pooler that silently left them out
         }
       }
-      return inTransaction(connection.sql, () => ask(connection.sql, call));
+      return inTransaction(connection.sql, () => sendCall(connection.sql, call));
     });
   }
 

@@ -1,7 +1,7 @@
 import type { Database } from '../db/database.js';
 import type { ConnectionConfig } from '../db/settings/connection-config.js';
 import { FEW_CONNECTIONS } from '../lock/pacing.js';
-import { fail, ok, unknown, warn, type Check, type Subject } from './check.js';
+import { fail, ok, unknown, warn, type Check, type Subject } from './check-results.js';
 import { checkLock } from './lock-checks.js';
 import { readServerFacts, type ServerFacts } from './server-facts.js';
 import { checkSession } from './session-checks.js';

@@ -2,7 +2,7 @@ import type { ConnectionConfig } from '../db/settings/connection-config.js';
 import type { Database } from '../db/database.js';
 import { OwnDatabase } from '../db/own-database.js';
 import type { MigrateLockEvent } from '../events/events.js';
-import type { Check } from './check.js';
+import type { Check } from './check-results.js';
 import { checkDatabase, CONNECTION, FREE_CONNECTIONS } from './database-checks.js';
 import { checkLeftovers, type LockState } from './leftover-checks.js';
 import { LOCK_SCHEMA } from './lock-checks.js';

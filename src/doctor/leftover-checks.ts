@@ -10,8 +10,8 @@ import {
   preparedNames,
   toolLockNames,
   whatToRun,
-} from '../ui/leftovers.js';
-import { ok, unknown, warn, type Check, type Subject } from './check.js';
+} from '../ui/leftovers-text.js';
+import { ok, unknown, warn, type Check, type Subject } from './check-results.js';
 
 /** What the checks need of the lock's status. */
 export type LockState = Pick<StatusReport, 'state' | 'uncleanEnds'>;
@@ -26,15 +26,15 @@ export async function checkLeftovers(
   readLock: (() => Promise<LockState>) | null,
 ): Promise<Check[]> {
   return [
-    ...(await attempt(['invalid-indexes', 'prepared-transactions'], subject, () => inDatabase(database))),
-    ...(await attempt(['tool-locks'], subject, () => ofTools(database, readLock))),
+    ...(await orUnknown(['invalid-indexes', 'prepared-transactions'], subject, () => inDatabase(database))),
+    ...(await orUnknown(['tool-locks'], subject, () => ofTools(database, readLock))),
     ...(readLock === null
       ? []
-      : await attempt(['unclean-ends'], subject, async () => [judgeEnds(await readLock())])),
+      : await orUnknown(['unclean-ends'], subject, async () => [judgeEnds(await readLock())])),
   ];
 }
 
-async function attempt(names: string[], subject: Subject, work: () => Promise<Check[]>): Promise<Check[]> {
+async function orUnknown(names: string[], subject: Subject, work: () => Promise<Check[]>): Promise<Check[]> {
   try {
     return await work();
   } catch (error) {

@@ -3,7 +3,7 @@ import { notOwner } from '../schema/apply.js';
 import { quoteWord } from '../redact/shell-words.js';
 import { quoteIdentifier } from '../schema/render.js';
 import { isUsable, readSchemaVersion, SCHEMA_VERSION } from '../schema/schema-version.js';
-import { fail, ok, unknown, warn, type Check, type Subject } from './check.js';
+import { fail, ok, unknown, warn, type Check, type Subject } from './check-results.js';
 import { LIMIT_MS, type ServerFacts } from './server-facts.js';
 
 export const LOCK_SCHEMA = 'lock-schema';

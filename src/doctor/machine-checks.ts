@@ -5,7 +5,7 @@ import { ownFile } from '../child/proc-files.js';
 import { systemProcessTable } from '../child/process-table.js';
 import { hasOwnApplicationName } from '../run/child-environment.js';
 import { openHolderSocket } from '../run/holder/holder-socket.js';
-import { ok, warn, type Check } from './check.js';
+import { ok, warn, type Check } from './check-results.js';
 import { UNSET_NAME } from './session-names.js';
 
 const SHELL = '/bin/sh';

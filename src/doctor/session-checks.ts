@@ -1,7 +1,7 @@
 import { errorCode } from '../db/classify.js';
 import type { ConnectionConfig } from '../db/settings/connection-config.js';
 import { formatDuration } from '../text/duration.js';
-import { ok, unknown, warn, type Check, type Subject } from './check.js';
+import { ok, unknown, warn, type Check, type Subject } from './check-results.js';
 import { PlainSession, type Path, type ServerFacts } from './server-facts.js';
 import { checkSettings } from './setting-checks.js';
 
@@ -57,7 +57,7 @@ function judgeFailure(error: unknown, subject: Subject): Check {
   return unknown(name, 'fail', error, subject);
 }
 
-/** Exported for tests, as are the others that depend on one value. */
+/** Exported for tests. */
 export function checkTls(
   tlsVersion: string | null,
   { ssl, hosts }: Pick<ConnectionConfig, 'ssl' | 'hosts'>,
@@ -84,7 +84,7 @@ function isHere(host: string): boolean {
 }
 
 /** `isShared`: one session of the server answered two clients that were connected at the same time. */
-export function checkPath(path: Path, isShared: boolean): Check {
+function checkPath(path: Path, isShared: boolean): Check {
   switch (path) {
     case 'direct':
       return ok('pooler', 'none');

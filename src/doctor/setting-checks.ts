@@ -1,6 +1,6 @@
 import { quoteIdentifier } from '../schema/render.js';
 import { formatDuration } from '../text/duration.js';
-import { ok, warn, type Check } from './check.js';
+import { ok, warn, type Check } from './check-results.js';
 import type { ServerFacts, SessionFacts, TimeoutName } from './server-facts.js';
 
 interface TimeoutRule {

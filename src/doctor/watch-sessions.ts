@@ -4,7 +4,7 @@ import { OwnDatabase } from '../db/own-database.js';
 import { integer, list, object, text } from '../db/shape.js';
 import type { MigrateLockEvent } from '../events/events.js';
 import { CALLS } from '../generated/sql.js';
-import { fail, ok, warn, type Check } from './check.js';
+import { fail, ok, warn, type Check } from './check-results.js';
 import { LIMIT_MS } from './server-facts.js';
 
 /** Sessions that are shorter than this and a round trip may not be seen. The pause grows with the time that the command takes. */

@@ -1,5 +1,5 @@
 import type { SessionActivity } from './session-activity.js';
-import type { BlockingFields, RetriesEndedFields, RetryFields } from './tries.js';
+import type { BlockingFields, RetriesEndedFields, RetryFields } from './try-fields.js';
 
 export type { BlockerSummary, SessionActivity } from './session-activity.js';
 

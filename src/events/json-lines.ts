@@ -3,7 +3,7 @@ import { UNPRINTABLE } from '../text/unprintable.js';
 import type { Output } from '../output/output.js';
 
 /** Writes each event as one line of JSON, in the fixed order v, time, event, context, the event's own fields. */
-export function createAuditLog(output: Output): EventListener {
+export function createEventLog(output: Output): EventListener {
   return (event) => {
     const { v, time, event: name, instanceId, fencingToken, host, pid, database, schema, ...own } = event;
     const common = { v, time, event: name, instanceId, fencingToken, host, pid, database, schema };

@@ -18,7 +18,7 @@ import { keepTrying } from '../lock/keep-trying.js';
 import { releaseLease } from '../lock/release.js';
 import { describeThisProcess, newIdentity, type Identity, type Lease } from '../lock/lease.js';
 import { positive, type MigrationLockOptions } from './migration-lock-options.js';
-import { waitForLease, type WaitResult } from '../lock/wait.js';
+import { waitForLease, type WaitResult } from '../lock/wait-for-lease.js';
 
 /**
  * The lock of one database: a lease that exactly one process at a time can have. One instance is good for one lease at a

@@ -16,13 +16,14 @@ export interface LeaseActivity {
 }
 
 /** What PostgreSQL shows to our own role of a session. */
-type Seen = Pick<SessionActivity, 'pid' | 'state' | 'stateMs' | 'openMs' | 'waitEvent' | 'statement'>;
+type Visible = Pick<SessionActivity, 'pid' | 'state' | 'stateMs' | 'openMs' | 'waitEvent' | 'statement'>;
 /** What the owner of the lock shows of one. */
-type Told = Omit<SessionActivity, 'statement' | 'progress' | 'waiting'> & {
-  waiting: (Omit<NonNullable<SessionActivity['waiting']>, 'blockers'> & { blockers: ToldBlocker[] }) | null;
+type Reported = Omit<SessionActivity, 'statement' | 'progress' | 'waiting'> & {
+  waiting:
+    (Omit<NonNullable<SessionActivity['waiting']>, 'blockers'> & { blockers: ReportedBlocker[] }) | null;
   progress: Record<string, unknown> | null;
 };
-type ToldBlocker = Omit<BlockerSummary, 'state'>;
+type ReportedBlocker = Omit<BlockerSummary, 'state'>;
 
 const pid = integer(0, 2 ** 31 - 1);
 const moment = orNull(integer(-1e16, 1e16));
@@ -30,7 +31,7 @@ const lineOrNull = orNull(text());
 const row: Shape<Record<string, unknown>> = (value) =>
   value instanceof Object ? (value as Record<string, unknown>) : {};
 
-const blocker = object<ToldBlocker>({
+const blocker = object<ReportedBlocker>({
   pid,
   role: lineOrNull,
   application: lineOrNull,
@@ -38,14 +39,14 @@ const blocker = object<ToldBlocker>({
   isOwn: truth,
 });
 const activityShape = object<{
-  told: { instanceId: string; sessions: Told[] } | null;
-  seen: Seen[];
+  reported: { instanceId: string; sessions: Reported[] } | null;
+  visible: Visible[];
 }>({
-  told: orNull(
-    object<{ instanceId: string; sessions: Told[] }>({
+  reported: orNull(
+    object<{ instanceId: string; sessions: Reported[] }>({
       instanceId: text(),
       sessions: list(
-        object<Told>({
+        object<Reported>({
           pid,
           role: lineOrNull,
           client: lineOrNull,
@@ -54,7 +55,7 @@ const activityShape = object<{
           openMs: moment,
           waitEvent: lineOrNull,
           waiting: orNull(
-            object<NonNullable<Told['waiting']>>({
+            object<NonNullable<Reported['waiting']>>({
               lock: text(),
               mode: text(),
               object: lineOrNull,
@@ -68,8 +69,8 @@ const activityShape = object<{
       ),
     }),
   ),
-  seen: list(
-    object<Seen>({
+  visible: list(
+    object<Visible>({
       pid,
       state: lineOrNull,
       stateMs: moment,
@@ -96,27 +97,27 @@ export async function readActivity(
     limitMs,
     precondition: trustedSchema(schema),
   });
-  const { told, seen } = activityShape(answer, 'activity()');
-  if (told === null) return null;
-  const seenBy = new Map(seen.map((session) => [session.pid, session]));
+  const { reported, visible } = activityShape(answer, 'activity()');
+  if (reported === null) return null;
+  const seenBy = new Map(visible.map((session) => [session.pid, session]));
   return {
-    instanceId: told.instanceId,
-    sessions: told.sessions.map((session) => merged(session, seenBy)),
+    instanceId: reported.instanceId,
+    sessions: reported.sessions.map((session) => merged(session, seenBy)),
   };
 }
 
 /** The owner of the lock may see less than we do, and the other way round. */
-function merged(session: Told, seenBy: ReadonlyMap<number, Seen>): SessionActivity {
-  const { waiting, progress, ...told } = session;
-  const seen = seenBy.get(told.pid);
-  const shown = told.state === null && seen !== undefined ? seen : told;
+function merged(session: Reported, seenBy: ReadonlyMap<number, Visible>): SessionActivity {
+  const { waiting, progress, ...reported } = session;
+  const visible = seenBy.get(reported.pid);
+  const shown = reported.state === null && visible !== undefined ? visible : reported;
   return {
-    ...told,
+    ...reported,
     state: shown.state,
     stateMs: atLeast0(shown.stateMs),
     openMs: atLeast0(shown.openMs),
     waitEvent: shown.waitEvent,
-    statement: seen?.statement == null ? null : redactStatement(seen.statement),
+    statement: visible?.statement == null ? null : redactStatement(visible.statement),
     waiting: waiting && {
       ...waiting,
       ms: atLeast0(waiting.ms),

@@ -50,11 +50,11 @@ const pid = integer(1, 2 ** 31 - 1);
 const lineOrNull = orNull(text());
 const blockingShape = object<{
   backendPid: number;
-  told: { instanceId: string; waits: Wait[] } | null;
-  seen: BlockingSession[];
+  reported: { instanceId: string; waits: Wait[] } | null;
+  visible: BlockingSession[];
 }>({
   backendPid: pid,
-  told: orNull(
+  reported: orNull(
     object({
       instanceId: text(),
       waits: list(
@@ -68,7 +68,7 @@ const blockingShape = object<{
       ),
     }),
   ),
-  seen: list(
+  visible: list(
     object<BlockingSession>({
       pid,
       state: text(),
@@ -103,8 +103,8 @@ export async function readBlocking(
     limitMs,
     precondition: trustedSchema(schema),
   });
-  const { backendPid, told, seen } = blockingShape(answer, 'blocking()');
-  return told && { ...told, backendPid, sessions: seen };
+  const { backendPid, reported, visible } = blockingShape(answer, 'blocking()');
+  return reported && { ...reported, backendPid, sessions: visible };
 }
 
 /**

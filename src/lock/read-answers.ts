@@ -76,8 +76,8 @@ const orphanFields = {
   denied: count,
 };
 const orphans = object<Orphans>(orphanFields);
-type OrphansLeft = { outcome: 'orphans' } & Orphans;
-const orphansLeft = object<OrphansLeft>({ outcome: oneOf('orphans'), ...orphanFields });
+type OrphansAnswer = { outcome: 'orphans' } & Orphans;
+const orphansAnswer = object<OrphansAnswer>({ outcome: oneOf('orphans'), ...orphanFields });
 
 const run = object<RunDescription>({
   succeeded: truth,
@@ -165,7 +165,7 @@ const releaseKinds = {
   }),
   lost: object<Extract<ReleaseAnswer, { outcome: 'lost' }>>({ outcome: oneOf('lost'), holder: lineOrNull }),
   refused: object<Extract<ReleaseAnswer, { outcome: 'refused' }>>({ outcome: oneOf('refused') }),
-  orphans: orphansLeft,
+  orphans: orphansAnswer,
 };
 export const releaseShape = byOutcome<ReleaseAnswer>(releaseKinds);
 export const leaveShape = byOutcome<ReleaseAnswer | { outcome: 'left' }>({
@@ -176,7 +176,7 @@ export const leaveShape = byOutcome<ReleaseAnswer | { outcome: 'left' }>({
 export const settleShape = byOutcome<SettleAnswer>({
   settled: object<{ outcome: 'settled' }>({ outcome: oneOf('settled') }),
   refused: object<{ outcome: 'refused' }>({ outcome: oneOf('refused') }),
-  orphans: orphansLeft,
+  orphans: orphansAnswer,
 });
 
 export type RawExtension =
@@ -257,7 +257,7 @@ export function chainShape(afterId: number, limit: number): Shape<ChainPage> {
 export const unlockShape = byOutcome<UnlockAnswer>({
   free: object({ outcome: oneOf('free') }),
   refused: object({ outcome: oneOf('refused'), reason: oneOf('holder', 'live'), holder }),
-  orphans: orphansLeft,
+  orphans: orphansAnswer,
   released: object({
     outcome: oneOf('released'),
     heldMs: moment,

@@ -92,12 +92,12 @@ async function tryToRelease(
       failure = new OrphansLeft(answer, me.instanceId, calls.endsOrphans);
       pauseMs = orphanPauseMs(attempt);
     } catch (error) {
-      if (!mayPass(error)) return fail(error, calls, lease, options.emit);
+      if (!mayPass(error)) return reportReleaseFailure(error, calls, lease, options.emit);
       failure = error;
       pauseMs = backoffMs(attempt);
     }
     if (performance.now() + pauseMs >= endsAtMs || options.signal?.aborted === true) {
-      return fail(failure, calls, lease, options.emit);
+      return reportReleaseFailure(failure, calls, lease, options.emit);
     }
     const isDue =
       !(failure instanceof OrphansLeft) || performance.now() > startedAtMs + ORPHANS_REPORTED_AFTER_MS;
@@ -165,7 +165,7 @@ function reportAnswer(
   }
 }
 
-function fail(
+function reportReleaseFailure(
   error: unknown,
   calls: LockCalls,
   lease: Lease,

@@ -16,12 +16,12 @@ const GOOD_KEY =
  * of the next release would count as done.
  */
 export function checkRunKey(key: string, name = '--once'): string {
-  const problem = problemOf(key);
+  const problem = runKeyProblem(key);
   if (problem !== undefined) throw new UsageError(`${name} ${problem}.`, GOOD_KEY);
   return key;
 }
 
-function problemOf(key: string): string | undefined {
+function runKeyProblem(key: string): string | undefined {
   if (key === '') return 'is empty';
   if (/[\0\p{Surrogate}]/u.test(key)) {
     return 'contains a character that PostgreSQL cannot store (NUL, or a lone surrogate)';

@@ -5,7 +5,7 @@ import type { RawOutput } from './output.js';
 import { RelayOutput } from './relay-output.js';
 
 /** The output for a descriptor of this process, by what the descriptor is. */
-export function openOutput(fd: number): RawOutput {
+function openOutput(fd: number): RawOutput {
   const stats = statOrNull(fd);
   if (stats?.isSocket() === true) return new RelayOutput(fd);
   if (stats?.isFIFO() !== true && !isatty(fd)) return new DescriptorOutput(fd, { owned: false });

@@ -17,7 +17,7 @@ export function databaseLeftovers(database: Database): Promise<Leftovers | null>
   return database.transaction('look for leftovers in the database', LIMIT_MS, async (session) => {
     await session.unsafe(CALLS.lookSettings);
     const indexes = await indexesIn(session);
-    const prepared = await ask<Prepared>(session, CALLS.preparedTransactions);
+    const prepared = await rowsOf<Prepared>(session, CALLS.preparedTransactions);
     if (indexes.length === 0 && prepared.length === 0) return null;
     const preparedTransactions = prepared.map(({ preparedAtMs, ...transaction }) => ({
       ...transaction,
@@ -39,15 +39,15 @@ export function invalidIndexes(database: Database): Promise<InvalidIndexSummary[
 }
 
 async function indexesIn(session: Session): Promise<InvalidIndexSummary[]> {
-  const indexes = await ask<InvalidIndexSummary>(session, CALLS.invalidIndexes);
+  const indexes = await rowsOf<InvalidIndexSummary>(session, CALLS.invalidIndexes);
   if (indexes.length === 0) return indexes;
   // An index that was just finished is INVALID in the first snapshot, and its lock is gone by then.
-  const again = await ask<InvalidIndexSummary>(session, CALLS.invalidIndexes);
+  const again = await rowsOf<InvalidIndexSummary>(session, CALLS.invalidIndexes);
   return indexes.filter((index) =>
     again.some(({ schema, name }) => schema === index.schema && name === index.name),
   );
 }
 
-async function ask<T>(session: Session, statement: string): Promise<T[]> {
+async function rowsOf<T>(session: Session, statement: string): Promise<T[]> {
   return (await session.unsafe<{ answer: T[] }[]>(statement))[0]?.answer ?? [];
 }

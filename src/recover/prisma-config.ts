@@ -12,10 +12,10 @@ const NAMES = ['prisma.config', join('.config', 'prisma')].flatMap((name) =>
  */
 export function mayUseDriverAdapter(folder: string, config: string | undefined): boolean {
   const paths = config === undefined ? NAMES.map((name) => join(folder, name)) : [config];
-  return paths.some((path) => /adapter/i.test(textOf(path)));
+  return paths.some((path) => /adapter/i.test(readText(path)));
 }
 
-function textOf(path: string): string {
+function readText(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch {

@@ -85,7 +85,7 @@ function checked([name, checksum, , , steps]: CopiedRow, places: readonly string
       `If that is so: prisma migrate resolve --applied ${name}.`,
     );
   }
-  const found = places.map((place) => readScript(join(place, name, 'migration.sql'), checksum));
+  const found = places.map((place) => readMigration(join(place, name, 'migration.sql'), checksum));
   const script = found.find((text) => text !== undefined);
   if (script === undefined) {
     throw new PrismaRecoveryError(
@@ -114,7 +114,7 @@ function placesOf(connection: ReadonlyMap<string, string>, folder: string): stri
 }
 
 /** The text of the very file that ran: Prisma stores the SHA-256 of its bytes. undefined: it is not here. */
-function readScript(path: string, checksum: string | null | undefined): string | undefined {
+function readMigration(path: string, checksum: string | null | undefined): string | undefined {
   let bytes: Buffer;
   try {
     const { size } = statSync(path);

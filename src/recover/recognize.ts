@@ -1,4 +1,4 @@
-import { findProgram } from './program.js';
+import { afterToolProgram } from './tool-program.js';
 import { readToolArguments } from './tool-arguments.js';
 import { PRISMA, SELF_RECOVERING, type Tool, type ToolName } from './tools.js';
 
@@ -29,7 +29,7 @@ function recognize(
   argv: readonly string[],
   tool: Tool,
 ): { recovery: readonly string[]; connection: ReadonlyMap<string, string> } | undefined {
-  const end = findProgram(argv, tool);
+  const end = afterToolProgram(argv, tool);
   if (end === undefined) return undefined;
   const read = readToolArguments(tool, argv.slice(end));
   return read && { ...read, recovery: [...argv.slice(0, end), ...read.recovery] };

@@ -46,7 +46,7 @@ function readOption(
   next: string | undefined,
 ): { name: string; value: string | undefined; connects: boolean } | undefined {
   const [, written = '', attached] = /^([^=]*)(?:=(.*))?$/s.exec(word) ?? [];
-  const name = tool.anyCase ? `--${plain(written)}` : written;
+  const name = tool.anyCase ? `--${withoutCase(written)}` : written;
   const option = tool.options.get(name);
   // A property of a changelog, `-Dname=value`.
   if (option === undefined && tool.anyCase && /^-D[^=]+=/.test(word))
@@ -68,11 +68,11 @@ function readCommand(
   for (const [command, positionals] of tool.commands) {
     const length = command.split(' ').length;
     const given = words.slice(0, length).join(' ');
-    if ((tool.anyCase ? plain(given) : given) === command) return { words: length, positionals };
+    if ((tool.anyCase ? withoutCase(given) : given) === command) return { words: length, positionals };
   }
   return undefined;
 }
 
-function plain(text: string): string {
+function withoutCase(text: string): string {
   return text.replaceAll('-', '').toLowerCase();
 }

@@ -7,7 +7,7 @@ import { OwnDatabase } from '../db/own-database.js';
 import type { ConnectionConfig } from '../db/settings/connection-config.js';
 import { codedError } from '../db/socket.js';
 import type { EventBody } from '../events/events.js';
-import type { BlockingReason } from '../events/tries.js';
+import type { BlockingReason } from '../events/try-fields.js';
 import { readBlocking, unblock, type BlockingSession, type Wait } from '../lock/blocking.js';
 import type { Identity } from '../lock/lease.js';
 import { isConcurrently } from '../redact/concurrently.js';

@@ -54,7 +54,7 @@ export async function checkBeforeLock(
 }
 
 /** @throws {MigrateLockError} for 126 and 127: a check that cannot run says nothing. */
-export function isNothingPending({ exitCode, reason }: ChildEnd): boolean {
+function isNothingPending({ exitCode, reason }: ChildEnd): boolean {
   if (reason !== 'exited') return false;
   if (exitCode === 126 || exitCode === 127) throw unusable(exitCode);
   return exitCode === 0;

@@ -27,22 +27,22 @@ const PYTHON = /^python(?:\d[\d.]*)?$/;
  */
 export function refuseCheck(script: string): void {
   const read = readScript(script);
-  if (read.kind === 'background') throw refused('A command line that ends with &', 'Remove the &');
+  if (read.kind === 'background') throw refusedCheck('A command line that ends with &', 'Remove the &');
   if (read.kind === 'simple') refuseWords(withoutPrefix(read.words));
 }
 
 function refuseWords(words: readonly string[]): void {
   const [first = '', second = '', third] = words;
   const [program] = namesOf(first);
-  if (words.length === 0) throw refused('An empty command');
-  if (SUCCESSFUL.includes(program)) throw refused(program);
-  if (first === 'exit' && ['', '0'].includes(second)) throw refused('exit 0');
+  if (words.length === 0) throw refusedCheck('An empty command');
+  if (SUCCESSFUL.includes(program)) throw refusedCheck(program);
+  if (first === 'exit' && ['', '0'].includes(second)) throw refusedCheck('exit 0');
   if (SHELL.test(program) && /^-[a-z]*c$/.test(second) && third !== undefined) {
     refuseCheck(third);
     return;
   }
   const found = REFUSED_CHECKS.find((row) => isCommandOf(row, words));
-  if (found !== undefined) throw refused(found.name, `Use ${found.instead}`);
+  if (found !== undefined) throw refusedCheck(found.name, `Use ${found.instead}`);
 }
 
 /** Whether the words run this command, by themselves or through a launcher such as npx. */
@@ -91,7 +91,7 @@ function withoutPrefix(words: readonly string[]): readonly string[] {
   return at > 0 && at === words.length ? words : words.slice(at);
 }
 
-function refused(what: string, instead = 'Use a check of your migration tool'): UsageError {
+function refusedCheck(what: string, instead = 'Use a check of your migration tool'): UsageError {
   return new UsageError(
     `${what} cannot be a check: it exits 0 also when migrations are pending, so the command would never run`,
     `${instead}. docs/check.md lists checks.`,

@@ -10,7 +10,7 @@ import { newIdentity, type Lease } from '../lock/lease.js';
 import { childTimes } from '../lock/lease-times.js';
 import { orAborted } from '../lock/or-aborted.js';
 import { releaseLease, type ReleaseOutcome } from '../lock/release.js';
-import { waitForLease, type Acquisition, type WaitResult } from '../lock/wait.js';
+import { waitForLease, type Acquisition, type WaitResult } from '../lock/wait-for-lease.js';
 import {
   checkAndRun,
   checkBeforeLock,
@@ -158,8 +158,8 @@ function wait(
       return context.me;
     },
     onLease: ({ fencingToken }) => (context.events.context.fencingToken = fencingToken),
-    lookAtHolder: async (held) => {
-      const { sessionsOfHolder } = await import('./session-look.js'); // few waits need it
+    readHolderSessions: async (held) => {
+      const { sessionsOfHolder } = await import('./lease-sessions.js'); // few waits need it
       return sessionsOfHolder(context.calls, held);
     },
   });
@@ -174,7 +174,7 @@ async function supervise(
   interrupt: AbortSignal,
 ): Promise<RunResult> {
   const under = new UnderLease(context, lease, socket, connectionsAbound);
-  socket.answerWith((request, asker) => under.answer(request, asker));
+  socket.answerWith((request, requester) => under.answer(request, requester));
   let recovered = false;
   let ended: Ended;
   try {
@@ -184,7 +184,9 @@ async function supervise(
     recovered = recovery.outcome === 'recovered';
     if (recovery.outcome === 'failed') ended = { program: 'recovery', end: recovery.end };
     else
-      ended = await checkAndRun(context, under, check, () => runCommand(context, under, command, interrupt));
+      ended = await checkAndRun(context, under, check, () =>
+        runWithRetries(context, under, command, interrupt),
+      );
   } catch (error) {
     const reason = error instanceof Interrupted ? 'interrupted' : 'the command could not be started';
     await under.close();
@@ -209,7 +211,7 @@ async function refusePooler({ options, calls }: RunContext, interrupt: AbortSign
   );
 }
 
-async function runCommand(
+async function runWithRetries(
   context: RunContext,
   under: UnderLease,
   command: Program,

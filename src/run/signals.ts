@@ -2,7 +2,7 @@ import { constants } from 'node:os';
 import { SIGNAL_EXIT_BASE } from '../exit-codes.js';
 
 /** The signals that are forwarded to the child. */
-export const FORWARDED = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const;
+const FORWARDED = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const;
 
 /** With these signals, a run gives up waiting for processes that cannot be ended. */
 export const GIVE_UP_SIGNALS: ReadonlySet<NodeJS.Signals> = new Set(['SIGINT', 'SIGTERM']);

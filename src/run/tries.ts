@@ -4,7 +4,7 @@ import type { ChildEnd } from '../child/supervise.js';
 import { errorCode } from '../db/classify.js';
 import { timeLimit } from '../db/time-limit.js';
 import type { InvalidIndexSummary } from '../events/events.js';
-import type { RetriesEndedReason } from '../events/tries.js';
+import type { RetriesEndedReason } from '../events/try-fields.js';
 import type { UncleanEnd } from '../lock/answers.js';
 import { orAborted } from '../lock/or-aborted.js';
 import { untilSessionsEnd } from '../lock/until-sessions-end.js';
@@ -68,7 +68,7 @@ function hasFailed(
   return exitCode !== null && exitCode < 128 && (isCutOff || exitCode > 0);
 }
 
-interface Try {
+interface LastTry {
   /** The number of the retry that would come now. */
   retry: number;
   end: ChildEnd;
@@ -81,7 +81,7 @@ interface Try {
 async function beforeRetry(
   context: RunContext,
   under: UnderLease,
-  { retry, end, watch, indexes }: Try,
+  { retry, end, watch, indexes }: LastTry,
 ): Promise<'go on' | Ended | undefined> {
   const { options, signals, events, calls, me } = context;
   const giveUp = (reason: RetriesEndedReason): Ended | undefined => {

@@ -11,7 +11,13 @@ import { formatDuration } from '../text/duration.js';
 import { Deadline, timesUnder, type Times } from './deadline.js';
 import { ANSWER_BEFORE_MS, notGiven, TRYING } from './holder/holder-answer.js';
 import { keepTrying } from '../lock/keep-trying.js';
-import type { Asker, HeldLease, HolderAnswer, HolderRequest, HolderSocket } from './holder/holder-socket.js';
+import type {
+  Requester,
+  HeldLease,
+  HolderAnswer,
+  HolderRequest,
+  HolderSocket,
+} from './holder/holder-socket.js';
 import { readSocketList, writeSocketList } from './holder/socket-list.js';
 import { Turns } from './holder/turns.js';
 import { LeaseKeeper } from './keep-lease.js';
@@ -19,7 +25,7 @@ import { orderGuard } from './crash-release.js';
 import type { RunContext } from './run-context.js';
 import type { Program } from './program.js';
 import { describePlan } from './recovery-plan.js';
-import type { SessionLook } from './session-look.js';
+import type { SessionReader } from './lease-sessions.js';
 import { GIVE_UP_SIGNALS } from './signals.js';
 import { startProgram } from './start-program.js';
 import { watchSuspend } from './suspend.js';
@@ -53,7 +59,7 @@ export class UnderLease {
   #child: RunningChild | undefined;
   #keeper: LeaseKeeper | undefined;
   #stopWarning: () => void = () => undefined;
-  #look: SessionLook | undefined;
+  #look: SessionReader | undefined;
 
   constructor(
     private readonly context: RunContext,
@@ -184,9 +190,9 @@ export class UnderLease {
   }
 
   /** Answers a request of the command. */
-  async answer(request: HolderRequest, asker: Asker): Promise<HolderAnswer> {
-    if (request.request === 'extend') return this.#extend(request.ttlMs, asker);
-    if (request.request === 'inherit') await this.#turns.take(asker, request.mark);
+  async answer(request: HolderRequest, requester: Requester): Promise<HolderAnswer> {
+    if (request.request === 'extend') return this.#extend(request.ttlMs, requester);
+    if (request.request === 'inherit') await this.#turns.take(requester, request.mark);
     return { ok: true, lease: this.#describe() };
   }
 
@@ -206,17 +212,17 @@ export class UnderLease {
   }
 
   /** The database comes first: a guard with a later deadline than the database's would kill too late. */
-  async #extend(ttlMs: number, asker: Asker): Promise<HolderAnswer> {
+  async #extend(ttlMs: number, requester: Requester): Promise<HolderAnswer> {
     const { calls, me, events } = this.context;
     if (this.#deadline.isPassed) return this.#tooLate();
     let isWanted = true;
-    void asker.closed.then(() => (isWanted = false));
+    void requester.closed.then(() => (isWanted = false));
     let answer: ExtendAnswer;
     try {
       answer = await keepTrying((limitMs) => calls.extend(me, ttlMs, limitMs), {
         untilMs: () => this.#deadline.times.termAtMs - ANSWER_BEFORE_MS,
         isWanted: () => isWanted && !this.#deadline.isPassed,
-        onFailure: (error, attempt) => this.#reportTrying(error, attempt, asker),
+        onFailure: (error, attempt) => this.#reportTrying(error, attempt, requester),
       });
     } catch (error) {
       return notGiven(error, calls, this.#lease.expiresAt);
@@ -246,10 +252,10 @@ export class UnderLease {
     return { ok: false, code: 'TOO_LATE', message: 'the command has reached its deadline' };
   }
 
-  #reportTrying(error: unknown, attempt: number, asker: Asker): void {
+  #reportTrying(error: unknown, attempt: number, requester: Requester): void {
     const { calls, events } = this.context;
     const { message } = explain(error, calls.database.description, calls.schema);
-    asker.send({ ok: false, code: TRYING, message });
+    requester.send({ ok: false, code: TRYING, message });
     if (attempt > 1) return;
     events.emit({ event: 'database.unavailable', code: errorCode(error), message, attempts: attempt });
   }
@@ -290,8 +296,8 @@ export class UnderLease {
   #lookAtSessions(termAtMs: number, enough: AbortSignal): Promise<SessionActivity[] | undefined> | undefined {
     if (!this.connectionsAbound) return undefined;
     const { options } = this.context;
-    return import('./session-look.js').then(({ SessionLook }) => {
-      this.#look ??= new SessionLook(options.connection, options.schema, this.#lease.instanceId);
+    return import('./lease-sessions.js').then(({ SessionReader }) => {
+      this.#look ??= new SessionReader(options.connection, options.schema, this.#lease.instanceId);
       return this.#look.begin(termAtMs, enough);
     });
   }

@@ -10,13 +10,13 @@ const MAX_IDENTIFIER_BYTES = 63;
  * another schema is another lock.
  */
 export function checkSchemaName(schema: string, name = '--schema'): string {
-  const problem = problemOf(schema);
+  const problem = schemaNameProblem(schema);
   if (problem !== undefined)
     throw new UsageError(`${name} ${problem}.`, 'Use a plain name, as migrate_lock.');
   return schema;
 }
 
-function problemOf(schema: string): string | undefined {
+function schemaNameProblem(schema: string): string | undefined {
   if (schema === '') return 'is empty';
   // It would be told in every event, password and all.
   if (schema.includes('://')) return 'is a URL';

@@ -1,5 +1,5 @@
 /** Says, at the end of a text, that there was more of it. */
-export const CUT = '… (cut)';
+const CUT = '… (cut)';
 
 /**
  * At most `length` UTF-16 units of a text, `mark` at the end of what was cut included. A character of two units is never cut in

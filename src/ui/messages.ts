@@ -7,7 +7,7 @@ import {
 import { formatDuration } from '../text/duration.js';
 import type { EventOf, MigrateLockEvent, SessionActivity } from '../events/events.js';
 import { heldSinceUntil, holderName, holding, shortened, whoRan } from './holder-text.js';
-import { aboutLeftovers, aboutToolLocks } from './leftovers.js';
+import { aboutLeftovers, aboutToolLocks } from './leftovers-text.js';
 import { aboutSurvivors } from './survivors.js';
 import { aboutSessions } from './session-text.js';
 import { aboutBlocking } from './blocking-text.js';

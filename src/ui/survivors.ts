@@ -12,7 +12,7 @@ export function aboutSurvivors({ processes, last, expiresAt }: EventOf<'lease.ke
   const signals = 'SIGTERM or SIGINT to migrate-lock';
   return {
     text:
-      `processes of the command cannot be ended: ${processes === null ? 'they are hidden from us' : namesOf(named)}; ` +
+      `processes of the command cannot be ended: ${processes === null ? 'they are hidden from us' : listOf(named)}; ` +
       `the lease was extended ${last ? 'once more, ' : ''}until ${expiresAt}, so that no other run starts beside them`,
     hint:
       `End them as their user${killLine(named)}; the lock is released then. ` +
@@ -23,7 +23,7 @@ export function aboutSurvivors({ processes, last, expiresAt }: EventOf<'lease.ke
 }
 
 /** `4711 (sleep, user deploy)` */
-function namesOf(processes: readonly ProcessSummary[]): string {
+function listOf(processes: readonly ProcessSummary[]): string {
   const named = processes
     .slice(0, MAX_PROCESSES)
     .map(({ pid, command, user }) => `${pid} (${command}, user ${user})`);

@@ -9,7 +9,7 @@ import { newIdentity } from '../lock/lease.js';
 import { orAborted } from '../lock/or-aborted.js';
 import { nextLook, type Crowd } from './pace.js';
 
-export interface WatchOptions {
+export interface WatchKeyOptions {
   runKey: string;
   /** 0: one look. */
   waitTimeoutMs: number;
@@ -48,7 +48,7 @@ export class KeyWatcher {
 
   constructor(
     private readonly calls: LockCalls,
-    private readonly options: WatchOptions,
+    private readonly options: WatchKeyOptions,
   ) {}
 
   /** How many looks were made. */

@@ -7,7 +7,7 @@ import { describeEvents, type EventSchema } from '../../scripts/describe-events.
 import { runOptions } from '../../src/cli/commands/run.js';
 import { connectionOptions } from '../../src/cli/options.js';
 import type { OwnOption } from '../../src/cli/own-option.js';
-import { createProgram } from '../../src/cli/program.js';
+import { createCommandLine } from '../../src/cli/command-line.js';
 import type { ProcessContext } from '../../src/cli/process-context.js';
 import { LIBPQ } from '../../src/db/settings/libpq-parameters.js';
 import { EVENT_NAMES } from '../../src/events/events.js';
@@ -21,7 +21,7 @@ import { blocksOf, DOCUMENTS, plain, proseOf, readDocument, ROOT, tableOf } from
 
 const README = readDocument('README.md');
 const OPTIONS = [...connectionOptions(), ...runOptions()];
-const COMMANDS = createProgram({} as ProcessContext, () => undefined).commands;
+const COMMANDS = createCommandLine({} as ProcessContext, () => undefined).commands;
 
 describe('README', () => {
   test('has at most 150 lines', () => {

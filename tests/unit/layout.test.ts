@@ -6,7 +6,7 @@ import { describe, expect, test } from '@jest/globals';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const LONGEST = 350;
 
-/** Every file of the program with its text, such as `src/lock/wait.ts`. */
+/** Every file of the program with its text, such as `src/lock/wait-for-lease.ts`. */
 const SOURCES = ['bin', 'src', 'sql'].flatMap((folder) =>
   readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
     .filter((name) => statSync(join(ROOT, folder, name)).isFile())
@@ -14,7 +14,7 @@ const SOURCES = ['bin', 'src', 'sql'].flatMap((folder) =>
 );
 const TYPESCRIPT = SOURCES.filter(({ path }) => path.endsWith('.ts'));
 
-/** `src/lock/wait.ts` belongs to `src/lock`, `src/errors.ts` to `src/errors`. */
+/** `src/lock/wait-for-lease.ts` belongs to `src/lock`, `src/errors.ts` to `src/errors`. */
 function unitOf(path: string): string {
   return path
     .replace(/\.[jt]s$/, '')
@@ -81,7 +81,7 @@ describe('the direction of imports', () => {
   test('finds the imports of every source', () => {
     expect(TYPESCRIPT.length).toBeGreaterThan(50);
     expect(IMPORTS).toContainEqual({ importer: 'bin/migrate-lock.ts', imported: 'src/cli/main.js' });
-    expect(IMPORTS).toContainEqual({ importer: 'src/run/run.ts', imported: 'src/lock/wait.js' });
+    expect(IMPORTS).toContainEqual({ importer: 'src/run/run.ts', imported: 'src/lock/wait-for-lease.js' });
     expect(IMPORTS).toContainEqual({ importer: 'src/index.ts', imported: 'src/errors.js' });
   });
 

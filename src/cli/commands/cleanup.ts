@@ -13,13 +13,13 @@ export const addCleanup: AddCommand = (program, processContext, onExitCode) => {
   const cleanup = program
     .command('cleanup')
     .description('clear an expired lease and stale waiters, as the next run would, and remove old run keys');
-  for (const option of [...ownOptions(), ...connectionOptions()]) cleanup.addOption(option);
+  for (const option of [...cleanupOptions(), ...connectionOptions()]) cleanup.addOption(option);
   cleanup.action(async (values: CleanupOptionValues) => {
     onExitCode(await cleanupCommand(values, processContext));
   });
 };
 
-function ownOptions(): OwnOption[] {
+function cleanupOptions(): OwnOption[] {
   return [
     new OwnOption(
       '--keep <duration>',

@@ -1,7 +1,7 @@
 import { formatDuration } from '../../text/duration.js';
 import { MigrateLockError, UsageError } from '../../errors.js';
 import type { ExitReason } from '../../exit-codes.js';
-import { askHolder } from '../../run/holder/ask-holder.js';
+import { sendToHolder } from '../../run/holder/holder-client.js';
 import { findEnclosing } from '../../run/holder/enclosing.js';
 import { readSocketList } from '../../run/holder/socket-list.js';
 import type { AddCommand, ProcessContext } from '../process-context.js';
@@ -12,13 +12,13 @@ import { durationReader } from '../values.js';
 
 export const addExtend: AddCommand = (program, processContext, onExitCode) => {
   const extend = program.command('extend').description('inside the command: make its lease last longer');
-  for (const option of ownOptions()) extend.addOption(option);
+  for (const option of extendOptions()) extend.addOption(option);
   extend.action(async (values: ExtendOptionValues) => {
     onExitCode(await extendCommand(values, processContext));
   });
 };
 
-function ownOptions(): OwnOption[] {
+function extendOptions(): OwnOption[] {
   const ttl = new OwnOption('--ttl <duration>', 'how long the lease shall last from now, at least');
   const schema = new OwnOption(
     '--schema <name>',
@@ -45,7 +45,7 @@ async function extendCommand(
 ): Promise<number> {
   const { warn } = reporterFor(quiet);
   let isWarned = false;
-  const answer = await askHolder(
+  const answer = await sendToHolder(
     await chooseHolder(env, schema),
     { request: 'extend', ttlMs: ttl },
     {

@@ -22,7 +22,7 @@ export const addHistory: AddCommand = (program, processContext, onExitCode) => {
     .description('show the history of the lock, the newest row last; changes nothing')
     .option('--json', 'print one JSON object a line instead of text', false)
     .option('--verify', 'check that no row was changed, inserted or removed, and print none', false);
-  for (const option of [...ownOptions(), ...connectionOptions()]) history.addOption(option);
+  for (const option of [...historyOptions(), ...connectionOptions()]) history.addOption(option);
   history.action(async (values: HistoryOptionValues) => {
     onExitCode(await historyCommand(values, processContext));
   });
@@ -31,7 +31,7 @@ export const addHistory: AddCommand = (program, processContext, onExitCode) => {
 /** For more rows, query the table. */
 const LONGEST_HISTORY = 10_000;
 
-function ownOptions(): OwnOption[] {
+function historyOptions(): OwnOption[] {
   return [
     new OwnOption('--limit <n>', 'how many rows at most, the newest')
       .default(20)

@@ -1,12 +1,18 @@
 import { hostname } from 'node:os';
-import { createAuditLog } from '../../events/json-lines.js';
+import { createEventLog } from '../../events/json-lines.js';
 import { readConnectionConfig } from '../../db/settings/connection-config.js';
 import { OwnDatabase } from '../../db/own-database.js';
 import { explain } from '../../db/explain.js';
 import { UsageError } from '../../errors.js';
 import { createEventStream } from '../../events/event-stream.js';
 import { newIdentity } from '../../lock/lease.js';
-import { decide, ownerCalls, printCall, type Admission, type OwnerCall } from '../../admin/owner-calls.js';
+import {
+  sendOwnerCalls,
+  ownerCalls,
+  printCall,
+  type Admission,
+  type OwnerCall,
+} from '../../admin/owner-calls.js';
 import { ensureSchema, type SchemaApplied } from '../../schema/apply.js';
 import { printSchema } from '../../schema/print.js';
 import { printLines } from '../print-lines.js';
@@ -20,7 +26,7 @@ export const addInit: AddCommand = (program, processContext, onExitCode) => {
     .command('init')
     .description("apply the lock schema and nothing else, and set what the lock's owner decides")
     .option('--print', 'print the SQL for a database administrator to apply, and change nothing', false);
-  for (const option of [...ownOptions(), ...connectionOptions()]) init.addOption(option);
+  for (const option of [...initOptions(), ...connectionOptions()]) init.addOption(option);
   init.action(async (values: InitOptionValues) => {
     onExitCode(await initCommand(values, processContext));
   });
@@ -30,7 +36,7 @@ export const addInit: AddCommand = (program, processContext, onExitCode) => {
 const MOST_ATTEMPTS = 100_000;
 
 /** What the owner of the lock decides with `init`. */
-function ownOptions(): OwnOption[] {
+function initOptions(): OwnOption[] {
   return [
     new OwnOption('--grant-to <role>', 'let this role use the lock, and nothing else'),
     new OwnOption('--revoke <role>', 'take the right to use the lock from this role'),
@@ -89,10 +95,10 @@ async function initCommand(values: InitOptionValues, processContext: ProcessCont
         database: connection.database,
         schema: values.schema,
       };
-      const { emit } = createEventStream(context, [createAuditLog(stdout), reporter.onEvent]);
+      const { emit } = createEventStream(context, [createEventLog(stdout), reporter.onEvent]);
       emit({ event: 'schema.applied', ...applied });
     }
-    const admission = await decide(database, values.schema, calls);
+    const admission = await sendOwnerCalls(database, values.schema, calls);
     for (const line of describeDecided(values, applied, calls, admission)) reporter.warn(line);
     return 0;
   } catch (error) {

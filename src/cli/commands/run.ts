@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import type { EventListener, EventName } from '../../events/events.js';
-import { createAuditLog } from '../../events/json-lines.js';
+import { createEventLog } from '../../events/json-lines.js';
 import { readConnectionConfig } from '../../db/settings/connection-config.js';
 import { UsageError } from '../../errors.js';
 import { MetricsFile } from '../../metrics/metrics-file.js';
@@ -139,7 +139,7 @@ export async function runCommand(
   [command, ...args]: readonly string[],
   values: RunOptionValues,
   { env, cwd, program, stdout, reporterFor }: ProcessContext,
-  listener: EventListener = createAuditLog(stdout),
+  listener: EventListener = createEventLog(stdout),
 ): Promise<number> {
   if (command === undefined) {
     throw new UsageError(

@@ -1,4 +1,4 @@
-import { createAuditLog } from '../../events/json-lines.js';
+import { createEventLog } from '../../events/json-lines.js';
 import { readConnectionConfig } from '../../db/settings/connection-config.js';
 import { UsageError } from '../../errors.js';
 import { checkRunKey } from '../../lock/run-key.js';
@@ -79,5 +79,5 @@ async function waitCommand(
     failureMemoryMs: values.onFailure === 'fail' ? values.failureMemory : null,
     flush,
   };
-  return waitForKey(options, [createAuditLog(stdout), reporter.onEvent]);
+  return waitForKey(options, [createEventLog(stdout), reporter.onEvent]);
 }

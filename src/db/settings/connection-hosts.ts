@@ -10,7 +10,7 @@ export const DEFAULT_SOCKET_FOLDERS = ['/var/run/postgresql', '/tmp'] as const;
  * The host when none is named. A libpq knows one folder, the one it was built with; here it is the first folder with a
  * socket of this port. Without one, it is localhost over TCP.
  */
-export function defaultHost(port: number, isSocket: (path: string) => boolean): string {
+function defaultHost(port: number, isSocket: (path: string) => boolean): string {
   return DEFAULT_SOCKET_FOLDERS.find((folder) => isSocket(`${folder}/.s.PGSQL.${port}`)) ?? 'localhost';
 }
 

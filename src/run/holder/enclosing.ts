@@ -2,7 +2,7 @@ import path from 'node:path';
 import { ancestors } from '../../child/ancestors.js';
 import { MigrateLockError } from '../../errors.js';
 import { describeThisProcess, taggedInstances, type HolderDescription } from '../../lock/lease.js';
-import { askHolder } from './ask-holder.js';
+import { sendToHolder } from './holder-client.js';
 import type { HeldLease } from './holder-socket.js';
 import { readSocketList } from './socket-list.js';
 
@@ -35,7 +35,7 @@ async function requestLease(socketPath: string): Promise<SocketResult> {
   if (socketPath === '')
     return { socketPath, lease: undefined, problem: 'an outer run had no place for a socket' };
   try {
-    const answer = await askHolder(socketPath, { request: 'describe' });
+    const answer = await sendToHolder(socketPath, { request: 'describe' });
     return {
       socketPath,
       lease: answer.ok ? answer.lease : undefined,

@@ -5,7 +5,7 @@ import { findOwnSocket, makeSocketFolder, socketPlaces } from './socket-place.js
 
 /**
  * A request of the child to its holder. `inherit` holds the lease's turn until its connection is closed and no process has
- * the asker's mark any more.
+ * the requester's mark any more.
  */
 export type HolderRequest =
   { request: 'extend'; ttlMs: number } | { request: 'describe' } | { request: 'inherit'; mark: string };
@@ -34,13 +34,13 @@ export interface HeldLease {
 }
 
 /** The client of a request. */
-export interface Asker {
+export interface Requester {
   closed: Promise<void>;
   /** Sends another answer on a connection that stays open. */
   send: (answer: HolderAnswer) => void;
 }
 
-type Answering = (request: HolderRequest, asker: Asker) => Promise<HolderAnswer>;
+type Answering = (request: HolderRequest, requester: Requester) => Promise<HolderAnswer>;
 
 export interface HolderSocket {
   /** Undefined: a socket could not be created, and the child cannot send requests. */
@@ -74,7 +74,7 @@ export async function openHolderSocket(
       socketPath = makeSocketFolder(place);
       onFolder(socketPath);
       const folder = path.dirname(socketPath);
-      const server = await listen(socketPath, (request, asker) => answer(request, asker));
+      const server = await listen(socketPath, (request, requester) => answer(request, requester));
       findOwnSocket(socketPath); // the check that clients make
       const close = (): void => {
         server.close();

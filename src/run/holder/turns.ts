@@ -1,5 +1,5 @@
 import { untilMarkIsGone } from '../../child/marked.js';
-import type { Asker, HolderAnswer } from './holder-socket.js';
+import type { Requester, HolderAnswer } from './holder-socket.js';
 
 /**
  * Runs inside a command take turns, so that there is one child at a time. A turn ends when the connection is closed and the
@@ -8,13 +8,13 @@ import type { Asker, HolderAnswer } from './holder-socket.js';
 export class Turns {
   /** Resolves when the last requested turn has ended. */
   #last: Promise<void> = Promise.resolve();
-  #current: Asker | undefined;
+  #current: Requester | undefined;
 
-  async take(asker: Asker, mark: string): Promise<void> {
+  async take(requester: Requester, mark: string): Promise<void> {
     const before = this.#last;
-    this.#last = before.then(() => asker.closed).then(() => untilMarkIsGone(mark));
+    this.#last = before.then(() => requester.closed).then(() => untilMarkIsGone(mark));
     await before;
-    this.#current = asker;
+    this.#current = requester;
   }
 
   /** Sends an answer to the run that has the turn. */

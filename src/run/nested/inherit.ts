@@ -5,7 +5,7 @@ import type { HolderDescription } from '../../lock/lease.js';
 import { LockWaitTimeoutError } from '../../lock/lock-wait-timeout-error.js';
 import { orAborted } from '../../lock/or-aborted.js';
 import { dateOf } from '../../text/moment.js';
-import { openToHolder, unreachable } from '../holder/ask-holder.js';
+import { openToHolder, unreachable } from '../holder/holder-client.js';
 import type { HeldLease } from '../holder/holder-socket.js';
 import { childTimes } from '../../lock/lease-times.js';
 

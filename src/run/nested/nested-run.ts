@@ -80,7 +80,7 @@ export async function runNested(
   events.emit({ event: 'lock.inherited', holder, expiresAt: expiresAt.toISOString() });
   const under = new UnderInheritedLease(context, inherited, socket);
   try {
-    socket.answerWith((request, asker) => under.answer(request, asker));
+    socket.answerWith((request, requester) => under.answer(request, requester));
     const cuts = isWatched ? await orAborted(cutsOf(outer, context), interrupt) : undefined;
     const ended = await checkAndRun(context, under, check, async () => ({
       program: 'command',

@@ -1,8 +1,14 @@
 import type { ChildEnd } from '../../child/supervise.js';
 import { explain } from '../../db/explain.js';
 import { MigrateLockError } from '../../errors.js';
-import { askHolder } from '../holder/ask-holder.js';
-import type { Asker, HeldLease, HolderAnswer, HolderRequest, HolderSocket } from '../holder/holder-socket.js';
+import { sendToHolder } from '../holder/holder-client.js';
+import type {
+  Requester,
+  HeldLease,
+  HolderAnswer,
+  HolderRequest,
+  HolderSocket,
+} from '../holder/holder-socket.js';
 import { confirmLease, type InheritedLease, type OuterLease } from './inherit.js';
 import { ANSWER_BEFORE_MS, notGiven, TRYING } from '../holder/holder-answer.js';
 import { keepTrying } from '../../lock/keep-trying.js';
@@ -79,19 +85,19 @@ export class UnderInheritedLease {
   }
 
   /** Answers a request of our child. A turn is given here; a request for more time is forwarded to the outer run. */
-  async answer(request: HolderRequest, asker: Asker): Promise<HolderAnswer> {
-    if (request.request === 'extend') return this.#extend(request, asker);
-    if (request.request === 'inherit') await this.#turns.take(asker, request.mark);
+  async answer(request: HolderRequest, requester: Requester): Promise<HolderAnswer> {
+    if (request.request === 'extend') return this.#extend(request, requester);
+    if (request.request === 'inherit') await this.#turns.take(requester, request.mark);
     return { ok: true, lease: this.#describe() };
   }
 
-  async #extend(request: HolderRequest, asker: Asker): Promise<HolderAnswer> {
+  async #extend(request: HolderRequest, requester: Requester): Promise<HolderAnswer> {
     try {
       const { socketPath } = this.inherited;
-      const onTrying = asker.send;
-      const answer = await askHolder(socketPath, request, { onTrying, abandoned: asker.closed });
+      const onTrying = requester.send;
+      const answer = await sendToHolder(socketPath, request, { onTrying, abandoned: requester.closed });
       if (!answer.ok) return answer;
-      if (await this.#follow(answer.lease, performance.now(), asker))
+      if (await this.#follow(answer.lease, performance.now(), requester))
         return { ok: true, lease: this.#describe() };
       return { ok: false, code: 'TOO_LATE', message: 'the command has reached its deadline' };
     } catch (error) {
@@ -107,13 +113,13 @@ export class UnderInheritedLease {
    * @returns whether it was moved.
    * @throws the error of the database, when it lasted until our deadline.
    */
-  #follow(described: HeldLease, describedAtMs: number, asker?: Asker): Promise<boolean> {
-    const follow = this.#followed.then(() => this.#moveDeadline(described, describedAtMs, asker));
+  #follow(described: HeldLease, describedAtMs: number, requester?: Requester): Promise<boolean> {
+    const follow = this.#followed.then(() => this.#moveDeadline(described, describedAtMs, requester));
     this.#followed = follow.catch(() => false);
     return follow;
   }
 
-  async #moveDeadline(described: HeldLease, describedAtMs: number, asker?: Asker): Promise<boolean> {
+  async #moveDeadline(described: HeldLease, describedAtMs: number, requester?: Requester): Promise<boolean> {
     const { calls } = this.context;
     const confirm = (limitMs: number) => confirmLease(calls, described, describedAtMs, limitMs);
     const lease = await keepTrying(confirm, {
@@ -121,7 +127,7 @@ export class UnderInheritedLease {
       isWanted: () => !this.#deadline.isPassed,
       onFailure: (error) => {
         const { message } = explain(error, calls.database.description, calls.schema);
-        asker?.send({ ok: false, code: TRYING, message });
+        requester?.send({ ok: false, code: TRYING, message });
       },
     });
     if (lease === undefined || !this.#deadline.extend(timesOf(lease))) return false;

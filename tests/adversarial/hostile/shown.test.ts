@@ -4,7 +4,7 @@
 import { execFileSync } from 'node:child_process';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { createAuditLog, escapeForTerminals } from '../../../src/events/json-lines.js';
+import { createEventLog, escapeForTerminals } from '../../../src/events/json-lines.js';
 import type { RawOutput } from '../../../src/output/output.js';
 import { MigrateLockError } from '../../../src/errors.js';
 import { EVENT_NAMES, type MigrateLockEvent } from '../../../src/events/events.js';
@@ -95,7 +95,7 @@ test('every event on stdout is one line of the same data, valid against the sche
   fc.assert(
     fc.property(events, (event) => {
       const { lines, output } = collect();
-      createAuditLog(output)(event);
+      createEventLog(output)(event);
       expect(lines).toHaveLength(1);
       expect(lines[0]).not.toMatch(RAW_CONTROL);
       expect(parseAuditLine(lines[0] ?? '')).toEqual(event);

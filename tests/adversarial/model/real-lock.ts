@@ -2,7 +2,7 @@ import { nanoid } from 'nanoid';
 import postgres from 'postgres';
 import { errorCode } from '../../../src/db/classify.js';
 import { CALLS } from '../../../src/generated/sql.js';
-import { decide, ownerCalls } from '../../../src/admin/owner-calls.js';
+import { ownerCalls, sendOwnerCalls } from '../../../src/admin/owner-calls.js';
 import { ensureSchema } from '../../../src/schema/apply.js';
 import { SCHEMA_VERSION } from '../../../src/schema/schema-version.js';
 import { renderSql } from '../../../src/schema/render.js';
@@ -232,7 +232,7 @@ export async function applyModelSchema(
       const texts = definition.functions.map(({ sql }) => renderSql(sql, schema));
       await database.transaction('check the mutation', 10_000, (session) => session.unsafe(texts.join('\n')));
     }
-    if (role !== undefined) await decide(database, schema, ownerCalls({ role, childRoles: [] }));
+    if (role !== undefined) await sendOwnerCalls(database, schema, ownerCalls({ role, childRoles: [] }));
   } finally {
     database.disconnect();
   }

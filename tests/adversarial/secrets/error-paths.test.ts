@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
-import { createProgram } from '../../../src/cli/program.js';
+import { createCommandLine } from '../../../src/cli/command-line.js';
 import { assertNothingLeft, runCli } from '../../support/run-cli.js';
 import { leaksIn } from '../../support/secret-forms.js';
 import { openStage, outputsOf, PASSWORD, withPassword, type Stage } from './stage.js';
@@ -87,7 +87,7 @@ const noWait = (command: string) => (/^(run|wait)$/.test(command) ? ['--wait-tim
 
 /** Every option that takes a value, once. */
 function options(): { command: string; long: string; variable: string | undefined }[] {
-  const commands = createProgram(
+  const commands = createCommandLine(
     {
       env: {},
       cwd: '/',

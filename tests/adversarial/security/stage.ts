@@ -1,6 +1,6 @@
 import { nanoid } from 'nanoid';
 import postgres from 'postgres';
-import { decide, ownerCalls, type OwnerDecisions } from '../../../src/admin/owner-calls.js';
+import { ownerCalls, sendOwnerCalls, type OwnerDecisions } from '../../../src/admin/owner-calls.js';
 import { ensureSchema } from '../../../src/schema/apply.js';
 import { SCHEMA_VERSION } from '../../../src/schema/schema-version.js';
 import { createDatabase, type TestDatabase, type TestRole } from '../../support/database.js';
@@ -47,7 +47,7 @@ export async function openStage(decisions: Partial<OwnerDecisions> = {}): Promis
     decide: async (decisions) => {
       const database = openDatabase(owner.url);
       await ensureSchema(database, 'migrate_lock');
-      await decide(database, 'migrate_lock', ownerCalls({ childRoles: [], ...decisions }));
+      await sendOwnerCalls(database, 'migrate_lock', ownerCalls({ childRoles: [], ...decisions }));
       database.disconnect();
     },
     as: (role, applicationName = 'a test') => {
@@ -80,12 +80,12 @@ export interface Answer {
   orphans?: { sessions: { pid: number; role: string | null; client: string | null }[]; denied: number };
 }
 
-type Asker = Pick<postgres.Sql, 'unsafe'>;
+type Requester = Pick<postgres.Sql, 'unsafe'>;
 
 export type Arguments = Record<string, string | number | boolean | object | null>;
 
 /** Calls a function of the lock by SQL, with named arguments; objects go as JSON. */
-export async function call<T = Answer>(sql: Asker, name: string, given: Arguments): Promise<T> {
+export async function call<T = Answer>(sql: Requester, name: string, given: Arguments): Promise<T> {
   const isJson = (value: unknown) => typeof value === 'object' && value !== null;
   const names = Object.entries(given).map(
     ([parameter, value], at) => `${parameter} => $${at + 1}${isJson(value) ? '::text::jsonb' : ''}`,
@@ -99,7 +99,7 @@ export async function call<T = Answer>(sql: Asker, name: string, given: Argument
 }
 
 /** One attempt on a direct connection, with usual values for the missing arguments. */
-export function poll(sql: Asker, given: Arguments = {}): Promise<Answer> {
+export function poll(sql: Requester, given: Arguments = {}): Promise<Answer> {
   return call(sql, 'poll', { ...usualPoll(), ...given });
 }
 
@@ -125,7 +125,7 @@ export function usualPoll(): Arguments {
 }
 
 /** The end of a lease, as the holder reports it, with usual values for the missing arguments. */
-export function release(sql: Asker, p_instance_id: string, p_secret: string, given: Arguments = {}) {
+export function release(sql: Requester, p_instance_id: string, p_secret: string, given: Arguments = {}) {
   return call(sql, 'release', {
     ...{ p_instance_id, p_secret, p_by: 'holder', p_orphans: 'terminate', p_seen: null },
     ...{ p_exit_code: null, p_signal: null, p_reason: null, p_leftovers: null },

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
-import type { Check } from '../../../src/doctor/check.js';
+import type { Check } from '../../../src/doctor/check-results.js';
 import { LINES, nameByHand } from '../../../src/doctor/session-names.js';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
 import { readDocument } from '../../support/documents.js';

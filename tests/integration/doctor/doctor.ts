@@ -1,5 +1,5 @@
 import { expect } from '@jest/globals';
-import type { Check } from '../../../src/doctor/check.js';
+import type { Check } from '../../../src/doctor/check-results.js';
 import { runCli, type CliOptions } from '../../support/run-cli.js';
 
 /** Every check, in the order of the output. */

@@ -1,9 +1,9 @@
 /** The turn that a run inside another one's command takes, at the moments at which it is not yet watched. */
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
-import { askHolder } from '../../../src/run/holder/ask-holder.js';
+import { sendToHolder } from '../../../src/run/holder/holder-client.js';
 import {
   openHolderSocket,
-  type Asker,
+  type Requester,
   type HeldLease,
   type HolderSocket,
 } from '../../../src/run/holder/holder-socket.js';
@@ -46,14 +46,14 @@ const inherit = (signal: AbortSignal) => inheritLease(socketPath, calls, 'mark',
 
 test('an extension before the command is started is not missed', async () => {
   const lease = await describeLease();
-  let inner: Asker | undefined;
-  socket.answerWith((request, asker) => {
-    if (request.request === 'inherit') inner = asker;
+  let inner: Requester | undefined;
+  socket.answerWith((request, requester) => {
+    if (request.request === 'inherit') inner = requester;
     return Promise.resolve({ ok: true, lease });
   });
   inherited = await inherit(new AbortController().signal);
   inner?.send({ ok: true, lease: { ...lease, termInMs: 600_000 } });
-  await askHolder(socketPath, { request: 'describe' }); // what was sent before has arrived
+  await sendToHolder(socketPath, { request: 'describe' }); // what was sent before has arrived
   const changes: HeldLease[] = [];
   inherited.watch(
     (described) => changes.push(described),

@@ -3,7 +3,7 @@ import { CommanderError, type Command } from 'commander';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { OwnOption } from '../../../src/cli/own-option.js';
-import { createProgram } from '../../../src/cli/program.js';
+import { createCommandLine } from '../../../src/cli/command-line.js';
 import { redactInput } from '../../../src/cli/redact-input.js';
 import { readConnectionConfig } from '../../../src/db/settings/connection-config.js';
 import { MigrateLockError } from '../../../src/errors.js';
@@ -36,7 +36,7 @@ function program(env: NodeJS.ProcessEnv): {
     close: () => undefined,
   };
   const reporter = createReporter(output, { quiet: false, colour: false });
-  const commands = createProgram(
+  const commands = createCommandLine(
     { ...PROCESS_CONTEXT, env, stdout: output, reporterFor: () => reporter },
     () => undefined,
   );

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { createAuditLog } from '../../../src/events/json-lines.js';
+import { createEventLog } from '../../../src/events/json-lines.js';
 import type { Output } from '../../../src/output/output.js';
 import { createEventStream } from '../../../src/events/event-stream.js';
 import type { EventContext, MigrateLockEvent } from '../../../src/events/events.js';
@@ -20,7 +20,7 @@ function auditing(overrides: Partial<EventContext> = {}) {
     instanceId: 'a',
     ...overrides,
   };
-  const stream = createEventStream(context, [createAuditLog(output)], { now: () => new Date(0) });
+  const stream = createEventStream(context, [createEventLog(output)], { now: () => new Date(0) });
   return { lines, stream };
 }
 

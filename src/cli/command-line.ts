@@ -35,7 +35,10 @@ const COMMANDS = [
 ];
 
 /** The command line. The exit code of the command that is chosen is given to `onExitCode`. */
-export function createProgram(processContext: ProcessContext, onExitCode: (code: number) => void): Command {
+export function createCommandLine(
+  processContext: ProcessContext,
+  onExitCode: (code: number) => void,
+): Command {
   const program = new OwnCommand('migrate-lock')
     .description('Lets exactly one process at a time run a database migration, whatever tool runs it.')
     .version(VERSION)

@@ -45,7 +45,7 @@ export interface WaitOptions {
   /** Called with the lease before its events are emitted. */
   onLease: (lease: Lease) => void;
   /** Finds out what the holder's database sessions are doing, for `wait.timeout`; never fails. undefined: not known. */
-  lookAtHolder?: (held: Held) => Promise<SessionActivity[] | undefined>;
+  readHolderSessions?: (held: Held) => Promise<SessionActivity[] | undefined>;
 }
 
 /** SQLSTATE with which acquire() refuses an instance id that was used before. */
@@ -217,8 +217,10 @@ class Waiter {
     this.#listens = held.listens;
     this.#report.held(held);
     if (isLast) {
-      const { lookAtHolder, signal } = this.#options;
-      return this.#timedOut(await orAborted(lookAtHolder?.(held) ?? Promise.resolve(undefined), signal));
+      const { readHolderSessions, signal } = this.#options;
+      return this.#timedOut(
+        await orAborted(readHolderSessions?.(held) ?? Promise.resolve(undefined), signal),
+      );
     }
     const { orphans, queueLength, holder, listening, connectionsLeft } = held;
     if (connectionsLeft !== null) this.#connectionsAreFew = connectionsLeft < FEW_CONNECTIONS;

@@ -31,7 +31,7 @@ export class Preconditions {
 type Checked = ReturnType<Precondition['check']>;
 
 /** Asks only for the server's process. */
-export function lookForPooler(limitMs: number): Call {
+export function backendCall(limitMs: number): Call {
   return { name: 'look for a pooler', statement: CALLS.backend, parameters: [], limitMs };
 }
 
@@ -39,7 +39,7 @@ export function lookForPooler(limitMs: number): Call {
  * Sends a call on a session. `prepare`: the server keeps the statement for the session's next call of it, which then takes one
  * round trip instead of two. `preconditions`: one that was read a moment ago is not read again.
  */
-export async function ask(
+export async function sendCall(
   session: Session,
   call: Call,
   {

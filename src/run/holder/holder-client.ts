@@ -9,7 +9,7 @@ const ANSWER_LIMIT_MS = 15_000;
 /** An answer is one short line. */
 const LONGEST_ANSWER = 10_000;
 
-export interface AskOptions {
+export interface RequestOptions {
   /** The holder has no answer from the database yet, and tries again. */
   onTrying?: (answer: HolderAnswer) => void;
   /** Cancels the request. */
@@ -20,10 +20,10 @@ export interface AskOptions {
  * Sends a request to the holder, over a socket of our own user. There is no time limit as long as it answers TRYING.
  * @throws {MigrateLockError} HOLDER_UNREACHABLE: it has exited, does not answer, or is another user's.
  */
-export function askHolder(
+export function sendToHolder(
   socketPath: string,
   request: HolderRequest,
-  { onTrying = () => undefined, abandoned }: AskOptions = {},
+  { onTrying = () => undefined, abandoned }: RequestOptions = {},
 ): Promise<HolderAnswer> {
   return new Promise((resolve, reject) => {
     const fail = (cause: unknown): void => {

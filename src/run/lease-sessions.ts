@@ -50,7 +50,7 @@ export async function sessionsOfHolder(
  * The looks at the command's own sessions. Each has a connection of its own: the one that is kept for the release, and for an
  * extension, never waits for a look.
  */
-export class SessionLook {
+export class SessionReader {
   #beganAtMs = -Infinity;
   #looking: Promise<SessionActivity[] | undefined> = Promise.resolve(undefined);
   #seen: SessionActivity[] | undefined;

@@ -4,7 +4,7 @@ import type { Tool } from './tools.js';
  * Where a command line begins to be the arguments of `tool`: after its program, which stands first or behind programs
  * that are known to start what follows, such as `npx`. undefined: it is not certain that the tool is run.
  */
-export function findProgram(argv: readonly string[], tool: Tool): number | undefined {
+export function afterToolProgram(argv: readonly string[], tool: Tool): number | undefined {
   let at = 0;
   // Only a package runner reads a version, as in `npx knex@3`.
   let readsVersion = false;
