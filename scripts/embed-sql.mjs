@@ -9,32 +9,31 @@ const here = path.join(root, 'sql');
 const target = path.join(root, 'src', 'generated', 'sql.ts');
 
 /**
- * The files in the order in which they are applied and printed, which is also the best to read. The statement that
- * grants the
- * lease is in functions/acquire.sql.
+ * The files in the order in which they are applied and printed, which is also the order to read them in. The statement that
+ * grants the lease is in functions/acquire.sql.
  * @type {Record<string, readonly string[]>}
  */
 const ORDER = {
   v1: ['schema', 'version', 'lock', 'waiter', 'run', 'unclean-end', 'history', 'access'],
   functions: [
     'acquire', // how an instance gets the lease
-    'proof', // who holds it
+    'proof', // which instance holds it
     'release', // how it ends
     'hold', // what a holder can do with it
     'sessions', // the database sessions of a lease
     'unclean-end', // what a command may have left behind
     'once', // work that needs to succeed once
-    'queue', // who waits
-    'watch', // who waits for a run key
+    'queue', // the waiters
+    'watch', // the watchers of a run key
     'begin', // how a call begins
-    'rate-limit', // how often a client may ask
+    'rate-limit', // how many attempts a client may make
     'history', // what happened
     'status', // the current state
     'activity', // what the lease's sessions do
-    'blocking', // who waits for them
+    'blocking', // which sessions wait for them
     'unlock',
     'cleanup',
-    'admission', // who may use the lock
+    'admission', // the roles that may use the lock
     'rights', // nothing for PUBLIC: after everything else
   ],
 };

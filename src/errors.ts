@@ -1,6 +1,6 @@
 import { EXIT_CODES, type ExitReason } from './exit-codes.js';
 
-/** The stable error codes, in audit events and in `error.code`. */
+/** The stable error codes, in events and in `error.code`. */
 export type ErrorCode =
   | 'USAGE'
   | 'COMMAND_NOT_FOUND'
@@ -40,7 +40,8 @@ export interface MigrateLockErrorOptions {
  * It is printed as one sentence and a hint, never with a stack trace. `cause` is the error that led to it, if any.
  */
 export class MigrateLockError extends Error {
-  /** Written out in each subclass, because the command line is minified. */
+  /** The name of the class. */
+  // Written out in each subclass, because the command line is minified.
   override readonly name: string = 'MigrateLockError';
   /** Stable: decide by it, not by the message. */
   readonly code: ErrorCode;

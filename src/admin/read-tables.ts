@@ -23,7 +23,7 @@ const PERMISSION_DENIED = '42501';
  */
 export async function mustReadTables(error: unknown, database: Database, schema: string): Promise<boolean> {
   if (errorCode(error) !== UNTRUSTED_SCHEMA) return false;
-  return database.transaction('look at the lock schema', LIMIT_MS, async (session) => {
+  return database.transaction('read the owners of the lock schema', LIMIT_MS, async (session) => {
     const owners = await readOwners(session, schema);
     if (owners?.isApplied !== true) return false;
     const isOfOwner = owners.foreignObjects.length === 0 && owners.foreignCreators.length === 0;
@@ -53,7 +53,7 @@ async function readTables<T>(
     const owner = owners?.owner ?? 'another role';
     throw untrusted(
       `the schema "${schema}" belongs to ${owner}, and its tables are not those of a lock`,
-      `Let ${owner} look at it, or use another schema, with --schema.`,
+      `Let ${owner} check it, or use another schema, with --schema.`,
       error,
     );
   }
@@ -68,7 +68,7 @@ export function readStatusTables(
     const { nowMs = Date.now(), isReplica = false } = clock?.answer ?? {};
     const [row] = await copy(session, CALLS.copyLock, schema);
     const lease = row === undefined ? null : leaseFromRow(row, nowMs);
-    // A replica does not have the unlogged tables of those who wait.
+    // A replica does not have the unlogged tables of waiters and watchers.
     const waiting = isReplica ? [] : await copy(session, CALLS.copyWaiters, schema);
     const watching = isReplica ? null : await copy(session, CALLS.copyWatchers, schema);
     const ends = await copy(session, CALLS.copyUncleanEnds, schema);

@@ -143,7 +143,7 @@ function startSecond([file = '', ...args]: readonly string[]): void {
   });
 }
 
-/** When memory is short, the system kills the guard before the command, and the holder starts another one. */
+/** When memory is short, the kernel kills the guard before the command, and the holder starts another one. */
 function dieFirstForMemory(): void {
   ignoringErrors(() => writeFileSync('/proc/self/oom_score_adj', '1000'));
 }

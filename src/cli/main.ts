@@ -22,7 +22,7 @@ export async function main(
   const opened = openOutputs();
   const live = canRedraw(env, 2) ? new LiveOutput(opened.stderr) : undefined;
   const stderr = live ?? opened.stderr;
-  // On the same terminal, audit events too erase the live line first.
+  // On the same terminal, events too erase the live line first.
   const stdout = opened.stdout === opened.stderr ? stderr : opened.stdout;
   const colour = wantsColour(env, tty.isatty(2));
   const redact = (text: string): string => redactInput(text, args, env);

@@ -8,7 +8,7 @@ export interface ProcessContext {
   cwd: string;
   /** How to start this program once more. */
   program: readonly string[];
-  /** Audit events, or the output of a command whose job is output. */
+  /** Events, or the output of a command whose job is output. */
   stdout: Output;
   /** What people read. */
   reporterFor: (quiet: boolean) => Reporter;

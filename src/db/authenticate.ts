@@ -46,8 +46,7 @@ export async function authenticate(
   const request = await nextRequest(conversation);
   switch (request.kind) {
     case OK:
-      if (!auth.allowsNone)
-        throw refused('it asks for no proof of who we are, and require_auth forbids that');
+      if (!auth.allowsNone) throw refused('it asks for no authentication, and require_auth forbids that');
       refuseWithoutBinding(auth, 'asks for nothing');
       return request.message;
     case CLEARTEXT:
@@ -165,7 +164,7 @@ async function nextRequest(conversation: Conversation, expected?: number): Promi
     throw refused(
       kind === OK
         ? 'it accepts us before it has proved that it knows the password'
-        : 'it asks for something else in the midst of authenticating',
+        : 'it asks for something else during the authentication',
     );
   }
   return { kind, data: message.subarray(9), message };

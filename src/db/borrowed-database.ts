@@ -34,10 +34,10 @@ export class BorrowedDatabase implements Database {
     return this.#speaksThroughPooler === false;
   }
 
-  /** The client's end of the application's connection is not known: pgpool-II is asked for only where it matters. */
+  /** The client's end of the application's connection is not known: so pgpool-II is searched for only where it matters. */
   async findPooler(limitMs: number): Promise<boolean> {
     if (this.#speaksThroughPooler === undefined) await this.call(backendCall(limitMs));
-    this.#speaksThroughPooler ??= await this.#limited('look for a pooler', limitMs, isPgpool(this.#sql));
+    this.#speaksThroughPooler ??= await this.#limited('find a pooler', limitMs, isPgpool(this.#sql));
     return this.isPooled;
   }
 

@@ -84,7 +84,7 @@ async function connectTo(
   const session = new StartedSocket(socket, await startSession(socket, request, leftMs()));
   let handedOver = false;
   let failure: Error | undefined;
-  // Before the first statement there is no other listener, and an unhandled `error` event would end the process.
+  // Until the first statement there is no other listener, and an `error` event without one would end the process.
   session.on('error', (error) => (failure ??= error));
 
   const options = {

@@ -81,7 +81,7 @@ export class Conversation {
     const lengthIsOdd =
       head.length >= 5 && (head.readUInt32BE(1) < 4 || head.readUInt32BE(1) > LONGEST_FIRST);
     if (!FIRST.includes(letterOf(head)) || lengthIsOdd)
-      throw codedError(NOT_POSTGRESQL, 'what answers there does not speak its protocol');
+      throw codedError(NOT_POSTGRESQL, 'the server there does not speak the PostgreSQL protocol');
     this.#head = head.length >= 5 ? undefined : head;
   }
 

@@ -43,7 +43,7 @@ export interface Database {
   readonly isDirect: boolean;
   /** Set by every notification that the session gets; undefined: the sessions are shared, so LISTEN is not possible. */
   readonly notification: Notification | undefined;
-  /** The same for certain: asks the server if no call has shown it yet. */
+  /** The same for certain: sends a query if no call has shown it yet. */
   findPooler(limitMs: number): Promise<boolean>;
   /** Sends the statement and returns its one answer, the jsonb value `answer` of its one row. */
   call(call: Call): Promise<unknown>;

@@ -79,7 +79,7 @@ export function refusedHint(error: unknown): string {
     case '28P01':
       return 'Check the user and the password (in a URL, special characters must be percent-encoded).';
     case NO_PASSWORD:
-      return 'It is looked for in the URL, in the service, in PGPASSWORD, and in the password file (PGPASSFILE, or ~/.pgpass).';
+      return 'Give it in the URL, in the service, in PGPASSWORD, or in the password file (PGPASSFILE, or ~/.pgpass).';
     case '3D000':
       return 'Create it first: the lock is kept in the database that is migrated, so the migration cannot be what creates it.';
     case TLS_REFUSED:

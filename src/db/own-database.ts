@@ -30,7 +30,7 @@ export class OwnDatabase implements Database {
   /** A pooler refuses or drops the session settings: each call then has its own transaction. */
   #settingsRefused = false;
   #speaksThroughPooler: boolean | undefined;
-  /** Whether the process in between is pgpool-II: asked once. */
+  /** Whether the process in between is pgpool-II: checked once. */
   #isPgpool: boolean | undefined;
 
   constructor(target: ConnectionTarget) {

@@ -39,7 +39,7 @@ export async function connectToPrimary(
 }
 
 async function openIfPrimary(address: Address, limitMs: number, open: Open): Promise<Connection | null> {
-  const limit = timeLimit('look for the primary', limitMs, limitMs);
+  const limit = timeLimit('find the primary', limitMs, limitMs);
   const opening = open(address, limitMs);
   let isPrimary = false;
   try {
@@ -66,7 +66,7 @@ async function takesWrites({ sql }: { sql: Pick<postgres.Sql, 'unsafe'> }): Prom
  */
 const REFUSALS = new Set(['0A000', '25006', ABSENT_SCHEMA]);
 
-/** Asks the session of a failed call whether its server is in recovery, if that may be the reason. */
+/** Checks on the session of a failed call whether its server is in recovery, if that may be the reason. */
 export async function asReplica(
   error: unknown,
   sql: Pick<postgres.Sql, 'unsafe'> | undefined,

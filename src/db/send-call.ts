@@ -30,9 +30,9 @@ export class Preconditions {
 
 type Checked = ReturnType<Precondition['check']>;
 
-/** Asks only for the server's process. */
+/** Returns only the server process that answers. */
 export function backendCall(limitMs: number): Call {
-  return { name: 'look for a pooler', statement: CALLS.backend, parameters: [], limitMs };
+  return { name: 'find a pooler', statement: CALLS.backend, parameters: [], limitMs };
 }
 
 /**
@@ -62,8 +62,8 @@ export async function sendCall(
     schemaOwner = checked.owner;
     if (!checked.storesUnicode) parameters = call.parametersInAscii ?? parameters;
   }
-  const asked = session.unsafe<{ answer: unknown }[]>(call.statement, [...parameters], { prepare });
-  const rows = await asked.catch((error: unknown) => {
+  const sent = session.unsafe<{ answer: unknown }[]>(call.statement, [...parameters], { prepare });
+  const rows = await sent.catch((error: unknown) => {
     const said = withoutParameters(error);
     // A role that lacks a right gets the owner's name.
     throw classify(said) === 'denied' && said instanceof Error ? Object.assign(said, { schemaOwner }) : said;

@@ -29,7 +29,7 @@ const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f]);
 
 /**
  * Asks the server for TLS and upgrades the socket, within `limitMs`. postgres.js could do it, but then a server
- * without TLS cannot be told from a lost connection.
+ * without TLS cannot be distinguished from a lost connection.
  * @throws an error with code TLS_REFUSED when TLS is required and cannot be had, or the certificate is not accepted.
  */
 export async function upgrade(socket: HostSocket, wish: TlsWish, limitMs: number): Promise<HostSocket> {
@@ -74,7 +74,7 @@ function serverOffersTls(socket: net.Socket): Promise<boolean> {
       // As libpq: a server that cannot start another process answers in this way.
       else if (word.startsWith('E'))
         reject(codedError('ECONNRESET', 'the server could not take the connection'));
-      else reject(codedError(NOT_POSTGRESQL, 'what answers there does not speak its protocol'));
+      else reject(codedError(NOT_POSTGRESQL, 'the server there does not speak the PostgreSQL protocol'));
     });
     socket.write(SSL_REQUEST);
   });

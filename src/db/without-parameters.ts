@@ -11,6 +11,6 @@ export function withoutParameters(error: unknown): unknown {
     error.cause === undefined ? new Error(error.message) : new Error(error.message, { cause: error.cause });
   const { stack } = error;
   if (stack !== undefined) copy.stack = stack;
-  const told = Object.entries(error).filter(([name]) => !OF_THE_QUERY.has(name) && name !== 'stack');
-  return Object.assign(copy, Object.fromEntries(told));
+  const kept = Object.entries(error).filter(([name]) => !OF_THE_QUERY.has(name) && name !== 'stack');
+  return Object.assign(copy, Object.fromEntries(kept));
 }

@@ -15,7 +15,7 @@ export function fail(name: string, detail: string, hint: string): Check {
   return { name, status: 'fail', detail, hint };
 }
 
-/** Where the checks look, for messages. */
+/** What is checked, for messages. */
 export interface Subject {
   database: string;
   schema: string;

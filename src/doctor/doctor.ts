@@ -45,7 +45,7 @@ export interface Watched {
   run: (listener: (event: MigrateLockEvent) => void) => Promise<number>;
 }
 
-/** Runs the command and looks at its sessions. `seen`: undefined when the command did not start. */
+/** Runs the command and watches its sessions. `seen`: undefined when the command did not start. */
 export async function runAndWatch({
   checks,
   connection,

@@ -89,7 +89,7 @@ function judgeEnds({ uncleanEnds }: LockState): Check {
           ),
           '; ',
         ),
-        'The next run of the same command recovers if it knows the tool or has --recover; otherwise look at what it left. ' +
+        'The next run of the same command recovers if it knows the tool or has --recover; otherwise check what it left. ' +
           'The mark goes when that command succeeds, or with `migrate-lock cleanup --keep`.',
       );
 }

@@ -65,17 +65,17 @@ function checkRights(
         )
       : ok('right-to-use', `the role ${role} may use the lock`),
     canEnd
-      ? ok('right-to-end-sessions', `${owner}, who owns the lock, may end the command's sessions`)
+      ? ok('right-to-end-sessions', `${owner}, the owner of the lock, may end the command's sessions`)
       : warn(
           'right-to-end-sessions',
-          `${owner}, who owns the lock, may not end the command's sessions: those that a crashed run leaves are waited for`,
+          `${owner}, the owner of the lock, may not end the command's sessions: those that a crashed run leaves are waited for`,
           lacks('pg_signal_backend'),
         ),
     canSee
-      ? ok('right-to-see-sessions', `${owner}, who owns the lock, sees what the command's sessions do`)
+      ? ok('right-to-see-sessions', `${owner}, the owner of the lock, sees what the command's sessions do`)
       : warn(
           'right-to-see-sessions',
-          `${owner}, who owns the lock, does not see what the command's sessions do`,
+          `${owner}, the owner of the lock, does not see what the command's sessions do`,
           lacks('pg_read_all_stats'),
         ),
   ];

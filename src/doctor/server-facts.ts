@@ -9,7 +9,7 @@ import { integer, list, object, orNull, text, truth } from '../db/shape.js';
 import { CALLS } from '../generated/sql.js';
 import { renderSql } from '../schema/render.js';
 
-/** The time limit of each look. */
+/** The time limit of each read. */
 export const LIMIT_MS = 5_000;
 const CONNECTIONS = integer(-1e9, 1e9);
 const PID = integer(0, 2 ** 31);
@@ -63,7 +63,7 @@ const serverShape = object<ServerFacts>({
 /** Reached as a run reaches the server. */
 export async function readServerFacts(database: Database, schema: string): Promise<ServerFacts> {
   const answer = await database.call({
-    name: 'look at the server',
+    name: 'read the state of the server',
     statement: renderSql(CALLS.doctorServer, schema),
     parameters: [],
     limitMs: LIMIT_MS,
@@ -136,7 +136,7 @@ export class PlainSession {
   }
 
   facts(): Promise<{ session: SessionFacts; path: Path }> {
-    return this.#within('look at a session', async ({ sql, client }) => {
+    return this.#within('read the settings of a session', async ({ sql, client }) => {
       const rows = await sql.unsafe<{ answer: unknown }[]>(CALLS.doctorSession);
       const session = sessionShape(rows[0]?.answer, 'the session');
       return { session, path: await this.#path(pathOf(rows, client)) };

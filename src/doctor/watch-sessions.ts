@@ -14,22 +14,22 @@ const NAME = 'command-sessions';
 
 export const NOT_WATCHED = warn(
   NAME,
-  'not looked for: few connections are left, and the look needs one',
-  'Look for them where more can be opened.',
+  'not checked: few connections are left, and this check needs one',
+  'Run `migrate-lock doctor` again when more can be opened.',
 );
 
-interface Look {
+interface Found {
   here: number;
   elsewhere: string[];
   unnamed: number[];
 }
-const shape = object<Look>({
+const shape = object<Found>({
   here: integer(0, 1e9),
   elsewhere: list(text()),
   unnamed: list(integer(0, 2 ** 31)),
 });
 
-/** Looks at the database sessions while the command runs, on a connection of its own. */
+/** Reads the database sessions while the command runs, on a connection of its own. */
 export class SessionWatch {
   readonly #database: OwnDatabase;
   readonly #before = new Set<number>();
@@ -39,7 +39,7 @@ export class SessionWatch {
   /** Inside a run the sessions bear the name of that run's lease. */
   #holder: string | undefined;
   #hasStarted = false;
-  #looks = 0;
+  #reads = 0;
   #ended = false;
   #watching: Promise<void> = Promise.resolve();
 
@@ -54,7 +54,7 @@ export class SessionWatch {
   async begin(): Promise<void> {
     try {
       await this.#database.findPooler(LIMIT_MS); // a pooler can drop our search_path
-      for (const pid of (await this.#look('')).unnamed) this.#before.add(pid);
+      for (const pid of (await this.#read('')).unnamed) this.#before.add(pid);
     } catch {
       // The run reports what is wrong.
     }
@@ -79,13 +79,13 @@ export class SessionWatch {
     const startedAtMs = performance.now();
     while (!this.#ended && this.#here === 0) {
       try {
-        const { here, elsewhere, unnamed } = await this.#look(instanceId);
-        this.#looks++;
+        const { here, elsewhere, unnamed } = await this.#read(instanceId);
+        this.#reads++;
         this.#here = here;
         for (const database of elsewhere) this.#elsewhere.add(database);
         for (const pid of unnamed) if (!this.#before.has(pid)) this.#unnamed.add(pid);
       } catch {
-        // The database may restart: the next look connects again.
+        // The database may restart: the next read connects again.
       }
       const pauseMs = (performance.now() - startedAtMs) / 20;
       await sleep(Math.min(LONGEST_PAUSE_MS, Math.max(SHORTEST_PAUSE_MS, pauseMs)));
@@ -93,15 +93,15 @@ export class SessionWatch {
     this.#database.disconnect();
   }
 
-  async #look(instanceId: string): Promise<Look> {
-    const call = { name: 'look at the sessions', statement: CALLS.namedSessions, limitMs: LIMIT_MS };
+  async #read(instanceId: string): Promise<Found> {
+    const call = { name: 'read the sessions', statement: CALLS.namedSessions, limitMs: LIMIT_MS };
     return shape(await this.#database.call({ ...call, parameters: [instanceId] }), 'the sessions');
   }
 
   #judge(): Check {
     const { database } = this.connection;
     if (this.#here > 0) return ok(NAME, `seen in ${database}, under the name of the lease`);
-    if (this.#looks === 0) {
+    if (this.#reads === 0) {
       return warn(NAME, 'the database gave no answer while the command ran', 'Try it once more.');
     }
     const others = [...this.#elsewhere].join(', ');

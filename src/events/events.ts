@@ -155,7 +155,7 @@ export interface EventFields {
   'lock.inherited': { holder: string; expiresAt: string };
   /** The acquired lease had expired without a release. */
   'lock.takeover': { previousInstanceId: string; expiredMs: number; sessionsEnded: number } & Audited;
-  /** The child is asked to end after `deadlineMs`. */
+  /** The child gets SIGTERM after `deadlineMs`. */
   'child.started': { childPid: number; command: string; deadlineMs: number };
   /** The child's processes cannot be seen (the /proc of another PID namespace): only its process group can be ended. */
   'child.unseen': object;
@@ -166,7 +166,7 @@ export interface EventFields {
   /** The command has failed and is not started again, although retries are left. */
   'child.retries_ended': RetriesEndedFields;
   /**
-   * Most of the lease is used, and the child still runs; it is asked to end after `deadlineMs`. `canExtend`: it can ask for more time.
+   * Most of the lease is used, and the child still runs; it gets SIGTERM after `deadlineMs`. `canExtend`: it can extend the lease.
    * `sessions`: what its database sessions are doing, at most 20, first those that wait; absent: not known.
    */
   'lease.expiring': {
@@ -219,7 +219,7 @@ export interface EventFields {
     handovers: number;
     sessions?: SessionActivity[];
   };
-  /** `wait` looks until the work of the run key is done, for `waitTimeoutMs` at most. It takes no lock. */
+  /** `wait` reads the run key until its work is done, for `waitTimeoutMs` at most. It takes no lock. */
   'wait.started': { runKey: string; waitTimeoutMs: number };
   /**
    * The end of `wait`. `run`: the run of the key that succeeded, or the last one that failed. At a timeout, `uncleanEnd`: of a
@@ -257,7 +257,7 @@ export interface EventFields {
   'recover.exited': { exitCode: number | null; signal: string | null; durationMs: number };
   /** The lock of the migration tool itself may be taken, and was not released; the command is started. */
   'recover.skipped': { tool: string; recovery: string; reason: string };
-  /** The check is run: before the lock is asked for, and again under the lease. */
+  /** The check is run: before the wait for the lock, and again under the lease. */
   'check.started': { childPid: number; command: string; deadlineMs: number };
   /** With exit code 0, nothing is pending. */
   'check.exited': { exitCode: number | null; signal: string | null; durationMs: number };
@@ -267,7 +267,7 @@ export interface EventFields {
   'guard.restarted': { restarts: number };
   /** There is no guard: if migrate-lock itself is killed, its child is not ended, not even when the lease expires. */
   'guard.absent': { reason: string };
-  /** There is no place for the socket over which the command asks for more time, and runs inside it for the lease. */
+  /** There is no place for the socket with which the command extends its lease, and runs inside it find the lease. */
   'socket.absent': { reason: string };
   /** `hint`: what a person can do next. */
   error: { code: string; message: string; hint?: string };

@@ -91,7 +91,7 @@ export async function readActivity(
   limitMs: number,
 ): Promise<LeaseActivity | null> {
   const answer = await database.call({
-    name: 'look at the sessions of the lease',
+    name: 'read the sessions of the lease',
     statement: renderSql(CALLS.activity, schema),
     parameters: [],
     limitMs,

@@ -1,4 +1,4 @@
-/** Who waits for the database sessions of our lease, and how one of these is kept from blocking. Loaded only with --max-block. */
+/** Which sessions wait for those of our lease, and how one of these is kept from blocking. Loaded only with --max-block. */
 import type { Database } from '../db/database.js';
 import { byOutcome, integer, list, object, oneOf, orNull, text, truth } from '../db/shape.js';
 import { CALLS } from '../generated/sql.js';
@@ -97,7 +97,7 @@ export async function readBlocking(
   limitMs: number,
 ): Promise<Blocking | null> {
   const answer = await database.call({
-    name: 'look who waits for the command',
+    name: 'read which sessions wait for the command',
     statement: renderSql(CALLS.blocking, schema),
     parameters: [],
     limitMs,
@@ -120,7 +120,7 @@ export async function unblock(
 ): Promise<Unblocked> {
   const { queryStart, xactStart } = session;
   const answer = await database.call({
-    name: 'unblock those who wait for the command',
+    name: 'unblock what waits for the command',
     statement: renderSql(CALLS.unblock, schema),
     parameters: [me.instanceId, me.secret, session.pid, wait.pid, waitedMs, how, queryStart, xactStart],
     limitMs,

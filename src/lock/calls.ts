@@ -125,7 +125,7 @@ export class LockCalls {
     if (isAboutSchema(answer)) return null;
     const attempt = readAttempt(answer, { me, ttlMs: options.ttlMs, sentAtMs });
     if (attempt.outcome !== 'held' || attempt.orphans === null) return attempt;
-    if (await this.#onlyLooked(policy, options.limitMs)) return this.poll(me, client, options);
+    if (await this.#onlyListed(policy, options.limitMs)) return this.poll(me, client, options);
     const { holder, orphans } = attempt;
     return {
       ...attempt,
@@ -133,7 +133,7 @@ export class LockCalls {
     };
   }
 
-  /** Reads whether the work of a run key is done, and whether the lock is held: the cheapest call. */
+  /** Reads whether the work of a run key is done, and whether the lock is held. It is the cheapest call. */
   readRunKey(
     { runKey, commandSha256 }: Pick<ClientDescription, 'runKey' | 'commandSha256'>,
     failureMemoryMs: number | null,
@@ -143,9 +143,15 @@ export class LockCalls {
     return this.#read(runKeyShape, 'look', 'read the run key', parameters, limitMs);
   }
 
-  /** One look of a watcher. `watcher` is a random name of its own; after the last look it does not count any more. */
+  /** One read of a watcher. `watcher` is a random name of its own; after the last read it does not count any more. */
   watch(runKey: string, watcher: string, isLast: boolean, limitMs = CALL_LIMIT_MS): Promise<WatchAnswer> {
-    return this.#read(watchShape, 'watch', 'look at the run key', [runKey, watcher, isLast], limitMs);
+    return this.#read(
+      watchShape,
+      'watch',
+      'read the run key for a watcher',
+      [runKey, watcher, isLast],
+      limitMs,
+    );
   }
 
   /** Leaves the queue, and releases a lease that an attempt may have acquired without its answer being read. */
@@ -166,7 +172,7 @@ export class LockCalls {
     ];
     const answer = await this.#read(releaseShape, 'release', 'release the lease', parameters, limitMs);
     if (answer.outcome !== 'orphans') return answer;
-    if (await this.#onlyLooked(policy, limitMs)) return this.release(me, options);
+    if (await this.#onlyListed(policy, limitMs)) return this.release(me, options);
     return { ...answer, ...(await this.#endOwnSessions(answer, policy, me.instanceId, limitMs, true)) };
   }
 
@@ -176,7 +182,7 @@ export class LockCalls {
     const parameters = [me.instanceId, me.secret, policy.orphans, policy.seen];
     const answer = await this.#read(settleShape, 'settle', 'end what the command left', parameters, limitMs);
     if (answer.outcome !== 'orphans') return answer;
-    if (await this.#onlyLooked(policy, limitMs)) return this.settle(me, orphans, limitMs);
+    if (await this.#onlyListed(policy, limitMs)) return this.settle(me, orphans, limitMs);
     return { ...answer, ...(await this.#endOwnSessions(answer, policy, me.instanceId, limitMs, true)) };
   }
 
@@ -215,7 +221,7 @@ export class LockCalls {
     const parameters = [instanceId, force, leaveSessions, policy.orphans, policy.seen];
     const answer = await this.#read(unlockShape, 'unlock', 'unlock', parameters, limitMs);
     if (answer.outcome !== 'orphans') return answer;
-    if (await this.#onlyLooked(policy, limitMs)) return this.unlock(instanceId, options);
+    if (await this.#onlyListed(policy, limitMs)) return this.unlock(instanceId, options);
     return { ...answer, ...(await this.#endOwnSessions(answer, policy, instanceId, limitMs)) };
   }
 
@@ -224,7 +230,7 @@ export class LockCalls {
     const { orphans: mode, seen } = policy;
     const answer = await this.#read(cleanupShape, 'cleanup', 'clean up', [mode, seen], limitMs);
     if (answer.orphans === null) return answer;
-    if (await this.#onlyLooked(policy, limitMs)) return this.cleanup(orphans, limitMs);
+    if (await this.#onlyListed(policy, limitMs)) return this.cleanup(orphans, limitMs);
     if (answer.orphans.denied === 0) return answer;
     const { lease } = await this.status(limitMs);
     return {
@@ -275,8 +281,8 @@ export class LockCalls {
     return policyOf(isPooled ? 'wait' : isDirect ? 'terminate' : 'look', seen);
   }
 
-  /** Of a call that met orphans: whether it only looked. Then it is known now what may be done about them: to be made again. */
-  async #onlyLooked(policy: Policy, limitMs: number): Promise<boolean> {
+  /** Whether a call that found orphans only listed them. Then it is made again: by now it is known what may be done about them. */
+  async #onlyListed(policy: Policy, limitMs: number): Promise<boolean> {
     if (policy.orphans !== 'look') return false;
     await this.database.findPooler(limitMs);
     return true;

@@ -16,7 +16,7 @@ export async function toPrometheusText(figures: RunFigures): Promise<string> {
 
   gauge('wait_seconds', 'For how long the last run waited for the lock.', figures.waitMs / 1_000);
   gauge('hold_seconds', 'For how long the last run held the lock.', figures.holdMs / 1_000);
-  counter('polls_total', 'How often the last run asked for the lock.', figures.polls);
+  counter('polls_total', 'How often the last run polled the lock.', figures.polls);
   gauge(
     'queue_length',
     'Waiters when the last run found the lock held, itself included.',

@@ -10,11 +10,11 @@ type Prepared = Omit<NonNullable<Leftovers['preparedTransactions']>[number], 'pr
 };
 
 /**
- * What a cut-off migration may have left in the database; nothing says who left it, and nothing is changed.
+ * What a cut-off migration may have left in the database; it is not known which run left it, and nothing is changed.
  * null: there is nothing.
  */
 export function databaseLeftovers(database: Database): Promise<Leftovers | null> {
-  return database.transaction('look for leftovers in the database', LIMIT_MS, async (session) => {
+  return database.transaction('search for leftovers in the database', LIMIT_MS, async (session) => {
     await session.unsafe(CALLS.lookSettings);
     const indexes = await indexesIn(session);
     const prepared = await rowsOf<Prepared>(session, CALLS.preparedTransactions);
@@ -32,7 +32,7 @@ export function databaseLeftovers(database: Database): Promise<Leftovers | null>
 
 /** INVALID indexes that no session is building, from whichever run. */
 export function invalidIndexes(database: Database): Promise<InvalidIndexSummary[]> {
-  return database.transaction('look for INVALID indexes', LIMIT_MS, async (session) => {
+  return database.transaction('search for INVALID indexes', LIMIT_MS, async (session) => {
     await session.unsafe(CALLS.lookSettings);
     return indexesIn(session);
   });

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** https://www.prisma.io/docs/orm/reference/prisma-config-reference: where Prisma looks for its configuration. */
+/** https://www.prisma.io/docs/orm/reference/prisma-config-reference: where Prisma searches for its configuration. */
 const NAMES = ['prisma.config', join('.config', 'prisma')].flatMap((name) =>
   ['js', 'ts', 'mjs', 'cjs', 'mts', 'cts'].map((extension) => `${name}.${extension}`),
 );

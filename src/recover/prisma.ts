@@ -67,7 +67,7 @@ export function requirePrisma(argv: readonly string[]): NonNullable<ReturnType<t
 }
 
 const BY_HAND =
-  'Look at what the migration did, and use `prisma migrate resolve` with --applied or --rolled-back yourself.';
+  'Check what the migration did, and use `prisma migrate resolve` with --applied or --rolled-back yourself.';
 
 /** The columns are those that sql/calls/tool-tables.sql reads. */
 function isUnfinished([, , finishedAt, rolledBackAt]: CopiedRow): boolean {

@@ -9,8 +9,8 @@ export interface ToolArguments {
 }
 
 /**
- * Reads the arguments of a tool. An option that is not listed could take the next word or not, so nothing that has one
- * is read.
+ * Reads the arguments of a tool.
+ * @returns undefined when one of them is not listed: such an option may take the next word as its value, or not.
  */
 export function readToolArguments(tool: Tool, words: readonly string[]): ToolArguments | undefined {
   const recovery: string[] = [];

@@ -1,8 +1,8 @@
 import type { Tool } from './tools.js';
 
 /**
- * Where a command line begins to be the arguments of `tool`: after its program, which stands first or behind programs
- * that are known to start what follows, such as `npx`. undefined: it is not certain that the tool is run.
+ * The position of the first argument of `tool` in a command line. The tool's program stands first, or behind programs that are
+ * known to start what follows, such as `npx`. undefined: it is not certain that the tool is run.
  */
 export function afterToolProgram(argv: readonly string[], tool: Tool): number | undefined {
   let at = 0;
@@ -47,7 +47,7 @@ function baseName(word: string): string {
 interface Next {
   at: number;
   readsVersion?: boolean;
-  /** A file that Node runs, not a program that is looked for. */
+  /** A file that Node runs, not a program that is searched for. */
   isScript?: boolean;
 }
 type Starter = (argv: readonly string[], at: number) => Next | undefined;

@@ -1,6 +1,6 @@
 /**
  * The one table of tools whose own lock or half-done work is a row that survives a kill, as their documentation and
- * their sources say. docs/recover.md lists the tools that were looked at and do not need it.
+ * their sources say. docs/recover.md lists the tools that were examined and do not need it.
  */
 export type ToolName = 'knex' | 'liquibase' | 'prisma';
 
@@ -127,7 +127,7 @@ const LIQUIBASE: Tool = {
 
 /**
  * Not a lock: a row of _prisma_migrations with neither finished_at nor rolled_back_at makes every later deploy fail.
- * Its recovery is never made without being asked for: see src/recover/prisma.ts.
+ * Its recovery is made only when it is named: see src/recover/prisma.ts.
  * https://www.prisma.io/docs/cli/migrate/deploy, https://www.prisma.io/docs/cli/migrate/resolve
  */
 const PRISMA: Tool = {

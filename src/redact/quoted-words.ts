@@ -18,8 +18,8 @@ export function redactQuoted(text: string, words: readonly string[]): string {
     .filter(([word, shown]) => word !== shown && word.length >= MIN_LENGTH)
     .sort(([one], [other]) => other.length - one.length)
     .reduce(
-      (told, [word, shown]) =>
-        told.replaceAll(word, () => shown).replaceAll(JSON.stringify(word).slice(1, -1), () => shown),
+      (current, [word, shown]) =>
+        current.replaceAll(word, () => shown).replaceAll(JSON.stringify(word).slice(1, -1), () => shown),
       text,
     );
 }

@@ -1,4 +1,4 @@
-/** Watches who waits for the command's database sessions, for `--max-block`. Loaded only with it. */
+/** Watches which sessions wait for those of the command, for `--max-block`. Loaded only with it. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '../db/backoff.js';
 import { errorCode } from '../db/classify.js';
@@ -13,10 +13,10 @@ import type { Identity } from '../lock/lease.js';
 import { isConcurrently } from '../redact/concurrently.js';
 import { redactStatement } from '../redact/statement.js';
 
-/** Looks are this far apart at least, but for the one at which a wait becomes too long. */
+/** Reads are at least this far apart, except for the one at which a wait becomes too long. */
 const SHORTEST_INTERVAL_MS = 250;
 const SHORTEST_PAUSE_MS = 50;
-/** What a cancellation may take. After that, the session is ended. */
+/** How long a cancellation may take. After that, the session is ended. */
 const CANCEL_GRACE_MS = 500;
 /** A session that was ended and is still there is ended again. */
 const END_AGAIN_MS = 5_000;
@@ -36,7 +36,7 @@ export interface BlockWatchOptions {
 interface Try {
   stop: AbortController;
   known: Map<number, Known>;
-  /** Since when we have seen a wait whose start the server does not tell. */
+  /** Since when we have seen a wait whose start the server does not report. */
   seenSince: Map<string, number>;
   /** How often a session was cancelled or ended, or may have been. */
   cut: number;
@@ -70,7 +70,7 @@ export class BlockWatch {
   #try = newTry();
   #hasWarned = false;
   #isClosed = false;
-  /** The server process of the last look. */
+  /** The server process of the last read. */
   #backendPid: number | undefined;
 
   constructor(private readonly options: BlockWatchOptions) {
@@ -111,7 +111,7 @@ export class BlockWatch {
     for (let failures = 0; isRunning();) {
       let pauseMs: number;
       try {
-        pauseMs = await this.#look(current);
+        pauseMs = await this.#read(current);
         failures = 0;
       } catch (error) {
         pauseMs = Math.min(backoffMs(++failures), this.#intervalMs);
@@ -121,8 +121,8 @@ export class BlockWatch {
     }
   }
 
-  /** @returns when to look again. */
-  async #look(current: Try): Promise<number> {
+  /** @returns when to read again. */
+  async #read(current: Try): Promise<number> {
     const stop = current.stop.signal;
     const { schema, me, maxBlockMs } = this.options;
     const isStopped = (): boolean => stop.aborted;
@@ -148,7 +148,7 @@ export class BlockWatch {
     return pauseMs;
   }
 
-  /** @returns when to look again. */
+  /** @returns when to read again. */
   async #unblock(
     session: BlockingSession | undefined,
     wait: Wait & { ms: number },
@@ -216,7 +216,7 @@ export class BlockWatch {
     this.options.emit({
       event: 'database.unavailable',
       code: errorCode(error),
-      message: `it is not known who waits for the command: ${message}`,
+      message: `which sessions wait for the command is not known: ${message}`,
       attempts: 1,
     });
   }
@@ -246,10 +246,10 @@ function withTimes(waits: readonly Wait[], current: Try): (Wait & { ms: number }
   });
 }
 
-/** `waitedMs`: for how long the longest of those has waited who wait for the session. */
+/** `waitedMs`: how long the longest wait for the session has lasted. */
 function decide(session: BlockingSession | undefined, known: Known, waitedMs: number): Decision {
   const nowMs = performance.now();
-  // Nothing says whether it would leave an INVALID index.
+  // It is not known whether its end would leave an INVALID index.
   if (session === undefined || session.state === 'disabled') return { decided: 'report', reason: 'hidden' };
   // That run decides about its command, and would not learn that a statement of it was cancelled.
   if (session.isInner) return { decided: 'report', reason: 'inner-run' };
@@ -264,8 +264,8 @@ function decide(session: BlockingSession | undefined, known: Known, waitedMs: nu
   const cancelledMs = known.cancelledAtMs === undefined ? undefined : nowMs - known.cancelledAtMs;
   const isIdle = session.state.startsWith('idle in transaction');
   if (!isIdle && cancelledMs !== undefined && cancelledMs < CANCEL_GRACE_MS) return { decided: 'wait' };
-  // A cancellation does nothing in an idle transaction; aborted, or with a savepoint, it keeps its locks. Those who began to wait
-  // after the cancellation wait for another statement.
+  // A cancellation does nothing in an idle transaction; aborted, or with a savepoint, it keeps its locks. A session that began
+  // to wait after the cancellation waits for another statement.
   const how = isIdle || (cancelledMs !== undefined && waitedMs >= cancelledMs) ? 'terminate' : 'cancel';
   return { decided: 'end', how, session };
 }

@@ -23,7 +23,7 @@ export function findCheck(options: RunOptions): Program | undefined {
 }
 
 /**
- * Runs the check before the lock is asked for. It has until the wait timeout.
+ * Runs the check before the wait for the lock. It has until the wait timeout.
  * @returns whether nothing is pending, no lease is held, and the command had no unclean end: the lock is not needed.
  * @throws {MigrateLockError} when the check could not run, or was ended at the wait timeout.
  */
@@ -109,7 +109,7 @@ export function reportNothingPending({ options, events }: RunContext): RunResult
   return { outcome: 'skipped', exitCode: 0 };
 }
 
-/** Any failure of the read means that the lock is asked for, which reports it. */
+/** After a failure of the read the run waits for the lock, which reports the failure. */
 async function isLockIdle({ calls, options }: RunContext): Promise<boolean> {
   try {
     const { mayBeUnfinished } = await calls.readRunKey(describeRun(options), null);

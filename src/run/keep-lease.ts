@@ -18,7 +18,7 @@ export interface KeptLease {
   onlyOnce: boolean;
   /** The processes that could not be ended, as far as they can be described. */
   survivors: () => Promise<ProcessDescription[]>;
-  /** Sets until when they are watched. */
+  /** Sets until when the processes are watched. */
   watchUntil: (untilMs: number) => void;
   emit: (event: EventBody) => void;
 }

@@ -85,7 +85,7 @@ async function commandsOf(
 
 /** After a command has failed that was not recovered: a lock of its tool may be the reason. */
 export async function reportToolLocks({ calls, events }: RunContext): Promise<void> {
-  // The failure of the command is what counts, not that of this look.
+  // The failure of the command is what counts, not that of this read.
   const locks = await takenToolLocks(calls.database).catch(() => []);
   if (locks.length > 0) events.emit({ event: 'tool.locked', locks });
 }
@@ -99,7 +99,7 @@ function recoveryFor(argv: readonly string[], options: RunOptions, previousEnd: 
 }
 
 async function reportLeftovers({ calls, events }: RunContext): Promise<void> {
-  // A look that fails is no reason to keep the command from running.
+  // A failed search is no reason to keep the command from running.
   const leftovers = await databaseLeftovers(calls.database).catch(() => null);
   if (leftovers !== null) events.emit({ event: 'database.leftovers', ...leftovers });
 }

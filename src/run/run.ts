@@ -266,7 +266,7 @@ function refuseSuccess(result: RunResult, { isCutOff }: UnderLease, context: Run
   return reportFailure(new CutOffError(), context.options, context.events);
 }
 
-/** The command was not started: the recovery or the check before it did not end as it has to. It must not look like a success. */
+/** The command was not started, because the recovery or the check before it failed: exit code 0 would report a success. */
 function notStarted({ outcome, exitCode }: RunResult, program: Program['kind']): RunResult {
   return {
     outcome: outcome !== 'completed' ? outcome : program === 'recovery' ? 'unrecovered' : 'error',

@@ -34,7 +34,7 @@ export class SignalRouter {
     for (const signal of FORWARDED) process.on(signal, this.#take);
   }
 
-  /** The signals that the child got, from us or from its terminal. */
+  /** The signals that the child got, from migrate-lock or from its terminal. */
   get forwarded(): ReadonlySet<NodeJS.Signals> {
     return this.#forwarded;
   }

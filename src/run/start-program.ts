@@ -9,7 +9,7 @@ import type { RunContext } from './run-context.js';
 import type { HeldSignals } from './signals.js';
 
 export interface StartOptions {
-  /** null: a check, before the lock is asked for. */
+  /** null: a check, before the wait for the lock. */
   lease: Pick<Lease, 'instanceId' | 'fencingToken' | 'expiresAt'> | null;
   /** false: the command may be run again before the deadline. */
   isLast?: boolean;

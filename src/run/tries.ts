@@ -1,4 +1,4 @@
-/** Runs the command more than once under one lease (`--retries`), and watches whom it blocks (`--max-block`). */
+/** Runs the command more than once under one lease (`--retries`), and watches which sessions it blocks (`--max-block`). */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ChildEnd } from '../child/supervise.js';
 import { errorCode } from '../db/classify.js';

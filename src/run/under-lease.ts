@@ -33,8 +33,8 @@ import { watchSuspend } from './suspend.js';
 /** The part of the command's time after which `lease.expiring` is emitted, so that there is time to extend the lease. */
 const WARN_AFTER = 0.8;
 
-/** When, before the command's deadline, its database sessions are looked at for `child.deadline`. */
-const LAST_LOOK_MS = 1_000;
+/** When, before the command's deadline, its database sessions are read for `child.deadline`. */
+const LAST_READ_MS = 1_000;
 
 const LEASE_OVER: HolderAnswer = {
   ok: false,
@@ -59,7 +59,7 @@ export class UnderLease {
   #child: RunningChild | undefined;
   #keeper: LeaseKeeper | undefined;
   #stopWarning: () => void = () => undefined;
-  #look: SessionReader | undefined;
+  #reader: SessionReader | undefined;
 
   constructor(
     private readonly context: RunContext,
@@ -117,7 +117,7 @@ export class UnderLease {
         socketList: writeSocketList(this.socket.path, readSocketList(options.env)),
         signals: held,
         check: () => this.#refuseLateStart(),
-        sessions: () => this.#look?.lastSeen(),
+        sessions: () => this.#reader?.lastSeen(),
         on: (event) => {
           if (event.type === 'exited') this.#stopWarning();
           if (event.type === 'stuck') this.#keepFor(event.reason);
@@ -266,10 +266,10 @@ export class UnderLease {
     const hasMs = termAtMs - (leaseEndsAtMs - this.context.options.ttlMs);
     const warnAtMs = termAtMs - hasMs * (1 - WARN_AFTER);
     const enough = new AbortController();
-    const lookAgain = (): void => void this.#lookAtSessions(termAtMs, enough.signal);
+    const readAgain = (): void => void this.#readSessions(termAtMs, enough.signal);
     const stopAlarms = [
       alarm(warnAtMs, () => void this.#warn(termAtMs, enough.signal)),
-      alarm(Math.max(warnAtMs, termAtMs - LAST_LOOK_MS), lookAgain),
+      alarm(Math.max(warnAtMs, termAtMs - LAST_READ_MS), readAgain),
     ];
     this.#stopWarning = () => {
       for (const stop of stopAlarms) stop();
@@ -278,8 +278,8 @@ export class UnderLease {
   }
 
   async #warn(termAtMs: number, enough: AbortSignal): Promise<void> {
-    const looking = this.#lookAtSessions(termAtMs, enough);
-    const sessions = looking === undefined ? undefined : await looking;
+    const reading = this.#readSessions(termAtMs, enough);
+    const sessions = reading === undefined ? undefined : await reading;
     if (enough.aborted) return;
     const nowMs = performance.now();
     const times = this.#deadline.times;
@@ -292,13 +292,13 @@ export class UnderLease {
     });
   }
 
-  /** undefined: no look is made. Never fails, and ends before the command's deadline. */
-  #lookAtSessions(termAtMs: number, enough: AbortSignal): Promise<SessionActivity[] | undefined> | undefined {
+  /** undefined: they are not read. Never fails, and ends before the command's deadline. */
+  #readSessions(termAtMs: number, enough: AbortSignal): Promise<SessionActivity[] | undefined> | undefined {
     if (!this.connectionsAbound) return undefined;
     const { options } = this.context;
     return import('./lease-sessions.js').then(({ SessionReader }) => {
-      this.#look ??= new SessionReader(options.connection, options.schema, this.#lease.instanceId);
-      return this.#look.begin(termAtMs, enough);
+      this.#reader ??= new SessionReader(options.connection, options.schema, this.#lease.instanceId);
+      return this.#reader.read(termAtMs, enough);
     });
   }
 }

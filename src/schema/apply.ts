@@ -43,8 +43,8 @@ const LOCK_TIMEOUT_MS = 200;
 const ANOTHER_ONE_DID_IT = new Set(['23505', '42P07', '42723', '42P06', '42710', 'XX000', ABSENT_SCHEMA]);
 
 /**
- * Makes sure that the lock schema is there and new enough. Looks first; otherwise applies or upgrades it in one transaction.
- * Others that start at the same instant wait at CREATE SCHEMA, the first table or the lock on its version, and look again.
+ * Makes sure that the lock schema is there and new enough. Reads its version first; if necessary applies or upgrades it in one transaction.
+ * Others that start at the same instant wait at CREATE SCHEMA, the first table or the lock on its version, and read the version again.
  * @returns what was done, or null when nothing had to be.
  * @throws {MigrateLockError} SCHEMA_TOO_NEW, SCHEMA_CONFLICT; otherwise what the database said (see classify()).
  */
@@ -82,7 +82,7 @@ async function readVersionIfTrusted(database: Database, schema: string): Promise
   }
 }
 
-/** @returns null when another one has applied it since the look. */
+/** @returns null when another one has applied it since the version was read. */
 function tryToApply(
   database: Database,
   schema: string,

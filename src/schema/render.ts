@@ -16,7 +16,7 @@ export function renderSql(sql: string, schema: string): string {
   let tag = BODY_TAG;
   // A name that contains the delimiter of the function bodies would end them.
   for (let n = 1; schema.includes(tag); n++) tag = `$body${n}$`;
-  // In one pass: a name is not looked at again for what it contains.
+  // In one pass: what a name contains is not replaced.
   return sql.replace(PLACEHOLDERS, (found) => {
     if (found === BODY_TAG) return tag;
     return found.startsWith("'") ? quoteLiteral(schema) : quoteIdentifier(schema);

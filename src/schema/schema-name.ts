@@ -18,7 +18,7 @@ export function checkSchemaName(schema: string, name = '--schema'): string {
 
 function schemaNameProblem(schema: string): string | undefined {
   if (schema === '') return 'is empty';
-  // It would be told in every event, password and all.
+  // Every event would show it, with its password.
   if (schema.includes('://')) return 'is a URL';
   if (schema.includes('\0')) return 'contains a NUL character';
   if (Buffer.byteLength(schema) > MAX_IDENTIFIER_BYTES) return `is longer than ${MAX_IDENTIFIER_BYTES} bytes`;

@@ -24,7 +24,7 @@ export interface SchemaState {
 }
 
 /**
- * The first look: one read, which needs no right but to call the function.
+ * One read, which needs no right but to call the function.
  * @returns null when there is no lock schema yet.
  */
 export async function readSchemaVersion(
@@ -34,7 +34,7 @@ export async function readSchemaVersion(
 ): Promise<SchemaState | null> {
   try {
     const answer = await database.call({
-      name: 'look at the lock schema',
+      name: 'read the version of the lock schema',
       statement: renderSql(CALLS.version, schema),
       parameters: [],
       limitMs,

@@ -1,5 +1,5 @@
 /**
- * The command line that ends the lease of this holder. A client chooses its id itself, so it is quoted for a shell, and one that
+ * The command line that ends the lease of this holder. Clients choose their ids, so the id is quoted for a shell, and one that
  * begins with `-` is written with `=`.
  */
 export function unlockLine(instanceId: string): string {

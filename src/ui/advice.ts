@@ -6,7 +6,7 @@ import { unlockLine } from '../text/unlock-line.js';
 /** SQLSTATE: the schema does not exist. */
 const NO_SCHEMA = '3F000';
 
-/** Errors of a setup that does not work yet: `doctor` looks at all of it. */
+/** Errors of a setup that does not work yet: `doctor` checks all of it. */
 const OF_SETUP = new Set([
   'DATABASE_UNREACHABLE',
   'DATABASE_REFUSED',

@@ -4,7 +4,7 @@ import { printable } from './printable.js';
 /** What `migrate-lock doctor` found out about one thing. */
 export interface Check {
   name: string;
-  /** `fail`: a run fails. `warn`: a run works, with less than it could have. */
+  /** `fail`: a run fails. `warn`: a run works, with a limitation. */
   status: 'ok' | 'warn' | 'fail';
   detail: string;
   /** What to do; null: nothing. */

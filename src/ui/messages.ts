@@ -31,7 +31,7 @@ const SHORT_COMMAND_LENGTH = 40;
 const UNRECOVERED: Message = {
   text: 'the command was not started, because its recovery failed',
   tone: 'bad',
-  hint: 'The next run of this command recovers again. If that cannot succeed, mend what the last run left, and run with --recover none.',
+  hint: 'The next run of this command recovers again. If that cannot succeed, repair what the last run left, and run with --recover none.',
 };
 
 const RETRIES_ENDED: Record<EventOf<'child.retries_ended'>['reason'], string> = {

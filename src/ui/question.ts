@@ -8,7 +8,7 @@ export function canAsk(): boolean {
 
 /** Asks on the terminal. Any answer other than yes is a no, and so is the end of the input. */
 export async function confirm(question: string): Promise<boolean> {
-  // Loaded here: no run asks.
+  // Loaded here, because no run asks a question.
   const { createInterface } = await import('node:readline');
   // Not as a terminal: line editing stays the terminal's, and Ctrl-C ends this process.
   const lines = createInterface({ input: process.stdin, terminal: false });

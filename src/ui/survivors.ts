@@ -9,7 +9,6 @@ export function aboutSurvivors({ processes, last, expiresAt }: EventOf<'lease.ke
   hint: string;
 } {
   const named = processes ?? [];
-  const signals = 'SIGTERM or SIGINT to migrate-lock';
   return {
     text:
       `processes of the command cannot be ended: ${processes === null ? 'they are hidden from us' : listOf(named)}; ` +
@@ -17,8 +16,8 @@ export function aboutSurvivors({ processes, last, expiresAt }: EventOf<'lease.ke
     hint:
       `End them as their user${killLine(named)}; the lock is released then. ` +
       (last
-        ? `Otherwise the lease expires. ${signals}: it does not wait for that.`
-        : `${signals}: it gives up, and the lease expires.`),
+        ? 'Otherwise the lease expires. After SIGTERM or SIGINT, migrate-lock does not wait for that.'
+        : 'After SIGTERM or SIGINT, migrate-lock gives up, and the lease expires.'),
   };
 }
 

@@ -62,7 +62,7 @@ export async function waitForKey(
       runKey,
       ...summary(ending),
       waitedMs: watcher.waitedMs,
-      looks: watcher.looks,
+      looks: watcher.reads,
     });
   const redacted = { command: command ?? '', connection };
   let file: string | null;

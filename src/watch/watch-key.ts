@@ -7,11 +7,11 @@ import { attemptLimitMs } from '../lock/attempt-limit.js';
 import type { LockCalls } from '../lock/calls.js';
 import { newIdentity } from '../lock/lease.js';
 import { orAborted } from '../lock/or-aborted.js';
-import { nextLook, type Crowd } from './pace.js';
+import { nextRead, type Crowd } from './pace.js';
 
 export interface WatchKeyOptions {
   runKey: string;
-  /** 0: one look. */
+  /** 0: one attempt. */
   waitTimeoutMs: number;
   /** How long a failure from before the wait counts; null: no failure ends the wait. */
   failureMemoryMs: number | null;
@@ -29,20 +29,20 @@ export type WatchResult =
 const NO_DATABASE = '3D000';
 
 /**
- * Looks at a run key until its work is done. Each look has a connection of its own: a watcher keeps none.
+ * Reads a run key until its work is done. Each read has a connection of its own: a watcher keeps none.
  * @throws the signal's reason; {MigrateLockError} when the database cannot be used, or not until the wait timeout.
  */
 export class KeyWatcher {
   readonly #startedAtMs = performance.now();
   /** Its name among the watchers. No event and no message has it. */
   readonly #name = newIdentity().instanceId;
-  #looks = 0;
-  #crowd: Crowd = { watchers: null, lookMs: 0, looksAlone: 0 };
-  #lookedAtMs = 0;
-  /** undefined: no look was answered yet. */
+  #reads = 0;
+  #crowd: Crowd = { watchers: null, readMs: 0, readsAlone: 0 };
+  #readAtMs = 0;
+  /** undefined: no read was answered yet. */
   #seen: WatchAnswer | null | undefined;
   #silences = 0;
-  /** What the last look failed with, and how many failed in a row. */
+  /** What the last read failed with, and how many failed in a row. */
   #failedWith = '';
   #failures = 0;
 
@@ -51,9 +51,9 @@ export class KeyWatcher {
     private readonly options: WatchKeyOptions,
   ) {}
 
-  /** How many looks were made. */
-  get looks(): number {
-    return this.#looks;
+  /** How many reads were made. */
+  get reads(): number {
+    return this.#reads;
   }
 
   get waitedMs(): number {
@@ -63,25 +63,25 @@ export class KeyWatcher {
   async watch(): Promise<WatchResult> {
     const { waitTimeoutMs, signal } = this.options;
     for (let isLast = waitTimeoutMs === 0; ;) {
-      const result = await this.#look(isLast);
+      const result = await this.#read(isLast);
       if (result !== undefined) return result;
-      const pause = nextLook(this.#crowd, this.#leftMs());
+      const pause = nextRead(this.#crowd, this.#leftMs());
       await sleep(pause.pauseMs, undefined, { signal }).catch(() => signal.throwIfAborted());
       isLast = pause.isLast;
     }
   }
 
   /** @returns undefined: the wait goes on. */
-  async #look(isLast: boolean): Promise<WatchResult | undefined> {
+  async #read(isLast: boolean): Promise<WatchResult | undefined> {
     const { runKey, waitTimeoutMs, signal } = this.options;
     const { database } = this.calls;
-    this.#looks++;
-    this.#lookedAtMs = performance.now();
+    this.#reads++;
+    this.#readAtMs = performance.now();
     try {
       signal.throwIfAborted();
       const limits = { timedOut: this.#silences, waitTimeoutMs, leftMs: this.#leftMs() };
-      const looking = this.calls.watch(runKey, this.#name, isLast, attemptLimitMs(database, limits));
-      const seen = await orAborted(looking, signal);
+      const reading = this.calls.watch(runKey, this.#name, isLast, attemptLimitMs(database, limits));
+      const seen = await orAborted(reading, signal);
       return this.#answered(seen, isLast);
     } catch (error) {
       if (signal.aborted) throw error;
@@ -97,8 +97,8 @@ export class KeyWatcher {
     this.#silences = 0;
     this.#failedWith = '';
     const watchers = seen?.watchers ?? null;
-    const lookMs = performance.now() - this.#lookedAtMs;
-    this.#crowd = { watchers, lookMs, looksAlone: watchers === null ? this.#crowd.looksAlone + 1 : 0 };
+    const readMs = performance.now() - this.#readAtMs;
+    this.#crowd = { watchers, readMs, readsAlone: watchers === null ? this.#crowd.readsAlone + 1 : 0 };
     if (seen?.done === true && seen.success !== null) return { outcome: 'succeeded', run: seen.success };
     if (seen?.failure != null && this.#counts(seen.failedAgoMs)) {
       return { outcome: 'failed', run: seen.failure };
@@ -129,7 +129,7 @@ export class KeyWatcher {
       const message = error instanceof Error ? error.message : String(error);
       this.options.emit({ event: 'database.unavailable', code, message, attempts: this.#failures });
     }
-    this.#crowd = { watchers: null, lookMs: 0, looksAlone: this.#crowd.looksAlone + 1 };
+    this.#crowd = { watchers: null, readMs: 0, readsAlone: this.#crowd.readsAlone + 1 };
     return undefined;
   }
 

@@ -115,10 +115,10 @@ describe('an embedded server', () => {
 test('stop leaves nothing, may be called twice, and no process had the password as an argument', async () => {
   const server = new EmbeddedServer();
   const creating = server.create({}).then(() => 'created');
-  const nextLook = () => new Promise((resolve) => setTimeout(resolve, 10, 'not yet'));
+  const nextRead = () => new Promise((resolve) => setTimeout(resolve, 10, 'not yet'));
   do {
     expect(commandLines()).not.toContain(server.password);
-  } while ((await Promise.race([creating, nextLook()])) === 'not yet');
+  } while ((await Promise.race([creating, nextRead()])) === 'not yet');
   const { folder, pid, supervisorPid } = server;
   expect(commandLines()).toContain(server.dataDirectory);
   expect(commandLines()).not.toContain(server.password);

@@ -19,7 +19,7 @@ export const addDoctor: AddCommand = (program, processContext, onExitCode) => {
   const doctor = program
     .command('doctor')
     .description(
-      'check the database, the rights and this machine as a run would find them; with a command, run it and look at its sessions',
+      'check the database, the rights and this machine as a run would find them; with a command, run it and say whether its sessions were seen',
     )
     .usage('[options] [-- <command> [args...]]')
     .argument('[command...]', 'run this command under the lock when no check failed')
@@ -34,7 +34,7 @@ export const addDoctor: AddCommand = (program, processContext, onExitCode) => {
 };
 
 const DOCTOR_HELP = `
-One line a check: ok, warn (a run works, with less than it could have) or fail (a run fails), each with what to do.
+One line a check: ok, warn (a run works, with a limitation) or fail (a run fails), each with what to do.
 It exits with 0 when no check failed, and with 1 otherwise. Without a command it changes nothing in the database.
 
 With a command it RUNS the command under the lock, as run would with the same options, when no check failed; it exits with

@@ -19,7 +19,7 @@ export const addExtend: AddCommand = (program, processContext, onExitCode) => {
 };
 
 function extendOptions(): OwnOption[] {
-  const ttl = new OwnOption('--ttl <duration>', 'how long the lease shall last from now, at least');
+  const ttl = new OwnOption('--ttl <duration>', 'how long the lease lasts from now, at least');
   const schema = new OwnOption(
     '--schema <name>',
     'which lock, inside several runs on different ones; default: that of the innermost run',

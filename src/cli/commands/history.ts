@@ -105,7 +105,7 @@ async function readHistory(
   } catch (error) {
     if (await mustReadTables(error, database, schema))
       return readHistoryTable(database, schema, limit, sinceMs);
-    // A schema of an older version has a history, but not yet the function.
+    // A schema that is there without the function is incomplete, or older than it: the error says so.
     if (isAbsent(error) && (await readSchemaVersion(database, schema, CALL_LIMIT_MS)) === null) return [];
     throw error;
   }

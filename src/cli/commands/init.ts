@@ -24,7 +24,7 @@ import { durationReader, numberReader } from '../values.js';
 export const addInit: AddCommand = (program, processContext, onExitCode) => {
   const init = program
     .command('init')
-    .description("apply the lock schema and nothing else, and set what the lock's owner decides")
+    .description('apply the lock schema, and set who may use the lock and its limits')
     .option('--print', 'print the SQL for a database administrator to apply, and change nothing', false);
   for (const option of [...initOptions(), ...connectionOptions()]) init.addOption(option);
   init.action(async (values: InitOptionValues) => {
@@ -43,7 +43,7 @@ function initOptions(): OwnOption[] {
     new OwnOption(
       '--child-role <role>',
       'a role as which the commands of the runs connect to the database; can be repeated. With --grant-to: of the runs ' +
-        'of that role, with --revoke: it is one no longer, else of the runs of the owner itself',
+        "of that role; with --revoke: it is one no longer; alone: of the owner's own runs",
     )
       .default([], 'none')
       .argParser((value: string, before: string[]) => [...before, value]),
@@ -150,8 +150,8 @@ function describeReach(
   const lacks = [...(canSee ? [] : ['pg_read_all_stats']), ...(canEnd ? [] : ['pg_signal_backend'])];
   return [
     lacks.length === 0
-      ? `${owner}, who owns the lock, can see and end the sessions of ${role}`
-      : `${owner}, who owns the lock, lacks ${lacks.join(' and ')}: sessions of ${role} that a crashed run leaves are waited for, not ended`,
+      ? `${owner}, the owner of the lock, can see and end the sessions of ${role}`
+      : `${owner}, the owner of the lock, lacks ${lacks.join(' and ')}: sessions of ${role} that a crashed run leaves are waited for, not ended`,
     ...(tables
       ? [`${role} can still read or change the lock's tables, through a role that it is a member of`]
       : []),

@@ -58,11 +58,11 @@ export function runOptions(): OwnOption[] {
     option('--no-listen', 'only poll: keep no connection to be notified of a release'),
     option(
       '--recover <command>',
-      "a shell command that is run first, when the last run of this command had an unclean end; none: not even a known tool's own",
+      'a shell command that is run first, when the last run of this command had an unclean end; none: known tools do not recover by themselves either',
     ).readBy(readShellCommand),
     option(
       '--check <command>',
-      'a shell command that exits with 0 when nothing is pending: then the lock is not asked for, and nothing is run',
+      'a shell command that exits with 0 when nothing is pending: then the run ends without the lock and without the command',
     ).readBy(readCheck),
     option(
       '--once <key>',
@@ -106,7 +106,7 @@ Every option can also be given as an environment variable MIGRATE_LOCK_..., for 
 The command must end before the lease expires: with the defaults it has 23 s, then SIGTERM, and SIGKILL after 28 s
 in all. Give a migration that takes longer a longer --ttl.
 
-stdout carries JSON audit events, one a line; the command's own stdout goes to stderr.
+stdout has JSON events, one a line; the command's own stdout goes to stderr.
 
 Examples:
   migrate-lock run -- knex migrate:latest

@@ -66,7 +66,7 @@ async function unlockCommand(
     if (force && seen === lease.instanceId && !yes && canAsk()) {
       await stdout.flush(SHOW_LIMIT_MS);
       if (!(await confirm(questionAbout(lease)))) {
-        throw notUnlocked('Nothing was changed.', 'Only a yes unlocks it.');
+        throw notUnlocked('Nothing was changed.', 'Answer yes to unlock it.');
       }
     }
     await ensureSchema(database, schema);

@@ -24,7 +24,7 @@ export const addWait: AddCommand = (program, processContext, onExitCode) => {
 export function waitOptions(): OwnOption[] {
   return [
     option('--once <key>', 'the run key to wait for; must be given').readBy(checkRunKey),
-    duration('wait-timeout', 'how long to wait; 0: one look', 600_000, { mayBeZero: true }),
+    duration('wait-timeout', 'how long to wait; 0: one attempt', 600_000, { mayBeZero: true }),
     choice(
       '--on-failure <what>',
       'when the work failed: wait for the next run of it, or fail with its exit code',

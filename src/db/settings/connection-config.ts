@@ -61,7 +61,7 @@ export function readConnectionConfig(source: ConnectionSource): ConnectionConfig
 
   const user = get('user') ?? systemUser();
   const database = get('dbname') ?? user;
-  // libpq takes one for a name, and then everybody is told it, password and all.
+  // libpq takes a URL for a name, and messages would show it with its password.
   for (const name of ['dbname', 'user'])
     if (get(name)?.includes('://') === true)
       throw new UsageError(`${settings.nameOf(name)} holds a URL.`, 'Set DATABASE_URL to it instead.');

@@ -27,14 +27,14 @@ const DEMANDS: readonly Demand[] = [
   {
     parameter: 'requirepeer',
     fine: [],
-    problem: "asks who the server's process belongs to, which is not supported over a Unix socket",
+    problem: "demands an owner of the server's process, which is not supported over a Unix socket",
     hint: 'Leave it out where the folder of the socket is protected, or connect over TCP with sslmode=verify-full.',
     overSocket: true,
   },
   {
     parameter: 'sslcertmode',
     fine: ['disable', 'allow'],
-    problem: 'asks that the server wants a certificate of ours, which is not supported',
+    problem: 'demands that the server requests a client certificate, which is not supported',
     hint: 'Leave it out: the certificate is shown to a server that asks for it.',
   },
   {

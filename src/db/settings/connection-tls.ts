@@ -27,7 +27,7 @@ const VERSIONS = ['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3'] as const;
 /**
  * The TLS settings, from the parameters of libpq and other drivers. Files are read here.
  * @param scheme what the URL's scheme says about it.
- * @param home the user's folder, in which libpq looks for .postgresql/root.crt, root.crl, postgresql.crt and
+ * @param home the user's folder, in which libpq searches for .postgresql/root.crt, root.crl, postgresql.crt and
  * postgresql.key.
  * @returns with the names of ignored settings.
  * @throws {UsageError} for an unknown value, and for a file that cannot be read or has other content.

@@ -24,8 +24,8 @@ export interface OuterRun {
 }
 
 /**
- * Finds the enclosing run on the same lock, for which this run would wait in vain. The database decides who holds the lock,
- * because an environment variable may be stale.
+ * Finds the enclosing run on the same lock: waiting for it would never end. The database says which run holds the lock, because an
+ * environment variable may be stale.
  * @throws {MigrateLockError} OUTER_RUN_UNREACHABLE when that run cannot be reached.
  */
 export async function findOuterRun(

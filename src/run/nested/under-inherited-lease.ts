@@ -150,7 +150,7 @@ export class UnderInheritedLease {
     };
   }
 
-  /** Without our own socket, runs inside our command would ask the outer run for the turn that we have. */
+  /** Without our own socket, runs inside our command would wait for the outer run's turn, which we have. */
   #socketList(): string | undefined {
     const outer = readSocketList(this.context.options.env);
     if (this.socket.path !== undefined) return writeSocketList(this.socket.path, outer);

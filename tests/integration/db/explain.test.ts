@@ -96,7 +96,7 @@ describe('a server that is not PostgreSQL', () => {
       const { code, stderr } = await run(`postgres://u:p@127.0.0.1:${port}/d?sslmode=${sslmode}`);
       expect({ sslmode, code, stderr }).toMatchObject({
         code: 78,
-        stderr: expect.stringContaining('does not speak its protocol'),
+        stderr: expect.stringContaining('does not speak the PostgreSQL protocol'),
       });
       expect(stderr).toContain('something else listens there');
       expect(stderr).not.toContain('Unknown');

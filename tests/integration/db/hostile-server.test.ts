@@ -260,7 +260,7 @@ describe('a server that sends too much, or invalid messages', () => {
 
   const NOT_THAT = 'what a PostgreSQL server does not send';
   /** The first message is enough to decide. */
-  const NOTHING_OF_IT = 'does not speak its protocol';
+  const NOTHING_OF_IT = 'does not speak the PostgreSQL protocol';
   const PARAMETER = `a\0${'x'.repeat(1000)}\0`;
   /** After a valid first message. */
   const ACCEPTED_THEN = (serve: (client: FakeClient) => Promise<unknown>) => async (client: FakeClient) => {

@@ -97,7 +97,7 @@ test('with few connections left, the look takes none of them', async () => {
   expect(last).toMatchObject({
     name: 'command-sessions',
     status: 'warn',
-    detail: expect.stringContaining('not looked for'),
+    detail: expect.stringContaining('not checked'),
   });
   expect(code).toBe(3);
 });

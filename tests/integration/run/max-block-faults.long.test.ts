@@ -73,7 +73,7 @@ test('a lost connection is one warning; the next one protects again', async () =
   expect(code).toBe(3);
   expect(named(events, 'database.blocking')).toMatchObject([{ action: 'cancelled' }]);
   expect(named(events, 'database.unavailable')).toHaveLength(1);
-  expect(stderr).toContain('it is not known who waits for the command');
+  expect(stderr).toContain('which sessions wait for the command is not known');
 });
 
 test('a look that hangs delays neither the release nor the deadline', async () => {

@@ -309,13 +309,13 @@ describe('describeEvent', () => {
       },
       'warn',
       `processes of the command cannot be ended: 4711 (sleep, user deploy); the lease was extended until ${expiresAt}, so that no other run starts beside them`,
-      'End them as their user (sudo kill 4711); the lock is released then. SIGTERM or SIGINT to migrate-lock: it gives up, and the lease expires.',
+      'End them as their user (sudo kill 4711); the lock is released then. After SIGTERM or SIGINT, migrate-lock gives up, and the lease expires.',
     ],
     [
       { event: 'lease.kept', processes: null, ttlMs: 30_000, expiresAt, last: true, auditHash: null },
       'warn',
       `processes of the command cannot be ended: they are hidden from us; the lease was extended once more, until ${expiresAt}, so that no other run starts beside them`,
-      'End them as their user; the lock is released then. Otherwise the lease expires. SIGTERM or SIGINT to migrate-lock: it does not wait for that.',
+      'End them as their user; the lock is released then. Otherwise the lease expires. After SIGTERM or SIGINT, migrate-lock does not wait for that.',
     ],
     [
       { event: 'guard.absent', reason: 'there is no /bin/sh' },

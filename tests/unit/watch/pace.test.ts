@@ -1,9 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
-import { nextLook } from '../../../src/watch/pace.js';
+import { nextRead } from '../../../src/watch/pace.js';
 
 const FAR_MS = 1e9;
-const pauses = (crowd: { watchers: number | null; looksAlone?: number; lookMs?: number }, times = 1_000) =>
-  Array.from({ length: times }, () => nextLook({ lookMs: 10, looksAlone: 0, ...crowd }, FAR_MS).pauseMs);
+const pauses = (crowd: { watchers: number | null; readsAlone?: number; readMs?: number }, times = 1_000) =>
+  Array.from({ length: times }, () => nextRead({ readMs: 10, readsAlone: 0, ...crowd }, FAR_MS).pauseMs);
 const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 describe('the pause between two looks', () => {
@@ -15,7 +15,7 @@ describe('the pause between two looks', () => {
   );
 
   test('keeps 1000 watchers below 20 connections, also where a look takes 500 ms', () => {
-    expect((1_000 * 500) / mean(pauses({ watchers: 1_000, lookMs: 500 }))).toBeLessThan(20);
+    expect((1_000 * 500) / mean(pauses({ watchers: 1_000, readMs: 500 }))).toBeLessThan(20);
   });
 
   test('is about a second for a few watchers', () => {
@@ -26,7 +26,7 @@ describe('the pause between two looks', () => {
   });
 
   test('grows from 2 s to 10 s where the number of watchers is not known', () => {
-    const grown = [1, 2, 4, 6, 1e6].map((looksAlone) => mean(pauses({ watchers: null, looksAlone })));
+    const grown = [1, 2, 4, 6, 1e6].map((readsAlone) => mean(pauses({ watchers: null, readsAlone })));
     expect(grown).toEqual([...grown].sort((a, b) => a - b));
     expect(grown[0]).toBeGreaterThan(1_800);
     expect(grown[0]).toBeLessThan(2_200);
@@ -37,14 +37,14 @@ describe('the pause between two looks', () => {
 
 describe('the last look', () => {
   test('is made at the wait timeout by a few watchers', () => {
-    const crowd = { watchers: 5, lookMs: 10, looksAlone: 0 };
-    expect(nextLook(crowd, 400, () => 0.5)).toEqual({ pauseMs: 400, isLast: true });
-    expect(nextLook(crowd, 0, () => 0.5)).toEqual({ pauseMs: 0, isLast: true });
+    const crowd = { watchers: 5, readMs: 10, readsAlone: 0 };
+    expect(nextRead(crowd, 400, () => 0.5)).toEqual({ pauseMs: 400, isLast: true });
+    expect(nextRead(crowd, 0, () => 0.5)).toEqual({ pauseMs: 0, isLast: true });
   });
 
   test('is spread over half of the remaining time by many', () => {
     const last = Array.from({ length: 1_000 }, () =>
-      nextLook({ watchers: 1_000, lookMs: 10, looksAlone: 0 }, 6_000),
+      nextRead({ watchers: 1_000, readMs: 10, readsAlone: 0 }, 6_000),
     );
     expect(last.every(({ isLast }) => isLast)).toBe(true);
     const times = last.map(({ pauseMs }) => pauseMs);
