@@ -1,5 +1,5 @@
--- What the owner of the lock shows of the lease's sessions, and what PostgreSQL shows of them and of what blocks them to us ourselves:
--- with the statement, of sessions of this database that bear the lease's name. It is cut as the server cuts longer ones.
+-- `reported`: what the owner of the lock shows of the lease's sessions. `visible`: what PostgreSQL shows to our own role of them and of what
+-- blocks them, with the statement for sessions of this database that bear the lease's name. Long statements are cut, as the server does.
 SELECT jsonb_build_object('reported', reported.answer, 'visible', (
            SELECT coalesce(jsonb_agg(jsonb_build_object(
                       'pid', pid, 'state', state,

@@ -1,4 +1,4 @@
--- Who waits for the lease's sessions, and what PostgreSQL shows to us ourselves of those that are in the way. isCut: the statement may
+-- Which sessions wait for those of the lease, and what PostgreSQL shows to our own role of those that block. isCut: the statement may
 -- go on. isOlder: than the lease; only a pooler has such a session. isInner: of a run on another lock inside the command.
 SELECT jsonb_build_object('backendPid', pg_backend_pid(), 'reported', reported.answer, 'visible', (
            SELECT coalesce(jsonb_agg(jsonb_build_object(

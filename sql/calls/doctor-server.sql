@@ -1,4 +1,4 @@
--- What `migrate-lock doctor` asks the server, reached as a run reaches it. Reads only, and calls nothing in the lock schema. Names and
+-- What `migrate-lock doctor` reads from the server, reached as a run reaches it. Reads only, and calls nothing in the lock schema. Names and
 -- operators are of pg_catalog throughout, as in owners.sql. `me` is the login, whose sessions the command has; current_user calls the lock.
 SELECT pg_catalog.jsonb_build_object(
     'backendPid', pg_catalog.pg_backend_pid(),
@@ -15,7 +15,7 @@ SELECT pg_catalog.jsonb_build_object(
         'isOwner', pg_catalog.pg_has_role(current_user, owner.oid, 'MEMBER'),
         'missing', ARRAY (
             SELECT needed.name
-              FROM pg_catalog.unnest('{version,look,poll,extend,release}'::pg_catalog.name[]) AS needed (name)
+              FROM pg_catalog.unnest('{version,read_run_key,poll,extend,release}'::pg_catalog.name[]) AS needed (name)
              WHERE NOT EXISTS (
                    SELECT FROM pg_catalog.pg_proc AS found
                     WHERE found.pronamespace OPERATOR(pg_catalog.=) schema.oid
@@ -24,7 +24,7 @@ SELECT pg_catalog.jsonb_build_object(
             SELECT called.proname
               FROM pg_catalog.pg_proc AS called
              WHERE called.pronamespace OPERATOR(pg_catalog.=) schema.oid
-               AND called.proname OPERATOR(pg_catalog.=) ANY ('{version,look,poll,extend,release}'::pg_catalog.name[])
+               AND called.proname OPERATOR(pg_catalog.=) ANY ('{version,read_run_key,poll,extend,release}'::pg_catalog.name[])
                AND NOT pg_catalog.has_function_privilege(called.oid, 'EXECUTE')
              ORDER BY called.proname),
         'canSee', pg_catalog.pg_has_role(owner.oid, me.oid, 'USAGE') OR pg_catalog.pg_has_role(owner.oid, 'pg_read_all_stats', 'USAGE'),

@@ -1,4 +1,4 @@
--- What a session of the command would find: `migrate-lock doctor` asks it on a session without settings of ours. Names and operators are
+-- What a session of the command would find: `migrate-lock doctor` reads it on a session without settings of ours. Names and operators are
 -- of pg_catalog throughout, because the search_path is not ours either. Milliseconds.
 -- transaction_timeout is there from PostgreSQL 17 on.
 SELECT pg_catalog.jsonb_build_object(

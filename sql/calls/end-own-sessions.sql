@@ -1,7 +1,7 @@
 -- Ends sessions that were answered as a lease's, with the rights of our own login ($1, $2: their process ids, the instance id). All
--- is looked at once more here: they are our login's, and bear the lease's name or have called assert_held(). An answer that names
--- another lease than our own ($3 is false) is followed only where we can act as the owner of the lock: another owner could name what
--- is none of its business.
+-- is checked again here: they are our login's, and bear the lease's name or have called assert_held(). An answer that names
+-- another lease than our own ($3 is false) is followed only where we can act as the owner of the lock: another owner could name
+-- sessions that are not the lock's.
 SELECT count(*) FILTER (WHERE pg_terminate_backend(session.pid))::integer AS ended
   FROM pg_stat_get_activity(NULL) AS session, pg_namespace AS schema
  WHERE schema.nspname = 'migrate_lock'

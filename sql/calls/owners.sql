@@ -1,6 +1,6 @@
 -- Read before anything in the lock schema is called or replaced: whose it is, whether the owner is a superuser, whether we are one,
 -- what in it another role owns or may create, and what would run with our rights there; which characters can be stored; and what
--- src/db/pooler.ts looks at. Names and operators are of pg_catalog throughout: a pooler may have left our search_path out, and
+-- src/db/pooler.ts needs. Names and operators are of pg_catalog throughout: a pooler may have left our search_path out, and
 -- nothing in any other schema is to be called.
 -- (pg_depend has every object that lies in a schema. An object of another kind than these four has no place in the lock schema.)
 SELECT pg_catalog.jsonb_build_object(

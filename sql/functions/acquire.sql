@@ -1,12 +1,12 @@
--- How an instance gets the lease: poll() is the one call of an instance that wants it, and acquire() has the statement that gives
--- the lock away: INSERT ... ON CONFLICT ... WHERE expires_at <= now. It promises that no lease is given while another one
--- is held, that an expired lease is not taken over before its sessions have ended, and that each acquisition has a larger
--- fencing token than the one before.
+-- How an instance gets the lease. poll() is the one call of an instance that wants it. acquire(), below it, has the statement that
+-- grants the lease: INSERT ... ON CONFLICT ... WHERE expires_at <= now. It promises that no lease is granted while another one is
+-- held, that an expired lease is not taken over before its sessions have ended, and that each acquisition has a larger fencing
+-- token than the one before.
 
 -- Checks the request, counts it, tries to acquire, and otherwise announces the instance as a waiter. While the lock is held it
--- writes nothing but the announcement, and that rarely. Answers as acquire() does. A held answer also has what queue() says, or
--- "retryAfterMs": too many attempts came from this client, this one was not made. Answers "schema", with what version() says, to
--- a program that this lock schema is not for. The last attempt at the wait timeout (p_last) leaves the queue in the same call.
+-- writes nothing but the announcement, and that rarely. Answers as acquire() does. A held answer also has what queue() returns, or
+-- "retryAfterMs": too many attempts came from this client, this one was not made. Answers "schema", with what version() returns,
+-- to a program of another version. The last attempt at the wait timeout (p_last) leaves the queue in the same call.
 CREATE OR REPLACE FUNCTION "migrate_lock".poll(
     p_program integer, p_instance_id text, p_secret text, p_ttl_ms bigint, p_host text, p_pid integer, p_command text,
     p_command_sha256 text, p_run_key text, p_failure_memory_ms bigint, p_respect bigint, p_orphans text, p_seen jsonb,
@@ -16,7 +16,7 @@ CREATE OR REPLACE FUNCTION "migrate_lock".poll(
 AS $body$
 DECLARE
     secret     bytea := sha256(convert_to(p_secret, 'UTF8'));
-    caller     record;  -- what rate-limit.sql keeps of it
+    caller     record;  -- the limits and the counters of its role and address
     position_  bigint;
     ahead_us   bigint;
     charges    boolean;  -- this attempt is the one that charges its client
@@ -65,7 +65,7 @@ BEGIN
 
     position_ := nextval(caller.attempts);
     ahead_us  := position_ - extract(epoch FROM caller.moment) * 1000000;
-    -- Mostly the attempt is counted by that.
+    -- Usually that counts the attempt; only every N-th one also charges the client.
     charges   := position_ / greatest(1, 100000 / caller.rate) % caller.rate = 0;  -- the divisor is the sequence's increment
     IF charges OR ahead_us NOT BETWEEN -10000000 AND 9999999
        OR caller.next_at > caller.moment + interval '10 seconds' THEN
@@ -102,7 +102,7 @@ BEGIN
         PERFORM "migrate_lock".forget_waiters(p_instance_id, secret);
     END IF;
     IF p_listens IS TRUE THEN
-        -- A holder has no session state.
+        -- A holder needs no notification.
         UNLISTEN "migrate_lock";
     END IF;
     RETURN answer;
@@ -144,8 +144,8 @@ BEGIN
     -- A plain read first: a refused ON CONFLICT DO UPDATE would lock the row and write WAL at every poll.
     SELECT * INTO seen FROM "migrate_lock".migration_lock WHERE id = 1;
     is_first := NOT FOUND;
-    IF seen.released_at IS NULL  -- mark: released-is-over
-       AND seen.expires_at > clock_timestamp() THEN  -- mark: first-look
+    IF seen.released_at IS NULL  -- mark: released-is-free
+       AND seen.expires_at > clock_timestamp() THEN  -- mark: first-read
         IF "migrate_lock".proves(seen, p_instance_id, p_secret_sha256) IS TRUE THEN
             -- The answer to an earlier attempt was lost. That attempt may have been cut short while it waited for a
             -- synchronous standby: with the row lock this commit waits for it too.
@@ -167,7 +167,7 @@ BEGIN
             RETURN jsonb_build_object('outcome', 'held', 'holder', NULL);
         END IF;
         IF seen.released_at IS NULL AND (
-               seen.expires_at > clock_timestamp() OR  -- mark: second-look
+               seen.expires_at > clock_timestamp() OR  -- mark: second-read
                seen.fencing_token = p_respect) THEN  -- mark: respect
             RETURN jsonb_build_object('outcome', 'held', 'holder', "migrate_lock".describe(seen));
         END IF;
@@ -182,7 +182,7 @@ BEGIN
     END IF;
 
     IF NOT is_first THEN  -- mark: before-the-row
-        -- The upsert below would pass an assert_held() transaction by; this does not.
+        -- The upsert below would not wait for an assert_held() transaction; this skips the row.
         SELECT * INTO seen FROM "migrate_lock".migration_lock WHERE id = 1 FOR UPDATE SKIP LOCKED;
         IF NOT FOUND THEN
             RETURN jsonb_build_object('outcome', 'held', 'holder', NULL);
@@ -206,9 +206,8 @@ BEGIN
         END IF;
     END IF;
 
-    -- An instance id names one acquisition for ever: a client that could choose a used one could be taken for its first owner.
-    -- Only its own lease that ran out before its answer came is acquired again. After a release the same call is one that was
-    -- delayed on its way, and its lease would not be used.
+    -- An instance id names one acquisition only. The exception is the instance's own lease that ran out before its answer came.
+    -- After a release the same call is one that was delayed on its way: its lease would not be used.
     IF EXISTS (
            SELECT FROM "migrate_lock".migration_lock_audit
             WHERE instance_id = p_instance_id AND event = 'lock.acquired')  -- mark: used-id
@@ -218,7 +217,7 @@ BEGIN
         RAISE EXCEPTION 'the instance id was used before' USING ERRCODE = 'unique_violation';
     END IF;
 
-    -- The statement that gives the lock away.
+    -- The statement that grants the lease.
     INSERT INTO "migrate_lock".migration_lock AS lock
         (instance_id, locked_at, expires_at, secret_sha256, host, pid, db_role, command, command_sha256, run_key)
     VALUES (
@@ -226,7 +225,7 @@ BEGIN
         p_host, p_pid, session_user, p_command, p_command_sha256, p_run_key)
     ON CONFLICT (id) DO UPDATE SET
         instance_id    = excluded.instance_id,
-        -- Not excluded's: those were computed before a wait for the row, the lease starts after it.
+        -- Not excluded's: those were computed before the wait for the row, and the lease starts after it.
         locked_at      = clock_timestamp(),  -- mark: begins-now
         expires_at     = clock_timestamp() + ttl,  -- mark: ends-after-ttl
         released_at    = NULL,  -- mark: not-released
@@ -247,7 +246,7 @@ BEGIN
         RETURN jsonb_build_object('outcome', 'held', 'holder', NULL);
     END IF;
     IF is_first THEN  -- mark: first-row
-        -- The very first row: its times were computed before a wait for another first one that was then rolled back.
+        -- The first row: its times were computed before the wait for another first row that was then rolled back.
         UPDATE "migrate_lock".migration_lock SET locked_at = clock_timestamp(), expires_at = clock_timestamp() + ttl
          WHERE id = 1
         RETURNING * INTO acquired;
@@ -266,7 +265,7 @@ BEGIN
         jsonb_build_object('ttlMs', p_ttl_ms, 'host', p_host, 'pid', p_pid, 'command', p_command, 'runKey', p_run_key),
         p_secret_sha256);
     IF p_run_key IS NOT NULL THEN
-        -- Another command that the same run key is known with: a warning, as two services may share a key by mistake.
+        -- Another command with the same run key causes a warning: two services may share a key by mistake.
         SELECT coalesce(run.command, 'a command that is not known') INTO other
           FROM "migrate_lock".migration_lock_run AS run
          WHERE run.run_key = p_run_key AND run.command_sha256 <> p_command_sha256

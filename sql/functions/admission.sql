@@ -1,4 +1,4 @@
--- For the lock's owner alone: who may use the lock, and its limits. A role that is admitted may call what grant_functions() names
+-- For the lock's owner alone: the roles that may use the lock, and its limits. A role that is admitted may call what grant_functions() names
 -- and nothing else; a right that the owner has revoked by hand stays so. What the owner decides is recorded in the chain, and
 -- every transaction that changes the chain locks the lock's row first.
 
@@ -15,7 +15,7 @@ DECLARE
 BEGIN
     IF before_ IS NOT NULL THEN
         needed := needed || ARRAY [
-            'poll', 'look', 'watch', 'release', 'leave', 'extend', 'cleanup', 'status', 'activity', 'blocking',
+            'poll', 'read_run_key', 'watch', 'release', 'leave', 'extend', 'cleanup', 'status', 'activity', 'blocking',
             'unblock', 'settle', 'history', 'chain'];
     END IF;
     FOR function_ IN

@@ -1,7 +1,7 @@
--- How a call begins. version() is the first thing that a program asks. begin_change() comes first in every function that changes
--- something: it promises that no argument which the function needs is NULL, and that no setting of the role or of the database
--- breaks the lock. Functions that are not SECURITY DEFINER are parts of those that are: there they have the owner's rights and
--- search_path. A role that calls one directly can do nothing with it that it could not do by itself.
+-- How a call begins. version() is the first call of a program. begin_change() comes first in every function that changes something:
+-- it promises that no argument which the function needs is NULL, and that no setting of the role or of the database breaks the
+-- lock. Functions that are not SECURITY DEFINER are parts of those that are: there they have the owner's rights and search_path. A
+-- role that calls one directly can do nothing with it that it could not do without it.
 
 -- Which version of the lock schema this is. It works for a role that may read no table.
 CREATE OR REPLACE FUNCTION "migrate_lock".version() RETURNS jsonb
@@ -29,9 +29,9 @@ AS $body$
 BEGIN
     IF p_missing IS DISTINCT FROM 0 THEN
         PERFORM "migrate_lock".refuse('an argument is NULL', 'Give every argument that the function needs.');
-    ELSIF (p_orphans IN ('terminate', 'wait', 'look', 'ignore')) IS NOT TRUE
+    ELSIF (p_orphans IN ('terminate', 'wait', 'list', 'ignore')) IS NOT TRUE
        OR (p_seen IS NOT NULL AND (jsonb_typeof(p_seen) <> 'array' OR octet_length(p_seen::text) > 1000000)) THEN
-        PERFORM "migrate_lock".refuse('the policy for orphans is not known', 'It is terminate, wait, look or ignore.');
+        PERFORM "migrate_lock".refuse('the policy for orphans is not known', 'It is terminate, wait, list or ignore.');
     ELSIF current_setting('transaction_isolation') IS DISTINCT FROM 'read committed' THEN
         -- Under a snapshot of the whole transaction a lock that was taken since would be invisible.
         RAISE EXCEPTION 'migrate-lock needs READ COMMITTED, not %', current_setting('transaction_isolation')
@@ -64,8 +64,7 @@ AS $body$
 $body$;
 
 -- Times leave the database as milliseconds since the start ('epoch': 1970), whatever DateStyle and TimeZone are. The end of a
--- lease that was set to infinity by hand is a moment later than all others: without this, status() and
--- unlock() would fail on it.
+-- lease that was set to infinity by hand counts as a moment later than all others, so that status() and unlock() work on it.
 CREATE OR REPLACE FUNCTION "migrate_lock".ms_between(start timestamptz, finish timestamptz) RETURNS bigint
     LANGUAGE plpgsql STABLE
 AS $body$

@@ -1,10 +1,11 @@
--- Who waits for the lease's sessions, for `run --max-block`, and how one of these sessions is kept from blocking any longer.
+-- Which sessions wait for those of the lease, for `run --max-block`, and how one of the lease's sessions is kept from blocking.
 
--- The client sessions that wait for one of p_pids, directly or through others; one row for each of p_pids that is in the way. since:
--- from when on it has waited for that one; null before PostgreSQL 14. transaction: of the one that waits. Not counted: what waits
--- behind another one of p_pids, sessions of migrate-lock and of its commands, who waits for an advisory lock (a migration tool has
--- one, for others to wait for), and who waits for every older transaction, as CREATE INDEX CONCURRENTLY of whatever table does: only
--- those behind it count.
+-- The client sessions that wait for one of p_pids, directly or through others: one row for each of p_pids that blocks it. since: when
+-- that wait began; null before PostgreSQL 14. transaction: that of the waiting session. Not counted are
+--   what waits behind another one of p_pids
+--   sessions of migrate-lock and of its commands
+--   a session that waits for an advisory lock: a migration tool has one for others to wait for
+--   a session that waits for every older transaction, as CREATE INDEX CONCURRENTLY of any table does; those behind it count
 CREATE OR REPLACE FUNCTION "migrate_lock".waits_behind(p_pids integer[])
     RETURNS TABLE (head integer, pid integer, since timestamptz, transaction text, object text)
     LANGUAGE plpgsql STABLE
@@ -24,8 +25,8 @@ BEGIN
                       AND lock.database = (SELECT oid FROM pg_database WHERE datname = current_database())) AS object
           FROM held AS waiter
          WHERE NOT granted AND locktype <> 'advisory' AND pid <> ALL (p_pids)
-         -- pg_blocking_pids() holds up other lock requests for a moment. First those who want what one of p_pids has, or wants too;
-         -- who only reads a table is in the way of few.
+         -- pg_blocking_pids() delays other lock requests for a moment, so at most 100 are examined: first those that want what one of
+         -- p_pids has or wants; last those that only read a table, which block few others.
          ORDER BY EXISTS (
                       SELECT FROM held AS lock
                        WHERE lock.pid = ANY (p_pids) AND lock.locktype = waiter.locktype
@@ -39,7 +40,7 @@ BEGIN
     ), queue (head, pid, since) AS (
         SELECT blocker, pid, since FROM edge WHERE blocker = ANY (p_pids)
         UNION
-        -- Who waits for a waiter waits for the head only since that one does.
+        -- A session that waits for a waiter waits for the head only since that waiter does.
         SELECT queue.head, edge.pid, CASE WHEN num_nulls(queue.since, edge.since) = 0 THEN greatest(queue.since, edge.since) END
           FROM queue JOIN edge ON edge.blocker = queue.pid
     )
@@ -56,7 +57,7 @@ BEGIN
 END
 $body$;
 
--- Reports, with the owner's rights, who waits for the sessions of a lease that was not released: {"instanceId": ..., "lockedAt": ...,
+-- Reports, with the owner's rights, what waits for the sessions of a lease that was not released: {"instanceId": ..., "lockedAt": ...,
 -- "waits": [{"head": the lease's session, "pid": the waiter, "ms": for how long, "transaction": the waiter's, "object": ...}]}. Null:
 -- there is no lease, or this is a replica.
 CREATE OR REPLACE FUNCTION "migrate_lock".blocking() RETURNS jsonb
@@ -79,8 +80,8 @@ END
 $body$;
 
 -- Cancels the statement of a session of the caller's lease (p_how: cancel) or ends the session (terminate), if p_waiter has waited for
--- it for p_waited_ms. All is looked at once more here. Answers
--- ended, denied (PostgreSQL does not let the owner), passed (that is not so any more), or refused (it is not the caller's lease).
+-- it for p_waited_ms; all of this is checked again here. Answers ended, denied (the owner may not end it), passed (it does not block
+-- p_waiter any more), or refused (it is not the caller's lease).
 CREATE OR REPLACE FUNCTION "migrate_lock".unblock(
     p_instance_id text, p_secret text, p_pid integer, p_waiter integer, p_waited_ms bigint, p_how text
 ) RETURNS jsonb
@@ -130,7 +131,7 @@ BEGIN
 END
 $body$;
 
--- The sessions of a lease are its holder's to end, while it has the lease.
+-- Whether the caller may end sessions of the lease: only its holder may, while it has the lease.
 CREATE OR REPLACE FUNCTION "migrate_lock".may_end_sessions(
     lease "migrate_lock".migration_lock, p_instance_id text, p_secret text
 ) RETURNS boolean

@@ -1,6 +1,5 @@
 -- Clears a lease that has run out without a release, and waiters that do not count any more. Calling it is optional: the next
--- acquisition does the same. A lease whose sessions are still open is not cleared: settle_orphans() sees to them, and
--- "orphans" says which they are.
+-- acquisition does the same. A lease whose sessions are still open is not cleared: "orphans" lists them; see settle_orphans().
 CREATE OR REPLACE FUNCTION "migrate_lock".cleanup(p_orphans text, p_seen jsonb) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $body$

@@ -42,8 +42,8 @@ END
 $body$;
 
 -- Records a refused attempt: at most one a second for each kind and client, as a client in a loop would fill the history. It is
--- about the caller, who did not prove anything about the instance that it named: that stands in the details only. A client
--- whose row another transaction has locked is just being recorded.
+-- about the caller, which proved nothing about the instance that it named: the details alone name that. A refusal is skipped while
+-- another transaction has locked the client's row, because that one records it.
 CREATE OR REPLACE FUNCTION "migrate_lock".record_refusal(
     p_kind text, p_event text, p_named_instance_id text, p_details jsonb
 ) RETURNS void

@@ -27,10 +27,10 @@ AS $body$
        AND command_sha256 = p_command_sha256  -- mark: same-command
 $body$;
 
--- What a waiter with a run key asks between two polls, and a run whose check found nothing to do, in one read: whether the work of
--- the key is still to be done, whether the lock is held, and whether a command may have left its work unfinished: the caller's, by
--- an unclean end, or any, whose lease has expired without a release.
-CREATE OR REPLACE FUNCTION "migrate_lock".look(p_run_key text, p_command_sha256 text, p_failure_memory_ms bigint)
+-- The read of a waiter with a run key between two polls, and of a run whose check found nothing to do: whether the work of the key is
+-- still to be done, whether the lock is held, and whether a command may have left its work unfinished (the caller's, by an unclean
+-- end; or any, if its lease has expired without a release).
+CREATE OR REPLACE FUNCTION "migrate_lock".read_run_key(p_run_key text, p_command_sha256 text, p_failure_memory_ms bigint)
     RETURNS jsonb
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $body$
@@ -41,5 +41,5 @@ AS $body$
              WHERE id = 1 AND released_at IS NULL AND expires_at > clock_timestamp()),
         'mayBeUnfinished',
             EXISTS (SELECT FROM "migrate_lock".migration_lock_unclean_end WHERE command_sha256 = p_command_sha256)
-            OR EXISTS (SELECT FROM "migrate_lock".migration_lock WHERE released_at IS NULL))  -- mark: looked-unreleased
+            OR EXISTS (SELECT FROM "migrate_lock".migration_lock WHERE released_at IS NULL))  -- mark: read-unreleased
 $body$;

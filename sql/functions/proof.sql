@@ -1,5 +1,5 @@
--- Who has the lease. Only who acquired it can release, extend or prove it: proves() is the test, by the secret's hash and by the
--- role. describe() says what is shown of a lease: never the secret's hash.
+-- The proof of ownership. Only the instance that acquired a lease can release, extend or prove it: proves() tests the secret's hash
+-- and the role. describe() returns what is shown of a lease: never the secret's hash.
 
 CREATE OR REPLACE FUNCTION "migrate_lock".describe(lease "migrate_lock".migration_lock) RETURNS jsonb
     LANGUAGE sql VOLATILE
@@ -32,9 +32,9 @@ AS $body$
            ) IS TRUE  -- mark: proof-is-known
 $body$;
 
--- What the history says of an instance: whether its id was used, whether the caller is the one that acquired a lease under it,
--- whether that lease was released (by the caller, or by a cleanup after its end: one that unlock() ended was lost), and whether
--- its loss stands there already. One row.
+-- What the history has about an instance, in one row: whether its id was used, whether the caller is the one that acquired a lease
+-- under it, whether that lease was released (by the caller, or by a cleanup after its end: one that unlock() ended was lost), and
+-- whether its loss is recorded already.
 CREATE OR REPLACE FUNCTION "migrate_lock".past(p_instance_id text, p_secret_sha256 bytea)
     RETURNS TABLE (was_used boolean, was_holder boolean, was_released boolean, was_lost boolean, acquired_hash text,
                    released_hash text)

@@ -1,5 +1,5 @@
--- The queue: who waits, and whom a release notifies. Nothing in it is needed for correctness: it paces the polls, and people see
--- it. No call waits for a row of it.
+-- The queue: the waiters, and which of them a release notifies. Nothing in it is needed for correctness: it paces the polls, and
+-- `status` shows it. No call waits for a row of it.
 
 -- Announces a waiter, or takes it out of the queue after its last attempt. Answers "queueLength": how many wait, the caller
 -- included; "listens": a release notifies this session; "listening": how many are notified.
@@ -42,9 +42,8 @@ BEGIN
         RETURN jsonb_build_object('queueLength', waiting);
     END IF;
 
-    -- Each role has places of its own: another one cannot take them by waiters that do not exist.
-    -- The first to come while a place is free, not the first in order: all places are then taken again a few polls after each
-    -- handover, however short the commands are. Where connections are few, no waiter keeps one.
+    -- Each role has four places of its own, which another role cannot take with waiters that do not exist. The next to poll gets a
+    -- free place, not the first in order: so all are taken soon after a handover. Where connections are few, no waiter keeps one.
     notified := p_wants_to_listen AND (mine.listens IS TRUE OR listening < 4) AND p_connections_left >= 5;
     IF notified THEN
         LISTEN "migrate_lock";
@@ -52,11 +51,11 @@ BEGIN
         UNLISTEN "migrate_lock";
     END IF;
 
-    -- The longest pause between two polls is 1.5 times the poll interval, or n / 20 s with many waiters. A waiter counts for
-    -- four of these, at most an hour, and renews when half of that is over.
+    -- The longest pause between two polls is 1.5 times the poll interval, or 75 ms for each of many waiters (300 ms where
+    -- connections are few). A waiter counts for four of these (one), at most an hour, and is renewed when half of that has passed.
     counts_for := least(greatest(15000, 6 * p_poll_interval_ms, 300 * waiting), 3600000) * interval '1 millisecond';
-    -- At most 1000 waiters of a role are counted; more can wait, uncounted: waiters that do not exist make the others poll less
-    -- often. An id that was another holder's is not announced: rows about an instance need its proof.
+    -- At most 1000 waiters of a role are counted, because waiters that do not exist make the others poll less often; more can wait
+    -- uncounted. An id that was another holder's is not announced: rows about an instance need its proof.
     IF mine.instance_id IS NULL AND of_my_role < 1000
        AND (SELECT was_holder OR NOT was_used FROM "migrate_lock".past(p_instance_id, p_secret_sha256)) THEN
         -- DO NOTHING: an id that another client has announced stays that client's, and DO UPDATE would lock its row.
@@ -68,7 +67,7 @@ BEGIN
             p_command_sha256, p_run_key, notified)
         ON CONFLICT (instance_id) DO NOTHING;
     ELSIF (mine.counts_until - moment > counts_for / 2 AND notified = mine.listens) IS NOT TRUE THEN
-        -- A row that another transaction has locked is just being forgotten: the next poll announces this waiter again.
+        -- Another transaction that has locked the row is removing it: the next poll announces this waiter again.
         WITH free AS (
             SELECT waiter.instance_id
               FROM "migrate_lock".migration_lock_waiter AS waiter

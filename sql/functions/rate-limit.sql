@@ -40,10 +40,10 @@ BEGIN
 END
 $body$;
 
--- Sees to an attempt that poll() cannot let pass by the number that it drew alone: it charges the client, or is over the rate, or
--- the clock has moved. p_counter is the sequence of the caller's role (roles that can act as the owner share the owner's), ahead_us
--- how far the number is ahead of the clock, due and p_counted are next_at and counted_at of the client. Answers null, or in how
--- many milliseconds the client may come back. No call waits here for another client.
+-- Decides about an attempt whose number from the sequence does not suffice: it charges the client, or is over the rate, or the clock
+-- has moved. p_counter is the sequence of the caller's role (roles that can act as the owner share the owner's), ahead_us how far
+-- the number is ahead of the clock; due and p_counted are next_at and counted_at of the client. Answers null, or after how many
+-- milliseconds the client may try again. No call waits here for another client.
 CREATE OR REPLACE FUNCTION "migrate_lock".charge_client(
     p_counter regclass, p_rate integer, p_position bigint, charges boolean, ahead_us bigint, moment timestamptz,
     due timestamptz, p_counted timestamptz
@@ -62,8 +62,8 @@ BEGIN
         due    := moment;  -- the clock has stepped back
         latest := moment;
     END IF;
-    -- A role that was silent has saved nothing up, and one that goes on asking waits for a second or two at most.
-    -- More than a minute ahead: the clock has stepped back.
+    -- A role that made no attempts has no credit for that, and one that continues waits for a second or two at most. More than a
+    -- minute ahead means that the clock has stepped back.
     IF ahead_us NOT BETWEEN -10000000 AND 12000000 THEN
         PERFORM setval(p_counter, p_position - ahead_us + CASE WHEN ahead_us BETWEEN 0 AND 60000000 THEN 11000000 ELSE 0 END);
     END IF;
@@ -71,13 +71,13 @@ BEGIN
     wait_ms := CASE
         WHEN ahead_us BETWEEN 10000000 AND 60000000 THEN 1000
         WHEN due > moment + advance THEN ceil(extract(epoch FROM due - advance - moment) * 1000)
-        -- A client far over its rate that asks over many connections at once is not let in uncounted.
+        -- A client far over its rate that uses many connections at once makes no uncounted attempt.
         WHEN charges AND NOT is_free AND due > moment + advance / 2 THEN 100
     END;
     IF wait_ms IS NOT NULL THEN
         PERFORM "migrate_lock".record_refusal(
             'attempt', 'lock.rate_limited', NULL, jsonb_build_object('attemptsPerSecond', p_rate));
-        -- A client that comes again at once keeps its own connection busy, and leaves the server to the others.
+        -- A client that tries again at once waits here on its own connection, and leaves the server to the others.
         PERFORM pg_sleep(least(wait_ms, 100) / 1000.0);
         RETURN wait_ms;
     END IF;

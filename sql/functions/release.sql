@@ -1,12 +1,12 @@
--- How a lease ends by its holder. Only the holder can release it, and no lease is released while sessions of it are open. A
--- release whose answer was lost finds its own row. A holder that has lost its lease learns it, and the history says so once.
+-- How a holder ends its lease. Only the holder can release it, and no lease is released while sessions of it are open. A release
+-- whose answer was lost finds its own row. A holder that has lost its lease gets that answer, and the history has it once.
 
 -- Answers one of
 --   released          it was the caller's; "late": true when it had already run out
 --   already_released  by the caller's earlier call whose answer was lost, or by a cleanup after it ran out
 --   lost              another instance has or had it since, unlock() ended it, or the row is gone: nothing is changed
 --   refused           the caller does not prove that the lease is its own: nothing is changed
---   orphans           sessions of the lease are still open: settle_orphans() has seen to them, call again
+--   orphans           sessions of the lease are still open; see settle_orphans(). Call again
 -- p_by is holder or guard. p_exit_code, p_signal, p_reason and p_leftovers (processes) say how the command ended, where that is
 -- known, and p_end what kind of end it was, as in store_end(): null where no command was started. p_recovered: what an earlier
 -- end had left behind was recovered under this lease. With p_succeeded, the end of the work of the lease's run key is stored in
@@ -38,8 +38,8 @@ BEGIN
         PERFORM "migrate_lock".refuse('this is not how a command ends', 'Give codes up to 255, and texts up to 500 bytes.');
     END IF;
 
-    -- First without a lock: who proves nothing locks nothing, and cannot keep the holder waiting. Nor does who had a lease whose
-    -- end is known already: nothing is left to write about it.
+    -- Read first without a lock: a caller without proof locks nothing, so it cannot keep the holder waiting. Nor does a caller
+    -- whose lease has a recorded end: nothing is left to write about it.
     SELECT * INTO lease FROM "migrate_lock".migration_lock WHERE id = 1;
     may_lock := "migrate_lock".proves(lease, p_instance_id, secret);
     IF may_lock IS NOT TRUE THEN

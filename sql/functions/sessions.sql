@@ -3,7 +3,7 @@
 -- and no session of a role that has nothing to do with it is touched.
 
 -- The role that acquired the lease, and those that the owner has named for the commands of its runs. (In a SECURITY DEFINER
--- function the current user is the owner; who can act as the owner, a superuser too, is a MEMBER of it.)
+-- function the current user is the owner. A role that can act as the owner, such as a superuser, is a MEMBER of it.)
 CREATE OR REPLACE FUNCTION "migrate_lock".lease_roles(lease "migrate_lock".migration_lock) RETURNS oid[]
     LANGUAGE sql STABLE
 AS $body$
@@ -57,12 +57,12 @@ BEGIN
 END
 $body$;
 
--- Ends the orphans of a lease whose holder no longer speaks for it, or waits for them. p_orphans is
---   terminate  a direct connection: a session with the lease's name is the lease's, also when it is idle
---   wait       a pooler lends a session with its name to strangers: only transactions that were open at the first look
---              (p_seen, as it was answered then) count, and none is ended
---   look       the caller does not know yet which of these it needs: it only learns of them
---   ignore
+-- Ends the orphans of a lease, or waits for them. p_orphans is
+--   terminate  on a direct connection: a session with the lease's name is the lease's, also when it is idle. It is ended
+--   wait       behind a pooler, which lends a session with its name to other clients: only transactions that were open at the first
+--              call count (p_seen: its answer), and none is ended
+--   list       the caller does not know yet which of these it needs: the sessions are only listed
+--   ignore     they do not count
 -- A role cannot ignore a transaction that began under another role's lease.
 -- Answers null when none is left, else {"sessions": [...], "denied": how many we may not end}.
 CREATE OR REPLACE FUNCTION "migrate_lock".settle_orphans(lease "migrate_lock".migration_lock, p_orphans text, p_seen jsonb)
@@ -80,9 +80,8 @@ DECLARE
     denied    integer   := 0;
     shown     jsonb;
 BEGIN
-    -- asserting: transactions that have called assert_held() and are still open. They belong to the present lease, as no other
-    -- one can be acquired before they end. (The functions under pg_locks and pg_stat_activity: the views take several times as
-    -- long to plan, and every release looks here.)
+    -- asserting: open transactions that have called assert_held(). No other lease can be acquired before they end, so they are of
+    -- this one. (Not the views pg_locks and pg_stat_activity: their planning would make every release slower.)
     SELECT coalesce((
                SELECT array_agg(pid)
                  FROM pg_lock_status()
@@ -92,7 +91,7 @@ BEGIN
            EXISTS (SELECT FROM pg_stat_get_activity(NULL) WHERE starts_with(application_name, 'migrate-lock:'))
       INTO asserting, are_named;
     IF asserting = '{}' AND NOT are_named THEN
-        RETURN NULL;  -- mostly: there is no session of any lease
+        RETURN NULL;  -- the usual case: there is no session of any lease
     END IF;
     roles  := "migrate_lock".lease_roles(lease);
     is_own := (to_regrole(quote_ident(session_user)) = ANY (roles) OR pg_has_role(session_user, current_user, 'MEMBER')) IS TRUE;

@@ -1,7 +1,7 @@
 -- What every role that may use the lock can see of it.
 
 -- The lease, the instances that wait, in order of arrival, how many wait for a run key, and the commands whose last lease had an
--- unclean end. Reads only. A replica does not have the unlogged tables of those who wait: not even planning to read them works there.
+-- unclean end. Reads only. A replica does not have the unlogged tables of waiters and watchers: a statement that names them fails there.
 CREATE OR REPLACE FUNCTION "migrate_lock".status() RETURNS jsonb
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $body$

@@ -1,5 +1,5 @@
 -- How the last lease of a command ended, where that end was unclean. A tool that is killed may leave a lock of its own, or half
--- of its work: the next run of the same command is told so when it acquires the lease. The row is removed when that command
+-- of its work: the next run of the same command gets the row when it acquires the lease. The row is removed when that command
 -- succeeds, or when its recovery does. Rows of other commands stay, so two services on one lock do not hide each other's ends. A
 -- lease without a command's SHA-256 has no row.
 

@@ -2,7 +2,7 @@
 --   free      the lock is not held: nothing is changed
 --   refused   the holder is another one than named ("reason": "holder"), or the lease still runs and p_force is not
 --             given ("live"): nothing is changed
---   orphans   sessions of the lease are still open: settle_orphans() has seen to them, call again
+--   orphans   sessions of the lease are still open; see settle_orphans(). Call again
 --   released  with "sessionsLeft", the process ids of those that are still open, when p_leave_sessions is given
 -- The holder's own release then finds its lease lost.
 CREATE OR REPLACE FUNCTION "migrate_lock".unlock(

@@ -1,11 +1,11 @@
 -- Waiting for a run key without the lock: the work of a key is done when every command that is known, waits or runs under it has
 -- succeeded at its newest run, and at least one has. A watcher starts nothing and changes nothing of the lock. Where it may write,
--- it announces itself, so that a thousand watchers look rarely.
+-- it announces itself, so that a thousand watchers read rarely.
 
--- One look at a run key. Answers "done"; "success" and "failure": the newest run of each kind that is stored, null: none;
+-- One read of a run key. Answers "done"; "success" and "failure": the newest run of each kind that is stored, null: none;
 -- "failedAgoMs"; "uncleanEnd": of a command that has not succeeded since; "isAwaited": a run waits or runs under the key; "holder"
--- of the lock now; and "watchers": how many look, the caller included, null where the caller could not announce itself.
--- p_watcher is a random name. p_last: the caller does not look again. Works on a replica, which does not know who waits.
+-- of the lock now; and "watchers": how many there are, the caller included, null where the caller could not announce itself.
+-- p_watcher is a random name. p_last: the caller does not read again. Works on a replica, which does not know the waiters.
 CREATE OR REPLACE FUNCTION "migrate_lock".watch(p_run_key text, p_watcher text, p_last boolean) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $body$
@@ -22,7 +22,7 @@ BEGIN
     IF octet_length(p_run_key) NOT BETWEEN 1 AND 2600 OR octet_length(p_watcher) NOT BETWEEN 1 AND 200 THEN
         PERFORM "migrate_lock".refuse('the run key or the name is empty or too long', 'Give at most 2600 and 200 bytes.');
     END IF;
-    -- In the order in which a run goes on: each statement has a snapshot of its own, and no run must be between two of them.
+    -- In the order of a run's states: each statement has a snapshot of its own, so no run is missed between two of them.
     IF NOT pg_is_in_recovery() THEN
         SELECT coalesce(array_agg(coalesce(command_sha256, '')), '{}') INTO begun
           FROM "migrate_lock".migration_lock_waiter
@@ -69,9 +69,9 @@ BEGIN
 END
 $body$;
 
--- Announces a watcher for two minutes, and again when one of them is over, or takes it out. Answers how many there are, the caller
--- included. At most 1000 of a role are counted: watchers that do not exist make the others look less often, and each role has
--- rows of its own. No call waits for a row.
+-- Announces a watcher for two minutes, and again after one of them, or removes it. Answers how many there are, the caller included. At
+-- most 1000 of a role are counted, because watchers that do not exist make the others read less often; each role has rows of its
+-- own. No call waits for a row.
 CREATE OR REPLACE FUNCTION "migrate_lock".count_watchers(p_watcher text, p_last boolean) RETURNS bigint
     LANGUAGE plpgsql
 AS $body$

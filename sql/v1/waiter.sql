@@ -16,11 +16,11 @@ CREATE UNLOGGED TABLE "migrate_lock".migration_lock_waiter (
 -- A migration's open transaction keeps every dead version of a row. With this index a poll does not read them.
 CREATE INDEX migration_lock_waiter_counts_until ON "migrate_lock".migration_lock_waiter (counts_until);
 
--- The instances that wait for a run key (`migrate-lock wait`): only how many there are matters, so that together they look rarely.
+-- The instances that wait for a run key (`migrate-lock wait`): only their number matters, so that together they read rarely.
 CREATE UNLOGGED TABLE "migrate_lock".migration_lock_watcher (
     db_role      text        NOT NULL,
     watcher      text        NOT NULL,   -- a random name of its own, shown nowhere
-    counts_until timestamptz NOT NULL,   -- renewed by looks; after it the watcher does not count
+    counts_until timestamptz NOT NULL,   -- renewed by reads; after it the watcher does not count
     PRIMARY KEY (db_role, watcher)
 );
 

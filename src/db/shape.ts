@@ -9,7 +9,7 @@ export class InvalidAnswer extends MigrateLockError {
   override readonly name = 'InvalidAnswer';
 
   constructor(path: string, expected: string) {
-    super(`The database gave an answer that makes no sense: ${path} is not ${expected}.`, {
+    super(`The database gave an answer that is not valid: ${path} is not ${expected}.`, {
       code: INVALID_ANSWER,
       exit: 'refused',
       hint: 'Something else than migrate-lock has written the functions of the lock schema, or the server is not the one that you think: check both.',

@@ -140,7 +140,7 @@ export class LockCalls {
     limitMs = CALL_LIMIT_MS,
   ): Promise<RunKeyState> {
     const parameters = [runKey, commandSha256, failureMemoryMs];
-    return this.#read(runKeyShape, 'look', 'read the run key', parameters, limitMs);
+    return this.#read(runKeyShape, 'readRunKey', 'read the run key', parameters, limitMs);
   }
 
   /** One read of a watcher. `watcher` is a random name of its own; after the last read it does not count any more. */
@@ -278,12 +278,12 @@ export class LockCalls {
   #policy(seen: Orphans | null): Policy {
     if (this.orphanMode !== 'auto') return policyOf(this.orphanMode, seen);
     const { isPooled, isDirect } = this.database;
-    return policyOf(isPooled ? 'wait' : isDirect ? 'terminate' : 'look', seen);
+    return policyOf(isPooled ? 'wait' : isDirect ? 'terminate' : 'list', seen);
   }
 
   /** Whether a call that found orphans only listed them. Then it is made again: by now it is known what may be done about them. */
   async #onlyListed(policy: Policy, limitMs: number): Promise<boolean> {
-    if (policy.orphans !== 'look') return false;
+    if (policy.orphans !== 'list') return false;
     await this.database.findPooler(limitMs);
     return true;
   }

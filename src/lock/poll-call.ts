@@ -25,7 +25,7 @@ export interface PollOptions {
 }
 
 export interface Policy {
-  orphans: Exclude<OrphanMode, 'auto'> | 'look';
+  orphans: Exclude<OrphanMode, 'auto'> | 'list';
   /** The sessions that the last call found, as JSON; null: there was no call before. */
   seen: string | null;
 }

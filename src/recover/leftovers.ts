@@ -15,7 +15,7 @@ type Prepared = Omit<NonNullable<Leftovers['preparedTransactions']>[number], 'pr
  */
 export function databaseLeftovers(database: Database): Promise<Leftovers | null> {
   return database.transaction('search for leftovers in the database', LIMIT_MS, async (session) => {
-    await session.unsafe(CALLS.lookSettings);
+    await session.unsafe(CALLS.readOnlySettings);
     const indexes = await indexesIn(session);
     const prepared = await rowsOf<Prepared>(session, CALLS.preparedTransactions);
     if (indexes.length === 0 && prepared.length === 0) return null;
@@ -33,7 +33,7 @@ export function databaseLeftovers(database: Database): Promise<Leftovers | null>
 /** INVALID indexes that no session is building, from whichever run. */
 export function invalidIndexes(database: Database): Promise<InvalidIndexSummary[]> {
   return database.transaction('search for INVALID indexes', LIMIT_MS, async (session) => {
-    await session.unsafe(CALLS.lookSettings);
+    await session.unsafe(CALLS.readOnlySettings);
     return indexesIn(session);
   });
 }

@@ -28,7 +28,7 @@ export interface ToolTable {
 /** The tables of known tools that our role may read, in any schema. Nothing of their owners runs: see sql/calls/tool-tables.sql. */
 export function readToolTables(database: Database): Promise<ToolTable[]> {
   return database.transaction('read the locks of tools', LIMIT_MS, async (session) => {
-    await session.unsafe(CALLS.lookSettings);
+    await session.unsafe(CALLS.readOnlySettings);
     const [row] = await session.unsafe<{ answer: (Omit<ToolTable, 'rows'> & { statement: string })[] }[]>(
       CALLS.toolTables,
     );
@@ -65,7 +65,7 @@ export async function takenToolLocks(database: Database): Promise<TakenToolLock[
 /** How many sessions the commands of a lease have left. */
 export function sessionsOfLease(database: Database, instanceId: string): Promise<number> {
   return database.transaction('count the sessions of the last lease', LIMIT_MS, async (session) => {
-    await session.unsafe(CALLS.lookSettings);
+    await session.unsafe(CALLS.readOnlySettings);
     const [row] = await session.unsafe<{ answer: { sessions: number } }[]>(CALLS.leaseSessions, [
       instanceId,
       database.isPooled,

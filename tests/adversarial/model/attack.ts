@@ -25,7 +25,16 @@ const THAT_CHANGE = [
   'unblock',
   'settle',
 ] as const;
-const THAT_READ = ['version', 'look', 'watch', 'status', 'activity', 'blocking', 'history', 'chain'] as const;
+const THAT_READ = [
+  'version',
+  'read_run_key',
+  'watch',
+  'status',
+  'activity',
+  'blocking',
+  'history',
+  'chain',
+] as const;
 const odd = fc.record({
   parameter: fc.nat({ max: 99 }),
   // NULL is the value that was forgotten most often.

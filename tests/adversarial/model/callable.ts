@@ -20,7 +20,7 @@ const HUGE = 'x'.repeat(100_000);
 
 /** Values that no program sends, by type. The first is NULL. */
 export const ODD = {
-  text: [null, '', HUGE, '-1', '*', 'terminate', 'wait', 'look', 'ignore', 'guard', 'unlock', 'null'],
+  text: [null, '', HUGE, '-1', '*', 'terminate', 'wait', 'list', 'ignore', 'guard', 'unlock', 'null'],
   integer: [null, '0', '-1', '1', '2147483647', '-2147483648'],
   bigint: [null, '0', '-1', '1', '9223372036854775807', '-9223372036854775808'],
   boolean: [null, 'true', 'false'],
@@ -63,7 +63,7 @@ export const CALLABLE = {
     p_last: optional('boolean', 'false'),
     p_listens: optional('boolean', 'false'),
   },
-  look: {
+  read_run_key: {
     p_run_key: optional('text', 'key'),
     p_command_sha256: optional('text', 'sha'),
     p_failure_memory_ms: optional('bigint'),

@@ -23,21 +23,21 @@ export const FOUND_BY_THE_MODEL: readonly Mutation[] = [
   broken(
     'acquire',
     'does not check the expiry',
-    at('first-look', 'AND false THEN'),
-    at('second-look', ''),
+    at('first-read', 'AND false THEN'),
+    at('second-read', ''),
     at('upsert', 'WHERE true'),
   ),
-  broken('acquire', 'does not recognize its own lease', at('first-look', 'AND false THEN')),
+  broken('acquire', 'does not recognize its own lease', at('first-read', 'AND false THEN')),
   broken(
     'acquire',
     'counts the lease as held for a microsecond after its end',
-    at('first-look', IS_HELD.replace('>', '>=')),
+    at('first-read', IS_HELD.replace('>', '>=')),
   ),
   broken(
     'acquire',
     'takes the lease a microsecond before its end',
-    at('first-look', `AND seen.expires_at > ${LATER} THEN`),
-    at('second-look', `seen.expires_at > ${LATER} OR`),
+    at('first-read', `AND seen.expires_at > ${LATER} THEN`),
+    at('second-read', `seen.expires_at > ${LATER} OR`),
     at('upsert', `WHERE lock.expires_at <= ${LATER} ${UPSERT_RELEASED}`),
   ),
   broken(
@@ -45,7 +45,7 @@ export const FOUND_BY_THE_MODEL: readonly Mutation[] = [
     'the upsert needs a lease that ended at least a microsecond ago',
     at('upsert', `WHERE lock.expires_at < clock_timestamp() ${UPSERT_RELEASED}`),
   ),
-  broken('acquire', 'counts a released lease as held until its end', at('released-is-over', 'IF true')),
+  broken('acquire', 'counts a released lease as held until its end', at('released-is-free', 'IF true')),
   broken(
     'acquire',
     'the upsert ignores a release',
@@ -192,7 +192,7 @@ export const FOUND_BY_THE_MODEL: readonly Mutation[] = [
   broken('unclean_end', 'reads the mark of any command', at('end-of-command', 'LIMIT 1')),
   broken('acquire', 'stores no end at a takeover', at('takeover-unclean', '')),
   broken('cleanup', 'stores no end', at('cleanup-unclean', '')),
-  broken('look', 'ignores the unclean end of an expired lease', at('looked-unreleased', ')')),
+  broken('read_run_key', 'ignores the unclean end of an expired lease', at('read-unreleased', ')')),
 
   broken('watch', 'does not count waiting runs', at('watched-waits', 'WHERE false')),
   broken('watch', 'does not count the running one', at('watched-runs', NEVER)),
@@ -229,9 +229,9 @@ export const FOUND_BY_OVERLAPS: readonly Mutation[] = [
   broken('acquire', 'waits for the row', at('row-skipped', 'FOR NO KEY UPDATE;')),
 ];
 
-/** What only shows when another instance acquires between two statements of one call (second-look.test.ts). */
+/** What only shows when another instance acquires between two statements of one call (second-read.test.ts). */
 export const FOUND_BETWEEN_LOOKS: readonly Mutation[] = [
-  broken('acquire', 'does not read the row again after locking it', at('second-look', '')),
+  broken('acquire', 'does not read the row again after locking it', at('second-read', '')),
 ];
 
 /** What only shows when another instance acquires and its lease expires, between the read of a released lease and the lock of its row. */

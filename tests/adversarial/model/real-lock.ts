@@ -139,7 +139,7 @@ export class RealLock {
   }
 
   look({ client, failureMemoryMs }: LookRequest): Promise<Answer> {
-    return this.#call(CALLS.look, [client.runKey, client.commandSha256, failureMemoryMs]);
+    return this.#call(CALLS.readRunKey, [client.runKey, client.commandSha256, failureMemoryMs]);
   }
 
   watch({ runKey, watcher, isLast }: WatchRequest): Promise<Answer> {

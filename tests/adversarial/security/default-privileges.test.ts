@@ -55,7 +55,7 @@ async function rights(role: string): Promise<string[]> {
 }
 
 const ADMITTED =
-  'activity assert_held blocking chain cleanup extend history leave look poll release schema settle status unblock version watch';
+  'activity assert_held blocking chain cleanup extend history leave poll read_run_key release schema settle status unblock version watch';
 
 describe.each([
   ['init creates', () => cli(['init'])],

@@ -152,7 +152,7 @@ test("a release without a secret during app's run is refused", async () => {
   const env = { DATABASE_URL: stage.app.url };
   const cli = startCli(['run', '--', 'sleep', '1000'], { env });
   const { instanceId } = await cli.waitForEvent('child.started');
-  for (const p_orphans of ['terminate', 'ignore', 'wait', 'look'])
+  for (const p_orphans of ['terminate', 'ignore', 'wait', 'list'])
     expect(await sqlState(release(mallory, instanceId, null as unknown as string, { p_orphans }))).toBe(
       'ML001',
     );

@@ -76,7 +76,7 @@ const version = () => lie('version() RETURNS jsonb', `'{"version": 1, "oldestPro
 /** Every function that the program calls, created by evil, with the caller's rights. */
 function everything(): string {
   const names =
-    'poll look watch release leave extend assert_held cleanup status history chain unlock prune configure admit expel';
+    'poll read_run_key watch release leave extend assert_held cleanup status history chain unlock prune configure admit expel';
   return `${version()} ${VERSION_TABLE}
     DO $do$ BEGIN
       ${names
@@ -116,15 +116,15 @@ const TRAPS: Record<string, () => string> = {
     CREATE DOMAIN migrate_lock.jsonb AS text CHECK (migrate_lock.check_(VALUE));`,
   'a table with triggers': () => TRIGGERS() + VERSION_TABLE + version(),
   'a view named migration_lock': () => `
-    ${lie('look() RETURNS int', '1')} ${VERSION_TABLE} ${version()}
-    CREATE VIEW migrate_lock.migration_lock AS SELECT migrate_lock.look() AS id; GRANT SELECT ON migrate_lock.migration_lock TO PUBLIC;`,
+    ${lie('read_run_key() RETURNS int', '1')} ${VERSION_TABLE} ${version()}
+    CREATE VIEW migrate_lock.migration_lock AS SELECT migrate_lock.read_run_key() AS id; GRANT SELECT ON migrate_lock.migration_lock TO PUBLIC;`,
   'tables that a COPY reads, as views and with generated columns': () => `
-    ${lie('look(text) RETURNS text', '$1')} ${VERSION_TABLE} ${version()}
-    CREATE VIEW migrate_lock.migration_lock_audit AS SELECT migrate_lock.look('') AS id;
-    CREATE TABLE migrate_lock.migration_lock (instance_id text, fencing_token text GENERATED ALWAYS AS (migrate_lock.look(instance_id)) STORED);
+    ${lie('read_run_key(text) RETURNS text', '$1')} ${VERSION_TABLE} ${version()}
+    CREATE VIEW migrate_lock.migration_lock_audit AS SELECT migrate_lock.read_run_key('') AS id;
+    CREATE TABLE migrate_lock.migration_lock (instance_id text, fencing_token text GENERATED ALWAYS AS (migrate_lock.read_run_key(instance_id)) STORED);
     INSERT INTO migrate_lock.migration_lock VALUES ('x');
     ALTER TABLE migrate_lock.migration_lock ENABLE ROW LEVEL SECURITY;
-    CREATE POLICY trap ON migrate_lock.migration_lock USING (migrate_lock.look(instance_id) <> '');`,
+    CREATE POLICY trap ON migrate_lock.migration_lock USING (migrate_lock.read_run_key(instance_id) <> '');`,
   'an index with a function': () => `
     ${lie('of(text) RETURNS boolean', 'true')} ${VERSION_TABLE} ${version()}
     CREATE TABLE migrate_lock.migration_lock (id int, instance_id text);

@@ -184,7 +184,7 @@ describe('the answer to every other call', () => {
   const NONSENSE = ['null', '7', '"x"', '[]', '{}', '[{}]', '{"outcome": "x"}', '{"outcome": "released"}'];
   const CALLS: [string, () => Promise<unknown>][] = [
     ['version', () => readSchemaVersion(calls.database, 'migrate_lock', LIMIT_MS)],
-    ['look', () => calls.readRunKey({ runKey: 'k', commandSha256: 'sha' }, null)],
+    ['read_run_key', () => calls.readRunKey({ runKey: 'k', commandSha256: 'sha' }, null)],
     ['release', () => calls.release(me)],
     ['leave', () => calls.leave(me, LIMIT_MS)],
     ['extend', () => calls.extend(me, TTL_MS)],
@@ -207,7 +207,7 @@ describe('the answer to every other call', () => {
   test.each([
     ['extend', () => calls.extend(me, TTL_MS), '{"outcome": "extended", "lease": null, "auditHash": null}'],
     [
-      'look',
+      'read_run_key',
       () => calls.readRunKey({ runKey: 'k', commandSha256: 'sha' }, null),
       '{"run": null, "isHeld": "no"}',
     ],
@@ -260,7 +260,7 @@ describe('a run', () => {
     await answerWith('poll', answer);
     const { code, stderr, events } = await run();
     expect(code).toBe(78);
-    expect(stderr).toContain('makes no sense');
+    expect(stderr).toContain('an answer that is not valid');
     expect(events.map(({ event }) => event)).not.toContain('child.started');
     expect(existsSync(join(folder, 'ran'))).toBe(false);
   });

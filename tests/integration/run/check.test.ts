@@ -102,7 +102,7 @@ describe('before the lock', () => {
 
   test('0, where the lock schema cannot be read: it takes the lock', async () => {
     await run('exit 1');
-    await db.sql`DROP FUNCTION migrate_lock.look`;
+    await db.sql`DROP FUNCTION migrate_lock.read_run_key`;
     const result = await run('exit 0', 'echo never');
     expect(names(result)).toContain('lock.acquired');
   });

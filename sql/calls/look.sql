@@ -1,1 +1,0 @@
-SELECT "migrate_lock".look(p_run_key => $1, p_command_sha256 => $2, p_failure_memory_ms => $3) AS answer
