@@ -57,7 +57,7 @@ async function lease(ttlMs = 30_000) {
   return { me, token: answer.lease.fencingToken };
 }
 
-describe('kid, who may only call assert_held()', () => {
+describe('kid, a child role, which may only call assert_held()', () => {
   test('an id of 30 MB is not sent back', async () => {
     const { me } = await lease();
     await lock.release(me);
@@ -116,7 +116,7 @@ describe('kid, who may only call assert_held()', () => {
   );
 });
 
-describe('mallory, who tries to keep the row locked', () => {
+describe('mallory, a role that tries to keep the row locked', () => {
   test('a call that is refused for its arguments locks nothing', async () => {
     const { me } = await lease(10 * 60_000);
     const mallory = await open(stage.other);

@@ -62,7 +62,7 @@ test('a role takes no place of a watcher of another role, and slows the others d
   expect(rows).toEqual({ of_other: 1_000, of_app: 1 });
 });
 
-test('a look reads few rows, with 100,000 keys, and with 100,000 commands under its key', async () => {
+test('a read needs few rows, with 100,000 keys, and with 100,000 commands under its key', async () => {
   const { sql } = stage.db;
   // Two kinds: those of other keys, and those of one key. Without statistics PostgreSQL does not know that.
   for (const [key, command] of [

@@ -115,8 +115,8 @@ describe('the guard', () => {
   });
 });
 
-describe('the own guard', () => {
-  test('dies for memory before the command does', async () => {
+describe('the guard that is migrate-lock itself', () => {
+  test('is killed before the command when memory is short', async () => {
     const { guard } = await lab.holder({ shell: OWN_GUARD.shell, command: 'sleep', args: ['60'] });
     const { pid = 0 } = await lab.line('started');
     expect(readFileSync(`/proc/${guard}/oom_score_adj`, 'utf8')).toBe('1000\n');

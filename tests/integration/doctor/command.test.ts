@@ -49,7 +49,7 @@ test('a command whose sessions bear the name: seen, and its exit code is the res
   expect(released).toEqual({ released: true });
 });
 
-test('once its sessions were seen, the look ends, and its connection', async () => {
+test('once its sessions were seen, the check ends, and its connection', async () => {
   const looks = () =>
     db.sql`SELECT FROM pg_stat_activity WHERE datname = ${db.name} AND query LIKE '%AS is_named%' AND pid <> pg_backend_pid()`;
   const slow = session(db.url).map((word) => word.replace('pg_sleep(0.5)', 'pg_sleep(600)'));
@@ -90,7 +90,7 @@ test('a name of its own for every session: the advice is to unset it', async () 
   expect(last).toMatchObject({ status: 'warn', hint: expect.stringContaining('Unset PGAPPNAME') });
 });
 
-test('with few connections left, the look takes none of them', async () => {
+test('with few connections left, the check takes none of them', async () => {
   const role = await db.createRole('CONNECTION LIMIT 1');
   expect((await runCli(['init', '--grant-to', role.name], { env: { DATABASE_URL: db.url } })).code).toBe(0);
   const { code, last } = await doctorRuns(session(role.url), { DATABASE_URL: role.url });

@@ -34,7 +34,7 @@ beforeAll(async () => {
 });
 afterAll(() => db.drop());
 
-test('the table has statements that keep no one waiting, and such that do', () => {
+test('the table has statements that block others, and statements that do not', () => {
   expect(ROWS.length).toBeGreaterThan(15);
   expect(new Set(ROWS.map(([, , , who]) => who))).toEqual(
     new Set(['', 'writers', 'readers, writers', 'writers of the same rows']),

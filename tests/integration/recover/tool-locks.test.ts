@@ -135,7 +135,7 @@ describe('Liquibase', () => {
   });
 });
 
-describe('an owner who means harm', () => {
+describe('a malicious owner', () => {
   /** A table like that of knex, by a role that would get our rights if anything of it ran. */
   async function hostile(statements: string): Promise<void> {
     const role = await db.createRole();
@@ -219,7 +219,7 @@ describe('an owner who means harm', () => {
     other.disconnect();
   });
 
-  test('a table that another session locks ends the look within its limit', async () => {
+  test('a table that another session locks ends the read within its limit', async () => {
     await db.sql`CREATE TABLE knex_migrations_lock (index serial, is_locked integer)`;
     await db.sql.begin(async (sql) => {
       await sql`LOCK TABLE knex_migrations_lock`;

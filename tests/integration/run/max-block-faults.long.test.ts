@@ -76,7 +76,7 @@ test('a lost connection is one warning; the next one protects again', async () =
   expect(stderr).toContain('which sessions wait for the command is not known');
 });
 
-test('a look that hangs delays neither the release nor the deadline', async () => {
+test('a read that hangs delays neither the release nor the deadline', async () => {
   const run = start([700]);
   const pid = await watcher();
   signalProcess(pid, 'SIGSTOP');
@@ -105,7 +105,7 @@ test('a look that hangs delays neither the release nor the deadline', async () =
   }
 });
 
-test('another instance does not take the session that looks for an orphan of the lease', async () => {
+test('another instance does not count the session that reads as an orphan of the lease', async () => {
   const run = start([60_000], { options: ['--ttl', '4s', '--kill-grace', '100ms'] });
   const pid = await watcher();
   run.kill('SIGSTOP');

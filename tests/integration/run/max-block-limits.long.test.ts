@@ -42,7 +42,7 @@ function migrate(statements: (string | number)[], options: string[] = [], { env 
 const named = (events: readonly MigrateLockEvent[], name: string) =>
   events.filter(({ event }) => event === name);
 
-test('a form with CONCURRENTLY behind a comment that is longer than what is read of it is not cancelled', async () => {
+test('a form with CONCURRENTLY after a comment that is longer than the part that is read is not cancelled', async () => {
   const reader = await openTransaction(db.url, 'INSERT INTO orders DEFAULT VALUES');
   const run = migrate([`/* ${'x'.repeat(6_000)} */ CREATE INDEX CONCURRENTLY by_id ON orders (id)`]);
   await untilLocked(db, 'orders');
@@ -137,7 +137,7 @@ test('the statement of a run on another lock inside the command is not cancelled
   ).toHaveLength(1);
 });
 
-test('100 who wait for something else do not hide who waits for the command', async () => {
+test('100 sessions that wait for something else do not hide one that waits for the command', async () => {
   await db.sql`CREATE TABLE shared (id int)`;
   const stranger = await openTransaction(db.url, 'LOCK TABLE shared IN SHARE MODE');
   const run = migrate(['BEGIN', 'SELECT FROM shared', 'LOCK TABLE orders', 4_000]);
@@ -158,7 +158,7 @@ test('100 who wait for something else do not hide who waits for the command', as
   await db.sql`DROP TABLE shared`;
 });
 
-test('a transaction that holds up CREATE INDEX CONCURRENTLY of another table is left alone, but not who blocks behind it', async () => {
+test('a transaction that holds up CREATE INDEX CONCURRENTLY of another table is left alone, but not a session that blocks behind it', async () => {
   await db.sql`CREATE TABLE other_table (id int)`;
   const run = migrate(['BEGIN ISOLATION LEVEL REPEATABLE READ', 'SELECT 1', 6_000]);
   await waitFor('the transaction is open', async () => {

@@ -167,7 +167,7 @@ test('three sessions of the command that are in the way end at once', async () =
   expect(new Set(cancelled.map(({ action }) => action))).toEqual(new Set(['cancelled']));
 });
 
-test('who waits through others counts, since that other one waits', async () => {
+test('a session that waits through another one counts from when that one waits', async () => {
   // The first waits for the command, the second for a row of the first, for a second longer.
   const first = await openTransaction(db.url, 'UPDATE orders SET id = 1 WHERE id = 1');
   const second = sendStatement(db.url, 'UPDATE orders SET id = 1 WHERE id = 1');
@@ -230,7 +230,7 @@ test('a session that moved on in time is not touched, and the run succeeds', asy
   expect(blocking(events)).toEqual([]);
 });
 
-test('who waits for an advisory lock does not count: a migration tool has one for others to wait for', async () => {
+test('a session that waits for an advisory lock does not count: a migration tool has one for others to wait for', async () => {
   const run = migrate(['SELECT pg_advisory_lock(1)', 'SELECT pg_sleep(3)']);
   await waitFor('it has the lock', async () => {
     const [row] = await db.sql`SELECT FROM pg_locks WHERE locktype = 'advisory'`;

@@ -101,7 +101,7 @@ describe('a recovery', () => {
     expect(await stored()).toMatchObject([{ kind: 'signalled' }]);
   });
 
-  test('a signal does not wait for a database that does not answer a look', async () => {
+  test('a signal does not wait for a database that does not answer the search for leftovers', async () => {
     await endUncleanly();
     const { hostname, port } = new URL(db.url);
     const relay = await startRelay({ host: hostname, port: Number(port) });

@@ -102,7 +102,7 @@ describe('a wait', () => {
     ]);
   });
 
-  test('makes room for every other line, and returns only while it lasts', async () => {
+  test('disappears for every other line, and returns only while the wait lasts', async () => {
     const { emit, live, screen } = terminal();
     emit(waiting());
     await waitFor('the line', () => screen().join() === LINE);

@@ -87,7 +87,7 @@ describe('migrate-lock wait', () => {
     expect(finished(waited)).toMatchObject({ outcome: 'error', exitCode: 69 });
   });
 
-  test('keeps no session between two looks', async () => {
+  test('keeps no session between two reads', async () => {
     await runOnce(3);
     const waiting = wait();
     await waitFor('it is announced', async () => (await watchers()) === 1);
@@ -182,7 +182,7 @@ describe('ends at once', () => {
     rmSync(folder, { recursive: true });
   });
 
-  test('as a role that may not look', async () => {
+  test('as a role that may not read the run key', async () => {
     (await openLock(db.url)).database.disconnect();
     const role = await db.createRole();
     expect(await runCli(['wait', '--once', KEY], { env: env(role.url) })).toMatchObject({ code: 77 });

@@ -378,7 +378,7 @@ describe('a parameter that may say where the database is, or how securely to con
   });
 });
 
-describe('two answers to one question', () => {
+describe('a setting that is given twice, with different values', () => {
   test.each([
     ['postgres://u:geheim@h/d?database=other', 'database'],
     ['postgres://u:geheim@h/d?dbname=other', 'database'],
@@ -400,7 +400,7 @@ describe('two answers to one question', () => {
   });
 });
 
-describe('a URL in the place of a name is not told to everybody', () => {
+describe('a URL in the place of a name is not shown', () => {
   const URL_IN_IT = 'postgres://u:geheim@h/d';
   test.each<[string, string, Record<string, string>]>([
     ['PGDATABASE', 'postgres://u@h', { PGDATABASE: URL_IN_IT }],

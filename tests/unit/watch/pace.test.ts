@@ -6,7 +6,7 @@ const pauses = (crowd: { watchers: number | null; readsAlone?: number; readMs?: 
   Array.from({ length: times }, () => nextRead({ readMs: 10, readsAlone: 0, ...crowd }, FAR_MS).pauseMs);
 const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
-describe('the pause between two looks', () => {
+describe('the pause between two reads', () => {
   test.each([50, 200, 1_000])(
     'is long enough that %i watchers look less than 100 times a second',
     (watchers) => {
@@ -14,7 +14,7 @@ describe('the pause between two looks', () => {
     },
   );
 
-  test('keeps 1000 watchers below 20 connections, also where a look takes 500 ms', () => {
+  test('keeps 1000 watchers below 20 connections, also where a read takes 500 ms', () => {
     expect((1_000 * 500) / mean(pauses({ watchers: 1_000, readMs: 500 }))).toBeLessThan(20);
   });
 
@@ -35,7 +35,7 @@ describe('the pause between two looks', () => {
   });
 });
 
-describe('the last look', () => {
+describe('the last read', () => {
   test('is made at the wait timeout by a few watchers', () => {
     const crowd = { watchers: 5, readMs: 10, readsAlone: 0 };
     expect(nextRead(crowd, 400, () => 0.5)).toEqual({ pauseMs: 400, isLast: true });

@@ -1,4 +1,4 @@
-/** The one look at the command's database sessions: at `lease.expiring`, before the deadline, and of a waiter that gives up. */
+/** The one read of the command's database sessions: at `lease.expiring`, before the deadline, and of a waiter that gives up. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { childTimes } from '../../../src/lock/lease-times.js';
 import { createDatabase, serverUrl, type TestDatabase } from '../../support/database.js';
@@ -126,7 +126,7 @@ test.each<[string, Parameters<Relay['set']>[0]]>([
   expect((await run.done).code).toBe(124);
 });
 
-test('a command that ends during the look is not warned of its deadline', async () => {
+test('a command that ends during the read is not warned of its deadline', async () => {
   const run = start(['sleep', String((HAS_MS * 0.8 + 200) / 1_000)]);
   await run.waitForEvent('child.started');
   relay.set('silent');
@@ -137,7 +137,7 @@ test('a command that ends during the look is not warned of its deadline', async 
   expect(events.map(({ event }) => event)).not.toContain('lease.expiring');
 });
 
-describe('no look is made', () => {
+describe('the sessions are not read', () => {
   test('where connections are few', async () => {
     const role = await db.createRole('CONNECTION LIMIT 4');
     await db.sql.unsafe(`GRANT CREATE ON DATABASE ${db.name} TO ${role.name}`);
