@@ -1,7 +1,6 @@
 /**
  * Commands that print when they started and ended, on a clock that all processes share. `date` is execed, not forked,
- * as the
- * last step: only its own exit comes between its output and its end.
+ * as the last step: only its own exit comes between its output and its end.
  */
 const NOW = 'date +%s%N';
 

@@ -6,8 +6,7 @@ import { join } from 'node:path';
 
 /**
  * A pipe, as a shell, a CI job or a container passes one to a program. Node.js passes sockets instead, to which both
- * contenders
- * take longer to write.
+ * contenders take longer to write.
  * @returns {{ output: Socket, fd: number, handOver: () => void }} `fd` is for the program; after handOver() it alone
  * has it
  */

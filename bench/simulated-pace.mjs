@@ -7,8 +7,7 @@ const EXPIRES_IN_MS = 3_600_000;
 
 /**
  * How many polls a second n waiters make on a held lock: the program's own pacing on a simulated clock. That is exact
- * for
- * any n, because a waiter's pauses depend only on the queue's length.
+ * for any n, because a waiter's pauses depend only on the queue's length.
  * @returns {Promise<(waiters: number) => number>}
  */
 export async function simulatePace() {

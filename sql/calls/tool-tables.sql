@@ -1,6 +1,6 @@
 -- The tables in which migration tools keep their own lock, or their unfinished work, in any schema, each with the statement that
 -- reads it. A table is known by its columns, since its name can be configured. It belongs to the application, and its owner may
--- mean harm: so it is read by COPY, which runs no code, and only where it is an ordinary table without policies, of types of the
+-- be malicious: so it is read by COPY, which runs no code, and only where it is an ordinary table without policies, of types of the
 -- server's own, and small. row_security = off makes COPY fail where a policy was added since.
 -- (23: integer, 16: boolean, 1043: character varying, 1114: timestamp, 1184: timestamp with time zone.)
 SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(

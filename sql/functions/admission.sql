@@ -107,7 +107,7 @@ BEGIN
     children := "migrate_lock".roles_named(p_child_roles);
     IF admitted <> 0 AND pg_has_role(admitted, owner_, 'MEMBER') THEN
         PERFORM "migrate_lock".refuse(
-            format('the role %s can do all that %s can, who owns the lock: nothing can be kept from it', p_db_role, owner_),
+            format('the role %s can act as %s, the owner of the lock: its rights cannot be limited', p_db_role, owner_),
             'Let another role own the lock schema: run init as one that this role is not a member of.');
     ELSIF admitted <> 0 AND NOT (SELECT rolcanlogin FROM pg_roles WHERE oid = admitted) THEN
         PERFORM "migrate_lock".refuse(

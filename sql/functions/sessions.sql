@@ -33,7 +33,7 @@ AS $body$
 $body$;
 
 -- The process ids of at most 100 sessions of the lease, of whatever role. Only a pooler has an idle session that is older than the
--- lease: it may be a stranger's by now.
+-- lease: it may belong to another client by now.
 CREATE OR REPLACE FUNCTION "migrate_lock".lease_pids(lease "migrate_lock".migration_lock) RETURNS integer[]
     LANGUAGE plpgsql STABLE
 AS $body$

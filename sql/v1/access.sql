@@ -22,7 +22,7 @@ CREATE SEQUENCE "migrate_lock".migration_lock_attempts INCREMENT BY 500;
 INSERT INTO "migrate_lock".migration_lock_role (role, attempts)
 VALUES (0, to_regclass(format('%I.migration_lock_attempts', 'migrate_lock')));
 
--- How many attempts each client (a role at an address) has made. Unlogged: what a crash of the server loses is forgiven.
+-- How many attempts each client (a role at an address) has made. Unlogged: after a crash of the server, clients start without attempts.
 CREATE UNLOGGED TABLE "migrate_lock".migration_lock_client (
     kind       text        NOT NULL,    -- attempt, or what was refused
     db_role    text        NOT NULL,

@@ -17,8 +17,7 @@ const CHAINED = new Set([
 
 /**
  * Reads the history row by row, in the order of their ids, and computes each hash again: the SHA-256 of the previous
- * hash and
- * of the row's text. Every method returns a description of the error, or null.
+ * hash and of the row's text. Every method returns a description of the error, or null.
  */
 export class ChainCheck {
   readonly #start: ChainEnds;

@@ -18,8 +18,7 @@ const PERMISSION_DENIED = '42501';
 
 /**
  * Whether the tables have to be read, because `error` refused the functions to this role. Where other roles can change
- * the
- * schema, neither is read.
+ * the schema, neither is read.
  */
 export async function mustReadTables(error: unknown, database: Database, schema: string): Promise<boolean> {
   if (errorCode(error) !== UNTRUSTED_SCHEMA) return false;

@@ -23,7 +23,7 @@ export interface OwnGuardOptions {
 const IGNORED = ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGPIPE', 'SIGUSR1', 'SIGUSR2'] as const;
 /** performance.now() stops while the machine is suspended, so that the clock is read again after that time. */
 const LONGEST_PAUSE_MS = 1_000;
-const SECONDS_PAUSE_MS = 200;
+const SECOND_GUARD_PAUSE_MS = 200;
 /** How long SIGKILL is repeated before the guard gives up and releases nothing. */
 const GIVE_UP_MS = 60_000;
 
@@ -34,7 +34,7 @@ const GIVE_UP_MS = 60_000;
 export async function guardAsFirst({ mark, second, release }: OwnGuardOptions): Promise<void> {
   ignoreSignals();
   startSecond(second);
-  dieFirstForMemory();
+  raiseOomScore();
   const watch = new Watch(mark, process.stdin);
   // The holder may have been killed.
   ignoringErrors(() => writeSync(1, 'ready\n'));
@@ -58,7 +58,7 @@ export async function guardAsSecond(mark: string, first: number): Promise<void> 
   const watch = new Watch(mark, process.stdin);
   const orders = await watch.untilHolderEnds();
   if (orders === undefined) return;
-  while (msUntilDue(orders) > 0 && process.ppid === first) await pause(SECONDS_PAUSE_MS);
+  while (msUntilDue(orders) > 0 && process.ppid === first) await pause(SECOND_GUARD_PAUSE_MS);
   await watch.endTree(0, Infinity);
 }
 
@@ -144,7 +144,7 @@ function startSecond([file = '', ...args]: readonly string[]): void {
 }
 
 /** When memory is short, the kernel kills the guard before the command, and the holder starts another one. */
-function dieFirstForMemory(): void {
+function raiseOomScore(): void {
   ignoringErrors(() => writeFileSync('/proc/self/oom_score_adj', '1000'));
 }
 

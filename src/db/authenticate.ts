@@ -22,7 +22,7 @@ const SASL = 10;
 const SASL_CONTINUE = 11;
 const SASL_FINAL = 12;
 /** Methods that this client does not support. */
-const NOT_OURS = new Map([
+const UNSUPPORTED_METHODS = new Map([
   [2, 'Kerberos 5'],
   [6, 'SCM credentials'],
   [7, 'GSSAPI'],
@@ -63,7 +63,7 @@ export async function authenticate(
       await exchange(conversation, socket, credentials, request.data.toString('utf8').split('\0'));
       break;
     default: {
-      const name = NOT_OURS.get(request.kind) ?? `method ${request.kind}`;
+      const name = UNSUPPORTED_METHODS.get(request.kind) ?? `method ${request.kind}`;
       throw refused(`it asks for ${name}, which migrate-lock cannot do: let it ask for a password`);
     }
   }
@@ -95,8 +95,7 @@ async function exchange(
 
 /**
  * As libpq: SCRAM-SHA-256-PLUS whenever both sides support it. The header says `y` when only the server does not: a
- * server
- * that has offered it then knows that an attacker between the two has removed the offer.
+ * server that has offered it then knows that an attacker between the two has removed the offer.
  */
 function chooseBinding(
   socket: HostSocket,

@@ -116,7 +116,7 @@ async function connectTo(
     client,
     tlsVersion: socket.getProtocol?.() ?? null,
     isOpen: () => !session.destroyed,
-    farewell: () => session.farewell,
+    closeMessage: () => session.closeMessage,
     destroy: () => session.destroy(),
   };
 }

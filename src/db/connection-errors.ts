@@ -7,14 +7,16 @@ import { codedError } from './socket.js';
 const LOST = new Set(['CONNECTION_CLOSED', 'CONNECTION_DESTROYED', 'ECONNRESET', 'EPIPE']);
 
 /** When the other side gave a reason for closing the connection, that reason counts. */
-export function asSaid(error: unknown, farewell: Error | undefined): unknown {
-  if (farewell === undefined || !LOST.has(errorCode(error))) return error;
+export function closeReason(error: unknown, closeMessage: Error | undefined): unknown {
+  if (closeMessage === undefined || !LOST.has(errorCode(error))) return error;
   // For any reason, the connection is lost, and another one can be opened.
-  return classify(farewell) === 'fault' ? codedError(errorCode(error), farewell.message, farewell) : farewell;
+  return classify(closeMessage) === 'fault'
+    ? codedError(errorCode(error), closeMessage.message, closeMessage)
+    : closeMessage;
 }
 
 /** As libpq: the error names the password file that the password came from, or should have come from. */
-export function withPassword(error: unknown, { passwordFile, password }: ConnectionTarget): unknown {
+export function withPasswordFile(error: unknown, { passwordFile, password }: ConnectionTarget): unknown {
   const code = errorCode(error);
   if (!(error instanceof Error) || password !== undefined) return error;
   const { path, unusable } = passwordFile ?? { path: '~/.pgpass', unusable: 'HOME is not set' };
@@ -27,7 +29,10 @@ export function withPassword(error: unknown, { passwordFile, password }: Connect
 }
 
 /** A pooler that accepts none of the settings is tried without them; one that refuses the user's is not. */
-export function withOptions(error: unknown, { options, optionsFrom = 'options' }: ConnectionTarget): unknown {
+export function withRefusedOptions(
+  error: unknown,
+  { options, optionsFrom = 'options' }: ConnectionTarget,
+): unknown {
   if (options === undefined || errorCode(error) !== '08P01' || !isFatal(error)) return error;
   const said = error instanceof Error ? error.message : String(error);
   return codedError(OPTIONS_REFUSED, `a pooler does not take ${optionsFrom}: ${said}`, error);

@@ -32,7 +32,7 @@ export interface Connection {
   /** False once the socket is closed by either side. */
   readonly isOpen: () => boolean;
   /** The message with which the server or a pooler ended the connection. */
-  readonly farewell: () => Error | undefined;
+  readonly closeMessage: () => Error | undefined;
   /** Ends it at once: a peer that does not answer would delay a graceful end. */
   readonly destroy: () => void;
 }

@@ -39,7 +39,7 @@ export function unreachableHint(error: unknown): string {
   }
 }
 
-/** `init` creates or upgrades a schema, and does not mend one. */
+/** `init` creates or upgrades a schema. It does not repair one. */
 export function absentHint(code: string): string {
   return code === ABSENT_SCHEMA
     ? 'Create it with `migrate-lock init`. A migration must not drop it.'
@@ -55,12 +55,12 @@ export function deniedHint(error: unknown, atStart: boolean, schema: string): st
   if (atStart)
     return 'A database administrator lets the role in: GRANT CONNECT ON DATABASE its_name TO the_role;';
   const owner = schemaOwnerOf(error);
-  const who =
+  const askOwner =
     owner === undefined
       ? `The lock schema "${schema}" has to be there: its owner runs`
       : `Ask the owner of the lock schema "${schema}", the role ${owner}, to run`;
   return (
-    `${who} \`migrate-lock init\` once, with --grant-to and this role. ` +
+    `${askOwner} \`migrate-lock init\` once, with --grant-to and this role. ` +
     'That lets the role use the lock; unlock, cleanup --keep and init itself stay with the owner alone.'
   );
 }

@@ -1,7 +1,7 @@
 import type postgres from 'postgres';
 import { sendCall, inTransaction, backendCall, Preconditions } from './send-call.js';
 import { CALL_TIMEOUT, classify, errorCode } from './classify.js';
-import { asSaid, withOptions, withPassword } from './connection-errors.js';
+import { closeReason, withRefusedOptions, withPasswordFile } from './connection-errors.js';
 import { connect } from './connect.js';
 import type { Connection, ConnectionTarget } from './connection.js';
 import type { Call, Database, Session } from './database.js';
@@ -134,9 +134,9 @@ export class OwnDatabase implements Database {
       if (refusesSettings(error) && !this.#settingsRefused) this.#settingsRefused = true;
       else if (refusesTls(error) && this.#target.ssl === 'prefer')
         this.#target = { ...this.#target, ssl: 'disable' };
-      else throw withOptions(error, this.#target);
+      else throw withRefusedOptions(error, this.#target);
       return await this.#attempt(name, endsAtMs, limitMs, work).catch((again: unknown) => {
-        throw withOptions(again, this.#target);
+        throw withRefusedOptions(again, this.#target);
       });
     }
   }
@@ -157,7 +157,7 @@ export class OwnDatabase implements Database {
       const said = await this.#explained(error, limit);
       const kind = classify(said);
       if (kind === 'unavailable' || kind === 'refused') this.disconnect();
-      throw withPassword(said, this.#target);
+      throw withPasswordFile(said, this.#target);
     } finally {
       limit.clear();
     }
@@ -165,7 +165,7 @@ export class OwnDatabase implements Database {
 
   async #explained(error: unknown, limit: TimeLimit): Promise<unknown> {
     const connection = this.#connection;
-    if (connection?.isOpen() !== true) return asSaid(error, connection?.farewell());
+    if (connection?.isOpen() !== true) return closeReason(error, connection?.closeMessage());
     return Promise.race([asReplica(error, connection.sql), limit.passed]).catch(() => error);
   }
 

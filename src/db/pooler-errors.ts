@@ -6,9 +6,8 @@ type Meanings = readonly [RegExp, string][];
 /**
  * Poolers use one SQLSTATE for all their own errors; the meaning is in the message only, which is never translated.
  * These tables give it the code that the server would have used. The texts are those of PgBouncer 1.18 to 1.25
- * (src/client.c,
- * objects.c, janitor.c, server.c), Odyssey 1.4 (sources/frontend.c), Supavisor 2 (lib/supavisor/errors) and PgCat 1.2
- * (src/client.rs).
+ * (src/client.c, objects.c, janitor.c, server.c), Odyssey 1.4 (sources/frontend.c), Supavisor 2 (lib/supavisor/errors)
+ * and PgCat 1.2 (src/client.rs).
  */
 const COMMON: Meanings = [
   [/not allowed in statement pooling mode/i, STATEMENT_POOLING],

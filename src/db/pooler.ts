@@ -6,9 +6,8 @@ const UNDEFINED_OBJECT = '42704';
 
 /**
  * How the answering process was reached. `pooled`: it is not the one that the start-up named (BackendKeyData).
- * `relayed`: it
- * is, but its client is not this socket: a relay, a network that translates addresses, or pgpool-II, which passes on
- * the server's own process id. undefined: the answer does not say.
+ * `relayed`: it is, but its client is not this socket: a relay, a network that translates addresses, or pgpool-II,
+ * which passes on the server's own process id. undefined: the answer does not say.
  * @param client this end as the server names it on a direct connection; undefined: unknown.
  */
 export function pathOf(
@@ -24,8 +23,7 @@ export function pathOf(
 
 /**
  * Sends a statement that only pgpool-II answers. A server fails with an error, which it also logs: so not on a direct
- * connection,
- * and not in a transaction. Any other failure means that it is not a server.
+ * connection, and not in a transaction. Any other failure means that it is not a server.
  */
 export async function isPgpool(sql: Pick<postgres.Sql, 'unsafe'>): Promise<boolean> {
   try {

@@ -8,8 +8,7 @@ type Open = (address: Address, limitMs: number) => Promise<Connection>;
 
 /**
  * Connects to the first of several hosts that accepts writes, for any target_session_attrs: a replica is of no use
- * here.
- * As with libpq, a host that is down is skipped, and one that refuses the connection ends the search.
+ * here. As with libpq, a host that is down is skipped, and one that refuses the connection ends the search.
  * @throws NO_PRIMARY when one was a replica, otherwise the last host's code; the message names each.
  */
 export async function connectToPrimary(
@@ -61,8 +60,7 @@ async function takesWrites({ sql }: { sql: Pick<postgres.Sql, 'unsafe'> }): Prom
 
 /**
  * With these SQLSTATEs a server in recovery refuses to write, or to read an unlogged table. The last one is the lock's
- * own: a
- * server that replays its log does not have the newest schemas yet. Other statements fail with them too.
+ * own: a server that replays its log does not have the newest schemas yet. Other statements fail with them too.
  */
 const REFUSALS = new Set(['0A000', '25006', ABSENT_SCHEMA]);
 

@@ -26,8 +26,7 @@ const MAY_COME = new Set(['ENOENT', 'ECONNREFUSED', 'ECONNRESET', 'EAGAIN', 'ETI
 
 /**
  * A connected socket of the program: only its owner can end it reliably when the peer does not answer. `signal`
- * destroys it,
- * now and later.
+ * destroys it, now and later.
  */
 export function openSocket(
   { host, port, hostaddr }: Address,

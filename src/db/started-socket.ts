@@ -9,15 +9,14 @@ const KEEP_ALIVE_MS = 60_000;
 
 /**
  * An open session as a socket for postgres.js, which believes that it starts one: its StartupMessage is answered with
- * the
- * server's stored answer. Everything else passes, from the server in complete messages within the limits.
+ * the server's stored answer. Everything else passes, from the server in complete messages within the limits.
  */
 export class StartedSocket extends Duplex {
   readonly #socket: HostSocket;
   readonly #reader = new MessageReader();
   readonly #guard = new AnswerGuard();
   #answerToStart: Buffer | undefined;
-  #farewell: Error | undefined;
+  #closeMessage: Error | undefined;
 
   constructor(socket: HostSocket, answerToStart: Buffer) {
     super({ allowHalfOpen: false });
@@ -33,8 +32,8 @@ export class StartedSocket extends Duplex {
    * The message with which the server or a pooler ended the session: during a statement, the driver reports only that
    * it is closed.
    */
-  get farewell(): Error | undefined {
-    return this.#farewell;
+  get closeMessage(): Error | undefined {
+    return this.#closeMessage;
   }
 
   override _read(): void {
@@ -78,7 +77,7 @@ export class StartedSocket extends Duplex {
   }
 
   #keepIfFatal(error: Error): void {
-    if (isFatal(error)) this.#farewell = error;
+    if (isFatal(error)) this.#closeMessage = error;
   }
 }
 

@@ -14,8 +14,7 @@ export interface SessionRequest extends Credentials {
  * Starts a session: the user, the authentication, until the server is ready for the first query.
  * @returns the server's AuthenticationOk, ParameterStatus, BackendKeyData and ReadyForQuery, for the driver.
  * @throws the server's error with its SQLSTATE, AUTHENTICATION_REFUSED, PROTOCOL_VIOLATION, or an error of the network.
- * The
- * socket is destroyed then.
+ * The socket is destroyed then.
  */
 export async function startSession(
   socket: HostSocket,

@@ -1,6 +1,6 @@
 import { connect } from '../db/connect.js';
 import { errorCode } from '../db/classify.js';
-import { asSaid } from '../db/connection-errors.js';
+import { closeReason } from '../db/connection-errors.js';
 import type { Connection, ConnectionTarget } from '../db/connection.js';
 import type { Database } from '../db/database.js';
 import { isPgpool, isRdsProxy, pathOf } from '../db/pooler.js';
@@ -176,7 +176,7 @@ export class PlainSession {
       working.catch(() => undefined); // after the time limit its result is ignored
       return await Promise.race([working, limit.passed]);
     } catch (error) {
-      throw asSaid(error, this.connection.farewell());
+      throw closeReason(error, this.connection.closeMessage());
     } finally {
       limit.clear();
     }

@@ -13,9 +13,8 @@ export function createEventLog(output: Output): EventListener {
 
 /**
  * JSON does not escape DEL, the C1 controls (which some terminals execute), U+2028/U+2029 (which some readers treat as
- * a line end)
- * and bidirectional controls. Escaped they are the same JSON. (Only for JSON in one line: a line break between
- * its values is escaped too.)
+ * a line end) and bidirectional controls. Escaped they are the same JSON. (Only for JSON in one line: a line break
+ * between its values is escaped too.)
  */
 export function escapeForTerminals(json: string): string {
   return json.replace(

@@ -12,12 +12,11 @@ export interface MigrationLockOptions {
   ttlMs?: number;
   /** How long wait() waits, in milliseconds; 0: one attempt. Default 30 000. */
   waitTimeoutMs?: number;
-  /** The longest pause between two polls of a lone waiter, in milliseconds. Default 1 000. */
+  /** The longest pause between two polls of a single waiter, in milliseconds, times a random 0.5 to 1.5. Default 1 000. */
   pollIntervalMs?: number;
   /**
    * Whether wait() may keep a connection of its own while it is among the first few of the queue, to be notified of a
-   * release.
-   * Never on the caller's connection, or behind a pooler. Default true.
+   * release. Never on the caller's connection, or behind a pooler. Default true.
    */
   listen?: boolean;
   /** Ends wait() (which throws the signal's reason) and the attempts of extend() and release(). */

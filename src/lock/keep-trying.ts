@@ -3,7 +3,7 @@ import { backoffMs } from '../db/backoff.js';
 import { mayPass } from '../db/classify.js';
 import { CALL_LIMIT_MS } from './calls.js';
 
-export interface Tries {
+export interface TryOptions {
   /** The last moment for an answer, which may move meanwhile. */
   untilMs: () => number;
   /** Whether the result is still needed. */
@@ -21,7 +21,7 @@ const SHORTEST_TRY_MS = 250;
  */
 export async function keepTrying<T>(
   call: (limitMs: number) => Promise<T>,
-  { untilMs, isWanted, onFailure }: Tries,
+  { untilMs, isWanted, onFailure }: TryOptions,
 ): Promise<T> {
   const leftMs = (): number => untilMs() - performance.now();
   for (let attempt = 1; ; attempt++) {

@@ -22,7 +22,7 @@ export class LockWaitTimeoutError extends MigrateLockError {
       holder: holder?.instanceId ?? null,
     };
     const moved = handovers === 0 ? '' : `The lock changed hands ${handovers} times during the wait. `;
-    const instead = insteadOfWaiting(ended) ?? 'Or check why the holder takes so long.';
+    const instead = insteadOfWaiting(ended) ?? 'Or find out what the holder is doing: `migrate-lock status`.';
     super(`The lock was not acquired within ${(waitedMs / 1000).toFixed(1)}s: ${sentence(holder)}.`, {
       code: 'LOCK_WAIT_TIMEOUT',
       exit: 'conflict',

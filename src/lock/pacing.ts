@@ -19,7 +19,7 @@ const LONGEST_CHECK_PAUSE_MS = 2_000;
 const CHECK_TAKES_MS = 200;
 
 /** The result of the last poll. */
-export interface Outlook {
+export interface LastPoll {
   /** How long this holder has held the lease; 0 when the holder is unknown. */
   heldMs: number;
   /** What is left of its lease; null when the holder is unknown. */
@@ -33,7 +33,7 @@ export interface Outlook {
 }
 
 export interface Pace {
-  /** The longest pause of a single waiter. */
+  /** The longest pause of a single waiter, times a random 0.5 to 1.5. */
   pollIntervalMs: number;
   /** Until the wait timeout. */
   leftMs: number;
@@ -54,25 +54,25 @@ export interface Pause {
  * begins again with each holder. It is long enough that n waiters together poll at most 50 times a second, or 20 times while
  * a few of them listen.
  */
-export function nextPause(outlook: Outlook, pace: Pace): Pause {
+export function nextPause(lastPoll: LastPoll, pace: Pace): Pause {
   const { pollIntervalMs, random, checksRunKey = false } = pace;
-  const own = Math.min(Math.max(outlook.heldMs / 10, SHORTEST_PAUSE_MS), pollIntervalMs);
-  let pauseMs = Math.max(own, (outlook.queueLength * 1000) / pollsPerSecond(outlook)) * (0.5 + random());
-  const { expiresInMs } = outlook;
+  const own = Math.min(Math.max(lastPoll.heldMs / 10, SHORTEST_PAUSE_MS), pollIntervalMs);
+  let pauseMs = Math.max(own, (lastPoll.queueLength * 1000) / pollsPerSecond(lastPoll)) * (0.5 + random());
+  const { expiresInMs } = lastPoll;
   // After it has passed, the usual pause applies.
   if (
     expiresInMs !== null &&
     expiresInMs > 0 &&
     expiresInMs < pauseMs &&
-    random() < FEW / outlook.queueLength
+    random() < FEW / lastPoll.queueLength
   ) {
     pauseMs = expiresInMs + 1 + random() * SOON_MS;
   }
   if (checksRunKey && pauseMs > LONGEST_CHECK_PAUSE_MS) {
     // The checks show when to poll. It polls only to stay registered as a waiter (queue.sql says for how long).
-    pauseMs = Math.max(6_000, 120 * outlook.queueLength) * (0.5 + random() / 2);
+    pauseMs = Math.max(6_000, 120 * lastPoll.queueLength) * (0.5 + random() / 2);
   }
-  const lastMs = lastAttemptMs(outlook, pace);
+  const lastMs = lastAttemptMs(lastPoll, pace);
   return pauseMs < lastMs ? { pauseMs, isLast: false } : { pauseMs: lastMs, isLast: true };
 }
 
@@ -81,18 +81,18 @@ export function nextPause(outlook: Outlook, pace: Pace): Pause {
  * the holder's lease ends within one poll interval after the timeout, as many waiters as the common rate allows make it just
  * after that end: otherwise waiters that started together with a holder that crashed would all give up just before it.
  */
-function lastAttemptMs(outlook: Outlook, { pollIntervalMs, leftMs, random }: Pace): number {
-  const { expiresInMs, queueLength } = outlook;
+function lastAttemptMs(lastPoll: LastPoll, { pollIntervalMs, leftMs, random }: Pace): number {
+  const { expiresInMs, queueLength } = lastPoll;
   if (expiresInMs !== null && expiresInMs >= leftMs && expiresInMs <= leftMs + pollIntervalMs) {
     const spreadMs = queueLength <= FEW ? SOON_MS : pollIntervalMs;
-    if (random() < (2 * spreadMs) / sharedMs(outlook)) return expiresInMs + 1 + random() * spreadMs;
+    if (random() < (2 * spreadMs) / sharedMs(lastPoll)) return expiresInMs + 1 + random() * spreadMs;
   }
   // Another role can register waiters that do not exist, so at most half of the remaining time is given up.
-  const spreadMs = queueLength <= FEW ? 0 : Math.min(sharedMs(outlook), leftMs / 2);
+  const spreadMs = queueLength <= FEW ? 0 : Math.min(sharedMs(lastPoll), leftMs / 2);
   return Math.max(0, leftMs - random() * spreadMs);
 }
 
-function pollsPerSecond({ listening = 0, connectionsAreFew = false }: Outlook): number {
+function pollsPerSecond({ listening = 0, connectionsAreFew = false }: LastPoll): number {
   if (connectionsAreFew) return POLLS_PER_SECOND_ON_FEW_CONNECTIONS;
   return listening >= ENOUGH_LISTENING ? POLLS_PER_SECOND_BESIDE_FEW : POLLS_PER_SECOND;
 }
@@ -103,6 +103,6 @@ export function nextCheckMs(random: () => number): number {
 }
 
 /** The pause at which n waiters together make 50 polls a second. */
-function sharedMs({ queueLength }: Outlook): number {
+function sharedMs({ queueLength }: LastPoll): number {
   return (queueLength * 1000) / POLLS_PER_SECOND;
 }

@@ -87,7 +87,7 @@ export function waitForLease(
   return new Waiter(calls, me, client, options).wait();
 }
 
-function isSilence(error: unknown): boolean {
+function isTimeout(error: unknown): boolean {
   return [CALL_TIMEOUT, 'ETIMEDOUT', 'CONNECT_TIMEOUT'].includes(errorCode(error));
 }
 
@@ -99,7 +99,7 @@ class Waiter {
   readonly #report: WaitReport;
   /** Failed attempts since the last answer, and how many of them timed out. */
   #failures = 0;
-  #silences = 0;
+  #timeouts = 0;
   /** Few connections are left for the server, the database or our role: we keep none. */
   #connectionsAreFew = false;
   #lastSeen: Held | undefined;
@@ -172,7 +172,7 @@ class Waiter {
       pollIntervalMs,
       isLast,
       limitMs: attemptLimitMs(this.#calls.database, {
-        timedOut: this.#silences,
+        timedOut: this.#timeouts,
         waitTimeoutMs: this.#options.waitTimeoutMs,
         leftMs: this.#leftMs(),
       }),
@@ -191,7 +191,7 @@ class Waiter {
     }
     if (answer === null) throw codedError(ABSENT_FUNCTION, 'poll() is not there, or not as it was created');
     this.#failures = 0;
-    this.#silences = 0;
+    this.#timeouts = 0;
     this.#report.polls++;
     return answer;
   }
@@ -232,10 +232,10 @@ class Waiter {
     if (hasBegunToListen || (isFirst && this.#mayListen() && listening < PLACES)) return this.#within(0);
     const [heldMs, expiresInMs] = [holder?.heldMs ?? 0, holder?.expiresInMs ?? null];
     const connectionsAreFew = this.#connectionsAreFew;
-    const outlook = { heldMs, expiresInMs, queueLength, listening, connectionsAreFew };
+    const lastPoll = { heldMs, expiresInMs, queueLength, listening, connectionsAreFew };
     const { pollIntervalMs } = this.#options;
     const checksRunKey = this.#client.runKey !== null;
-    return nextPause(outlook, { pollIntervalMs, leftMs: this.#leftMs(), checksRunKey, random: Math.random });
+    return nextPause(lastPoll, { pollIntervalMs, leftMs: this.#leftMs(), checksRunKey, random: Math.random });
   }
 
   /** The pause is randomized, so that rate-limited waiters do not all poll again at the same moment. */
@@ -266,7 +266,7 @@ class Waiter {
       const message = error instanceof Error ? error.message : String(error);
       this.#report.unavailable(errorCode(error), message, this.#failures);
     }
-    if (isSilence(error)) this.#silences++;
+    if (isTimeout(error)) this.#timeouts++;
     if (errorCode(error) === TOO_MANY_CONNECTIONS) {
       // The command and the release need one of the connections that polls use. Many polls a second would leave none.
       this.#connectionsAreFew = true;

@@ -3,8 +3,7 @@ const MAX_BYTES = 1_000_000;
 
 /**
  * A limited queue of lines that could not be written yet. When it is full the oldest are dropped: the last line,
- * `run.finished`, says
- * more than the others. A partly written line stays, because the next would be appended to it.
+ * `run.finished`, says more than the others. A partly written line stays, because the next would be appended to it.
  */
 export class LineQueue {
   #lines: Buffer[] = [];

@@ -6,8 +6,7 @@ const NAMES_USER = /(?:postgres|postgresql|postgis|pgsql|mysql|mariadb|ssh|sftp)
 
 /**
  * Redacts the credentials of the URL in the text. The URL is taken to reach to the text's end: a password may contain
- * anything,
- * and an unescaped `@`, `/` or `#` must not reveal a part of it. In doubt, more is redacted.
+ * anything, and an unescaped `@`, `/` or `#` must not reveal a part of it. In doubt, more is redacted.
  */
 export function redactUrls(text: string): string {
   const sign = text.indexOf('://');

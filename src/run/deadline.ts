@@ -14,8 +14,8 @@ export interface Times {
 }
 
 /** Why the command's times changed. */
-export type Move = 'extended' | 'resumed';
-type Subscriber = (times: Times, why: Move) => void;
+export type ChangeReason = 'extended' | 'resumed';
+type Subscriber = (times: Times, why: ChangeReason) => void;
 
 /** The times for a command under a lease of this run. */
 export function timesUnder(
@@ -93,7 +93,7 @@ export class Deadline {
     );
   }
 
-  #move(times: Times, why: Move): void {
+  #move(times: Times, why: ChangeReason): void {
     this.#times = times;
     for (const onMoved of this.#subscribers) onMoved(times, why);
   }

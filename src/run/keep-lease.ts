@@ -7,7 +7,7 @@ import type { EventBody } from '../events/events.js';
 import { CALL_LIMIT_MS, type LockCalls } from '../lock/calls.js';
 import type { Identity, Lease } from '../lock/lease.js';
 
-export interface KeptLease {
+export interface LeaseKeeperOptions {
   calls: LockCalls;
   me: Identity;
   /** The lease as it is now. */
@@ -37,7 +37,7 @@ export class LeaseKeeper {
   readonly #done: Promise<void>;
 
   /** The first extension is sent at once. */
-  constructor(private readonly options: KeptLease) {
+  constructor(private readonly options: LeaseKeeperOptions) {
     options.watchUntil(Infinity);
     this.#done = this.#keep();
   }

@@ -31,16 +31,16 @@ export interface SchemaApplied {
 /** How long one attempt to apply the schema may take, and for how long others may finish theirs. */
 const APPLY_LIMIT_MS = 20_000;
 const READ_LIMIT_MS = 5_000;
-const PATIENCE_MS = 15_000;
-/** An administrator's script ends soon; after so many conflicts the cause is another one. */
+const OTHERS_LIMIT_MS = 15_000;
+/** After more conflicts than this, the cause is not another session that applies the schema. */
 const MOST_CLASHES = 5;
 /** An upgrade that cannot have a lock at once gives up, so that polls do not queue behind it. */
 const LOCK_TIMEOUT_MS = 200;
 /**
  * Errors when another session applies the schema at the same time: unique violation, duplicate table, function, schema; and a missing
- * schema, as the other commit can be seen a moment before this session's cache of names hears of it.
+ * schema, because this session's cache of names can be updated a moment after the other commit is visible.
  */
-const ANOTHER_ONE_DID_IT = new Set(['23505', '42P07', '42723', '42P06', '42710', 'XX000', ABSENT_SCHEMA]);
+const APPLIED_CONCURRENTLY = new Set(['23505', '42P07', '42723', '42P06', '42710', 'XX000', ABSENT_SCHEMA]);
 
 /**
  * Makes sure that the lock schema is there and new enough. Reads its version first; if necessary applies or upgrades it in one transaction.
@@ -53,7 +53,7 @@ export async function ensureSchema(
   schema: string,
   definition: SchemaDefinition = DEFINITION,
 ): Promise<SchemaApplied | null> {
-  const endsAtMs = performance.now() + PATIENCE_MS;
+  const endsAtMs = performance.now() + OTHERS_LIMIT_MS;
   for (let clashes = 0; ;) {
     const state = await readVersionIfTrusted(database, schema);
     if (isUsable(state, schema, definition.version)) return null;
@@ -62,7 +62,7 @@ export async function ensureSchema(
       const applied = await tryToApply(database, schema, definition);
       if (applied !== null) return applied;
     } catch (error) {
-      if (classify(error) !== 'contention' && !ANOTHER_ONE_DID_IT.has(errorCode(error)))
+      if (classify(error) !== 'contention' && !APPLIED_CONCURRENTLY.has(errorCode(error)))
         throw isForbidden(error) ? forbidden(schema, error) : error;
       clash = error;
       if (classify(error) !== 'contention') clashes++;

@@ -39,6 +39,6 @@ export function shortened(command: string, length = MAX_COMMAND_LENGTH): string 
 }
 
 /** `web-7f9 (knex migrate:latest)` */
-export function whoRan(host: string, command: string | null): string {
+export function hostAndCommand(host: string, command: string | null): string {
   return `${shorten(host, MAX_NAME_LENGTH, '…')}${command === null ? '' : ` (${shortened(command)})`}`;
 }

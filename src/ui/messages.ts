@@ -6,7 +6,7 @@ import {
 } from './advice.js';
 import { formatDuration } from '../text/duration.js';
 import type { EventOf, MigrateLockEvent, SessionActivity } from '../events/events.js';
-import { heldSinceUntil, holderName, holding, shortened, whoRan } from './holder-text.js';
+import { heldSinceUntil, holderName, holding, shortened, hostAndCommand } from './holder-text.js';
 import { aboutLeftovers, aboutToolLocks } from './leftovers-text.js';
 import { aboutSurvivors } from './survivors.js';
 import { aboutSessions } from './session-text.js';
@@ -294,7 +294,7 @@ function skipped(event: EventOf<'run.skipped'>): Message {
   const { byHost, by, byCommand, exitCode } = event;
   if (event.reason === 'check') return good('nothing to run: the check found nothing pending');
   const [runKey, finishedAt] = [event.runKey ?? '', event.finishedAt ?? ''];
-  const who = whoRan(byHost ?? by ?? '', byCommand);
+  const who = hostAndCommand(byHost ?? by ?? '', byCommand);
   if (!event.succeeded) {
     return {
       ...bad(

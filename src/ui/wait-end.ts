@@ -1,6 +1,6 @@
 import type { EventOf } from '../events/events.js';
 import { durationOption, formatDuration, MAX_DURATION_MS } from '../text/duration.js';
-import { heldSinceUntil, whoRan } from './holder-text.js';
+import { heldSinceUntil, hostAndCommand } from './holder-text.js';
 import { unclean } from './unclean-end.js';
 
 type WaitEnd = EventOf<'wait.finished'> & { time: string };
@@ -33,7 +33,7 @@ export function describeWaitEnd(
 }
 
 function by({ host, instanceId, command, finishedAt }: Run): string {
-  return `${whoRan(host ?? instanceId, command)} at ${finishedAt}`;
+  return `${hostAndCommand(host ?? instanceId, command)} at ${finishedAt}`;
 }
 
 function reasons(event: WaitEnd): string[] {
@@ -44,7 +44,7 @@ function reasons(event: WaitEnd): string[] {
     ...(uncleanEnd === null
       ? []
       : [
-          `its run ${whoRan(uncleanEnd.instanceId, uncleanEnd.command)} had an unclean end: ${unclean(uncleanEnd.kind)}`,
+          `its run ${hostAndCommand(uncleanEnd.instanceId, uncleanEnd.command)} had an unclean end: ${unclean(uncleanEnd.kind)}`,
         ]),
   ];
   if (found.length > 0) return found;

@@ -11,7 +11,7 @@ const LONGEST_ALONE_MS = 10_000;
 const FEW = 5;
 
 /** The result of the last read. */
-export interface Crowd {
+export interface LastRead {
   /** The number of watchers, this one included; null: not known. */
   watchers: number | null;
   /** How long the last read took, its connection included. */
@@ -30,16 +30,16 @@ export interface ReadPause {
  * The pause before the next read, randomized: long enough that n watchers together read less than 100 times a second, over less
  * than 20 connections. Where their number is not known, it grows from 2 s to 10 s.
  */
-export function nextRead(crowd: Crowd, leftMs: number, random: () => number = Math.random): ReadPause {
-  const sharedMs = ownPauseMs(crowd);
+export function nextRead(lastRead: LastRead, leftMs: number, random: () => number = Math.random): ReadPause {
+  const sharedMs = ownPauseMs(lastRead);
   const pauseMs = sharedMs * (0.5 + random());
   // The last reads before a common timeout are spread, over half of the remaining time at most.
-  const isFew = crowd.watchers !== null && crowd.watchers <= FEW;
+  const isFew = lastRead.watchers !== null && lastRead.watchers <= FEW;
   const lastMs = Math.max(0, leftMs - (isFew ? 0 : random() * Math.min(sharedMs, leftMs / 2)));
   return pauseMs < lastMs ? { pauseMs, isLast: false } : { pauseMs: lastMs, isLast: true };
 }
 
-function ownPauseMs({ watchers, readMs, readsAlone }: Crowd): number {
+function ownPauseMs({ watchers, readMs, readsAlone }: LastRead): number {
   if (watchers !== null) {
     const busyMs = Math.min(LONGEST_PAUSE_MS, (watchers * readMs) / CONNECTIONS);
     return Math.max(SHORTEST_PAUSE_MS, (watchers * 1000) / READS_PER_SECOND, busyMs);

@@ -7,7 +7,7 @@ import { attemptLimitMs } from '../lock/attempt-limit.js';
 import type { LockCalls } from '../lock/calls.js';
 import { newIdentity } from '../lock/lease.js';
 import { orAborted } from '../lock/or-aborted.js';
-import { nextRead, type Crowd } from './pace.js';
+import { nextRead, type LastRead } from './pace.js';
 
 export interface WatchKeyOptions {
   runKey: string;
@@ -37,11 +37,11 @@ export class KeyWatcher {
   /** Its name among the watchers. No event and no message has it. */
   readonly #name = newIdentity().instanceId;
   #reads = 0;
-  #crowd: Crowd = { watchers: null, readMs: 0, readsAlone: 0 };
+  #lastRead: LastRead = { watchers: null, readMs: 0, readsAlone: 0 };
   #readAtMs = 0;
   /** undefined: no read was answered yet. */
   #seen: WatchAnswer | null | undefined;
-  #silences = 0;
+  #timeouts = 0;
   /** What the last read failed with, and how many failed in a row. */
   #failedWith = '';
   #failures = 0;
@@ -65,7 +65,7 @@ export class KeyWatcher {
     for (let isLast = waitTimeoutMs === 0; ;) {
       const result = await this.#read(isLast);
       if (result !== undefined) return result;
-      const pause = nextRead(this.#crowd, this.#leftMs());
+      const pause = nextRead(this.#lastRead, this.#leftMs());
       await sleep(pause.pauseMs, undefined, { signal }).catch(() => signal.throwIfAborted());
       isLast = pause.isLast;
     }
@@ -79,7 +79,7 @@ export class KeyWatcher {
     this.#readAtMs = performance.now();
     try {
       signal.throwIfAborted();
-      const limits = { timedOut: this.#silences, waitTimeoutMs, leftMs: this.#leftMs() };
+      const limits = { timedOut: this.#timeouts, waitTimeoutMs, leftMs: this.#leftMs() };
       const reading = this.calls.watch(runKey, this.#name, isLast, attemptLimitMs(database, limits));
       const seen = await orAborted(reading, signal);
       return this.#answered(seen, isLast);
@@ -94,11 +94,11 @@ export class KeyWatcher {
   #answered(seen: WatchAnswer | null, isLast: boolean): WatchResult | undefined {
     this.#seen = seen;
     this.#failures = 0;
-    this.#silences = 0;
+    this.#timeouts = 0;
     this.#failedWith = '';
     const watchers = seen?.watchers ?? null;
     const readMs = performance.now() - this.#readAtMs;
-    this.#crowd = { watchers, readMs, readsAlone: watchers === null ? this.#crowd.readsAlone + 1 : 0 };
+    this.#lastRead = { watchers, readMs, readsAlone: watchers === null ? this.#lastRead.readsAlone + 1 : 0 };
     if (seen?.done === true && seen.success !== null) return { outcome: 'succeeded', run: seen.success };
     if (seen?.failure != null && this.#counts(seen.failedAgoMs)) {
       return { outcome: 'failed', run: seen.failure };
@@ -122,14 +122,14 @@ export class KeyWatcher {
       if (this.#seen === undefined) throw this.#explain(error);
       return { outcome: 'timeout', seen: this.#seen };
     }
-    if (/TIMEOUT|TIMEDOUT/.test(code)) this.#silences++;
+    if (/TIMEOUT|TIMEDOUT/.test(code)) this.#timeouts++;
     this.#failures++;
     if (code !== this.#failedWith) {
       this.#failedWith = code;
       const message = error instanceof Error ? error.message : String(error);
       this.options.emit({ event: 'database.unavailable', code, message, attempts: this.#failures });
     }
-    this.#crowd = { watchers: null, readMs: 0, readsAlone: this.#crowd.readsAlone + 1 };
+    this.#lastRead = { watchers: null, readMs: 0, readsAlone: this.#lastRead.readsAlone + 1 };
     return undefined;
   }
 

@@ -46,7 +46,11 @@ export function runOptions(): OwnOption[] {
     duration('wait-timeout', 'how long to wait for the lock and for the database; 0: one attempt', 30_000, {
       mayBeZero: true,
     }),
-    duration('poll-interval', 'the longest pause between two polls of a single waiter', 1_000),
+    duration(
+      'poll-interval',
+      'the longest pause between two polls of a single waiter, times a random 0.5 to 1.5',
+      1_000,
+    ),
     duration('kill-grace', 'the time between SIGTERM and SIGKILL for a command that must end', 5_000, {
       mayBeZero: true,
     }),

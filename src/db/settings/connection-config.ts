@@ -8,7 +8,7 @@ import { describeAddress, isSocket, pairHosts } from './connection-hosts.js';
 import { readSettings, type ConnectionSettings, type Env } from './connection-settings.js';
 import { readTls } from './connection-tls.js';
 import { filled, parseConnectionUrl, type UrlParts } from './connection-url.js';
-import { isHarmless, isTelling, nearestParameter } from './harmless-parameters.js';
+import { isHarmless, isSensitive, nearestParameter } from './harmless-parameters.js';
 import { LIBPQ } from './libpq-parameters.js';
 import { readPasswordFile } from './password-file.js';
 import { reasonOf } from './pem-files.js';
@@ -45,10 +45,8 @@ const NAME_IT =
 
 /**
  * Finds the database: a URL, or else libpq's PG* variables, which also complete a URL; a service comes in between.
- * Unlike libpq,
- * it is an error to name no database, or to use an unknown parameter that may say where the database is: a lock in the
- * wrong
- * database excludes no other run.
+ * Unlike libpq, it is an error to name no database, or to use an unknown parameter that may say where the database is:
+ * a lock in the wrong database excludes no other run.
  * @throws {UsageError} whose message contains no secret of a URL.
  */
 export function readConnectionConfig(source: ConnectionSource): ConnectionConfig {
@@ -114,10 +112,10 @@ function checkNamed(url: UrlParts | undefined, env: Env): void {
   if (url === undefined && misplaced !== undefined)
     throw new UsageError(`${misplaced} holds a URL.`, 'Set DATABASE_URL to it instead.');
   if (url === undefined) return;
-  const { user, password, hosts, database, parameters, isHollow } = url;
+  const { user, password, hosts, database, parameters, hasOnlyEmptyParts } = url;
   const saysNothing =
     [user, password, hosts, database].every((part) => part === undefined) && !parameters.size;
-  if (isHollow || (saysNothing && !isNamed)) {
+  if (hasOnlyEmptyParts || (saysNothing && !isNamed)) {
     throw new UsageError(
       'The database URL names no user, no password and no host: they are empty.',
       `Check that the variables of which it is put together are set. ${NAME_IT}`,
@@ -127,8 +125,7 @@ function checkNamed(url: UrlParts | undefined, env: Env): void {
 
 /**
  * The ignored parameters of the URL. One that may say where the database is, or how securely to connect, is not
- * ignored, and
- * neither is one with a similar name.
+ * ignored, and neither is one with a similar name.
  * @throws {UsageError} which names it.
  */
 function withoutMeaning(url: UrlParts, { layerOf }: ConnectionSettings): string[] {
@@ -137,7 +134,7 @@ function withoutMeaning(url: UrlParts, { layerOf }: ConnectionSettings): string[
   const refused = foreign.filter(
     (name) =>
       !isHarmless(name) &&
-      (isTelling(name) || nearestParameter(name) !== undefined || (!saysWhere && !name.includes('['))),
+      (isSensitive(name) || nearestParameter(name) !== undefined || (!saysWhere && !name.includes('['))),
   );
   if (refused.length === 0) return foreign;
   const meant = [...new Set(refused.map(nearestParameter).filter((name) => name !== undefined))];

@@ -18,7 +18,7 @@ export interface UrlParts {
   /** Under libpq's names. */
   parameters: Map<string, string>;
   /** It has the signs of a user or a password (`:@`), but no user, no password and no host. */
-  isHollow: boolean;
+  hasOnlyEmptyParts: boolean;
 }
 
 const FORM = 'It has to look like postgres://user:password@host:5432/database.';
@@ -34,9 +34,8 @@ type Fail = (problem: string, hint?: string) => never;
 
 /**
  * Reads postgres://user:password@host:port,host:port/database?name=value, as libpq does, which takes several hosts and
- * none (a URL
- * object takes neither). It refuses more than libpq: where an unescaped character makes a part of the password look
- * like another part, it must not appear in a message or a host's name.
+ * none (a URL object takes neither). It refuses more than libpq: where an unescaped character makes a part of the
+ * password look like another part, it must not appear in a message or a host's name.
  * @param origin the URL's name in a message.
  * @throws {UsageError} which names the wrong part and repeats none.
  */
@@ -90,7 +89,8 @@ export function parseConnectionUrl(text: string, origin: string): UrlParts {
     rawPassword,
     database: filled(decode(rawDatabase, "database's name")),
     parameters,
-    isHollow: at !== -1 && !named && user === undefined && password === undefined && hosts === undefined,
+    hasOnlyEmptyParts:
+      at !== -1 && !named && user === undefined && password === undefined && hosts === undefined,
   };
 }
 

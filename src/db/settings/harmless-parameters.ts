@@ -3,8 +3,7 @@ import { LIBPQ } from './libpq-parameters.js';
 
 /**
  * Parameters of other drivers and tools that say neither where the database is nor how securely to connect. They are
- * ignored
- * with a notice. isTelling() judges all others that are not libpq's.
+ * ignored with a notice. isSensitive() judges all others that are not libpq's.
  */
 const HARMLESS = new Set(
   [
@@ -63,7 +62,7 @@ const HARMLESS = new Set(
 );
 
 /** Words in the name of a parameter that says where the database is, or how to connect to it. */
-const TELLING =
+const SENSITIVE_WORDS =
   /host|addr|sock|unix|service|instance|server|endpoint|cluster|tenant|project|proxy|tunnel|ssh|dsn|ur[il]|port$|^db|database|dbname|user|ssl|tls|cert|crl|verif|crypt|secur|auth|passw|passf|passphrase|pwd|secret|token|iam|krb|kerberos|gss|sspi|scram|oauth|channel_?binding|replica|factory|catalog|connection_?name|network|^path$|^ip$|^ca(?:_|-|$|file|path|bundle)|pem$|^key(?:_|-|$|file|path)/i;
 
 export function isHarmless(parameter: string): boolean {
@@ -87,8 +86,10 @@ export function nearestParameter(parameter: string): string | undefined {
  * Whether the name of an unknown parameter suggests that it says where the database is or how securely to connect. For
  * `options[search_path]` the name in the brackets counts: its tool makes a session setting of it.
  */
-export function isTelling(parameter: string): boolean {
+export function isSensitive(parameter: string): boolean {
   const [outer = '', ...inner] = parameter.split(/[[\]]+/).filter((part) => part !== '');
   const isSetting = inner.length > 0 && (outer === 'options' || isHarmless(outer));
-  return (isSetting ? inner : [outer, ...inner]).some((part) => !isHarmless(part) && TELLING.test(part));
+  return (isSetting ? inner : [outer, ...inner]).some(
+    (part) => !isHarmless(part) && SENSITIVE_WORDS.test(part),
+  );
 }

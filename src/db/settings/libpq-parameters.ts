@@ -20,10 +20,8 @@ const passedOver = (): LibpqParameter => ({ kind: 'text', mayBeEmpty: true, pass
 /**
  * The parameters of libpq 18: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS and
  * https://www.postgresql.org/docs/current/libpq-envars.html. `database` and `ssl` are from other drivers, `sslaccept`
- * from Prisma, and
- * `targetServerType` from pgJDBC; `requiressl` is an old one of libpq. Each is honoured, refused when it asks for
- * something that
- * is not supported (see connection-demands.ts), or ignored.
+ * from Prisma, and `targetServerType` from pgJDBC; `requiressl` is an old one of libpq. Each is honoured, refused when
+ * it asks for something that is not supported (see connection-demands.ts), or ignored.
  */
 export const LIBPQ = new Map<string, LibpqParameter>(
   Object.entries({

@@ -17,8 +17,7 @@ const BARE: Record<ValueKind, RegExp | null> = {
 
 /**
  * Whether the text of a URL has an unexpanded variable. A URL object encodes the braces, but not the characters before
- * them;
- * where all are encoded, they are meant.
+ * them; where all are encoded, they are meant.
  */
 export function hasTemplate(url: string): boolean {
   return TEMPLATE.test(url.replace(/([$#])%7B/gi, '$1{'));

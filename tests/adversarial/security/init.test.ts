@@ -111,7 +111,7 @@ describe('init --grant-to', () => {
       expect(code).toBe(64);
       return stderr;
     };
-    expect(await refused(owner.name, owner.url)).toContain('nothing can be kept from it');
+    expect(await refused(owner.name, owner.url)).toContain('its rights cannot be limited');
     expect(await refused('nobody at all', owner.url)).toContain('here is no role nobody at all');
     expect(await admitted(db.sql)).toEqual([]);
   });

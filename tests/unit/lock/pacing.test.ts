@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { nextCheckMs, nextPause, type Outlook, type Pace } from '../../../src/lock/pacing.js';
+import { nextCheckMs, nextPause, type LastPoll, type Pace } from '../../../src/lock/pacing.js';
 
 /** Reproducible random numbers (mulberry32). */
 function randomFrom(seed: number): () => number {
@@ -12,7 +12,7 @@ function randomFrom(seed: number): () => number {
   };
 }
 
-const outlook: Outlook = { heldMs: 0, expiresInMs: null, queueLength: 1 };
+const outlook: LastPoll = { heldMs: 0, expiresInMs: null, queueLength: 1 };
 const pace: Pace = { pollIntervalMs: 1_000, leftMs: 1e9, random: () => 0.5 };
 
 describe('a crowd', () => {
@@ -90,7 +90,7 @@ describe('a lone waiter', () => {
 });
 
 /** Polls a second of n waiters, and the most in any 20 ms, by arithmetic: no process and no clock is used. */
-function simulate(n: number, seconds: number, changes: Partial<Outlook> & { timeoutMs?: number } = {}) {
+function simulate(n: number, seconds: number, changes: Partial<LastPoll> & { timeoutMs?: number } = {}) {
   const random = randomFrom(n);
   const times: number[] = [];
   const { timeoutMs = 1e9, expiresInMs: endMs = null } = changes;

@@ -54,6 +54,6 @@ test("the library's error gives the same advice", () => {
   );
   expect(new LockWaitTimeoutError(null, 3_000, 1, 2).hint).toBe(
     'The lock changed hands 2 times during the wait. Wait longer with --wait-timeout (waitTimeoutMs), for example 5m. ' +
-      'Or check why the holder takes so long.',
+      'Or find out what the holder is doing: `migrate-lock status`.',
   );
 });
