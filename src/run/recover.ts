@@ -16,7 +16,7 @@ import type { UnderLease } from './under-lease.js';
 /** What was done about the unclean end of the command's last lease. */
 export type Recovery =
   | { outcome: 'none' }
-  /** What it left behind is mended. */
+  /** What it left behind is repaired. */
   | { outcome: 'recovered' }
   /** The command must not be started. */
   | { outcome: 'failed'; end: ChildEnd };

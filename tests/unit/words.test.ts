@@ -14,6 +14,11 @@ const WORDS: readonly [word: RegExp, replacement: string][] = [
   [/\btells? of\b/i, 'reports'],
   [/\b(is|are) told of\b/i, 'is notified of, gets'],
   [/\b(lease|wait|run|recovery) is over\b/i, 'has ended'],
+  [/\blook(s|ed|ing)? (at|for|again)\b/i, 'read, check or search'],
+  [/\b(is|are) told\b/i, 'gets, sees'],
+  [/\bsees? to (it|an?|the)\b/i, 'what is done'],
+  [/\bmend(s|ed)?\b/i, 'repair'],
+  [/\bmeans? harm\b/i, 'is malicious'],
 ];
 /** Generated from sql/. */
 const GENERATED = 'src/generated/';

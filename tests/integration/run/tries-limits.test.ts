@@ -40,7 +40,7 @@ function migrate(statements: (string | number)[], options: string[] = [], { env 
 const named = (events: readonly MigrateLockEvent[], name: string) =>
   events.filter(({ event }) => event === name);
 
-test('a signal while the INVALID indexes are looked for: the command is not started', async () => {
+test('a signal during the search for INVALID indexes: the command is not started', async () => {
   const relay = await startRelay({ host: '127.0.0.1', port: Number(new URL(serverUrl()).port) });
   try {
     const held = new Promise<void>((resolve) =>
