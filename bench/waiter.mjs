@@ -7,7 +7,7 @@ import { Running } from './processes.mjs';
 
 const PAIRS = 5;
 const WAIT_MS = 60_000;
-/** No start disturbs another one. */
+/** Far enough apart that no start disturbs another one. */
 const EVERY_MS = 1_500;
 
 /** @typedef {{ cpuMs: number, peakMb: number }} Cost */

@@ -8,9 +8,9 @@ import { quantile } from './statistics.mjs';
 
 const WATCHERS = 1_000;
 const PROCESSES = 4;
-/** They come slower than they look, so that their arrival does not count much. */
+/** They arrive more slowly than they read, so that their arrival does not count much. */
 const EVERY_MS = 40;
-/** By then each has looked while all were there: a pause is 19 s at most. */
+/** By then each has read while all were there: a pause is 19 s at most. */
 const SETTLE_MS = 25_000;
 const SECONDS = 30;
 

@@ -1,5 +1,5 @@
-// Builds dist/bin/migrate-lock-<os>-<arch>, one executable with Node.js, the program and V8's code cache of it in it (a "single
-// executable application"). It is for the system on which it is built: a code cache is of one processor and one build of V8.
+// Builds dist/bin/migrate-lock-<os>-<arch>: one executable that contains Node.js, the program and its V8 code cache (a "single
+// executable application"). It works on the system on which it is built: a code cache fits one processor and one build of V8.
 import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
@@ -45,7 +45,7 @@ async function makeIn(folder) {
   prepareBlob(node, folder);
   copyFileSync(node, made);
   chmodSync(made, 0o755);
-  // Before the program is put in: strip would not know what that is.
+  // Before the program is put in: strip may damage data that it does not know.
   run('strip', ['--strip-all', made], folder);
   const { inject } = packaging('postject');
   await inject(made, 'NODE_SEA_BLOB', readFileSync(path.join(folder, 'blob')), {

@@ -69,8 +69,8 @@ removeOthers([
 ]);
 
 /**
- * The package has all of dist/: what a build of older sources left there goes. Another build may be putting files in place now,
- * each under its process id.
+ * Removes what a build of older sources left in dist/, because the package has all of it. Another build may be putting files in
+ * place now, each under its process id.
  * @param {string[]} made
  */
 function removeOthers(made) {
@@ -80,7 +80,7 @@ function removeOthers(made) {
   }
 }
 
-/** The library's types, as a whole: none that a former build has left. */
+/** The library's types, in a new folder, so that none of an earlier build stays. */
 function placeTypes() {
   const types = path.join(dist, 'types');
   const [made, old] = [`${types}.${process.pid}`, `${types}.${process.pid}.old`];
