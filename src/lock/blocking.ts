@@ -129,7 +129,7 @@ export async function unblock(
   const { outcome } = unblockShape(answer, 'unblock()');
   if (outcome !== 'denied') return outcome;
   const blocks = await database.call({
-    name: 'look whether one still waits for the other',
+    name: 'check whether one still waits for the other',
     statement: renderSql(CALLS.stillBlocks, schema),
     parameters: [session.pid, wait.pid, me.instanceId],
     limitMs,

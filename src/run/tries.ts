@@ -92,7 +92,7 @@ async function beforeRetry(
   const interrupt = signals.interruptible();
   // A database that does not answer must not delay the release past the end of the lease.
   const leftMs = under.termAtMs - performance.now();
-  const limit = timeLimit('look at what the command has left', leftMs, leftMs);
+  const limit = timeLimit('check what the command has left', leftMs, leftMs);
   limit.passed.catch(() => undefined);
   const inTime = <T>(work: Promise<T>): Promise<T> =>
     Promise.race([orAborted(work, interrupt), limit.passed]);

@@ -96,7 +96,7 @@ test('a command that a signal has ended is not started again, also after a cance
   expect(code).toBe(137);
 });
 
-test('a look for INVALID indexes that hangs does not delay the release past the lease', async () => {
+test('a search for INVALID indexes that hangs does not delay the release past the lease', async () => {
   const relay = await startRelay({ host: '127.0.0.1', port: Number(new URL(serverUrl()).port) });
   try {
     const run = migrate(
