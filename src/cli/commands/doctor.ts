@@ -10,6 +10,7 @@ import { paintFor, wantsColour } from '../../ui/colour.js';
 import { checkTimes } from '../check-times.js';
 import { connectionOptions } from '../options.js';
 import { nameGiven } from '../own-option.js';
+import { printLines } from '../print-lines.js';
 import type { AddCommand, ProcessContext } from '../process-context.js';
 import { redactInput } from '../redact-input.js';
 import { readStatusReport } from '../status-report.js';
@@ -61,15 +62,17 @@ async function doctorCommand(
   const redact = (text: string): string =>
     redactSecrets(redactInput(text, [values.databaseUrl ?? ''], env), connection.secrets);
   const paint = paintFor(wantsColour(env, isatty(1)));
-  const show = ({ name, status, detail, hint }: Check): void => {
+  const show = async ({ name, status, detail, hint }: Check): Promise<void> => {
     const shown = { name, status, detail: redact(detail), hint: hint && redact(hint) };
-    stdout.writeLine(json ? escapeForTerminals(JSON.stringify(shown)) : describeCheck(shown, paint));
+    await printLines(stdout, [
+      json ? escapeForTerminals(JSON.stringify(shown)) : describeCheck(shown, paint),
+    ]);
   };
   const checks: Check[] = [];
   const readStatus = (database: Database): Promise<StatusReport> =>
     readStatusReport(database, connection.database, schema);
   for await (const check of examine({ connection, schema, env, readStatus })) {
-    show(check);
+    await show(check);
     checks.push(check);
   }
   const failed = checks.some(({ status }) => status === 'fail');
@@ -83,6 +86,6 @@ async function doctorCommand(
   const run = (listener: EventListener): Promise<number> =>
     runCommand(command, values, processContext, listener);
   const { exitCode, seen } = await runAndWatch({ checks, connection, env, command, run });
-  if (seen !== undefined) show(seen);
+  if (seen !== undefined) await show(seen);
   return exitCode;
 }

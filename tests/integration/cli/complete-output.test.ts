@@ -41,11 +41,15 @@ test('a reader that has seen enough is no failure', async () => {
   expect(stderr).toBe('');
 });
 
-test.each([['history'], ['status'], ['status --json'], ['history --verify --json'], ['init --print']])(
-  '%s on a full disk: exit code 1',
-  async (words) => {
-    const { code, stderr } = await run(words.split(' '), 'exec "$@" >/dev/full');
-    expect({ code, stderr }).toMatchObject({ code: 1 });
-    expect(stderr).toContain('The output could not be written');
-  },
-);
+test.each([
+  ['history'],
+  ['status'],
+  ['status --json'],
+  ['history --verify --json'],
+  ['init --print'],
+  ['doctor'],
+])('%s on a full disk: exit code 1', async (words) => {
+  const { code, stderr } = await run(words.split(' '), 'exec "$@" >/dev/full');
+  expect({ code, stderr }).toMatchObject({ code: 1 });
+  expect(stderr).toContain('The output could not be written');
+});
