@@ -52,8 +52,9 @@ BEGIN
     END IF;
 
     -- The longest pause between two polls is 1.5 times the poll interval, or 75 ms for each of many waiters (300 ms where
-    -- connections are few). A waiter counts for four of these (one), at most an hour, and is renewed when half of that has passed.
-    counts_for := least(greatest(15000, 6 * p_poll_interval_ms, 300 * waiting), 3600000) * interval '1 millisecond';
+    -- connections are few). A waiter counts for twice as long or longer, at most an hour, and is renewed when half of that has
+    -- passed: so it counts until its next poll.
+    counts_for := least(greatest(15000, 6 * p_poll_interval_ms, 600 * waiting), 3600000) * interval '1 millisecond';
     -- At most 1000 waiters of a role are counted, because waiters that do not exist make the others poll less often; more can wait
     -- uncounted. An id that was another holder's is not announced: rows about an instance need its proof.
     IF mine.instance_id IS NULL AND of_my_role < 1000

@@ -31,7 +31,7 @@ const OURS = new Set([
   'outcome',
   'action',
 ]);
-const REASON_IS_OURS = new Set<string>(['run.skipped', 'database.blocking']);
+const REASON_IS_OURS = new Set<string>(['run.skipped', 'database.blocking', 'child.retries_ended']);
 /** Required texts: an empty one is a defect, not a matter of the data. */
 const NEVER_EMPTY = new Set([
   'instanceId',

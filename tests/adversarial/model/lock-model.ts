@@ -109,7 +109,7 @@ export class LockModel {
       this.#giveUpWaiting(me, answer.holder as { instanceId: string; command: string }, queueLength);
       return { ...answer, queueLength };
     }
-    const countsForMs = Math.max(15_000, 6 * pollIntervalMs, 300 * queueLength);
+    const countsForMs = Math.max(15_000, 6 * pollIntervalMs, 600 * queueLength);
     // The id of another holder is not announced.
     const isAnothers = (this.#acquired.get(me.instanceId) ?? me.secret) !== me.secret;
     if (!isAnothers) this.#queue.announce(me, this.dbRole, client, countsForMs, this.now);

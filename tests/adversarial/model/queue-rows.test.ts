@@ -48,3 +48,21 @@ test('an open transaction of another role that removes an expired waiter does no
   await other.cleanup();
   expect(await lock.poll(waiter, request(1000))).toMatchObject({ outcome: 'held', queueLength: 1 });
 });
+
+test('where connections are few, a waiter counts until its next poll, however late that is', async () => {
+  const others = 100;
+  const longestPauseUs = 300_000 * (others + 1);
+  await db.sql`
+    INSERT INTO migrate_lock.migration_lock_waiter
+      (instance_id, secret_sha256, arrived_at, counts_until, db_role, listens)
+    SELECT 'other ' || n, sha256('other'), arrived_at, counts_until + interval '1 hour', 'web', false
+      FROM migrate_lock.migration_lock_waiter, generate_series(1, ${others}) AS n`;
+  let now = START_US + 0.6 * COUNTS_FOR_US;
+  for (const pauseUs of [0, 0.99 * longestPauseUs, longestPauseUs]) {
+    now += pauseUs;
+    await lock.setClock(now);
+    const { waiters } = (await lock.observe()).tables;
+    expect(waiters[waiter.instanceId]?.countsUntil).toBeGreaterThan(now);
+    await lock.poll(waiter, request(1000));
+  }
+});
