@@ -15,6 +15,16 @@ export interface StatementsRun extends Pick<CliOptions, 'env'> {
   options: string[];
 }
 
+/** A new table `orders` and no lock schema. What a failed test has left must not hold up the next one: its sessions 'web' are ended. */
+export async function startOver(db: TestDatabase): Promise<void> {
+  await db.sql`
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+     WHERE datname = current_database() AND application_name = 'web'`;
+  await db.sql`DROP SCHEMA IF EXISTS migrate_lock CASCADE`;
+  await db.sql`DROP TABLE IF EXISTS orders`;
+  await db.sql`CREATE TABLE orders (id serial PRIMARY KEY)`;
+}
+
 /** Runs the statements in one session, as fixtures/statements.mjs says. A number is a pause in milliseconds. */
 export function startStatements(
   statements: readonly (string | number)[],

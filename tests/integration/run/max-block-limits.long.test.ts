@@ -6,7 +6,7 @@ import { createDatabase, type TestDatabase } from '../../support/database.js';
 import { startServer, type EmbeddedServer } from '../../support/embedded-server.mjs';
 import { hasPooler, startPooler } from '../../support/pooler.js';
 import { assertNothingLeft, CLI, NODE, startCli, type CliOptions } from '../../support/run-cli.js';
-import { startStatements, STATEMENTS_PROGRAM, untilLocked } from '../../support/statements.js';
+import { STATEMENTS_PROGRAM, startOver, startStatements, untilLocked } from '../../support/statements.js';
 import { openTransaction, sendStatement, startWriters } from '../../support/traffic.js';
 import { waitFor } from '../../support/wait-for.js';
 
@@ -19,15 +19,7 @@ beforeAll(async () => {
   server = await startServer({ settings: { track_activity_query_size: QUERY_SIZE } });
   db = await createDatabase(server.url);
 }, 60_000);
-beforeEach(async () => {
-  // What a failed test has left must not hold up the next one.
-  await db.sql`
-    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-     WHERE datname = current_database() AND application_name = 'web'`;
-  await db.sql`DROP SCHEMA IF EXISTS migrate_lock CASCADE`;
-  await db.sql`DROP TABLE IF EXISTS orders`;
-  await db.sql`CREATE TABLE orders (id serial PRIMARY KEY)`;
-});
+beforeEach(() => startOver(db));
 afterEach(assertNothingLeft);
 afterAll(async () => {
   await db.drop();

@@ -7,7 +7,7 @@ import type { MigrateLockEvent } from '../../../src/events/events.js';
 import { createDatabase, serverUrl, type TestDatabase } from '../../support/database.js';
 import { startRelay } from '../../support/relay.js';
 import { assertNothingLeft, NODE, startCli, type CliOptions } from '../../support/run-cli.js';
-import { startStatements, STATEMENTS_PROGRAM, untilLocked } from '../../support/statements.js';
+import { STATEMENTS_PROGRAM, startOver, startStatements, untilLocked } from '../../support/statements.js';
 import { openTransaction, sendStatement } from '../../support/traffic.js';
 
 let folder: string;
@@ -17,15 +17,7 @@ beforeAll(async () => {
   db = await createDatabase();
   folder = mkdtempSync(join(tmpdir(), 'tries-'));
 });
-beforeEach(async () => {
-  // What a failed test has left must not hold up the next one.
-  await db.sql`
-    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-     WHERE datname = current_database() AND application_name = 'web'`;
-  await db.sql`DROP SCHEMA IF EXISTS migrate_lock CASCADE`;
-  await db.sql`DROP TABLE IF EXISTS orders`;
-  await db.sql`CREATE TABLE orders (id serial PRIMARY KEY)`;
-});
+beforeEach(() => startOver(db));
 afterEach(assertNothingLeft);
 afterAll(async () => {
   await db.drop();
