@@ -6,6 +6,7 @@ import { CALL_LIMIT_MS, LockCalls } from '../lock/calls.js';
 import { mustReadTables, readStatusTables } from '../admin/read-tables.js';
 import { formatMoment } from '../text/moment.js';
 import type { StatusReport } from '../ui/status-text.js';
+import { readActivity } from '../lock/activity.js';
 
 type Status = Awaited<ReturnType<LockCalls['status']>>;
 
@@ -44,7 +45,6 @@ async function readSessions(
   database: Database,
   schema: string,
 ): Promise<Pick<StatusReport, 'sessions' | 'sessionsUnknown'>> {
-  const { readActivity } = await import('../lock/activity.js');
   try {
     const activity = await readActivity(database, schema, CALL_LIMIT_MS);
     return { sessions: activity?.sessions ?? null, sessionsUnknown: null };

@@ -3,6 +3,7 @@ import path from 'node:path';
 import type { EventListener } from '../events/events.js';
 import { isTrustedOwner } from '../system/file-owner.js';
 import { FigureCollector } from './run-figures.js';
+import { followOwnLinks } from './own-links.js';
 
 /** Other users read it, such as node_exporter's. */
 const MODE = 0o644;
@@ -36,7 +37,6 @@ export class MetricsFile {
  */
 async function place(file: string, text: string): Promise<void> {
   const { constants, lstat, open, rename, rm } = await import('node:fs/promises'); // few runs need it
-  const { followOwnLinks } = await import('./own-links.js');
   const target = await followOwnLinks(file);
   const found = await lstat(target).catch(() => null);
   // Replacing /dev/null, or a pipe, would be worse than writing nothing.

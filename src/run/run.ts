@@ -35,6 +35,8 @@ import type { RunContext, RunOptions } from './run-context.js';
 import { Interrupted, SignalRouter } from './signals.js';
 import { startGuard } from './start-guard.js';
 import { UnderLease } from './under-lease.js';
+import { sessionsOfHolder } from './lease-sessions.js';
+import { runTries } from './tries.js';
 
 /**
  * Runs the command under the lock: prepare, wait, supervise, release, outcome.
@@ -158,10 +160,7 @@ function wait(
       return context.me;
     },
     onLease: ({ fencingToken }) => (context.events.context.fencingToken = fencingToken),
-    readHolderSessions: async (held) => {
-      const { sessionsOfHolder } = await import('./lease-sessions.js'); // few waits need it
-      return sessionsOfHolder(context.calls, held);
-    },
+    readHolderSessions: (held) => sessionsOfHolder(context.calls, held),
   });
 }
 
@@ -219,7 +218,6 @@ async function runWithRetries(
 ): Promise<Ended> {
   const { maxBlockMs, retries } = context.options;
   if (maxBlockMs === null && retries === 0) return { program: 'command', end: await under.run(command) };
-  const { runTries } = await import('./tries.js'); // few runs need it
   return runTries(context, under, command, interrupt);
 }
 

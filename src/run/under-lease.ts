@@ -25,10 +25,10 @@ import { orderGuard } from './crash-release.js';
 import type { RunContext } from './run-context.js';
 import type { Program } from './program.js';
 import { describePlan } from './recovery-plan.js';
-import type { SessionReader } from './lease-sessions.js';
 import { GIVE_UP_SIGNALS } from './signals.js';
 import { startProgram } from './start-program.js';
 import { watchSuspend } from './suspend.js';
+import { SessionReader } from './lease-sessions.js';
 
 /** The part of the command's time after which `lease.expiring` is emitted, so that there is time to extend the lease. */
 const WARN_AFTER = 0.8;
@@ -296,9 +296,7 @@ export class UnderLease {
   #readSessions(termAtMs: number, enough: AbortSignal): Promise<SessionActivity[] | undefined> | undefined {
     if (!this.connectionsAbound) return undefined;
     const { options } = this.context;
-    return import('./lease-sessions.js').then(({ SessionReader }) => {
-      this.#reader ??= new SessionReader(options.connection, options.schema, this.#lease.instanceId);
-      return this.#reader.read(termAtMs, enough);
-    });
+    this.#reader ??= new SessionReader(options.connection, options.schema, this.#lease.instanceId);
+    return this.#reader.read(termAtMs, enough);
   }
 }

@@ -15,6 +15,7 @@ import type { AddCommand, ProcessContext } from '../process-context.js';
 import { redactInput } from '../redact-input.js';
 import { readStatusReport } from '../status-report.js';
 import { runCommand, runOptions, type RunOptionValues } from './run.js';
+import { examine, runAndWatch } from '../../doctor/doctor.js';
 
 export const addDoctor: AddCommand = (program, processContext, onExitCode) => {
   const doctor = program
@@ -58,7 +59,6 @@ async function doctorCommand(
   const { json, schema } = values;
   const { env, stdout, reporterFor } = processContext;
   const connection = readConnectionConfig({ url: values.databaseUrl, urlFile: values.databaseUrlFile, env });
-  const { examine, runAndWatch } = await import('../../doctor/doctor.js'); // no other command needs it
   const redact = (text: string): string =>
     redactSecrets(redactInput(text, [values.databaseUrl ?? ''], env), connection.secrets);
   const paint = paintFor(wantsColour(env, isatty(1)));

@@ -11,6 +11,7 @@ import { connectionOptions, type ConnectionOptionValues } from '../options.js';
 import { readStatusReport } from '../status-report.js';
 import type { AddCommand, ProcessContext } from '../process-context.js';
 import { durationReader } from '../values.js';
+import { watchStatus } from '../watch-status.js';
 
 const WATCH_EVERY = '2s';
 /** The database answers no more often. */
@@ -62,7 +63,6 @@ async function statusCommand(
       database.disconnect(); // a reader may take its time
       await printLines(stdout, lines);
     } else {
-      const { watchStatus } = await import('../watch-status.js');
       const everyMs = Math.max(SHORTEST_WATCH_MS, watch);
       await watchStatus({
         everyMs,
