@@ -51,7 +51,7 @@ if [ -e "$proc/uptime" ] && ! [ -e "$proc/self" ]; then foreign=yes; fi
   while read -r name number inner; do
     case $name in
       Pid:) [ "$number" = $$ ] || foreign=yes ;;
-      NSpid:) [ -z "$inner" ] || foreign=yes ;;
+      NSpid:) [ -z "$inner" ] || foreign=yes; break ;; # a shell reads byte by byte: the rest is long
     esac
   done <"$proc/self/status"
 } 2>/dev/null
