@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { nanoid } from 'nanoid';
@@ -14,12 +14,18 @@ import { waitFor } from './wait-for.js';
 /** The built program, as package.json's `bin` names it. */
 export const CLI = fileURLToPath(new URL('../../dist/migrate-lock.cjs', import.meta.url));
 
+/** With `MIGRATE_LOCK_BIN=path npm test`, that executable is the command line. */
+export const EXECUTABLE = process.env.MIGRATE_LOCK_BIN;
+
+/** The words that start the command line, before its arguments. */
+const PROGRAM = EXECUTABLE === undefined ? [process.execPath, CLI] : [resolve(EXECUTABLE)];
+
 /**
- * `NODE CLI ARGS...` is the command line. With `MIGRATE_LOCK_BIN=path npm test` it is that executable; global-setup.mjs has made
- * the program that starts it, which is Node.js for every other script.
+ * `NODE CLI ARGS...` is the command line in the words of a test, such as a line of a shell. For an executable, global-setup.mjs has
+ * made a shell script that starts it, and Node.js for every other script.
  */
 export const NODE =
-  process.env.MIGRATE_LOCK_BIN === undefined
+  EXECUTABLE === undefined
     ? process.execPath
     : fileURLToPath(new URL('../../dist/bin/tested', import.meta.url));
 
@@ -48,7 +54,7 @@ export interface CliOptions {
   program?: string[];
   /** An executable instead of Node and the program. */
   executable?: string;
-  /** A command that becomes (exec) Node, as another user or in another namespace. */
+  /** A command that becomes (exec) the program, as another user or in another namespace. */
   through?: string[];
 }
 
@@ -86,9 +92,7 @@ export function startCli(args: string[], options: CliOptions = {}): RunningCli {
   folders.add(folder);
   const paths = { stdout: join(folder, 'stdout'), stderr: join(folder, 'stderr') };
   const outputs = [openSync(paths.stdout, 'a'), openSync(paths.stderr, 'a')] as const;
-  const program =
-    options.executable === undefined ? [NODE, ...(options.program ?? [CLI])] : [options.executable];
-  const words = [...(options.through ?? []), ...program, ...args];
+  const words = [...(options.through ?? []), ...programOf(options), ...args];
   const child = spawn(words[0] ?? '', words.slice(1), {
     cwd: options.cwd,
     env: environment(options.env),
@@ -118,7 +122,7 @@ export function startCli(args: string[], options: CliOptions = {}): RunningCli {
   done.catch(() => undefined);
 
   const { pid } = child;
-  if (pid === undefined) throw new Error(`could not start ${NODE}`);
+  if (pid === undefined) throw new Error(`could not start ${words[0]}`);
   return {
     pid,
     events,
@@ -168,6 +172,11 @@ export async function assertNothingLeft(): Promise<void> {
   if (left.length > 0) {
     throw new Error(`processes were left: ${left.map(({ pid, command }) => `${pid} ${command}`).join('; ')}`);
   }
+}
+
+function programOf({ executable, program }: CliOptions): readonly string[] {
+  if (executable !== undefined) return [executable];
+  return program === undefined ? PROGRAM : [NODE, ...program];
 }
 
 function environment(added: Record<string, string | undefined> = {}): NodeJS.ProcessEnv {

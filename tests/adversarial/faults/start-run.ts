@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseAuditLine } from '../../support/audit-line.js';
 import { startRelay, type Relay } from '../../support/relay.js';
+import { NODE } from '../../support/run-cli.js';
 import type { RunPlan } from './schedule.js';
 
 export const CHILD = fileURLToPath(new URL('../../support/fixtures/faults/child.mjs', import.meta.url));
@@ -50,8 +51,10 @@ export async function startRun(
   const beatsFile = join(home, 'beats');
   const { descriptor, close: closeStdout } = openStdout(plan.stdout, home);
   const stderr = openSync(join(home, 'stderr'), 'a');
+  // What is preloaded has no effect on the executable.
+  const node = plan.skewMs === 0 && preload === undefined ? NODE : process.execPath;
   const child = spawn(
-    process.execPath,
+    node,
     [
       ...(plan.skewMs === 0 ? [] : ['--require', CLOCK_SKEW]),
       ...(preload === undefined ? [] : ['--require', preload]),

@@ -6,7 +6,7 @@ import postgres from 'postgres';
 import type { SessionActivity } from '../../../src/events/events.js';
 import { startServer, type EmbeddedServer } from '../../support/embedded-server.mjs';
 import { openLock, tryToAcquire } from '../../support/lock.js';
-import { assertNothingLeft, CLI, runCli, startCli } from '../../support/run-cli.js';
+import { assertNothingLeft, CLI, NODE, runCli, startCli } from '../../support/run-cli.js';
 import { isAlive } from '../../support/processes.js';
 import { screenOf } from '../../support/screen.js';
 import { waitFor } from '../../support/wait-for.js';
@@ -67,7 +67,7 @@ interface Told {
 /** A line of the shell in a terminal of its own, and what it has written so far. */
 function inTerminal(shell: string) {
   const script = spawn('script', ['-qfc', shell, '/dev/null'], {
-    env: { PATH: process.env.PATH, SHELL: '/bin/sh', TERM: 'xterm', ...env(), NODE: process.execPath, CLI },
+    env: { PATH: process.env.PATH, SHELL: '/bin/sh', TERM: 'xterm', ...env(), NODE, CLI },
     stdio: ['pipe', 'pipe', 'ignore'],
     detached: true,
   });
@@ -129,7 +129,7 @@ describe('status --watch', () => {
 
   test('ends when its reader has gone', async () => {
     const shell = spawn('sh', ['-c', '"$NODE" "$CLI" status --watch 200ms --json | head -n 1'], {
-      env: { ...process.env, ...env(), NODE: process.execPath, CLI, NODE_OPTIONS: '' },
+      env: { ...process.env, ...env(), NODE, CLI, NODE_OPTIONS: '' },
       stdio: ['ignore', 'pipe', 'ignore'],
     });
     // A pipeline ends when all of it has ended.
@@ -138,7 +138,7 @@ describe('status --watch', () => {
   });
 
   test('ends when the reader of a socket has gone', async () => {
-    const watching = spawn(process.execPath, [CLI, 'status', '--watch', '200ms', '--json'], {
+    const watching = spawn(NODE, [CLI, 'status', '--watch', '200ms', '--json'], {
       env: { ...process.env, ...env(), NODE_OPTIONS: '' },
       stdio: ['ignore', 'pipe', 'ignore'],
     });

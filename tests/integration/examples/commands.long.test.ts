@@ -15,7 +15,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { parse } from 'yaml';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
 import { blocksOf, ROOT } from '../../support/documents.js';
-import { assertNothingLeft, CLI, type CliResult } from '../../support/run-cli.js';
+import { assertNothingLeft, CLI, NODE, type CliResult } from '../../support/run-cli.js';
 import { execute } from '../e2e/installed-package.js';
 import { containersOf, EXAMPLES, FILES, KUBERNETES, readExample, wordsOf } from './examples.js';
 
@@ -139,7 +139,7 @@ function layOut(example: string): void {
     symlinkSync(join(ROOT, 'node_modules', name), join(modules, name));
   const program = (name: string, script: string) =>
     writeFileSync(join(modules, '.bin', name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
-  program('migrate-lock', `exec '${process.execPath}' '${CLI}' "$@"`);
+  program('migrate-lock', `exec '${NODE}' '${CLI}' "$@"`);
   program('npx', 'exec "$@"');
   for (const [name, script] of [
     ['knex', 'knex/bin/cli.js'],

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
-import { assertNothingLeft, CLI, runCli, startCli, type RunningCli } from '../../support/run-cli.js';
+import { assertNothingLeft, CLI, NODE, runCli, startCli, type RunningCli } from '../../support/run-cli.js';
 import { waitFor } from '../../support/wait-for.js';
 import { EXAMPLES } from './examples.js';
 
@@ -23,7 +23,7 @@ let folder: string;
 beforeEach(async () => {
   db = await createDatabase();
   folder = mkdtempSync(join(tmpdir(), 'migrate-lock-entrypoint-'));
-  program('migrate-lock', `exec '${process.execPath}' '${CLI}' "$@"`);
+  program('migrate-lock', `exec '${NODE}' '${CLI}' "$@"`);
   program('server', untilTerm('server'));
 });
 

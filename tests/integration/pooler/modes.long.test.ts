@@ -8,7 +8,7 @@ import { hasHaproxy, startHaproxy } from '../../support/haproxy.js';
 import { hasPgpool, startPgpool } from '../../support/pgpool.js';
 import { hasPooler, startPooler } from '../../support/pooler.js';
 import { childrenOf, endProcess } from '../../support/processes.js';
-import { assertNothingLeft, CLI, runCli, startCli } from '../../support/run-cli.js';
+import { assertNothingLeft, CLI, NODE, runCli, startCli } from '../../support/run-cli.js';
 import { waitFor } from '../../support/wait-for.js';
 
 /** The table "What works" of docs/connecting.md: each of its cells is a test here. */
@@ -22,7 +22,7 @@ let through: (url: string) => string;
 let url: string;
 let clients: postgres.Sql[] = [];
 
-const env = () => ({ DATABASE_URL: url, NODE: process.execPath, CLI, INTERVAL });
+const env = () => ({ DATABASE_URL: url, NODE, CLI, INTERVAL });
 const start = (...words: string[]) => startCli(words, { env: env() });
 const run = (...words: string[]) => start('run', '--wait-timeout', '50s', ...words);
 const call = (...words: string[]) => runCli(words, { env: env(), auditOnly: false });
