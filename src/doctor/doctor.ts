@@ -39,6 +39,7 @@ export async function* examine({ connection, schema, env, readStatus }: Examined
 export interface Watched {
   checks: readonly Check[];
   connection: ConnectionConfig;
+  schema: string;
   env: NodeJS.ProcessEnv;
   command: readonly string[];
   /** Runs the command under the lock. */
@@ -49,13 +50,14 @@ export interface Watched {
 export async function runAndWatch({
   checks,
   connection,
+  schema,
   env,
   command,
   run,
 }: Watched): Promise<{ exitCode: number; seen: Check | undefined }> {
   // The watch would take a connection that the command needs.
   if (!isOk(checks, FREE_CONNECTIONS)) return { exitCode: await run(() => undefined), seen: NOT_WATCHED };
-  const watch = new SessionWatch(connection, nameByHand(command, env));
+  const watch = new SessionWatch(connection, schema, nameByHand(command, env));
   await watch.begin();
   const exitCode = await run(watch.onEvent);
   return { exitCode, seen: await watch.finish() };

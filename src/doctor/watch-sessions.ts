@@ -4,6 +4,7 @@ import { OwnDatabase } from '../db/own-database.js';
 import { integer, list, object, text } from '../db/shape.js';
 import type { MigrateLockEvent } from '../events/events.js';
 import { CALLS } from '../generated/sql.js';
+import { readActivity } from '../lock/activity.js';
 import { fail, ok, warn, type Check } from './check-results.js';
 import { LIMIT_MS } from './server-facts.js';
 
@@ -18,13 +19,17 @@ export const NOT_WATCHED = warn(
   'Run `migrate-lock doctor` again when more can be opened.',
 );
 
+interface Named {
+  pid: number;
+  role: string;
+}
 interface Found {
-  here: number;
+  here: Named[];
   elsewhere: string[];
   unnamed: number[];
 }
 const shape = object<Found>({
-  here: integer(0, 1e9),
+  here: list(object<Named>({ pid: integer(0, 2 ** 31), role: text() })),
   elsewhere: list(text()),
   unnamed: list(integer(0, 2 ** 31)),
 });
@@ -35,7 +40,9 @@ export class SessionWatch {
   readonly #before = new Set<number>();
   readonly #elsewhere = new Set<string>();
   readonly #unnamed = new Set<number>();
-  #here = 0;
+  #isSeen = false;
+  /** The role of sessions that bear the name, and do not count as the lease's. */
+  #foreignRole: string | undefined;
   /** Inside a run the sessions bear the name of that run's lease. */
   #holder: string | undefined;
   #hasStarted = false;
@@ -45,6 +52,7 @@ export class SessionWatch {
 
   constructor(
     private readonly connection: ConnectionConfig,
+    private readonly schema: string,
     private readonly howToName: string,
   ) {
     this.#database = new OwnDatabase(connection);
@@ -77,11 +85,11 @@ export class SessionWatch {
   async #watch(instanceId: string): Promise<void> {
     this.#hasStarted = true;
     const startedAtMs = performance.now();
-    while (!this.#ended && this.#here === 0) {
+    while (!this.#ended && !this.#isSeen) {
       try {
         const { here, elsewhere, unnamed } = await this.#read(instanceId);
         this.#reads++;
-        this.#here = here;
+        if (here.length > 0) await this.#compare(here, instanceId);
         for (const database of elsewhere) this.#elsewhere.add(database);
         for (const pid of unnamed) if (!this.#before.has(pid)) this.#unnamed.add(pid);
       } catch {
@@ -93,6 +101,28 @@ export class SessionWatch {
     this.#database.disconnect();
   }
 
+  /** Any client can give its sessions the name: those of other roles are not waited for, nor ended, when the lease is taken over. */
+  async #compare(named: readonly Named[], instanceId: string): Promise<void> {
+    const ofLease = await this.#sessionsOfLease(instanceId);
+    if (ofLease === undefined || named.some(({ pid }) => ofLease.has(pid))) {
+      this.#isSeen = true;
+      return;
+    }
+    // One that has ended before the lock was asked may have counted.
+    const after = await this.#read(instanceId);
+    const foreign = named.find(({ pid }) => after.here.some((one) => one.pid === pid));
+    if (foreign === undefined) this.#isSeen = true;
+    else this.#foreignRole = foreign.role;
+  }
+
+  /** undefined: not known. A pooler's idle session keeps a name, and is not the lease's. */
+  async #sessionsOfLease(instanceId: string): Promise<Set<number> | undefined> {
+    if (!this.#database.isDirect) return undefined;
+    const activity = await readActivity(this.#database, this.schema, LIMIT_MS);
+    if (activity?.instanceId !== instanceId) return undefined;
+    return new Set(activity.sessions.map(({ pid }) => pid));
+  }
+
   async #read(instanceId: string): Promise<Found> {
     const call = { name: 'read the sessions', statement: CALLS.namedSessions, limitMs: LIMIT_MS };
     return shape(await this.#database.call({ ...call, parameters: [instanceId] }), 'the sessions');
@@ -100,9 +130,17 @@ export class SessionWatch {
 
   #judge(): Check {
     const { database } = this.connection;
-    if (this.#here > 0) return ok(NAME, `seen in ${database}, under the name of the lease`);
+    if (this.#isSeen) return ok(NAME, `seen in ${database}, under the name of the lease`);
     if (this.#reads === 0) {
       return warn(NAME, 'the database gave no answer while the command ran', 'Try it once more.');
+    }
+    if (this.#foreignRole !== undefined) {
+      const role = this.#foreignRole;
+      return warn(
+        NAME,
+        `sessions in ${database} bear the name of the lease, and are of the role ${role}, whose sessions do not count as the lease's`,
+        `If they are the command's, what it leaves in a crash is not found. Let the owner of the lock run \`migrate-lock init --child-role ${role}\`, with --grant-to where another role runs the command.`,
+      );
     }
     const others = [...this.#elsewhere].join(', ');
     if (others !== '') {

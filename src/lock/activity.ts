@@ -1,4 +1,4 @@
-/** What the database sessions of the present lease are doing. Loaded only where they are shown. */
+/** What the database sessions of the present lease are doing. */
 import type { Database } from '../db/database.js';
 import { integer, list, object, optional, orNull, text, truth, type Shape } from '../db/shape.js';
 import type { BlockerSummary, SessionActivity } from '../events/events.js';

@@ -1,4 +1,4 @@
-/** Reads what the database sessions of a lease are doing. Loaded only where a lease or a wait is about to end. */
+/** Reads what the database sessions of a lease are doing, where a lease or a wait is about to end. */
 import type { Database } from '../db/database.js';
 import { OwnDatabase } from '../db/own-database.js';
 import type { ConnectionConfig } from '../db/settings/connection-config.js';

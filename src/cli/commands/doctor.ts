@@ -85,7 +85,7 @@ async function doctorCommand(
   reporter.warn('no check failed: now the command is run under the lock');
   const run = (listener: EventListener): Promise<number> =>
     runCommand(command, values, processContext, listener);
-  const { exitCode, seen } = await runAndWatch({ checks, connection, env, command, run });
+  const { exitCode, seen } = await runAndWatch({ checks, connection, schema, env, command, run });
   if (seen !== undefined) await show(seen);
   return exitCode;
 }

@@ -51,7 +51,7 @@ test('a command whose sessions bear the name: seen, and its exit code is the res
 
 test('once its sessions were seen, the check ends, and its connection', async () => {
   const looks = () =>
-    db.sql`SELECT FROM pg_stat_activity WHERE datname = ${db.name} AND query LIKE '%AS is_named%' AND pid <> pg_backend_pid()`;
+    db.sql`SELECT FROM pg_stat_activity WHERE datname = ${db.name} AND query LIKE '%is_named AND is_here%' AND pid <> pg_backend_pid()`;
   const slow = session(db.url).map((word) => word.replace('pg_sleep(0.5)', 'pg_sleep(600)'));
   const running = startCli(['doctor', '--ttl', '10m', '--', ...slow], {
     env: { DATABASE_URL: db.url },
@@ -88,6 +88,24 @@ test('a name of its own for every session: the advice is to unset it', async () 
   const { stderr, last } = await doctorRuns(session(db.url), { PGAPPNAME: 'shop' });
   expect(stderr).toContain('PGAPPNAME is set');
   expect(last).toMatchObject({ status: 'warn', hint: expect.stringContaining('Unset PGAPPNAME') });
+});
+
+test("sessions of a role that does not count as the lease's, under its name", async () => {
+  const [mine, theirs] = [await db.createRole(), await db.createRole()];
+  const init = (...options: string[]) =>
+    runCli(['init', '--grant-to', mine.name, ...options], { env: { DATABASE_URL: db.url } });
+  expect((await init()).code).toBe(0);
+  const before = await doctorRuns(session(theirs.url), { DATABASE_URL: mine.url });
+  expect(before.last).toMatchObject({
+    name: 'command-sessions',
+    status: 'warn',
+    detail: expect.stringContaining(`are of the role ${theirs.name}, whose sessions do not count`),
+    hint: expect.stringContaining(`--child-role ${theirs.name}`),
+  });
+  expect(before.code).toBe(3);
+  expect((await init('--child-role', theirs.name)).code).toBe(0);
+  const after = await doctorRuns(session(theirs.url), { DATABASE_URL: mine.url });
+  expect(after.last).toMatchObject({ name: 'command-sessions', status: 'ok' });
 });
 
 test('with few connections left, the check takes none of them', async () => {
