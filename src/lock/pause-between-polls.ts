@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Notification } from '../db/notification.js';
 import type { RunKeyState, RunDescription } from './answers.js';
 import type { LockCalls } from './calls.js';
@@ -76,12 +75,12 @@ async function sleepUntilNotified(
   notification: Notification | undefined,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const ended = new AbortController();
-  const sleeping = sleep(ms, false, { signal: ended.signal });
+  let timer: NodeJS.Timeout | undefined;
+  const passed = new Promise<false>((resolve) => (timer = setTimeout(resolve, ms, false)));
   const notified = notification?.arrived().then(() => true);
   try {
-    return await orAborted(notified === undefined ? sleeping : Promise.race([sleeping, notified]), signal);
+    return await orAborted(notified === undefined ? passed : Promise.race([passed, notified]), signal);
   } finally {
-    ended.abort();
+    clearTimeout(timer);
   }
 }
