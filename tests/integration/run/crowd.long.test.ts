@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
-import { assertNothingLeft, runCli } from '../../support/run-cli.js';
+import { assertNothingLeft, runCli, startCli, type RunningCli } from '../../support/run-cli.js';
+import { waitFor } from '../../support/wait-for.js';
 
 const INTERVAL = new URL('../../support/fixtures/interval.mjs', import.meta.url).pathname;
 
@@ -44,14 +45,20 @@ test('50 processes at once: no two children overlap, which a constraint in the d
 }, 240_000);
 
 test('without the lock the same children overlap, and the constraint fails', async () => {
-  const { startCli } = await import('../../support/run-cli.js');
-  const results = await Promise.all(
-    Array.from(
-      { length: 10 },
-      () => startCli([], { program: [INTERVAL], env: { DATABASE_URL: db.url } }).done,
-    ),
-  );
+  const started: RunningCli[] = [];
+  await db.sql.begin(async (sql) => {
+    // Until all have come, none gets further: a slow machine starts them one after the other.
+    await sql`LOCK TABLE ran`;
+    for (let count = 0; count < 10; count++)
+      started.push(startCli([], { program: [INTERVAL], env: { DATABASE_URL: db.url } }));
+    const waiting = () => db.sql`
+      SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'INSERT INTO ran%'`;
+    await waitFor('all of them', async () => (await waiting()).length === started.length, {
+      limitMs: 60_000,
+    });
+  });
+  const results = await Promise.all(started.map(({ done }) => done));
   expect(
     results.some(({ stderr }) => stderr.includes('conflicting key value violates exclusion constraint')),
   ).toBe(true);
-});
+}, 120_000);
