@@ -114,7 +114,7 @@ async function handshake(socket: HostSocket, wish: TlsWish): Promise<HostSocket>
     const failed = (error: Error): void => {
       const lost = 'code' in error && (error.code === 'ECONNRESET' || error.code === 'ETIMEDOUT');
       const code = verifies && isAboutTrust(error) ? TLS_UNTRUSTED : TLS_REFUSED;
-      reject(lost ? error : codedError(code, `TLS: ${error.message}`, error));
+      reject(lost ? error : codedError(code, `TLS: ${error.message.replace(ADVICE, '')}`, error));
     };
     secure.once('error', failed);
     secure.once('secureConnect', () => {
@@ -123,6 +123,9 @@ async function handshake(socket: HostSocket, wish: TlsWish): Promise<HostSocket>
     });
   });
 }
+
+/** Node.js 24 and later add it: advice about an option of Node.js, which the executable does not take. The hint says what to do. */
+const ADVICE = /; if the root CA is installed locally, .*$/s;
 
 /**
  * Node's errors for a certificate that it does not accept: https://nodejs.org/api/tls.html#x509-certificate-error-codes

@@ -54,7 +54,7 @@ function checkShell(): Check {
   return warn(
     name,
     why,
-    'The guard is then a second process of Node.js, with more memory; --check and --recover, which need a shell, do not work.',
+    'The guard is then migrate-lock itself: two processes of about 50 MB each. --check, --recover and --on-event need a shell.',
   );
 }
 

@@ -157,7 +157,7 @@ export interface EventFields {
   'lock.takeover': { previousInstanceId: string; expiredMs: number; sessionsEnded: number } & Audited;
   /** The child gets SIGTERM after `deadlineMs`. */
   'child.started': { childPid: number; command: string; deadlineMs: number };
-  /** The child's processes cannot be seen (the /proc of another PID namespace): only its process group can be ended. */
+  /** The child's processes cannot be seen (no /proc, or that of another PID namespace): only its process group can be ended. */
   'child.unseen': object;
   /** Exactly one of `exitCode` and `signal` is not null. */
   'child.exited': { exitCode: number | null; signal: string | null; durationMs: number };

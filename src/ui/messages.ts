@@ -143,8 +143,8 @@ export function describeEvent(event: MigrateLockEvent, isCutOff = false): Messag
     case 'child.unseen':
       return {
         ...warn(
-          'the processes of the command cannot be seen: /proc is that of another PID namespace. Only the process group can be ' +
-            'ended, not processes that leave it',
+          'the processes of the command cannot be seen: /proc is not there, or is that of another PID namespace. Only the ' +
+            'process group can be ended, not processes that leave it',
         ),
         hint: 'Mount /proc in the namespace: unshare --mount-proc, or mount -t proc proc /proc.',
       };

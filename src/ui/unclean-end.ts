@@ -6,7 +6,7 @@ export type UncleanEndKind = NonNullable<EventOf<'lock.acquired'>['previousEnd']
 export function unclean(kind: UncleanEndKind): string {
   switch (kind) {
     case 'signalled':
-      return 'it was ended by a signal';
+      return 'it was ended by a signal, or exited with 128 or more';
     case 'deadline':
       return 'it was ended at its deadline';
     case 'killed':

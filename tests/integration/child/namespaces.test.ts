@@ -87,6 +87,7 @@ ifPossible(`with the /proc of another PID namespace, only the group is signalled
   expect(end.code).toBe(3);
   expect(end.names.slice(-2)).toEqual(['lock.released', 'run.finished']);
   expect(end.names.filter((name) => name === 'child.unseen')).toHaveLength(1);
+  expect(end.output).toContain('/proc is not there, or is that of another PID namespace');
   expect(end.names).not.toContain('child.leftover');
   expect(end.living).toBe(BYSTANDERS);
 });

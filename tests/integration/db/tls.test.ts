@@ -235,4 +235,12 @@ describeWithCertificates('TLS', () => {
     await expectLikeLibpq(env, 'tls');
     await expectLikeLibpq({ ...env, PGHOST: 'localhost' }, 'refused');
   });
+
+  test('the error has no advice about options of Node.js, which the executable does not take', async () => {
+    const stranger = certificates.authority('stranger');
+    await offerTls(server, certificates.signed('by-stranger', stranger, 'DNS:localhost'), authority);
+    const DATABASE_URL = `${server.url.replace('127.0.0.1', 'localhost')}?sslmode=verify-full`;
+    const { stderr } = await runCli(['run', '--', 'true'], { env: { DATABASE_URL } });
+    expect(stderr).toMatch(/TLS: unable to verify the first certificate\.\n/);
+  });
 });

@@ -147,7 +147,9 @@ describe('an unclean end is reported', () => {
     const ended = await run('kill -KILL $$');
     const failed = await run('exit 3');
     expect(previousEnd(failed)).toMatchObject({ kind: 'signalled', instanceId: instanceOf(ended) });
-    expect(failed.stderr).toContain('had an unclean end: it was ended by a signal');
+    expect(failed.stderr).toContain(
+      'had an unclean end: it was ended by a signal, or exited with 128 or more.',
+    );
     // A failure clears nothing.
     const succeeded = await run('true');
     expect(previousEnd(succeeded)).toMatchObject({ kind: 'signalled', instanceId: instanceOf(ended) });
