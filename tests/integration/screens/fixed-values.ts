@@ -44,7 +44,7 @@ const FIXED: readonly [before: string, value: string, fixed: string, after?: str
   ['"auditHash":"', '\\w{64}', '450ec9976ca6b2293fefc926704d70025623adb2e7057ff2489c5e760c04da0b'],
   ['PostgreSQL ', '[\\d.]+', SERVER_VERSION],
   ['127\\.0\\.0\\.1:', '\\d+', '5432'],
-  ['signal, ', TIME, '2026-01-31T12:00:00.912Z'],
+  ['128 or more, ', TIME, '2026-01-31T12:00:00.912Z'],
   ['free-connections: ', '\\d+', '94'],
   ['round-trip: ', `less than 1ms|${DURATION}`, 'less than 1ms'],
   ["differs from the database's by ", DURATION, '1ms'],
