@@ -33,6 +33,13 @@ describe.each(SECTIONS)('$name', ({ name, text }) => {
     expect(items).toEqual(['Name', 'Own lock', 'After a kill', 'Check', 'Test']);
   });
 
+  test('gives the URL to every call of a tool that gets it as an argument', () => {
+    const [, url = ''] = /^```sh\n[^`]*(\$(?:JDBC|DATABASE)_URL)/m.exec(text) ?? [];
+    const [, check = ''] = /\*\*Check\*\*: `([^`]+)`/.exec(text) ?? [];
+    const [, recover = check] = /--recover '([^']+)'/.exec(text) ?? [];
+    for (const line of [check, recover]) expect(line).toContain(url);
+  });
+
   test('says whether a test runs it', () => {
     const [, said = ''] = /\*\*Test\*\*: ([\s\S]*)$/.exec(text) ?? [];
     expect(said.startsWith('five at once')).toBe(RUN_BY_TOOLS.includes(name));
