@@ -109,6 +109,16 @@ const start = (args: string[], env: Record<string, string> = {}, executable = EX
     expect(stderr).not.toMatch(/Debugger|Warning/);
   });
 
+  test('runs with 2 GB of virtual memory, as docs/executable.md says', async () => {
+    const through = ['sh', '-c', 'ulimit -v 2000000; exec "$@"', 'sh'];
+    const { code } = await runCli(['run', '--', 'true'], {
+      env: { DATABASE_URL: db.url },
+      executable: EXECUTABLE,
+      through,
+    });
+    expect(code).toBe(0);
+  });
+
   test('hands words over to the command that Node.js would take for options', async () => {
     const { code, stderr } = await start(['run', '--', 'echo', '--inspect', '--node-options=x', '-v']).done;
     expect({ code, said: stderr.includes('--inspect --node-options=x -v\n') }).toEqual({
