@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { whyNotStarted } from '../child/guard-command.js';
 import { ownFile } from '../child/proc-files.js';
 import { systemProcessTable } from '../child/process-table.js';
@@ -47,8 +47,14 @@ function judgeProcesses(shows: ReturnType<typeof systemProcessTable>['shows']): 
 }
 
 function checkShell(): Check {
-  const { error, status } = spawnSync(SHELL, ['-c', 'exit 0'], { timeout: SHELL_LIMIT_MS, stdio: 'ignore' });
   const name = 'shell';
+  if (!existsSync('/dev/null'))
+    return warn(
+      name,
+      'there is no /dev/null',
+      'There is no guard without it: when migrate-lock is killed, its command goes on. Give the container the devices of /dev.',
+    );
+  const { error, status } = spawnSync(SHELL, ['-c', 'exit 0'], { timeout: SHELL_LIMIT_MS, stdio: 'ignore' });
   if (error === undefined && status === 0) return ok(name, `${SHELL}, for the guard`);
   const why = error === undefined ? `${SHELL} does not work` : whyNotStarted(SHELL, error);
   return warn(

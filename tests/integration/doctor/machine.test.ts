@@ -13,6 +13,10 @@ const WITHOUT_SHELL = [
   ...['unshare', '--mount', 'sh', '-c'],
   ...['mount --bind /dev/null "$(readlink -f /bin/sh)" && exec "$@"', 'sh'],
 ];
+const WITHOUT_DEVICES = [
+  ...['unshare', '--mount', 'sh', '-c'],
+  ...['mount -t tmpfs none /dev && exec "$@"', 'sh'],
+];
 const OUTER_PROC = ['unshare', '--pid', '--fork', '--kill-child'];
 const HIDDEN_PROC = [
   ...['unshare', '--mount', 'sh', '-c'],
@@ -41,6 +45,15 @@ ifPossible(`shell: one that may not be executed ${why}`, async () => {
     hint: expect.stringMatching(/migrate-lock itself.* --on-event need a shell/),
   });
   expect(code).toBe(0);
+});
+
+ifPossible(`shell: no /dev/null, so that no guard of any kind can be started ${why}`, async () => {
+  const { of } = await doctor(db.url, [], { through: WITHOUT_DEVICES });
+  expect(of('shell')).toMatchObject({
+    status: 'warn',
+    detail: 'there is no /dev/null',
+    hint: expect.stringContaining('There is no guard'),
+  });
 });
 
 ifPossible(`process-table: the /proc of another PID namespace ${why}`, async () => {
