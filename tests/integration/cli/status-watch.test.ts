@@ -127,6 +127,17 @@ describe('status --watch', () => {
     expect(await watching.done).toMatchObject({ signal: 'SIGINT', stderr: '' });
   });
 
+  test('opens no port of a debugger at SIGUSR1', async () => {
+    const watching = startCli(['status', '--watch', '200ms', '--json'], { env: env(), auditOnly: false });
+    const rounds = () => watching.stdout().split('\n').length;
+    await waitFor('a round', () => rounds() > 1);
+    watching.kill('SIGUSR1');
+    const before = rounds();
+    await waitFor('two more rounds', () => rounds() > before + 1);
+    watching.kill('SIGTERM');
+    expect(await watching.done).toMatchObject({ signal: 'SIGTERM', stderr: '' });
+  });
+
   test('ends when its reader has gone', async () => {
     const shell = spawn('sh', ['-c', '"$NODE" "$CLI" status --watch 200ms --json | head -n 1'], {
       env: { ...process.env, ...env(), NODE, CLI, NODE_OPTIONS: '' },
