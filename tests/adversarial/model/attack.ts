@@ -45,6 +45,8 @@ export const attack: fc.Arbitrary<Attack> = fc.record({
   call: fc.oneof(
     { weight: 12, arbitrary: fc.constantFrom(...THAT_CHANGE) },
     { weight: 3, arbitrary: fc.constant('release' as const) },
+    // Only a waiter can leave, and few targets wait.
+    { weight: 3, arbitrary: fc.constant('leave' as const) },
     { weight: 1, arbitrary: fc.constantFrom(...THAT_READ) },
   ),
   knowsSecret: fc.oneof(
