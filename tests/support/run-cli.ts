@@ -15,17 +15,17 @@ import { waitFor } from './wait-for.js';
 export const CLI = fileURLToPath(new URL('../../dist/migrate-lock.cjs', import.meta.url));
 
 /** With `MIGRATE_LOCK_BIN=path npm test`, that executable is the command line. */
-export const EXECUTABLE = process.env.MIGRATE_LOCK_BIN;
+export const TESTED_EXECUTABLE = process.env.MIGRATE_LOCK_BIN;
 
 /** The words that start the command line, before its arguments. */
-const PROGRAM = EXECUTABLE === undefined ? [process.execPath, CLI] : [resolve(EXECUTABLE)];
+const PROGRAM = TESTED_EXECUTABLE === undefined ? [process.execPath, CLI] : [resolve(TESTED_EXECUTABLE)];
 
 /**
  * `NODE CLI ARGS...` is the command line in the words of a test, such as a line of a shell. For an executable, global-setup.mjs has
  * made a shell script that starts it, and Node.js for every other script.
  */
 export const NODE =
-  EXECUTABLE === undefined
+  TESTED_EXECUTABLE === undefined
     ? process.execPath
     : fileURLToPath(new URL('../../dist/bin/tested', import.meta.url));
 

@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
-import { assertNothingLeft, CLI, EXECUTABLE, runCli, startCli } from '../../support/run-cli.js';
+import { assertNothingLeft, CLI, TESTED_EXECUTABLE, runCli, startCli } from '../../support/run-cli.js';
 import { waitFor } from '../../support/wait-for.js';
 
 /** Node from 22.15 and 23.11 on, and the executable. */
-const BECOMES = 'execve' in process || EXECUTABLE !== undefined;
+const BECOMES = 'execve' in process || TESTED_EXECUTABLE !== undefined;
 const KEY = 'release 1';
 
 let db: TestDatabase;
