@@ -1,19 +1,12 @@
-import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
-import { createDatabase, type TestDatabase } from '../../support/database.js';
+import { expect, test } from '@jest/globals';
+import type { TestDatabase } from '../../support/database.js';
 import { LIMIT_MS, openLock, tryToAcquire } from '../../support/lock.js';
 import { pollInSql } from '../../support/poll-in-sql.js';
-import { assertNothingLeft, runCli } from '../../support/run-cli.js';
+import { runCli } from '../../support/run-cli.js';
+import { useDatabase } from '../../support/use-database.js';
 
 let db: TestDatabase;
-
-beforeAll(async () => {
-  db = await createDatabase();
-});
-afterEach(async () => {
-  await assertNothingLeft();
-  await db.sql`DROP SCHEMA IF EXISTS migrate_lock CASCADE`;
-});
-afterAll(() => db.drop());
+useDatabase((made) => (db = made));
 
 test('2,000 polls beside an open transaction leave a few dead rows, not one each', async () => {
   const lock = await openLock(db.url);

@@ -1,20 +1,13 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import { createDatabase, type TestDatabase } from '../../support/database.js';
+import { describe, expect, test } from '@jest/globals';
+import type { TestDatabase } from '../../support/database.js';
 import { pollInSql } from '../../support/poll-in-sql.js';
 import { openLock, tryToAcquire } from '../../support/lock.js';
-import { assertNothingLeft, runCli } from '../../support/run-cli.js';
+import { runCli } from '../../support/run-cli.js';
 import { fingerprint } from './catalog.js';
+import { useDatabase } from '../../support/use-database.js';
 
 let db: TestDatabase;
-
-beforeAll(async () => {
-  db = await createDatabase();
-});
-afterEach(async () => {
-  await assertNothingLeft();
-  await db.sql`DROP SCHEMA IF EXISTS migrate_lock CASCADE`;
-});
-afterAll(() => db.drop());
+useDatabase((made) => (db = made));
 
 const history = (args: string[] = [], url = db.url) =>
   runCli(['history', ...args], { env: { DATABASE_URL: url }, auditOnly: false });

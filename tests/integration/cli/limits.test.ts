@@ -1,23 +1,16 @@
 /** Stored values have limits: a value over its limit is refused with a message, or cut with a mark. */
 import { randomInt } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { describeThisProcess } from '../../../src/lock/lease.js';
 import { checkRunKey } from '../../../src/lock/run-key.js';
-import { createDatabase, type TestDatabase } from '../../support/database.js';
-import { assertNothingLeft, CLI, runCli } from '../../support/run-cli.js';
+import type { TestDatabase } from '../../support/database.js';
+import { CLI, runCli } from '../../support/run-cli.js';
+import { useDatabase } from '../../support/use-database.js';
 
 const HOST_NAME = fileURLToPath(new URL('../../support/fixtures/host-name.cjs', import.meta.url));
 let db: TestDatabase;
-
-beforeAll(async () => {
-  db = await createDatabase();
-});
-afterEach(async () => {
-  await assertNothingLeft();
-  await db.sql`DROP SCHEMA IF EXISTS migrate_lock CASCADE`;
-});
-afterAll(() => db.drop());
+useDatabase((made) => (db = made));
 
 const run = (args: string[], env: Record<string, string> = {}) =>
   runCli(['run', ...args], {

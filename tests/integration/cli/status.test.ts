@@ -1,21 +1,14 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import { createDatabase, type TestDatabase } from '../../support/database.js';
+import { describe, expect, test } from '@jest/globals';
+import type { TestDatabase } from '../../support/database.js';
 import { pollInSql } from '../../support/poll-in-sql.js';
 import { openLock, tryToAcquire } from '../../support/lock.js';
-import { assertNothingLeft, runCli, startCli } from '../../support/run-cli.js';
+import { runCli, startCli } from '../../support/run-cli.js';
 import { waitFor } from '../../support/wait-for.js';
 import { fingerprint } from './catalog.js';
+import { useDatabase } from '../../support/use-database.js';
 
 let db: TestDatabase;
-
-beforeAll(async () => {
-  db = await createDatabase();
-});
-afterEach(async () => {
-  await assertNothingLeft();
-  await db.sql`DROP SCHEMA IF EXISTS migrate_lock CASCADE`;
-});
-afterAll(() => db.drop());
+useDatabase((made) => (db = made));
 
 function status(args: string[] = [], env: Record<string, string> = { DATABASE_URL: db.url }) {
   return runCli(['status', ...args], { env, auditOnly: false });

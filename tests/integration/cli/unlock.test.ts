@@ -1,26 +1,19 @@
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import postgres from 'postgres';
 import { applicationName, newIdentity } from '../../../src/lock/lease.js';
 import { SupervisorLab } from '../child/supervisor-process.js';
-import { createDatabase, type TestDatabase } from '../../support/database.js';
+import type { TestDatabase } from '../../support/database.js';
 import { openLock, tryToAcquire } from '../../support/lock.js';
-import { assertNothingLeft, CLI, NODE, runCli, startCli } from '../../support/run-cli.js';
+import { CLI, NODE, runCli, startCli } from '../../support/run-cli.js';
+import { useDatabase } from '../../support/use-database.js';
 
 const possible =
   process.platform === 'linux' && spawnSync('script', ['-qec', 'true', '/dev/null']).status === 0;
 
 let db: TestDatabase;
-
-beforeAll(async () => {
-  db = await createDatabase();
-});
-afterEach(async () => {
-  await assertNothingLeft();
-  await db.sql`DROP SCHEMA IF EXISTS migrate_lock CASCADE`;
-});
-afterAll(() => db.drop());
+useDatabase((made) => (db = made));
 
 const unlock = (args: string[] = [], url = db.url) =>
   runCli(['unlock', ...args], { env: { DATABASE_URL: url }, auditOnly: false });

@@ -1,26 +1,19 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { readConnectionConfig } from '../../../src/db/settings/connection-config.js';
 import { checkVersion } from '../../../src/doctor/database-checks.js';
 import { PlainSession } from '../../../src/doctor/server-facts.js';
 import { checkTls } from '../../../src/doctor/session-checks.js';
-import { createDatabase, type TestDatabase } from '../../support/database.js';
+import type { TestDatabase } from '../../support/database.js';
 import { openLock } from '../../support/lock.js';
 import { hasPooler, startPooler } from '../../support/pooler.js';
 import { startRelay } from '../../support/relay.js';
-import { assertNothingLeft, runCli, startCli } from '../../support/run-cli.js';
+import { runCli, startCli } from '../../support/run-cli.js';
 import { waitFor } from '../../support/wait-for.js';
 import { doctor } from './doctor.js';
+import { useDatabase } from '../../support/use-database.js';
 
 let db: TestDatabase;
-
-beforeAll(async () => {
-  db = await createDatabase();
-});
-afterEach(async () => {
-  await assertNothingLeft();
-  await db.sql`DROP SCHEMA IF EXISTS migrate_lock CASCADE`;
-});
-afterAll(() => db.drop());
+useDatabase((made) => (db = made));
 
 async function createLock(url = db.url): Promise<void> {
   (await openLock(url)).database.disconnect();

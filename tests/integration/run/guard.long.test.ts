@@ -1,19 +1,12 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import { createDatabase, type TestDatabase } from '../../support/database.js';
+import { describe, expect, test } from '@jest/globals';
+import type { TestDatabase } from '../../support/database.js';
 import { childrenOf, isAlive, waitUntilGone } from '../../support/processes.js';
 import { assertNothingLeft, CLI, NODE, startCli } from '../../support/run-cli.js';
 import { waitFor } from '../../support/wait-for.js';
+import { useDatabase } from '../../support/use-database.js';
 
 let db: TestDatabase;
-
-beforeAll(async () => {
-  db = await createDatabase();
-});
-afterEach(async () => {
-  await assertNothingLeft();
-  await db.sql`DROP SCHEMA IF EXISTS migrate_lock CASCADE`;
-});
-afterAll(() => db.drop());
+useDatabase((made) => (db = made));
 
 function start(args: string[]) {
   return startCli(['run', ...args], { env: { DATABASE_URL: db.url, NODE, CLI } });

@@ -1,7 +1,8 @@
 import { fileURLToPath } from 'node:url';
-import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
-import { createDatabase, type TestDatabase } from '../../support/database.js';
-import { assertNothingLeft, CLI, startCli } from '../../support/run-cli.js';
+import { expect, test } from '@jest/globals';
+import type { TestDatabase } from '../../support/database.js';
+import { CLI, startCli } from '../../support/run-cli.js';
+import { useDatabase } from '../../support/use-database.js';
 
 const HOST_NAME = fileURLToPath(new URL('../../support/fixtures/host-name.cjs', import.meta.url));
 const HOSTILE = [
@@ -13,15 +14,7 @@ const HOSTILE = [
 ] as const;
 
 let db: TestDatabase;
-
-beforeAll(async () => {
-  db = await createDatabase();
-});
-afterEach(async () => {
-  await assertNothingLeft();
-  await db.sql`DROP SCHEMA IF EXISTS migrate_lock CASCADE`;
-});
-afterAll(() => db.drop());
+useDatabase((made) => (db = made));
 
 test.each(HOSTILE)('a host name with %s is stored and printed as data', async (_, name) => {
   const start = (...args: string[]) =>

@@ -1,19 +1,12 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import { createDatabase, serverUrl, type TestDatabase } from '../../support/database.js';
+import { describe, expect, test } from '@jest/globals';
+import { serverUrl, type TestDatabase } from '../../support/database.js';
 import { hasPooler, startPooler } from '../../support/pooler.js';
-import { assertNothingLeft, startCli } from '../../support/run-cli.js';
+import { startCli } from '../../support/run-cli.js';
 import { waitFor } from '../../support/wait-for.js';
+import { useDatabase } from '../../support/use-database.js';
 
 let db: TestDatabase;
-
-beforeAll(async () => {
-  db = await createDatabase();
-});
-afterEach(async () => {
-  await assertNothingLeft();
-  await db.sql`DROP SCHEMA IF EXISTS migrate_lock CASCADE`;
-});
-afterAll(() => db.drop());
+useDatabase((made) => (db = made));
 
 /**
  * Starts a holder, and a waiter that polls more than once.

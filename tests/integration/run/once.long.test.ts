@@ -1,23 +1,16 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import postgres from 'postgres';
 import { commandIdentity } from '../../../src/redact/command-identity.js';
-import { createDatabase, type TestDatabase } from '../../support/database.js';
-import { assertNothingLeft, runCli, startCli, type CliResult, NODE } from '../../support/run-cli.js';
+import type { TestDatabase } from '../../support/database.js';
+import { runCli, startCli, type CliResult, NODE } from '../../support/run-cli.js';
 import { waitFor } from '../../support/wait-for.js';
+import { useDatabase } from '../../support/use-database.js';
 
 let db: TestDatabase;
-
-beforeAll(async () => {
-  db = await createDatabase();
-});
-afterEach(async () => {
-  await assertNothingLeft();
-  await db.sql`DROP SCHEMA IF EXISTS migrate_lock CASCADE`;
-});
-afterAll(() => db.drop());
+useDatabase((made) => (db = made));
 
 const env = () => ({ DATABASE_URL: db.url });
 const once = (args: string[], added: Record<string, string> = {}) =>

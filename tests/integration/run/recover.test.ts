@@ -1,23 +1,16 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import { createDatabase, type TestDatabase } from '../../support/database.js';
-import { assertNothingLeft, runCli, startCli, type CliResult } from '../../support/run-cli.js';
+import { describe, expect, test } from '@jest/globals';
+import type { TestDatabase } from '../../support/database.js';
+import { runCli, startCli, type CliResult } from '../../support/run-cli.js';
 import { startRelay } from '../../support/relay.js';
+import { useDatabase } from '../../support/use-database.js';
 
 /** `--recover COMMAND`: after an unclean end of a command, the next run of it recovers first. */
 
 let db: TestDatabase;
-
-beforeAll(async () => {
-  db = await createDatabase();
-});
-afterEach(async () => {
-  await assertNothingLeft();
-  await db.sql`DROP SCHEMA IF EXISTS migrate_lock CASCADE`;
-});
-afterAll(() => db.drop());
+useDatabase((made) => (db = made));
 
 /** The same command each time; what it does is in the environment, as is what its recovery does. */
 const COMMAND = ['--', 'sh', '-c', 'eval "$WORK"'];

@@ -1,18 +1,11 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import { createDatabase, type TestDatabase } from '../../support/database.js';
-import { assertNothingLeft, runCli, startCli } from '../../support/run-cli.js';
+import { describe, expect, test } from '@jest/globals';
+import type { TestDatabase } from '../../support/database.js';
+import { runCli, startCli } from '../../support/run-cli.js';
 import { waitFor } from '../../support/wait-for.js';
+import { useDatabase } from '../../support/use-database.js';
 
 let db: TestDatabase;
-
-beforeAll(async () => {
-  db = await createDatabase();
-});
-afterEach(async () => {
-  await assertNothingLeft();
-  await db.sql`DROP SCHEMA IF EXISTS migrate_lock CASCADE`;
-});
-afterAll(() => db.drop());
+useDatabase((made) => (db = made));
 
 function run(args: string[], env: Record<string, string> = {}) {
   return runCli(['run', ...args], { env: { DATABASE_URL: db.url, ...env } });

@@ -1,20 +1,13 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import { createDatabase, type TestDatabase } from '../../support/database.js';
+import { describe, expect, test } from '@jest/globals';
+import type { TestDatabase } from '../../support/database.js';
 import { childrenOf, endProcess } from '../../support/processes.js';
-import { assertNothingLeft, runCli, startCli, type CliResult } from '../../support/run-cli.js';
+import { runCli, startCli, type CliResult } from '../../support/run-cli.js';
+import { useDatabase } from '../../support/use-database.js';
 
 /** How the last lease of a command ended is stored, and the next run of the same command reports it. */
 
 let db: TestDatabase;
-
-beforeAll(async () => {
-  db = await createDatabase();
-});
-afterEach(async () => {
-  await assertNothingLeft();
-  await db.sql`DROP SCHEMA IF EXISTS migrate_lock CASCADE`;
-});
-afterAll(() => db.drop());
+useDatabase((made) => (db = made));
 
 /** The same command each time; what it does is in the environment. */
 const COMMAND = ['--', 'sh', '-c', 'eval "$WORK"'];

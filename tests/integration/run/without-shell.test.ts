@@ -1,12 +1,13 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import { createDatabase, type TestDatabase } from '../../support/database.js';
+import { describe, expect, test } from '@jest/globals';
+import type { TestDatabase } from '../../support/database.js';
 import { childrenOf, isAlive, waitUntilGone } from '../../support/processes.js';
-import { assertNothingLeft, CLI, startCli } from '../../support/run-cli.js';
+import { CLI, startCli } from '../../support/run-cli.js';
 import { EXECUTABLE } from '../../support/executable.js';
 import { waitFor } from '../../support/wait-for.js';
+import { useDatabase } from '../../support/use-database.js';
 
 /** A mount namespace in which nobody can execute /bin/sh. */
 const WITHOUT_SHELL = [
@@ -16,15 +17,7 @@ const WITHOUT_SHELL = [
 const isPossible = spawnSync('unshare', [...WITHOUT_SHELL.slice(1), '/bin/sh', '-c', 'true']).status === 126;
 
 let db: TestDatabase;
-
-beforeAll(async () => {
-  db = await createDatabase();
-});
-afterEach(async () => {
-  await assertNothingLeft();
-  await db.sql`DROP SCHEMA IF EXISTS migrate_lock CASCADE`;
-});
-afterAll(() => db.drop());
+useDatabase((made) => (db = made));
 
 const isGuard = (pid: number) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('\0guard');
 /** Whether a process has a handler for the signal. */

@@ -1,22 +1,15 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import { createDatabase, serverUrl, type TestDatabase } from '../../support/database.js';
+import { describe, expect, test } from '@jest/globals';
+import { serverUrl, type TestDatabase } from '../../support/database.js';
 import { openLock, tryToAcquire } from '../../support/lock.js';
-import { assertNothingLeft, runCli, startCli, type CliResult } from '../../support/run-cli.js';
+import { runCli, startCli, type CliResult } from '../../support/run-cli.js';
 import { waitFor } from '../../support/wait-for.js';
+import { useDatabase } from '../../support/use-database.js';
 
 let db: TestDatabase;
-
-beforeAll(async () => {
-  db = await createDatabase();
-});
-afterEach(async () => {
-  await assertNothingLeft();
-  await db.sql`DROP SCHEMA IF EXISTS migrate_lock CASCADE`;
-});
-afterAll(() => db.drop());
+useDatabase((made) => (db = made));
 
 const KEY = 'release 1';
 const env = (url = db.url) => ({ DATABASE_URL: url });
