@@ -7,8 +7,9 @@ import { createDatabase, type TestDatabase } from '../../support/database.js';
 import { assertNothingLeft, CLI, TESTED_EXECUTABLE, runCli, startCli } from '../../support/run-cli.js';
 import { waitFor } from '../../support/wait-for.js';
 
-/** Node from 22.15 and 23.11 on, and the executable. */
-const BECOMES = 'execve' in process || TESTED_EXECUTABLE !== undefined;
+/** Node from 22.15 and 23.11 on. */
+const HAS_EXECVE = 'execve' in process;
+const BECOMES = HAS_EXECVE || TESTED_EXECUTABLE !== undefined;
 const KEY = 'release 1';
 
 let db: TestDatabase;
@@ -111,33 +112,30 @@ const isLinux = process.platform === 'linux';
     expect(stdout).toBe('SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n');
   });
 
-  ('execve' in process ? test : test.skip)(
-    'stdin and stdout are blocking, also when they were not before',
-    () => {
-      const O_NONBLOCK = 0o4000;
-      const unblock = join(folder, 'unblock.cjs');
-      writeFileSync(
-        unblock,
-        'process.stdin.resume().pause(); process.stdout.write("\\n"); ' +
-          'process.execve(process.execPath, [process.execPath, ...process.argv.slice(2)], process.env)',
-      );
-      const flagsAfter = (...words: string[]): number[] => {
-        const given = {
-          encoding: 'utf8',
-          env: { ...process.env, NODE_OPTIONS: '', DATABASE_URL: db.url },
-        } as const;
-        const script = `echo | "$0" "$@" | cat`;
-        const { stdout } = spawnSync('sh', ['-c', script, process.execPath, unblock, ...words], given);
-        const flags = [...stdout.matchAll(/^flags:\s*(\d+)$/gm)];
-        return flags.map(([, octal = '']) => parseInt(octal, 8) & O_NONBLOCK);
-      };
-      const show = 'cat /proc/self/fdinfo/0 /proc/$$/fdinfo/1';
-      const file = join(folder, 'show.cjs');
-      writeFileSync(file, `process.execve("/bin/sh", ["sh", "-c", ${JSON.stringify(show)}], process.env)`);
-      expect(flagsAfter(file)).toEqual([O_NONBLOCK, O_NONBLOCK]);
-      expect(flagsAfter(CLI, 'wait', '--once', KEY, '--', 'sh', '-c', show)).toEqual([0, 0]);
-    },
-  );
+  (HAS_EXECVE ? test : test.skip)('stdin and stdout are blocking, also when they were not before', () => {
+    const O_NONBLOCK = 0o4000;
+    const unblock = join(folder, 'unblock.cjs');
+    writeFileSync(
+      unblock,
+      'process.stdin.resume().pause(); process.stdout.write("\\n"); ' +
+        'process.execve(process.execPath, [process.execPath, ...process.argv.slice(2)], process.env)',
+    );
+    const flagsAfter = (...words: string[]): number[] => {
+      const given = {
+        encoding: 'utf8',
+        env: { ...process.env, NODE_OPTIONS: '', DATABASE_URL: db.url },
+      } as const;
+      const script = `echo | "$0" "$@" | cat`;
+      const { stdout } = spawnSync('sh', ['-c', script, process.execPath, unblock, ...words], given);
+      const flags = [...stdout.matchAll(/^flags:\s*(\d+)$/gm)];
+      return flags.map(([, octal = '']) => parseInt(octal, 8) & O_NONBLOCK);
+    };
+    const show = 'cat /proc/self/fdinfo/0 /proc/$$/fdinfo/1';
+    const file = join(folder, 'show.cjs');
+    writeFileSync(file, `process.execve("/bin/sh", ["sh", "-c", ${JSON.stringify(show)}], process.env)`);
+    expect(flagsAfter(file)).toEqual([O_NONBLOCK, O_NONBLOCK]);
+    expect(flagsAfter(CLI, 'wait', '--once', KEY, '--', 'sh', '-c', show)).toEqual([0, 0]);
+  });
 
   const through = (soft: number, ...inner: string[]) => [
     'sh',
