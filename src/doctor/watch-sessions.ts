@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ConnectionConfig } from '../db/settings/connection-config.js';
 import { OwnDatabase } from '../db/own-database.js';
-import { integer, list, object, text } from '../db/shape.js';
+import { integer, list, object, text, truth } from '../db/shape.js';
 import type { MigrateLockEvent } from '../events/events.js';
 import { CALLS } from '../generated/sql.js';
 import { readActivity } from '../lock/activity.js';
@@ -22,6 +22,8 @@ export const NOT_WATCHED = warn(
 interface Named {
   pid: number;
   role: string;
+  /** Whether it is the role of this connection. */
+  isOwnRole: boolean;
 }
 interface Found {
   here: Named[];
@@ -29,7 +31,7 @@ interface Found {
   unnamed: number[];
 }
 const shape = object<Found>({
-  here: list(object<Named>({ pid: integer(0, 2 ** 31), role: text() })),
+  here: list(object<Named>({ pid: integer(0, 2 ** 31), role: text(), isOwnRole: truth })),
   elsewhere: list(text()),
   unnamed: list(integer(0, 2 ** 31)),
 });
@@ -43,6 +45,8 @@ export class SessionWatch {
   #isSeen = false;
   /** The role of sessions that bear the name, and do not count as the lease's. */
   #foreignRole: string | undefined;
+  /** The role of sessions that bear the name, and ended before the lock said whether they count. */
+  #unknownRole: string | undefined;
   /** Inside a run the sessions bear the name of that run's lease. */
   #holder: string | undefined;
   #hasStarted = false;
@@ -103,15 +107,19 @@ export class SessionWatch {
 
   /** Any client can give its sessions the name: those of other roles are not waited for, nor ended, when the lease is taken over. */
   async #compare(named: readonly Named[], instanceId: string): Promise<void> {
+    // The role that acquired the lease. Inside a run that can be another one than ours.
+    if (this.#holder === undefined && named.some(({ isOwnRole }) => isOwnRole)) {
+      this.#isSeen = true;
+      return;
+    }
     const ofLease = await this.#sessionsOfLease(instanceId);
     if (ofLease === undefined || named.some(({ pid }) => ofLease.has(pid))) {
       this.#isSeen = true;
       return;
     }
-    // One that has ended before the lock was asked may have counted.
     const after = await this.#read(instanceId);
     const foreign = named.find(({ pid }) => after.here.some((one) => one.pid === pid));
-    if (foreign === undefined) this.#isSeen = true;
+    if (foreign === undefined) this.#unknownRole = named[0]?.role;
     else this.#foreignRole = foreign.role;
   }
 
@@ -140,6 +148,14 @@ export class SessionWatch {
         NAME,
         `sessions in ${database} bear the name of the lease, and are of the role ${role}, whose sessions do not count as the lease's`,
         `If they are the command's, what it leaves in a crash is not found. Let the owner of the lock run \`migrate-lock init --child-role ${role}\`, with --grant-to where another role runs the command.`,
+      );
+    }
+    if (this.#unknownRole !== undefined) {
+      const role = this.#unknownRole;
+      return warn(
+        NAME,
+        `sessions in ${database} bear the name of the lease, are of the role ${role}, and ended before the lock said whether they count as the lease's`,
+        `If they are the command's, they count once the owner of the lock has run \`migrate-lock init --child-role ${role}\`, with --grant-to where another role runs the command.`,
       );
     }
     const others = [...this.#elsewhere].join(', ');

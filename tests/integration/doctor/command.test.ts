@@ -1,10 +1,17 @@
+import { rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
+import { nanoid } from 'nanoid';
 import type { Check } from '../../../src/doctor/check-results.js';
 import { LINES, nameByHand } from '../../../src/doctor/session-names.js';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
 import { readDocument } from '../../support/documents.js';
 import { assertNothingLeft, CLI, NODE, runCli, startCli } from '../../support/run-cli.js';
 import { waitFor } from '../../support/wait-for.js';
+
+/** A command that waits for this file goes on. */
+const GO = join(tmpdir(), `doctor-${nanoid()}`);
 
 let db: TestDatabase;
 let other: TestDatabase;
@@ -13,25 +20,56 @@ beforeAll(async () => {
   [db, other] = await Promise.all([createDatabase(), createDatabase()]);
 });
 afterEach(() => assertNothingLeft());
+afterEach(() => rmSync(GO, { force: true }));
 afterAll(() => Promise.all([db.drop(), other.drop()]));
 
-/** A command that keeps one session for a while, under the name that `name` says. */
+/** A command that keeps one session until its statement is cancelled, under the name that `name` says. */
 function session(url: string, name = 'process.env.PGAPPNAME'): string[] {
   const library = new URL('../../../node_modules/postgres/src/index.js', import.meta.url).href;
   const script = `
     import postgres from ${JSON.stringify(library)};
     const sql = postgres(${JSON.stringify(url)}, { max: 1, connection: { application_name: ${name} } });
-    await sql\`SELECT pg_sleep(0.5)\`;
+    await sql\`SELECT pg_sleep(600)\`.catch(() => {});
     await sql.end();
     process.exitCode = 3;`;
   return [process.execPath, '--input-type=module', '--eval', script];
 }
 
+/** The connections of migrate-lock, and those among them whose last statement is `doctor`'s look at the sessions. */
+const connections = () =>
+  db.sql<{ pid: number; looks: boolean; look: string | null }[]>`
+    SELECT pid, query LIKE '%is_named AND is_here%' AS looks,
+           CASE WHEN query LIKE '%is_named AND is_here%' AND state = 'idle' THEN query_start::text END AS look
+      FROM pg_stat_activity WHERE datname = ${db.name} AND application_name = 'migrate-lock'`;
+
+/** Ends the session of the command once `doctor` has looked at it three times, or has closed the connection that looks. */
+async function endSessionOnceSeen(): Promise<void> {
+  const looks = new Set<string>();
+  let watch: number | undefined;
+  const pid = await waitFor('the looks at the session of the command', async () => {
+    const [session] = await db.sql<{ pid: number }[]>`
+      SELECT pid FROM pg_stat_activity WHERE datname IN (${db.name}, ${other.name}) AND query = 'SELECT pg_sleep(600)'`;
+    const open = await connections();
+    watch ??= open.find((one) => one.looks)?.pid;
+    if (session === undefined || watch === undefined) return undefined;
+    for (const { look } of open) if (look !== null) looks.add(look);
+    return looks.size > 2 || open.every((one) => one.pid !== watch) ? session.pid : undefined;
+  });
+  await db.sql`SELECT pg_cancel_backend(${pid})`;
+}
+
+async function endSessions(role: string): Promise<void> {
+  const left = () => db.sql`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = ${role}`;
+  await waitFor('the end of the sessions', async () => (await left()).length === 0);
+}
+
 async function doctorRuns(command: string[], env: Record<string, string> = {}) {
-  const { code, stdout, stderr } = await runCli(['doctor', '--json', '--ttl', '1m', '--', ...command], {
+  const running = startCli(['doctor', '--json', '--ttl', '1m', '--', ...command], {
     env: { DATABASE_URL: db.url, ...env },
     auditOnly: false,
   });
+  if (command[0] === process.execPath) await endSessionOnceSeen();
+  const { code, stdout, stderr } = await running.done;
   const checks = stdout
     .trimEnd()
     .split('\n')
@@ -50,15 +88,14 @@ test('a command whose sessions bear the name: seen, and its exit code is the res
 });
 
 test('once its sessions were seen, the check ends, and its connection', async () => {
-  const looks = () =>
-    db.sql`SELECT FROM pg_stat_activity WHERE datname = ${db.name} AND query LIKE '%is_named AND is_here%' AND pid <> pg_backend_pid()`;
-  const slow = session(db.url).map((word) => word.replace('pg_sleep(0.5)', 'pg_sleep(600)'));
-  const running = startCli(['doctor', '--ttl', '10m', '--', ...slow], {
+  const running = startCli(['doctor', '--ttl', '10m', '--', ...session(db.url)], {
     env: { DATABASE_URL: db.url },
     auditOnly: false,
   });
-  await waitFor('the look', async () => (await looks()).length > 0);
-  await waitFor('its end', async () => (await looks()).length === 0);
+  const { pid: watch } = await waitFor('the look', async () =>
+    (await connections()).find((one) => one.looks),
+  );
+  await waitFor('its end', async () => (await connections()).every(({ pid }) => pid !== watch));
   expect(running.stdout()).not.toContain('command-sessions');
   running.kill('SIGTERM');
   expect((await running.done).stdout).toContain('ok    command-sessions: seen');
@@ -66,10 +103,12 @@ test('once its sessions were seen, the check ends, and its connection', async ()
 
 test('inside a run, the name is that of its lease', async () => {
   const inner = [NODE, CLI, 'doctor', '--json', '--', ...session(db.url)];
-  const { code, stdout } = await runCli(['run', '--child-stdout', 'stdout', '--', ...inner], {
+  const running = startCli(['run', '--child-stdout', 'stdout', '--', ...inner], {
     env: { DATABASE_URL: db.url },
     auditOnly: false,
   });
+  await endSessionOnceSeen();
+  const { code, stdout } = await running.done;
   expect(stdout).toContain('{"name":"command-sessions","status":"ok"');
   expect(code).toBe(3);
 });
@@ -108,10 +147,37 @@ test("sessions of a role that does not count as the lease's, under its name", as
   expect(after.last).toMatchObject({ name: 'command-sessions', status: 'ok' });
 });
 
+test('sessions of another role that ended before the lock said whether they count', async () => {
+  const [mine, theirs] = [await db.createRole(), await db.createRole()];
+  const granted = await runCli(['init', '--grant-to', mine.name], { env: { DATABASE_URL: db.url } });
+  expect(granted.code).toBe(0);
+  const late = ['sh', '-c', 'until [ -e "$0" ]; do sleep 0.02; done; exec "$@"', GO, ...session(theirs.url)];
+  const running = startCli(['doctor', '--ttl', '1m', '--', ...late], {
+    env: { DATABASE_URL: mine.url },
+    auditOnly: false,
+  });
+  const lease = () => db.sql`SELECT FROM migrate_lock.migration_lock WHERE released_at IS NULL`;
+  await waitFor('the lease', async () => (await lease()).length > 0);
+  await db.sql.begin(async (blocking) => {
+    await blocking`LOCK TABLE migrate_lock.migration_lock`;
+    writeFileSync(GO, '');
+    await waitFor('the question to the lock', async () => {
+      const waiting = await db.sql`
+        SELECT FROM pg_stat_activity
+         WHERE datname = ${db.name} AND query LIKE '%reported%' AND wait_event_type = 'Lock'`;
+      return waiting.length > 0;
+    });
+    await endSessions(theirs.name);
+  });
+  const { stdout } = await running.done;
+  expect(stdout).toContain(`of the role ${theirs.name}, and ended before the lock said whether they count`);
+  expect(stdout).toContain(`migrate-lock init --child-role ${theirs.name}`);
+});
+
 test('with few connections left, the check takes none of them', async () => {
   const role = await db.createRole('CONNECTION LIMIT 1');
   expect((await runCli(['init', '--grant-to', role.name], { env: { DATABASE_URL: db.url } })).code).toBe(0);
-  const { code, last } = await doctorRuns(session(role.url), { DATABASE_URL: role.url });
+  const { code, last } = await doctorRuns(['sh', '-c', 'exit 3'], { DATABASE_URL: role.url });
   expect(last).toMatchObject({
     name: 'command-sessions',
     status: 'warn',
