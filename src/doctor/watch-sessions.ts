@@ -107,12 +107,9 @@ export class SessionWatch {
 
   /** Any client can give its sessions the name: those of other roles are not waited for, nor ended, when the lease is taken over. */
   async #compare(named: readonly Named[], instanceId: string): Promise<void> {
-    // The role that acquired the lease. Inside a run that can be another one than ours.
-    if (this.#holder === undefined && named.some(({ isOwnRole }) => isOwnRole)) {
-      this.#isSeen = true;
-      return;
-    }
-    const ofLease = await this.#sessionsOfLease(instanceId);
+    // Our role acquired the lease, and its sessions count. Inside a run that can be another role.
+    const areOurs = this.#holder === undefined && named.some(({ isOwnRole }) => isOwnRole);
+    const ofLease = areOurs ? undefined : await this.#sessionsOfLease(instanceId);
     if (ofLease === undefined || named.some(({ pid }) => ofLease.has(pid))) {
       this.#isSeen = true;
       return;

@@ -35,11 +35,10 @@ function session(url: string, name = 'process.env.PGAPPNAME'): string[] {
   return [process.execPath, '--input-type=module', '--eval', script];
 }
 
-/** The connections of migrate-lock, and those among them whose last statement is `doctor`'s look at the sessions. */
+/** The connections of migrate-lock, and whether their last statement is `doctor`'s look at the sessions. */
 const connections = () =>
-  db.sql<{ pid: number; looks: boolean; look: string | null }[]>`
-    SELECT pid, query LIKE '%is_named AND is_here%' AS looks,
-           CASE WHEN query LIKE '%is_named AND is_here%' AND state = 'idle' THEN query_start::text END AS look
+  db.sql<{ pid: number; state: string; startedAt: string; looks: boolean }[]>`
+    SELECT pid, state, query_start::text AS "startedAt", query LIKE '%is_named AND is_here%' AS looks
       FROM pg_stat_activity WHERE datname = ${db.name} AND application_name = 'migrate-lock'`;
 
 /** Ends the session of the command once `doctor` has looked at it three times, or has closed the connection that looks. */
@@ -47,13 +46,13 @@ async function endSessionOnceSeen(): Promise<void> {
   const looks = new Set<string>();
   let watch: number | undefined;
   const pid = await waitFor('the looks at the session of the command', async () => {
-    const [session] = await db.sql<{ pid: number }[]>`
+    const [kept] = await db.sql<{ pid: number }[]>`
       SELECT pid FROM pg_stat_activity WHERE datname IN (${db.name}, ${other.name}) AND query = 'SELECT pg_sleep(600)'`;
     const open = await connections();
     watch ??= open.find((one) => one.looks)?.pid;
-    if (session === undefined || watch === undefined) return undefined;
-    for (const { look } of open) if (look !== null) looks.add(look);
-    return looks.size > 2 || open.every((one) => one.pid !== watch) ? session.pid : undefined;
+    if (kept === undefined || watch === undefined) return undefined;
+    for (const one of open) if (one.looks && one.state === 'idle') looks.add(one.startedAt);
+    return looks.size > 2 || open.every((one) => one.pid !== watch) ? kept.pid : undefined;
   });
   await db.sql`SELECT pg_cancel_backend(${pid})`;
 }
@@ -68,7 +67,7 @@ async function doctorRuns(command: string[], env: Record<string, string> = {}) {
     env: { DATABASE_URL: db.url, ...env },
     auditOnly: false,
   });
-  if (command[0] === process.execPath) await endSessionOnceSeen();
+  if (command[0] === process.execPath) await endSessionOnceSeen(); // a session()
   const { code, stdout, stderr } = await running.done;
   const checks = stdout
     .trimEnd()
